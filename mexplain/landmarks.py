@@ -1,0 +1,78 @@
+"""The 478-point face mesh: which index is what, its mean shape, its mirror image, its inter-ocular distance.
+
+Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel, so that a picture spans
+``[0, width] x [0, height]``. Left and right are the subject's own: the subject's left eye has the larger x.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from jaxtyping import Float, Int
+
+COUNT = 478
+RIGHT_PUPIL, LEFT_PUPIL = 468, 473
+
+# The customary map from the 68 points of the iBUG scheme (0-based: brows 17-26, nose 27-30, eyes 36-47,
+# outer lip 48-59) to the 478-point mesh.
+MESH_OF_68 = dict(
+    zip(
+        (*range(17, 31), *range(36, 60)),
+        (
+            *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301, 168, 197, 5, 4),
+            *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+            *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+        ),
+        strict=True,
+    )
+)
+
+# Under these rig shapes the whole lower face moves; what they move is not called unstable for it.
+_JAW_SHAPES = ("jaw", "mouthClose", "mouthLeft", "mouthRight", "mouthFunnel")
+
+
+@cache
+def motion_basis() -> dict[str, Float[np.ndarray, "478 2"]]:
+    """Return how far each landmark moves under each rig shape at full activation.
+
+    Keys are ICT-FaceKit shape names (``_L``/``_R``: the subject's side), values displacements in inter-ocular
+    distances, x right and y down. Source: ICT-FaceKit (MIT, (c) 2020 USC ICT), mean of 12 identities.
+    """
+    with np.load(str(files("mexplain") / "data" / "landmark_motion_basis.npz")) as table:
+        return dict(zip(table["shape"].tolist(), table["displacement_iod"], strict=True))
+
+
+@cache
+def mean_shape() -> Float[np.ndarray, "478 2"]:
+    """Return the mean face in inter-ocular distances, with the midpoint between the pupils at the origin."""
+    with np.load(str(files("mexplain") / "data" / "landmark_motion_basis.npz")) as table:
+        return table["landmark_mean_iod"].astype(np.float32)
+
+
+@cache
+def mirror() -> Int[np.ndarray, "478"]:
+    """Return, for each landmark, the landmark on the other side of the face that it becomes in a mirror.
+
+    Found by matching each point's place and motion with those of the mirrored mesh, one to one.
+    """
+    with (files("mexplain") / "data" / "mesh_mirror.txt").open() as table:
+        return np.loadtxt(table, dtype=np.int64)
+
+
+@cache
+def stability() -> Float[np.ndarray, "478"]:
+    """Return a weight in 0..1 for each landmark: near 1 where no expression moves the skin, near 0 where one does.
+
+    From the motion basis: ``1 / (1 + (d / 0.02)^2)^2`` with ``d`` the largest displacement under any shape that
+    does not move the jaw, in inter-ocular distances. Iris points get 0, for they follow the gaze.
+    """
+    shapes = [d for name, d in motion_basis().items() if not name.startswith(_JAW_SHAPES)]
+    largest = np.linalg.norm(np.stack(shapes), axis=-1).max(axis=0)
+    weight = 1 / (1 + (largest / 0.02) ** 2) ** 2
+    weight[RIGHT_PUPIL:] = 0
+    return weight.astype(np.float32)
+
+
+def inter_ocular_distance(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch"]:
+    """Return the distance between the pupils (IOD), in the unit of the landmarks."""
+    return np.linalg.norm(landmarks_xy[..., LEFT_PUPIL, :] - landmarks_xy[..., RIGHT_PUPIL, :], axis=-1)
