@@ -57,7 +57,7 @@ class BlockLayout:
         return weights
 
     def boxes(self, landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch n 4"]:
-        """Return the corners (x0, y0, x1, y1) of each block, in the unit of the landmarks; they may leave the picture."""
+        """Return the corners (x0, y0, x1, y1) of each block, in the unit of the landmarks, even off the picture."""
         iod = inter_ocular_distance(landmarks_xy)[..., None, None]
         offsets = np.array([block.offset_iod for block in self.blocks], np.float32).reshape(-1, 2)
         halves = np.array([block.side_iod / 2 for block in self.blocks], np.float32)[:, None]

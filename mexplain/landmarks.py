@@ -27,6 +27,9 @@ MESH_OF_68 = dict(
     )
 )
 
+# Where the network looks: the centre of its square crop in the mean shape's coordinates, between nose bridge and tip.
+CROP_CENTRE_IOD = (0.0, 0.5)
+
 # Under these rig shapes the whole lower face moves; what they move is not called unstable for it.
 _JAW_SHAPES = ("jaw", "mouthClose", "mouthLeft", "mouthRight", "mouthFunnel")
 
@@ -76,3 +79,27 @@ def stability() -> Float[np.ndarray, "478"]:
 def inter_ocular_distance(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch"]:
     """Return the distance between the pupils (IOD), in the unit of the landmarks."""
     return np.linalg.norm(landmarks_xy[..., LEFT_PUPIL, :] - landmarks_xy[..., RIGHT_PUPIL, :], axis=-1)
+
+
+def fit_pose(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 2 3"]:
+    """Return the similarity that lays the mean shape onto each face: ``p_picture = A @ p_iod + b``.
+
+    Least squares over the points that expressions leave in place (weights: ``stability``), so that a smile or a
+    blink does not read as a movement of the head.
+    """
+    weight = (stability() / stability().sum())[:, None]
+    target = landmarks_xy.astype(np.float64)
+    source_centre, target_centre = (weight * mean_shape()).sum(0), (weight * target).sum(-2)
+    source, target = mean_shape() - source_centre, target - target_centre[..., None, :]
+    spread = (weight * source**2).sum()
+    cosine = (weight * source * target).sum((-2, -1)) / spread
+    sine = (weight * (source[:, :1] * target[..., 1:] - source[:, 1:] * target[..., :1])).sum((-2, -1)) / spread
+    linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+    shift = target_centre - linear @ source_centre
+    return np.concatenate([linear, shift[..., None]], axis=-1).astype(np.float32)
+
+
+def crop_to_iod(size: int, crop_iod: float) -> Float[np.ndarray, "2 3"]:
+    """Return the map from pixels of the network's square crop (``size`` a side) to the mean shape's coordinates."""
+    scale, (x, y) = crop_iod / size, CROP_CENTRE_IOD
+    return np.array([[scale, 0, x - crop_iod / 2], [0, scale, y - crop_iod / 2]], np.float32)
