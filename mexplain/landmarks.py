@@ -78,7 +78,7 @@ def stability() -> Float[np.ndarray, "478"]:
 
 def inter_ocular_distance(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch"]:
     """Return the distance between the pupils (IOD), in the unit of the landmarks."""
-    return np.linalg.norm(landmarks_xy[..., LEFT_PUPIL, :] - landmarks_xy[..., RIGHT_PUPIL, :], axis=-1)
+    return np.asarray(np.linalg.norm(landmarks_xy[..., LEFT_PUPIL, :] - landmarks_xy[..., RIGHT_PUPIL, :], axis=-1))
 
 
 def fit_pose(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 2 3"]:

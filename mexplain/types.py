@@ -87,13 +87,14 @@ class AlignedClip:
 class BlockReport:
     """One block of one variant: where it is, what attention it got, what each method attributes to it.
 
-    ``xyxy`` is in file pixels at the onset. ``attention`` holds one weight in 0..1 for each frame, or None where the
-    variant computes none. ``attribution`` maps a method to a signed score in logits; ``attribution_over_time`` splits
-    it over the frames.
+    ``xyxy`` is in file pixels at the onset, ``crop_xyxy`` in 0..1 of the aligned crop. ``attention`` holds one weight
+    in 0..1 for each frame, or None where the variant computes none. ``attribution`` maps a method to a signed score in
+    logits; ``attribution_over_time`` splits it over the frames.
     """
 
     name: str
     xyxy: tuple[float, float, float, float]
+    crop_xyxy: tuple[float, float, float, float]
     attention: tuple[float, ...] | None
     attribution: dict[str, float]
     attribution_over_time: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -104,7 +105,8 @@ class VariantReport:
     """What one variant said of a clip, and why.
 
     ``outside_blocks`` maps a method to the attribution that fell on no block, so that blocks and outside add up to
-    the whole. ``convergence_delta`` is the completeness gap of the attribution in logits, None where a method has none.
+    the whole; ``maps`` to the signed attribution of each pixel of the aligned crop in each frame, in logits.
+    ``convergence_delta`` is the completeness gap of the attribution in logits, None where a method has none.
     """
 
     variant: str
@@ -113,6 +115,7 @@ class VariantReport:
     logits: dict[str, float]
     blocks: tuple[BlockReport, ...]
     outside_blocks: dict[str, float]
+    maps: dict[str, Float[np.ndarray, "t s s"]]
     convergence_delta: float | None
 
     def __post_init__(self) -> None:
@@ -125,8 +128,8 @@ class Report:
     """All that was found out about one clip; no figures inside.
 
     ``window_s`` is (onset, offset) in seconds of the file; ``elapsed_s`` seconds spent by stage; ``times_s`` the times
-    of the frames the network saw; ``onset_frame`` that frame in the crop the network saw, ``to_clip`` as in
-    ``AlignedClip``.
+    of the frames the network saw; ``onset_frame`` and ``apex_frame`` (the one that differs most from it) the aligned
+    crop at a size to look at.
     """
 
     info: ClipInfo
@@ -137,6 +140,6 @@ class Report:
     device: str
     elapsed_s: dict[str, float]
     variants: tuple[VariantReport, ...]
-    onset_frame: UInt8[np.ndarray, "s s 3"]
-    to_clip: Float[np.ndarray, "2 3"]
+    onset_frame: UInt8[np.ndarray, "d d 3"]
+    apex_frame: UInt8[np.ndarray, "d d 3"]
     notes: tuple[str, ...] = ()

@@ -1,0 +1,47 @@
+"""Clips and pictures for tests, all made from one short video of a person who does not exist."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mexplain.video import read_clip
+
+PERSON = Path(__file__).parent / "data" / "person.mp4"
+
+
+@pytest.fixture(scope="session")
+def person_path():
+    return PERSON
+
+
+@pytest.fixture(scope="session")
+def person_clip():
+    return read_clip(PERSON)
+
+
+@pytest.fixture
+def encode(tmp_path) -> Callable[..., Path]:
+    """Return a function that writes frames with any codec, container, rotation flag or times in milliseconds."""
+
+    def write(name, frames, *, codec="libx264", pixels="yuv420p", rate=30, rotate=0, times_ms=None, **options) -> Path:
+        container_options = {"live": options.pop("live")} if "live" in options else {}
+        with av.open(str(tmp_path / name), "w", options=container_options) as container:
+            stream = container.add_stream(codec, rate=rate, options=options)
+            stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
+            if times_ms is not None:
+                stream.codec_context.time_base = Fraction(1, 1000)
+            if rotate:
+                stream.set_display_rotation(rotate)
+            for i, rgb in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format=pixels)
+                if times_ms is not None:
+                    frame.pts, frame.time_base = int(times_ms[i]), Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return write
