@@ -1,0 +1,82 @@
+"""Facial action units (FACS): what each is called and how it moves the face mesh."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from mexplain.errors import SettingError
+from mexplain.landmarks import COUNT, LEFT_PUPIL, RIGHT_PUPIL, motion_basis
+
+SIDES = ("both", "left", "right")
+
+
+@dataclass(frozen=True)
+class ActionUnit:
+    """One action unit: its FACS name, and the rig shapes that together make it (without their side)."""
+
+    name: str
+    shapes: tuple[str, ...]
+
+
+ACTION_UNITS: dict[int, ActionUnit] = {
+    1: ActionUnit("inner brow raiser", ("browInnerUp",)),
+    2: ActionUnit("outer brow raiser", ("browOuterUp",)),
+    4: ActionUnit("brow lowerer", ("browDown",)),
+    5: ActionUnit("upper lid raiser", ("eyeWide",)),
+    6: ActionUnit("cheek raiser", ("cheekSquint", "cheekRaiser")),
+    7: ActionUnit("lid tightener", ("eyeSquint",)),
+    9: ActionUnit("nose wrinkler", ("noseSneer",)),
+    10: ActionUnit("upper lip raiser", ("mouthUpperUp",)),
+    12: ActionUnit("lip corner puller", ("mouthSmile",)),
+    14: ActionUnit("dimpler", ("mouthDimple",)),
+    15: ActionUnit("lip corner depressor", ("mouthFrown",)),
+    17: ActionUnit("chin raiser", ("mouthShrugLower",)),
+    20: ActionUnit("lip stretcher", ("mouthStretch",)),
+    24: ActionUnit("lip presser", ("mouthPress",)),
+    25: ActionUnit("lips part", ("mouthLowerDown",)),
+    26: ActionUnit("jaw drop", ("jawOpen",)),
+    45: ActionUnit("blink", ("eyeBlink",)),
+}
+
+
+def parse_action_units(text: str) -> tuple[int, ...]:
+    """Return the numbers in a list such as ``6,12`` or ``6+12``; raises ``SettingError`` for what is no known unit."""
+    parts = [part.strip().upper().removeprefix("AU") for part in text.replace("+", ",").split(",") if part.strip()]
+    known = ", ".join(map(str, ACTION_UNITS))
+    if not parts or any(not part.isdecimal() or int(part) not in ACTION_UNITS for part in parts):
+        raise SettingError(f"Action units must be a list such as 6,12, out of {known}; got {text!r}.")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def full_displacement(unit: int, side: str = "both") -> Float[np.ndarray, "478 2"]:
+    """Return how a fully active action unit moves each landmark, in inter-ocular distances (x right, y down).
+
+    ``side`` is the subject's own; a unit in the middle of the face (chin, jaw) moves whichever side is asked for.
+    Raises ``SettingError`` for an unknown unit or side.
+    """
+    if unit not in ACTION_UNITS:
+        raise SettingError(f"Action unit must be one of {', '.join(map(str, ACTION_UNITS))}; got {unit}.")
+    if side not in SIDES:
+        raise SettingError(f"Side must be one of {', '.join(SIDES)}; got {side!r}.")
+    basis, total = motion_basis(), np.zeros((COUNT, 2), np.float32)
+    wanted = {"both": ("_L", "_R"), "left": ("_L",), "right": ("_R",)}[side]
+    for shape in ACTION_UNITS[unit].shapes:
+        for name in (shape, *(shape + suffix for suffix in wanted)):
+            total += basis.get(name, 0)
+    return total
+
+
+def combined_displacement(units: Iterable[int], side: str, intensity_iod: float) -> Float[np.ndarray, "478 2"]:
+    """Return the motion of several action units at once, scaled so that the landmark that moves most moves that far."""
+    total = sum((full_displacement(unit, side) for unit in units), np.zeros((COUNT, 2), np.float32))
+    largest = np.linalg.norm(total, axis=-1).max()
+    return (total * (intensity_iod / largest)).astype(np.float32)
+
+
+def gaze_displacement(right_iod: float, down_iod: float) -> Float[np.ndarray, "478 2"]:
+    """Return the motion of both irises by that much, in inter-ocular distances; nothing else moves."""
+    total = np.zeros((COUNT, 2), np.float32)
+    total[RIGHT_PUPIL : RIGHT_PUPIL + 5] = total[LEFT_PUPIL : LEFT_PUPIL + 5] = (right_iod, down_iod)
+    return total

@@ -1,0 +1,142 @@
+"""One face photo made to move: the clip, and what is true of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from mexplain.blocks import LAYOUTS, mean_in_blocks
+from mexplain.errors import SettingError
+from mexplain.landmarks import inter_ocular_distance
+from mexplain.simulate.action_units import ACTION_UNITS, SIDES, combined_displacement
+from mexplain.simulate.warp import dense_field, sample
+
+TRUTH_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What moves, how far and when.
+
+    ``aus`` are FACS numbers, ``side`` the subject's own ("both", "left", "right"), ``intensity_iod`` how far the
+    landmark that moves most moves at the apex, in inter-ocular distances (a micro-expression: 0.02 to 0.10).
+    Times are seconds from the start of the clip. Raises ``SettingError`` for what cannot be.
+    """
+
+    aus: tuple[int, ...]
+    side: str = "both"
+    intensity_iod: float = 0.05
+    onset_s: float = 0.1
+    apex_s: float = 0.35
+    offset_s: float = 0.7
+
+    def __post_init__(self) -> None:
+        if unknown := [unit for unit in self.aus if unit not in ACTION_UNITS]:
+            raise SettingError(f"Action units must be among {', '.join(map(str, ACTION_UNITS))}; got {unknown}.")
+        if not self.aus:
+            raise SettingError("An expression needs at least one action unit.")
+        if self.side not in SIDES:
+            raise SettingError(f"Side must be one of {', '.join(SIDES)}; got {self.side!r}.")
+        if not 0 <= self.intensity_iod <= 0.5:
+            raise SettingError(f"Intensity must lie in 0 to 0.5 inter-ocular distances; got {self.intensity_iod}.")
+        times = (0.0, self.onset_s, self.apex_s, self.offset_s)
+        if not all(before <= after for before, after in pairwise(times)) or self.onset_s == self.apex_s:
+            raise SettingError(
+                f"Onset, apex and offset must follow each other from 0 s on; "
+                f"got {self.onset_s}, {self.apex_s}, {self.offset_s}."
+            )
+
+    def course(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+        """Return the activation at each time: 0 up to the onset, 1 at the apex, 0 from the offset on."""
+        ticks = (self.onset_s, self.apex_s, max(self.offset_s, self.apex_s + 1e-6))
+        ramp = np.interp(times_s, ticks, (0, 1, 0))
+        return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SimulatedClip:
+    """A clip whose cause is known.
+
+    ``motion_px`` is how far each pixel moves at the apex, in pixels; ``landmarks_xy`` the mesh of the still face;
+    ``block_energy`` maps a variant to each of its blocks' mean squared motion, in squared inter-ocular distances.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    fps: float
+    expression: Expression
+    landmarks_xy: Float[np.ndarray, "478 2"]
+    motion_px: Float[np.ndarray, "h w"]
+    block_energy: dict[str, dict[str, float]]
+
+    def write_truth(self, path: Path) -> None:
+        """Write what is true of the clip as JSON, and the motion map beside it (``.npz``, key ``motion_px``)."""
+        expression = asdict(self.expression) | {"names": [ACTION_UNITS[unit].name for unit in self.expression.aus]}
+        _, height, width, _ = self.frames.shape
+        truth = {"schema_version": TRUTH_SCHEMA, "fps": self.fps, "frames": len(self.frames), "width": width}
+        truth |= {"height": height, "expression": expression, "block_energy": self.block_energy}
+        path.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+        np.savez_compressed(path.with_suffix(".npz"), motion_px=self.motion_px, landmarks_xy=self.landmarks_xy)
+
+
+def simulate(
+    photo: UInt8[np.ndarray, "h w 3"],
+    landmarks_xy: Float[np.ndarray, "478 2"],
+    expression: Expression,
+    *,
+    duration_s: float = 0.8,
+    fps: float = 50.0,
+    drift_iod: float = 0.0,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> SimulatedClip:
+    """Return a clip of a still face that makes one expression.
+
+    ``landmarks_xy`` are the photo's, in pixels. ``drift_iod`` lets the head wander slowly that far, ``noise`` is the
+    sensor's standard deviation in grey levels; ``seed`` fixes both. The motion map holds the expression alone.
+    Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames.
+    """
+    count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
+    if not 2 <= count <= 3000:
+        raise SettingError(f"A clip needs 2 to 3000 frames; {duration_s} s at {fps} frames per second is not that.")
+    height, width = photo.shape[:2]
+    iod = float(inter_ocular_distance(landmarks_xy))
+    rng = np.random.default_rng(seed)
+    moved = combined_displacement(expression.aus, expression.side, expression.intensity_iod) * iod
+    columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    field = dense_field(
+        torch.from_numpy(landmarks_xy)[None],
+        torch.from_numpy(moved)[None, None],
+        torch.tensor([0.09 * iod]),
+        columns,
+        rows,
+    )[0, 0]
+    # The kernel mean flattens the peak; the asked-for intensity is what the picture must show.
+    field = field * (expression.intensity_iod * iod / field.norm(dim=0).max().clamp_min(1e-9))
+    times = np.arange(count) / fps
+    wander = _slow_walk(rng, times) * drift_iod * iod
+    still = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1])
+    source = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float()
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for index, active in enumerate(expression.course(times)):
+        places = still - float(active) * field - torch.from_numpy(wander[index])[:, None, None]
+        picture = sample(source, places[None, None])[0, 0].permute(1, 2, 0).numpy()
+        grain = rng.normal(0, noise, picture.shape) if noise else 0
+        frames[index] = (picture + grain).round().clip(0, 255)
+    motion = field.norm(dim=0).numpy()
+    energy = {
+        variant: dict(zip(layout.names, mean_in_blocks((motion / iod) ** 2, boxes).tolist(), strict=True))
+        for variant, layout in LAYOUTS.items()
+        if len(boxes := layout.boxes(landmarks_xy))
+    }
+    return SimulatedClip(frames, fps, expression, landmarks_xy, motion, energy)
+
+
+def _slow_walk(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.ndarray, "t 2"]:
+    """Return a smooth path of about unit size that starts at the origin."""
+    phase, rate = rng.uniform(0, 2 * np.pi, (2, 3)), rng.uniform(0.3, 1.5, (2, 3))
+    waves = np.sin(2 * np.pi * rate * times_s[:, None, None] + phase) - np.sin(phase)
+    return waves.mean(axis=-1).astype(np.float32)
