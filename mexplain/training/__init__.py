@@ -1,0 +1,1 @@
+"""Training the recogniser, and measuring it on people it has never seen."""

@@ -1,0 +1,263 @@
+"""Training in two stages: the trunk on large expressions, then, with the trunk frozen, the heads on small ones."""
+
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tqdm import tqdm
+
+from mexplain.checkpoints import load_imagenet_trunk, save_checkpoint
+from mexplain.errors import SettingError
+from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
+from mexplain.training.evaluation import ABLATION, ablation_config, score
+from mexplain.training.faces import FaceSet
+from mexplain.training.synthesis import MACRO, MICRO, PROBE, TRAINED_UNITS, Batch, Synthesizer
+
+log = logging.getLogger("mexplain.train")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    Steps are counted, not seconds, so that the same plan and seed give the same weights on the same machine.
+    ``short_frames`` is the length of the clips in all but the last quarter of the second stage, where they have the
+    network's own: heads learn most of what they need from fewer frames, for less.
+    """
+
+    macro_steps: int
+    macro_batch: int
+    micro_steps: int
+    micro_batch: int
+    short_frames: int
+    macro_rate: float = 2e-3
+    micro_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    gate_supervision: float = 0.3
+
+
+PLANS: dict[str, Plan] = {
+    "lite": Plan(macro_steps=900, macro_batch=64, micro_steps=1100, micro_batch=32, short_frames=8),
+    "paper": Plan(macro_steps=900, macro_batch=32, micro_steps=1100, micro_batch=16, short_frames=8),
+}
+
+
+class MotionReader(nn.Module):
+    """What the trunk is first trained through, and then thrown away.
+
+    From the difference of two frames' features it must tell where each cell moved, and which action units acted on
+    which side.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(channels, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU())
+        self.motion = nn.Conv2d(64, 2, 1)
+        self.units = nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, len(TRAINED_UNITS) * 2))
+
+    def forward(self, difference: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b u"]]:
+        """Return the motion in tenths of an inter-ocular distance, and a logit for each action unit and side."""
+        x = self.conv(difference)
+        return self.motion(x), self.units(F.adaptive_avg_pool2d(x, 7).flatten(1))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: what is trained, on whom, where its state is kept."""
+
+    plan: Plan
+    seed: int
+    device: torch.device
+    out: Path
+    train: FaceSet
+    validation: FaceSet
+    save_every_s: float = 60.0
+
+
+def train(run: Run, preset: str) -> tuple[MicroExpressionNet, Head]:
+    """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
+
+    Writes ``log.jsonl`` and ``state.pt`` into ``run.out`` as it goes; started again with the same folder it resumes.
+    """
+    torch.manual_seed(run.seed)
+    model = build_model(preset).to(run.device)
+    if preset == "paper":
+        load_imagenet_trunk(model)
+    channels = [layer for layer in model.trunk if isinstance(layer, nn.Conv2d)][-1].out_channels
+    ablation = Head("10", channels, ablation_config(model.config)).to(run.device)
+    reader = MotionReader(channels).to(run.device)
+    _pretrain_trunk(run, model, reader)
+    _train_heads(run, model, ablation)
+    save_checkpoint(model, run.out)
+    return model.eval(), ablation.eval()
+
+
+def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -> None:
+    """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
+    plan, source = run.plan, Synthesizer(run.train, model.config, run.device)
+    stage = _Stage(run, "trunk", nn.ModuleList([model.trunk, reader]), plan.macro_steps, plan.macro_rate)
+    for step in stage:
+        batch = source.batch(plan.macro_batch, 3, MACRO, _seed(run, 1, step))
+        with _autocast(run.device):
+            features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
+            motion, units = reader(features[:, 1] - features[:, 0])
+        moved = batch.motion[:, 2 if step % 4 == 0 else 1]
+        wanted = F.adaptive_avg_pool2d(moved, motion.shape[-2:]) * 10
+        motion_loss = F.smooth_l1_loss(motion.float(), wanted, beta=0.05)
+        active = batch.course[:, 2 if step % 4 == 0 else 1, None, None] > 0.3
+        unit_loss = F.binary_cross_entropy_with_logits(units.float(), (batch.units * active).flatten(1))
+        stage.step(motion_loss * 4 + unit_loss, motion=motion_loss, units=unit_loss)
+    stage.close()
+
+
+def _train_heads(run: Run, model: MicroExpressionNet, ablation: Head) -> None:
+    plan, config = run.plan, model.config
+    source = Synthesizer(run.train, config, run.device)
+    encode = FrozenEncoder(model)
+    heads = nn.ModuleDict({**model.heads, ABLATION: ablation})
+    stage = _Stage(run, "heads", heads, plan.micro_steps, plan.micro_rate)
+    for step in stage:
+        last_quarter = step >= plan.micro_steps * 3 // 4
+        frames = config.frames if last_quarter else min(plan.short_frames, config.frames)
+        batch = source.batch(plan.micro_batch, frames, MICRO, _seed(run, 2, step))
+        loss, parts = torch.zeros((), device=run.device), {}
+        with _autocast(run.device):
+            features = encode(batch.frames)
+            for name, head in heads.items():
+                variant = "10" if name == ABLATION else name
+                parts[name], gate_loss = head_losses(head(features, batch.boxes[variant]), batch, variant)
+                loss = loss + parts[name] + plan.gate_supervision * gate_loss
+        stage.step(loss, **parts)
+        if (step + 1) % 250 == 0:
+            heads.eval()
+            check = Synthesizer(run.validation, config, run.device)
+            scores = score(model, ablation, check, PROBE, clips=200, seed=run.seed + 1)
+            log.info(
+                "step %d, people for validation: %s", step + 1, {k: round(v.accuracy, 3) for k, v in scores.items()}
+            )
+            stage.note({"validation": {k: [v.accuracy, v.attention_hits] for k, v in scores.items()}})
+            heads.train()
+    stage.close()
+
+
+def head_losses(output: HeadOutput, batch: Batch, variant: str) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Return the classification loss and the loss of the gates.
+
+    A clip with nothing but nuisance is evidence for no class: its target is even. A gate's target is its block's share
+    of the strongest block's motion, times how far the expression has got.
+    """
+    logits, gates = output.logits.float(), output.attention_weights.float()
+    empty = batch.labels < 0
+    target = F.one_hot(batch.labels.clamp_min(0), logits.shape[1]).float()
+    target = torch.where(empty[:, None], torch.full_like(target, 1 / logits.shape[1]), target)
+    label_loss = F.cross_entropy(logits, target, label_smoothing=0.02)
+    energy = batch.energy[variant]
+    if energy.shape[1] == 0:
+        return label_loss, torch.zeros_like(label_loss)
+    share = energy / energy.amax(1, keepdim=True).clamp_min(1e-9)
+    progress = batch.course / batch.course.amax(1, keepdim=True).clamp_min(1e-6)
+    wanted = share[:, None] * progress[..., None] * ~empty[:, None, None]
+    return label_loss, F.binary_cross_entropy(gates.clamp(1e-6, 1 - 1e-6), wanted)
+
+
+class FrozenEncoder:
+    """A trunk that learns no more: batch norms folded into its convolutions, the same features sooner."""
+
+    def __init__(self, model: MicroExpressionNet) -> None:
+        self.model = copy.deepcopy(model).eval()
+        layers = list(self.model.trunk)
+        folded: list[nn.Module] = []
+        for layer in layers:
+            if isinstance(layer, nn.BatchNorm2d):
+                folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+            else:
+                folded.append(layer)
+        self.model.trunk = nn.Sequential(*folded).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def __call__(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:
+        """Return features, as ``MicroExpressionNet.encode`` does."""
+        return self.model.encode(frames)
+
+
+class _Stage:
+    """A resumable run of optimiser steps with a warm-up, a cosine decay, a progress bar and a log."""
+
+    def __init__(self, run: Run, name: str, module: nn.Module, steps: int, rate: float) -> None:
+        self.run, self.name, self.module, self.steps, self.rate = run, name, module, steps, rate
+        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=run.plan.weight_decay)
+        self.path, self.now, self.saved = run.out / f"{name}.state.pt", 0, time.monotonic()
+        run.out.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            state = torch.load(self.path, map_location=run.device, weights_only=True)
+            module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.now = state["step"]
+            log.info("stage %s goes on from step %d", name, self.now)
+        module.train()
+
+    def __iter__(self) -> Iterator[int]:
+        with tqdm(total=self.steps, initial=self.now, desc=self.name, mininterval=2, smoothing=0.05) as self.bar:
+            while self.now < self.steps:
+                yield self.now
+                self.now += 1
+                self.bar.update()
+                if time.monotonic() - self.saved > self.run.save_every_s:
+                    self.save()
+
+    def step(self, loss: Float[Tensor, ""], **parts: Tensor) -> None:
+        warm = min(1.0, (self.now + 1) / 50)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * warm * 0.5 * (1 + math.cos(math.pi * self.now / self.steps))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
+        self.optimizer.step()
+        if self.now % 20 == 0:
+            values = {key: round(float(value.detach()), 4) for key, value in parts.items()}
+            self.bar.set_postfix(values)
+            self.note(values)
+
+    def note(self, values: dict) -> None:
+        with (self.run.out / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"stage": self.name, "step": self.now, **values}) + "\n")
+
+    def save(self) -> None:
+        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.now}
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+        self.saved = time.monotonic()
+
+    def close(self) -> None:
+        self.save()
+        self.module.eval()
+
+
+def _seed(run: Run, stage: int, step: int) -> int:
+    return (run.seed * 10 + stage) * 1_000_000 + step
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    # On a GPU the convolutions run in bf16; most CPUs have no units for it and would be slower.
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def plan_for(preset: str, macro_steps: int | None = None, micro_steps: int | None = None) -> Plan:
+    """Return the plan of a preset, with other numbers of steps where they are given."""
+    if preset not in PLANS:
+        raise SettingError(f"preset must be one of {', '.join(PLANS)}; got {preset!r}")
+    changes = {"macro_steps": macro_steps, "micro_steps": micro_steps}
+    if any(steps is not None and steps < 1 for steps in changes.values()):
+        raise SettingError(f"numbers of steps must be at least 1; got {changes}")
+    return replace(PLANS[preset], **{key: steps for key, steps in changes.items() if steps is not None})
