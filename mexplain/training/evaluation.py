@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 
 from mexplain.model import Head, MicroExpressionNet, ModelConfig
-from mexplain.training.synthesis import Mixture, Synthesizer
+from mexplain.training.script import Mixture
+from mexplain.training.synthesis import Synthesizer
 
 ABLATION = "10, frames only"
 

@@ -21,7 +21,8 @@ from mexplain.errors import SettingError
 from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.training.evaluation import ABLATION, ablation_config, score
 from mexplain.training.faces import FaceSet
-from mexplain.training.synthesis import MACRO, MICRO, PROBE, TRAINED_UNITS, Batch, Synthesizer
+from mexplain.training.script import MACRO, MICRO, PROBE, TRAINED_UNITS
+from mexplain.training.synthesis import Batch, Synthesizer
 
 log = logging.getLogger("mexplain.train")
 
@@ -43,11 +44,11 @@ class Plan:
     macro_rate: float = 2e-3
     micro_rate: float = 1.5e-3
     weight_decay: float = 0.02
-    gate_supervision: float = 0.3
+    gate_supervision: float = 0.6
 
 
 PLANS: dict[str, Plan] = {
-    "lite": Plan(macro_steps=900, macro_batch=64, micro_steps=1100, micro_batch=32, short_frames=8),
+    "lite": Plan(macro_steps=700, macro_batch=64, micro_steps=1000, micro_batch=32, short_frames=8),
     "paper": Plan(macro_steps=900, macro_batch=32, micro_steps=1100, micro_batch=16, short_frames=8),
 }
 

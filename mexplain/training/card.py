@@ -1,0 +1,152 @@
+"""The model card: written from what was measured, never by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mexplain.blocks import LAYOUTS
+from mexplain.checkpoints import CONFIG
+from mexplain.training.coding import CASME2_CODING
+from mexplain.training.evaluation import ABLATION, Score
+from mexplain.training.script import TEST_MIXTURES
+
+METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"
+
+
+def score_table(scores: dict[str, Score]) -> str:
+    """Return the scores as a Markdown table."""
+    lines = [
+        "| variant | accuracy (95 % interval) | attention lands on a moving block (95 % interval) | chance |",
+        "|---|---|---|---|",
+    ]
+    for name, value in scores.items():
+        lands, chance = "-", "-"
+        if value.attention_hits is not None and value.attention_interval and value.chance is not None:
+            lands, chance = f"{value.attention_hits:.3f} {_interval(value.attention_interval)}", f"{value.chance:.2f}"
+        shown = f"{name} (no onset difference)" if name == ABLATION else name
+        lines.append(f"| {shown} | {value.accuracy:.3f} {_interval(value.accuracy_interval)} | {lands} | {chance} |")
+    return "\n".join(lines)
+
+
+def write_card(folder: Path) -> None:
+    """Write ``README.md`` beside some weights from their config, ``metrics.json`` and ``training.json``."""
+    config, metrics = _read(folder / CONFIG), _read(folder / METRICS)
+    facts = _read(folder / FACTS) if (folder / FACTS).is_file() else {}
+    scores = {
+        mixture: {name: Score(**value) for name, value in metrics[mixture]["scores"].items()}
+        for mixture in TEST_MIXTURES
+    }
+    (folder / CARD).write_text(_card(config, metrics, facts, scores), encoding="utf-8")
+
+
+def _card(
+    config: dict[str, Any], metrics: dict[str, Any], facts: dict[str, Any], scores: dict[str, dict[str, Score]]
+) -> str:
+    labels = config["model"]["labels"]
+    plan, mixture = facts.get("plan", {}), TEST_MIXTURES["calm"]
+    faces = " ".join(f"PATH/{name}" for name in facts.get("faces", [])) or "DIR..."
+    options = {"preset": config["model"]["preset"], "faces": faces, "out": "DIR", "seed": facts.get("seed", 0)}
+    options |= {key.replace("_", "-"): plan[key] for key in ("macro_steps", "micro_steps") if key in plan}
+    command = " ".join(f"--{key} {value}" for key, value in options.items())
+    low, high = mixture.intensity_iod
+    return f"""---
+license: apache-2.0
+library_name: mexplain
+pipeline_tag: video-classification
+tags: [micro-expressions, explainability, synthetic-data]
+---
+
+# mexplain, preset {config["model"]["preset"]}
+
+One trunk and three heads ({", ".join(config["variants"])}) that tell {len(labels)} classes of micro-expression apart:
+{", ".join(labels)}. After Zhu, Li, Liu and Zeng, CMC 2023, 77(1), 1373-1392 (doi 10.32604/cmc.2023.037216); sizes that
+its abstract does not give follow gACNN (Li et al., TIP 2019).
+
+**These weights learned from simulated expressions, not from CASME II, SAMM or SMIC.** Still photos of faces were warped
+after action units; class mix, side and timing follow the published coding of CASME II. What is measured below holds for
+such clips. How the network does on filmed micro-expressions has not been measured here.
+
+## Measured
+
+{metrics["clips"]} simulated clips each of {metrics["people"]} people who were never seen in training, motion peaking
+at {low} to {high} inter-ocular distances, with head sway, blinks, gaze, flicker, noise and compression: as strong as in
+training (rough), and half as strong (calm). Chance for the accuracy is {1 / len(labels):.2f}. Attention *lands* where
+the block with most attention (mean over the frames) moves at least half as strongly (mean squared motion) as the block
+that moves most; chance is the share of blocks that do.
+
+Calm:
+
+{score_table(scores["calm"])}
+
+Rough:
+
+{score_table(scores["rough"])}
+
+The last row is the lesson of this design: the same 10-block head, the same trunk, clips and steps, but shown the frames
+themselves and not their difference from the first one.
+
+Made by:
+
+    python -m mexplain evaluate --checkpoint checkpoints --faces {faces} --clips {metrics["clips"]}
+
+Confusion of the 10-block head, calm (rows: true, columns: said):
+
+{_confusion(scores["calm"]["10"], labels)}
+
+## Training
+
+    python -m mexplain train {command}
+
+- On: {facts.get("trained_on", "not recorded")}, PyTorch {facts.get("torch", "?")}.
+- Faces: {facts.get("people", "not recorded")}, split by a hash of each person's name: portraits of US officials (public
+  domain, training only) and people who do not exist (SFHQ, MIT, (c) 2022 David Beniaguev). No photo is part of this
+  checkpoint.
+- Motion: mean displacements of the ICT-FaceKit rig (MIT, (c) 2020 USC ICT).
+- Stage 1: the trunk alone, on pairs of frames of large expressions ({plan.get("macro_steps", "?")} steps of
+  {plan.get("macro_batch", "?")} pairs): it must tell where each cell moved and which action units acted. Stage 2: the
+  trunk frozen, all heads together on small ones ({plan.get("micro_steps", "?")} steps of
+  {plan.get("micro_batch", "?")} clips).
+- **The gates were taught**: beside the class, each gate was trained lightly (weight
+  {plan.get("gate_supervision", "?")}) to follow its block's share of the true motion. A taught gate points well, but
+  need not be what the network uses.
+- Steps were fixed in advance; validation people were looked at, test people were not.
+
+## Labels, and where they are ambiguous
+
+{_coding()}
+
+AU4 alone was coded "others" 60 times and "disgust" 12 times in CASME II; here it is always "others". AU14 is "others",
+AU17 "repression", AU4+7 "disgust", though each was sometimes coded otherwise. Real labels are less settled.
+
+## Limits and responsible use
+
+- A label here is a set of muscle movements with a name that coders gave it. It is not what a person feels.
+- Inferring emotions of people at work or in education is banned in the EU (AI Act, Art. 5(1)(f)), and is contested
+  everywhere. Use this to learn how such a model decides, not to read people.
+- The clip must start near the neutral face: all evidence is measured against its first frame.
+- Blocks of the 10-block variant ({", ".join(LAYOUTS["10"].names)}) are our choice; the paper's list is not public.
+
+Weights: SHA-256 `{config["sha256"]}`, half precision.
+"""
+
+
+def _confusion(score: Score, labels: list[str]) -> str:
+    head = "| |" + "|".join(labels) + "|\n|---|" + "---|" * len(labels)
+    rows = (f"|{label}|" + "|".join(map(str, row)) + "|" for label, row in zip(labels, score.confusion, strict=True))
+    return "\n".join([head, *rows])
+
+
+def _coding() -> str:
+    rows = ["| label | action units (clips coded so) | one side only |", "|---|---|---|"]
+    for label, coding in CASME2_CODING.items():
+        mix = ", ".join(f"{'+'.join(map(str, aus))} ({count})" for aus, count in coding.combinations.items())
+        rows.append(f"| {label} | {mix} | {coding.one_sided:.0%} |")
+    return "\n".join(rows)
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"({bounds[0]:.3f} to {bounds[1]:.3f})"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

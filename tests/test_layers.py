@@ -1,0 +1,110 @@
+"""The layers of docs/architecture.md: imports point down, and each heavy library has one home."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYER = {
+    "app": 5,
+    "mexplain.__main__": 4,
+    "mexplain.cli": 4,
+    "mexplain.explain": 3,
+    "mexplain.report": 3,
+    "mexplain.training": 3,
+    "mexplain.attribution": 2,
+    "mexplain.checkpoints": 2,
+    "mexplain.figures": 2,
+    "mexplain.overlay": 2,
+    "mexplain.preprocess": 2,
+    "mexplain.simulate": 2,
+    "mexplain.device": 1,
+    "mexplain.face": 1,
+    "mexplain.model": 1,
+    "mexplain.video": 1,
+    "mexplain.blocks": 0,
+    "mexplain.errors": 0,
+    "mexplain.landmarks": 0,
+    "mexplain.types": 0,
+    "mexplain": 0,
+}
+ONLY_IN = {
+    "av": {"mexplain.video"},
+    "captum": {"mexplain.attribution"},
+    "gradio": {"app"},
+    "huggingface_hub": {"mexplain.checkpoints"},
+    "mediapipe": {"mexplain.face"},
+    "plotly": {"mexplain.figures"},
+}
+FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def layer_of(module: str) -> int:
+    while module not in LAYER:
+        module = module.rpartition(".")[0]
+    return LAYER[module]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_down(path: Path) -> None:
+    module = module_of(path)
+    package = module if layer_of(module) == LAYER.get(module) else module.rpartition(".")[0]
+    for imported in imports_of(path):
+        if imported.split(".")[0] != "mexplain":
+            continue
+        same_package = package in ("mexplain.training", "mexplain.simulate") and imported.startswith(package)
+        limit = layer_of(module)
+        assert layer_of(imported) < limit or same_package or limit == layer_of(imported) == 0 or (
+            # Within a layer, the files of one storey may lean on each other, but never in a circle.
+            layer_of(imported) == limit and not leads_to(imported, module)
+        ), f"{module} (layer {limit}) imports {imported} (layer {layer_of(imported)})"
+
+
+def leads_to(start: str, goal: str) -> bool:
+    """Tell whether following imports from one module arrives at another."""
+    seen, waiting = set(), [start]
+    while waiting:
+        module = waiting.pop()
+        if module == goal:
+            return True
+        if module in seen:
+            continue
+        seen.add(module)
+        waiting += [name for path in FILES if module_of(path) == module for name in imports_of(path)]
+    return False
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_each_heavy_library_has_one_home(path: Path) -> None:
+    for imported in imports_of(path):
+        homes = ONLY_IN.get(imported.split(".")[0])
+        assert homes is None or module_of(path) in homes, f"{imported} belongs in {homes}, not in {module_of(path)}"
+
+
+def test_the_checks_can_fail(tmp_path: Path) -> None:
+    assert layer_of("mexplain.training.loop") > layer_of("mexplain.model")
+    sample = tmp_path / "x.py"
+    sample.write_text("import captum.attr\nfrom mexplain.cli import main\n")
+    assert list(imports_of(sample)) == ["captum.attr", "mexplain.cli"]
+    assert leads_to("mexplain.explain", "mexplain.types")
+    assert not leads_to("mexplain.types", "mexplain.explain")
+
+
+def test_files_stay_small() -> None:
+    long = {module_of(path): count for path in FILES if (count := len(path.read_text().splitlines())) > 320}
+    assert not long
