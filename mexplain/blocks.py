@@ -71,7 +71,7 @@ def box_coverage(boxes: Float[np.ndarray, "n 4"], height: int, width: int) -> Fl
     def along(low: np.ndarray, high: np.ndarray, size: int) -> np.ndarray:
         edges = np.arange(size)
         inside = np.minimum(high[:, None], edges + 1) - np.maximum(low[:, None], edges)
-        return inside.clip(0, 1)
+        return inside.clip(0.0, 1.0)
 
     rows, columns = along(boxes[:, 1], boxes[:, 3], height), along(boxes[:, 0], boxes[:, 2], width)
     return (rows[:, :, None] * columns[:, None, :]).astype(np.float32)
@@ -89,7 +89,7 @@ def pool_into_blocks(
     share = cover / np.maximum(total, 1)
     scores = np.einsum("...hw,nhw->...n", pixel_map, share)
     outside = np.einsum("...hw,hw->...", pixel_map, 1 - np.minimum(total, 1))
-    return scores.astype(np.float32), outside.astype(np.float32)
+    return scores.astype(np.float32), np.asarray(outside, np.float32)
 
 
 def mean_in_blocks(
@@ -105,30 +105,30 @@ def mean_in_blocks(
 _PX = 1 / 77
 _SIDE_24 = 55 * _PX
 _CENTRES_24: tuple[tuple[str, tuple[int, ...], tuple[float, float]], ...] = (
-    ("outer brow right", (19,), (0, -8)),
-    ("inner brow right", (22,), (0, -10)),
-    ("inner brow left", (23,), (0, -10)),
-    ("outer brow left", (26,), (0, -8)),
-    ("upper lid right", (39,), (0, 0)),
-    ("outer eye right", (37,), (0, 0)),
-    ("upper lid left", (44,), (0, 0)),
-    ("outer eye left", (46,), (0, 0)),
-    ("nose bridge", (28,), (0, 0)),
-    ("nose tip", (30,), (0, 0)),
-    ("mouth corner right", (49,), (0, 0)),
-    ("upper lip right", (51,), (0, 0)),
-    ("upper lip left", (53,), (0, 0)),
-    ("mouth corner left", (55,), (0, 0)),
-    ("lower lip right", (59,), (0, 0)),
-    ("lower lip left", (57,), (0, 0)),
-    ("brow and eye right", (20, 38), (0, 0)),
-    ("brow and eye left", (25, 45), (0, 0)),
-    ("under eye right", (41, 42), (0, 0)),
-    ("under eye left", (47, 48), (0, 0)),
-    ("upper cheek right", (18, 59), (0, 0)),
-    ("upper cheek left", (27, 57), (0, 0)),
-    ("lower cheek right", (49,), (-16, -16)),
-    ("lower cheek left", (55,), (16, -16)),
+    ("outer brow right", (19,), (0.0, -8.0)),
+    ("inner brow right", (22,), (0.0, -10.0)),
+    ("inner brow left", (23,), (0.0, -10.0)),
+    ("outer brow left", (26,), (0.0, -8.0)),
+    ("upper lid right", (39,), (0.0, 0.0)),
+    ("outer eye right", (37,), (0.0, 0.0)),
+    ("upper lid left", (44,), (0.0, 0.0)),
+    ("outer eye left", (46,), (0.0, 0.0)),
+    ("nose bridge", (28,), (0.0, 0.0)),
+    ("nose tip", (30,), (0.0, 0.0)),
+    ("mouth corner right", (49,), (0.0, 0.0)),
+    ("upper lip right", (51,), (0.0, 0.0)),
+    ("upper lip left", (53,), (0.0, 0.0)),
+    ("mouth corner left", (55,), (0.0, 0.0)),
+    ("lower lip right", (59,), (0.0, 0.0)),
+    ("lower lip left", (57,), (0.0, 0.0)),
+    ("brow and eye right", (20, 38), (0.0, 0.0)),
+    ("brow and eye left", (25, 45), (0.0, 0.0)),
+    ("under eye right", (41, 42), (0.0, 0.0)),
+    ("under eye left", (47, 48), (0.0, 0.0)),
+    ("upper cheek right", (18, 59), (0.0, 0.0)),
+    ("upper cheek left", (27, 57), (0.0, 0.0)),
+    ("lower cheek right", (49,), (-16.0, -16.0)),
+    ("lower cheek left", (55,), (16.0, -16.0)),
 )
 
 _SIDE_10 = 0.85
@@ -141,16 +141,16 @@ LAYOUTS: dict[str, BlockLayout] = {
     "10": BlockLayout(
         "10",
         (
-            Block("outer brow right", (19,), (0, -0.02), _SIDE_10),
-            Block("outer brow left", (26,), (0, -0.02), _SIDE_10),
-            Block("inner brow right", (22,), (0, -0.05), _SIDE_10),
-            Block("inner brow left", (23,), (0, -0.05), _SIDE_10),
-            Block("eye right", (37, 40), (0, 0.08), _SIDE_10),
-            Block("eye left", (43, 46), (0, 0.08), _SIDE_10),
-            Block("nose", (30, 31), (0, 0), _SIDE_10),
-            Block("mouth corner right", (49,), (0, 0), _SIDE_10),
-            Block("mouth corner left", (55,), (0, 0), _SIDE_10),
-            Block("chin", (58,), (0, 0.25), _SIDE_10),
+            Block("outer brow right", (19,), (0.0, -0.02), _SIDE_10),
+            Block("outer brow left", (26,), (0.0, -0.02), _SIDE_10),
+            Block("inner brow right", (22,), (0.0, -0.05), _SIDE_10),
+            Block("inner brow left", (23,), (0.0, -0.05), _SIDE_10),
+            Block("eye right", (37, 40), (0.0, 0.08), _SIDE_10),
+            Block("eye left", (43, 46), (0.0, 0.08), _SIDE_10),
+            Block("nose", (30, 31), (0.0, 0.0), _SIDE_10),
+            Block("mouth corner right", (49,), (0.0, 0.0), _SIDE_10),
+            Block("mouth corner left", (55,), (0.0, 0.0), _SIDE_10),
+            Block("chin", (58,), (0.0, 0.25), _SIDE_10),
         ),
     ),
     "uncropped": BlockLayout("uncropped", ()),

@@ -71,8 +71,7 @@ def load_checkpoint(
         )
     model = MicroExpressionNet(_model_config(config), tuple(config["variants"]))
     _fill(model, _read_tensors(paths[WEIGHTS]), str(source))
-    # As build_model does: convolutions on a CPU run faster with channels last.
-    model = model.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    model = model.to(device).eval().requires_grad_(False)
     name = folder.name if folder.is_dir() else f"{source}@{revision}" if revision else str(source)
     return Checkpoint(model, name, sha256)
 
@@ -88,9 +87,9 @@ def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> 
     tensors = _read_tensors(path or _from_hub(*VGG16_BN, None))
     # Both stacks follow the order of torchvision's `features`: conv5_1 and conv5_2 lie at 34 to 38 there, and after
     # the pool at 0 of ours.
-    targets = [(model.trunk, 0)] + [(head.global_attention.convs, 33) for head in model.heads.values()]  # type: ignore[union-attr]
+    stacks = [(model.trunk, 0), *((model.head(variant).global_attention.convs, 33) for variant in model.variants)]
     with torch.no_grad():
-        for stack, start in targets:
+        for stack, start in stacks:
             for key, value in stack.state_dict().items():
                 index, _, name = key.partition(".")
                 source = f"features.{int(index) + start}.{name}"
@@ -121,12 +120,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _model_config(config: dict[str, Any]) -> ModelConfig:
-    values = config["model"]
+    values: dict[str, Any] = config["model"]
     expected = {field.name for field in fields(ModelConfig)}
     if set(values) != expected:
         odd = sorted(set(values) ^ expected)
         raise CheckpointError(f"{CONFIG}: the keys of model must be those of ModelConfig; these differ: {odd}.")
-    return ModelConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    # JSON knows no tuples.
+    thawed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return ModelConfig(**thawed)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ def resolve_device(text: str) -> torch.device:
     Raises ``SettingError`` for another name, or for a GPU that this machine does not have.
     """
     if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if text == "cpu":
         return torch.device("cpu")
     match = re.fullmatch(r"cuda(?::(\d+))?", text)
@@ -22,6 +22,8 @@ def resolve_device(text: str) -> torch.device:
     if not torch.cuda.is_available():
         raise SettingError(f"Device {text} was asked for, but no CUDA GPU can be used here; use cpu or auto.")
     count = torch.cuda.device_count()
-    if int(match[1] or 0) >= count:
+    index = int(match[1] or 0)
+    if index >= count:
         raise SettingError(f"Device {text} was asked for, but this machine has {count} GPU(s), counted from 0.")
-    return torch.device(text)
+    # With its number, so that it equals the device of a tensor that lies there.
+    return torch.device("cuda", index)

@@ -6,7 +6,7 @@ follow gACNN (Li, Zeng, Shan, Chen: TIP 2019, doi 10.1109/TIP.2018.2886767).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -226,7 +226,7 @@ class BiLSTM(nn.LSTM):
     def __init__(self, inputs: int, features: int) -> None:
         super().__init__(inputs, features, batch_first=True, bidirectional=True)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "BiLSTM":
         """Stay in training mode, whatever is asked."""
         return super().train(True)
 
@@ -270,11 +270,19 @@ class MicroExpressionNet(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         self.trunk, channels = conv_stack(3, config.trunk)
         self.heads = nn.ModuleDict({variant: Head(variant, channels, config) for variant in variants})
+        # Convolutions on a CPU run two to four times faster with channels last.
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     @property
     def variants(self) -> tuple[str, ...]:
         """The variants this network has a head for."""
         return tuple(self.heads)
+
+    def head(self, variant: str) -> Head:
+        """Return the head of a variant; raises ``SettingError`` if this network has none."""
+        if variant not in self.heads:
+            raise SettingError(f"This network has heads for {', '.join(self.variants)}; got {variant!r}.")
+        return cast(Head, self.heads[variant])
 
     def encode(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:
         """Return trunk features of RGB frames in 0..1, ``image_size`` pixels a side."""
@@ -293,12 +301,11 @@ class MicroExpressionNet(nn.Module):
         in the order of the variant's layout (``uncropped``: none, shape (b, 0, 4)).
         """
         features = self.encode(frames)
-        return {variant: self.heads[variant](features, where) for variant, where in boxes.items()}
+        return {variant: self.head(variant)(features, where) for variant, where in boxes.items()}
 
 
 def build_model(preset: str = "lite", variants: tuple[str, ...] = VARIANTS) -> MicroExpressionNet:
     """Return a network with random weights; raises ``SettingError`` for an unknown preset."""
     if preset not in PRESETS:
         raise SettingError(f"preset must be one of {', '.join(PRESETS)}; got {preset!r}")
-    # Convolutions on a CPU run two to four times faster with channels last.
-    return MicroExpressionNet(PRESETS[preset], variants).to(memory_format=torch.channels_last)
+    return MicroExpressionNet(PRESETS[preset], variants)

@@ -69,9 +69,14 @@ def test_imports_point_down(path: Path) -> None:
             continue
         same_package = package in ("mexplain.training", "mexplain.simulate") and imported.startswith(package)
         limit = layer_of(module)
-        assert layer_of(imported) < limit or same_package or limit == layer_of(imported) == 0 or (
-            # Within a layer, the files of one storey may lean on each other, but never in a circle.
-            layer_of(imported) == limit and not leads_to(imported, module)
+        assert (
+            layer_of(imported) < limit
+            or same_package
+            or limit == layer_of(imported) == 0
+            or (
+                # Within a layer, the files of one storey may lean on each other, but never in a circle.
+                layer_of(imported) == limit and not leads_to(imported, module)
+            )
         ), f"{module} (layer {limit}) imports {imported} (layer {layer_of(imported)})"
 
 

@@ -61,13 +61,20 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
         if not photos:
             raise FaceError(f"{folder} holds no photos ({', '.join(sorted(_PICTURES))}).")
         for path in photos:
-            picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            picture = _read(path)
             points = known[path.name] if path.name in known else find_face(picture).landmarks_xy
             pose = fit_pose(points)
             crops.append(_cut_out(picture, pose, crop_iod))
             landmarks.append((points - pose[:, 2]) @ np.linalg.inv(pose[:, :2]).T)
             names.append(f"{folder.name}/{path.name}")
     return FaceSet(np.stack(crops), np.stack(landmarks).astype(np.float32), tuple(names))
+
+
+def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise FaceError(f"{path} is not a picture that can be read.")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _known_landmarks(folder: Path) -> dict[str, Float[np.ndarray, "478 2"]]:

@@ -176,14 +176,14 @@ class FrozenEncoder:
 
     def __init__(self, model: MicroExpressionNet) -> None:
         self.model = copy.deepcopy(model).eval()
-        layers = list(self.model.trunk)
         folded: list[nn.Module] = []
-        for layer in layers:
-            if isinstance(layer, nn.BatchNorm2d):
-                folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+        for layer in self.model.trunk:
+            before = folded[-1] if folded else None
+            if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+                folded[-1] = fuse_conv_bn_eval(before, layer)
             else:
                 folded.append(layer)
-        self.model.trunk = nn.Sequential(*folded).to(memory_format=torch.channels_last)
+        self.model.trunk = nn.Sequential(*folded)
 
     @torch.no_grad()
     def __call__(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:

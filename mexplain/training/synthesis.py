@@ -56,7 +56,7 @@ class Synthesizer:
         people = np.array([script.person for script in scripts])
         flipped = np.array([script.flipped for script in scripts])
         points = self.landmarks[people]
-        points[flipped] = points[flipped][:, mirror()] * np.float32((-1, 1))
+        points[flipped] = points[flipped][:, mirror()] * np.array((-1, 1), np.float32)
         pictures = self.pictures[torch.from_numpy(people).to(self.device)].float() / 255
         pictures = torch.where(self._put(flipped)[:, None, None, None], pictures.flip(-1), pictures)
 
