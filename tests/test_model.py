@@ -1,0 +1,133 @@
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mexplain.blocks import LAYOUTS
+from mexplain.errors import SettingError
+from mexplain.landmarks import crop_to_iod, mean_shape
+from mexplain.model import PRESETS, MicroExpressionNet, ModelConfig, build_model, crop_blocks
+from mexplain.types import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint) -> MicroExpressionNet:
+    return checkpoint.model
+
+
+@pytest.fixture(scope="module")
+def boxes() -> dict[str, Tensor]:
+    view = crop_to_iod(112, 2.8)
+    face = ((mean_shape() - view[:, 2]) / view[0, 0]).astype(np.float32)
+    return {variant: torch.from_numpy(LAYOUTS[variant].boxes(face[None])) for variant in VARIANTS}
+
+
+def clips(count: int, frames: int = 12) -> Tensor:
+    return torch.rand(count, frames, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+
+
+def test_lite_has_a_few_million_parameters(model: MicroExpressionNet) -> None:
+    assert 2e6 < sum(weight.numel() for weight in model.parameters()) < 5e6
+
+
+def test_paper_follows_gacnn() -> None:
+    config = PRESETS["paper"]
+    with torch.device("meta"):
+        net = MicroExpressionNet(config)
+    assert config.image_size == 224
+    features = net.trunk(torch.empty(1, 3, 224, 224, device="meta"))
+    assert features.shape == (1, 512, 28, 28)
+    assert net.head("10").global_attention.convs(features).shape == (1, 512, 14, 14)
+    assert net.head("24").block_attention.weight.shape == (24, 512 * 36, 64)
+    assert net.head("24").fuse.in_features == 24 * 64 + 512
+
+
+def test_shapes_and_ranges(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        out = model(clips(1), boxes)
+    assert {variant: tuple(value.attention_weights.shape) for variant, value in out.items()} == {
+        "24": (1, 12, 24),
+        "10": (1, 12, 10),
+        "uncropped": (1, 12, 1),
+    }
+    for value in out.values():
+        assert value.logits.shape == (1, 5)
+        assert value.attention_weights.min() >= 0
+        assert value.attention_weights.max() <= 1
+
+
+def test_one_of_a_batch_equals_a_batch_of_one(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    three = {variant: where.expand(3, -1, -1) for variant, where in boxes.items()}
+    batch = clips(3)
+    with torch.no_grad():
+        together, alone = model(batch, three), model(batch[1:2], boxes)
+    for variant in VARIANTS:
+        assert torch.allclose(together[variant].logits[1:2], alone[variant].logits, atol=1e-4)
+
+
+def test_only_motion_counts(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    """A still clip gives the same answer whoever is in it: the heads see the difference to the onset alone."""
+    with torch.no_grad():
+        one, other = (model(clip[:, :1].expand(-1, 12, -1, -1, -1), boxes) for clip in (clips(1), 1 - clips(1)))
+    for variant in VARIANTS:
+        assert torch.equal(one[variant].logits, other[variant].logits)
+
+
+def test_without_onset_difference_identity_counts(boxes: dict[str, Tensor]) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(**{**asdict(PRESETS["lite"]), "onset_difference": False})
+    net = MicroExpressionNet(config, ("10",)).eval()
+    where = {"10": boxes["10"]}
+    with torch.no_grad():
+        one, other = (net(clip[:, :1].expand(-1, 12, -1, -1, -1), where)["10"] for clip in (clips(1), 1 - clips(1)))
+    assert not torch.equal(one.logits, other.logits)
+
+
+def test_a_crop_of_the_whole_map_is_the_map() -> None:
+    features = torch.rand(1, 2, 3, 28, 28)
+    whole = torch.tensor([[[0.0, 0.0, 112.0, 112.0]]])
+    assert torch.allclose(crop_blocks(features, whole, 28, 112)[:, :, 0], features, atol=1e-5)
+
+
+def test_a_crop_sees_its_place_and_nothing_off_the_map() -> None:
+    features = torch.zeros(1, 1, 1, 28, 28)
+    features[..., 14:, 14:] = 1
+    corners = torch.tensor([[[56.0, 56.0, 112.0, 112.0], [0.0, 0.0, 40.0, 40.0], [200.0, 200.0, 240.0, 240.0]]])
+    inside, before, off = crop_blocks(features, corners, 7, 112)[0, 0, :, 0]
+    assert inside[1:-1, 1:-1].min() > 0.99
+    assert before.max() == off.max() == 0
+
+
+def test_crops_are_differentiable_in_picture_and_place() -> None:
+    features = torch.rand(1, 1, 2, 28, 28, requires_grad=True)
+    corners = torch.tensor([[[20.0, 20.0, 60.0, 60.0]]], requires_grad=True)
+    crop_blocks(features, corners, 7, 112).square().sum().backward()
+    assert features.grad is not None and features.grad.abs().sum() > 0
+    assert corners.grad is not None and corners.grad.abs().sum() > 0
+
+
+def test_gradients_flow_in_evaluation_mode(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    clip = clips(1).requires_grad_()
+    model(clip, {"10": boxes["10"]})["10"].logits[0, 0].backward()
+    assert clip.grad is not None and clip.grad.abs().sum() > 0
+
+
+def test_wrong_size_and_missing_head_are_clear_errors(model: MicroExpressionNet) -> None:
+    with pytest.raises(SettingError, match=r"112 x 112 pixels, got \(96, 96\)"):
+        model.encode(torch.rand(1, 2, 3, 96, 96))
+    with pytest.raises(SettingError, match="preset must be one of lite, paper; got 'huge'"):
+        build_model("huge")
+    with pytest.raises(SettingError, match="heads for 10; got '24'"):
+        build_model("lite", ("10",)).head("24")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares with a GPU, and there is none")
+def test_cpu_and_gpu_agree(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        here = model(clips(1), boxes)
+        there = model.cuda()(clips(1).cuda(), {variant: where.cuda() for variant, where in boxes.items()})
+        model.cpu()
+    for variant in VARIANTS:
+        assert torch.allclose(here[variant].logits, there[variant].logits.cpu(), atol=2e-2)

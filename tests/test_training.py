@@ -1,0 +1,173 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mexplain.errors import FaceError, SettingError
+from mexplain.landmarks import mean_shape
+from mexplain.model import PRESETS
+from mexplain.training.coding import CASME2_CODING
+from mexplain.training.evaluation import score, wilson
+from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
+from mexplain.training.loop import FrozenEncoder, Run, plan_for, train
+from mexplain.training.script import MICRO, PROBE, TRAINED_UNITS, Mixture
+from mexplain.training.synthesis import Synthesizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceSet:
+    """Four blurry patterns with the mean face's landmarks: enough to move about."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(40, 220, (4, 22, 22, 3)).astype(np.float32)
+    crops = np.stack([cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC) for crop in coarse])
+    points = np.repeat(mean_shape()[None], 4, axis=0)
+    return FaceSet(crops.clip(0, 255).astype(np.uint8), points, tuple(f"a/{i}.jpg" for i in range(4)))
+
+
+@pytest.fixture(scope="module")
+def source(faces: FaceSet) -> Synthesizer:
+    return Synthesizer(faces, PRESETS["lite"], CPU)
+
+
+def test_people_are_split_by_name_alone() -> None:
+    names = [f"folder/{number:04d}.jpg" for number in range(4000)]
+    shares = {split: sum(split_of(name) == split for name in names) / len(names) for split in SPLITS}
+    assert shares["train"] == pytest.approx(0.80, abs=0.02)
+    assert shares["validation"] == pytest.approx(0.08, abs=0.02)
+    assert shares["test"] == pytest.approx(0.12, abs=0.02)
+
+
+def test_splits_share_nobody(faces: FaceSet) -> None:
+    parts = [set(faces.split(split).names) for split in SPLITS]
+    assert set.union(*parts) == set(faces.names)
+    assert sum(map(len, parts)) == len(faces)
+
+
+def test_a_folder_without_photos_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match="holds no photos"):
+        load_faces([tmp_path], 2.8)
+
+
+def test_labels_do_not_share_combinations() -> None:
+    seen = [aus for coding in CASME2_CODING.values() for aus in coding.combinations]
+    assert len(seen) == len(set(seen))
+
+
+def test_the_same_seed_gives_the_same_batch(source: Synthesizer) -> None:
+    one, same, other = (source.batch(3, 4, MICRO, seed).frames for seed in (5, 5, 6))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_a_batch_is_what_the_network_takes(source: Synthesizer) -> None:
+    batch = source.batch(3, 12, MICRO, 0)
+    assert batch.frames.shape == (3, 12, 3, 112, 112)
+    assert float(batch.frames.min()) >= 0
+    assert float(batch.frames.max()) <= 1
+    assert {variant: tuple(boxes.shape) for variant, boxes in batch.boxes.items()} == {
+        "24": (3, 24, 4),
+        "10": (3, 10, 4),
+        "uncropped": (3, 0, 4),
+    }
+
+
+def test_without_nuisance_an_empty_clip_is_still(source: Synthesizer) -> None:
+    batch = source.batch(4, 6, Mixture(nuisance=0.0, empty=1.0), 0)
+    assert (batch.labels == -1).all()
+    assert torch.equal(batch.frames, batch.frames[:, :1].expand_as(batch.frames))
+    assert batch.motion.abs().max() < 1e-5
+
+
+def test_motion_peaks_at_the_intensity(source: Synthesizer) -> None:
+    batch = source.batch(16, 24, Mixture((0.1, 0.1), wide=0.0, nuisance=0.0, empty=0.0), 0)
+    peak = batch.motion.norm(dim=2).amax((1, 2, 3))
+    assert batch.intensity_iod.tolist() == pytest.approx([0.1] * 16)
+    # In the mean shape's unit a person's own inter-ocular distance is about 1, and frames may miss the apex.
+    assert peak.median() == pytest.approx(0.1, rel=0.15)
+
+
+def test_blocks_that_move_have_energy(source: Synthesizer) -> None:
+    batch = source.batch(32, 4, PROBE, 1)
+    unit = TRAINED_UNITS.index(17)
+    chin = [i for i in range(32) if batch.units[i, unit].any() and batch.units[i].sum() == 2]
+    assert chin
+    assert all(int(batch.energy["10"][i].argmax()) == 9 for i in chin)
+
+
+def test_the_frames_show_the_motion(source: Synthesizer) -> None:
+    """Warping the first frame by the motion that is said to be true gives the later frame."""
+    from mexplain.simulate.warp import sample
+
+    batch = source.batch(6, 8, Mixture((0.1, 0.1), wide=0.0, nuisance=0.0, empty=0.0), 2)
+    first, moved = batch.frames[:, 0], batch.motion * 40
+    ticks = torch.arange(112) + 0.5
+    here = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij")[::-1])
+    expected = sample(first, here - moved)
+    still = (first[:, None] - batch.frames).abs().mean()
+    assert (expected - batch.frames).abs().mean() < 0.25 * still
+
+
+def test_the_folded_encoder_gives_the_same_features(checkpoint) -> None:
+    frames = torch.rand(1, 2, 3, 112, 112)
+    with torch.no_grad():
+        plain = checkpoint.model.encode(frames)
+    assert torch.allclose(FrozenEncoder(checkpoint.model)(frames), plain, atol=1e-4)
+
+
+def test_wilson_interval() -> None:
+    low, high = wilson(96, 100)
+    assert low < 0.96 < high
+    assert (round(low, 3), round(high, 3)) == (0.902, 0.984)
+
+
+def test_impossible_plans_are_refused() -> None:
+    with pytest.raises(SettingError, match="preset"):
+        plan_for("huge")
+    with pytest.raises(SettingError, match="at least 1"):
+        plan_for("lite", macro_steps=0)
+
+
+def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: Path) -> None:
+    def run(folder: str, heads: int) -> Run:
+        plan = plan_for("lite", 2, heads)
+        small = {**plan.__dict__, "macro_batch": 2, "micro_batch": 2, "short_frames": 3}
+        return Run(type(plan)(**small), 0, CPU, tmp_path / folder, faces, faces)
+
+    whole, _ = train(run("whole", 4), "lite")
+    stopped = run("parts", 4)
+    object.__setattr__(stopped, "save_every_s", 0.0)
+
+    class StoppedError(Exception):
+        pass
+
+    original = torch.optim.AdamW.step
+    calls = 0
+
+    def step(self, *arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise StoppedError
+        return original(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(torch.optim.AdamW, "step", step)
+        train(stopped, "lite")
+    resumed, _ = train(stopped, "lite")
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in lines} == {"trunk", "heads"}
+
+
+def test_scores_count_every_clip(checkpoint, source: Synthesizer) -> None:
+    scores = score(checkpoint.model, None, source, PROBE, clips=6, seed=1)
+    assert set(scores) == {"24", "10", "uncropped"}
+    assert all(value.clips == 6 and np.array(value.confusion).sum() == 6 for value in scores.values())
+    assert scores["uncropped"].attention_hits is None
+    assert 0 < scores["10"].chance < 1
