@@ -41,6 +41,7 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
         for name, value in model.state_dict().items()
     }
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)
     config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "model": asdict(model.config)}
     config["variants"] = list(model.variants)
     config["blocks"] = {variant: list(LAYOUTS[variant].names) for variant in model.variants}

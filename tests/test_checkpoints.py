@@ -95,7 +95,7 @@ def test_keys_and_shapes_are_strict(saved: Path, change: str) -> None:
     import hashlib
 
     edit(saved, sha256=hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest())
-    with pytest.raises(CheckpointError, match="missing or unknown|must have shape"):
+    with pytest.raises(CheckpointError, match=r"missing or unknown|must have shape"):
         load_checkpoint(saved)
 
 

@@ -22,11 +22,11 @@ def degrade(
         return put(rng.uniform(low, high, (b, *shape, *(1,) * (5 - 1 - len(shape)))).astype(np.float32))
 
     grey = clips.mean(2, keepdim=True)
-    clips = torch.lerp(clips, grey, (each(0, 1) < 0.2).float() * each(0.5, 1))
+    clips = torch.lerp(clips, grey, (each(0.0, 1.0) < 0.2).float() * each(0.5, 1.0))
     clips = clips.clamp_min(1e-4) ** each(0.7, 1.4) * each(0.55, 1.25) * each(0.92, 1.08, 1, 3)
-    flicker = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0, 0.04 * nuisance)
+    flicker = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0.0, 0.04 * nuisance)
     side = torch.linspace(-1, 1, s, device=device)
-    slope = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0, 0.03 * nuisance) * side
+    slope = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0.0, 0.03 * nuisance) * side
     clips = clips * (1 + flicker + slope)
     soft = rng.random(b) < 0.4 * nuisance
     if soft.any():
@@ -37,7 +37,7 @@ def degrade(
         chosen = put(blocky)
         clips[chosen] = _quantise(clips[chosen], float(rng.uniform(0.01, 0.06)))
     noise = torch.randn(b, t, 1, s, s, generator=torch_rng, device=device)
-    clips = clips + noise * each(0, 1).square() * 0.02 * nuisance
+    clips = clips + noise * each(0.0, 1.0).square() * 0.02 * nuisance
     return (clips.clamp(0, 1) * 255).round() / 255
 
 

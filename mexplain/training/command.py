@@ -94,6 +94,7 @@ def evaluate_command(*, checkpoint: str, faces: list[Path], clips: int, out: Pat
 def _save_ablation(head: Head, folder: Path) -> None:
     state = {name: value.half() if value.is_floating_point() else value for name, value in head.state_dict().items()}
     save_file({name: value.contiguous().cpu() for name, value in state.items()}, folder / ABLATION_WEIGHTS)
+    (folder / ABLATION_WEIGHTS).chmod(0o644)
 
 
 def _load_ablation(folder: Path, model: MicroExpressionNet) -> Head:

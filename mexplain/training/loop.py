@@ -48,7 +48,7 @@ class Plan:
 
 
 PLANS: dict[str, Plan] = {
-    "lite": Plan(macro_steps=700, macro_batch=64, micro_steps=1000, micro_batch=32, short_frames=8),
+    "lite": Plan(macro_steps=700, macro_batch=64, micro_steps=950, micro_batch=32, short_frames=8),
     "paper": Plan(macro_steps=900, macro_batch=32, micro_steps=1100, micro_batch=16, short_frames=8),
 }
 

@@ -1,6 +1,6 @@
 """What happens in a simulated clip: which muscles, which side, how far, when; and which small things beside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,9 @@ from mexplain.simulate.action_units import ACTION_UNITS, full_displacement, gaze
 from mexplain.training.coding import CASME2_CODING
 
 TRAINED_UNITS = tuple(
-    sorted({unit for coding in CASME2_CODING.values() for aus in coding.combinations for unit in aus})
+    sorted(
+        {unit for coding in CASME2_CODING.values() for aus in (*coding.combinations, *coding.elsewhere) for unit in aus}
+    )
 )
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, a twitch.
 PARTS = 5
@@ -24,19 +26,20 @@ class Mixture:
 
     ``intensity_iod`` is the range of the peak (drawn evenly on a log scale) and ``wide_iod`` a second one, used for
     the share ``wide``; ``nuisance`` scales everything that must not matter; ``empty`` is the share of clips with
-    nothing but that.
+    nothing but that, ``elsewhere`` that of combinations from other sheets than CASME II's.
     """
 
     intensity_iod: tuple[float, float] = (0.02, 0.10)
-    wide_iod: tuple[float, float] = (0.012, 0.30)
-    wide: float = 0.25
+    wide_iod: tuple[float, float] = (0.012, 0.35)
+    wide: float = 0.33
     nuisance: float = 1.0
     empty: float = 0.10
+    elsewhere: float = 0.25
 
 
-PROBE = Mixture(wide=0.0, empty=0.0)
+PROBE = Mixture(wide=0.0, empty=0.0, elsewhere=0.0)
 # What is scored after training: clips as a steady camera gives them, and as rough as those trained on.
-TEST_MIXTURES = {"calm": Mixture(wide=0.0, empty=0.0, nuisance=0.5), "rough": PROBE}
+TEST_MIXTURES = {"calm": replace(PROBE, nuisance=0.5), "rough": PROBE}
 MICRO = Mixture()
 MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, empty=0.05)
 
@@ -52,6 +55,7 @@ class Script:
     parts: Float[np.ndarray, "g 478 2"]
     courses: Float[np.ndarray, "g t"]
     units: Float[np.ndarray, "u 2"]
+    turn: float
 
 
 def draw_script(
@@ -64,6 +68,8 @@ def draw_script(
     # Rare combinations are drawn more often than they occur, so that each is seen.
     chances = counts**0.7 / (counts**0.7).sum()
     aus = list(coding.combinations)[rng.choice(len(counts), p=chances)]
+    if coding.elsewhere and rng.random() < mixture.elsewhere:
+        aus = coding.elsewhere[rng.integers(len(coding.elsewhere))]
     sides = [str(rng.choice(["left", "right"]))] if rng.random() < coding.one_sided else ["left", "right"]
     parts = np.zeros((PARTS, 478, 2), np.float32)
     units = np.zeros((len(TRAINED_UNITS), 2), np.float32)
@@ -77,7 +83,8 @@ def draw_script(
             units[TRAINED_UNITS.index(unit), ("right", "left").index(side)] = 1
     # No two people's muscles pull alike: bend and stretch the motion a little, smoothly over the face.
     parts[:2] = _individual(rng, parts[:2])
-    low, high = mixture.wide_iod if rng.random() < mixture.wide else mixture.intensity_iod
+    wide = bool(rng.random() < mixture.wide)
+    low, high = mixture.wide_iod if wide else mixture.intensity_iod
     courses = np.zeros((PARTS, frames), np.float32)
     courses[0], lag = _event_course(rng, frames)
     courses[1] = np.interp(np.linspace(0, 1, frames) - lag, np.linspace(0, 1, frames), courses[0])
@@ -99,6 +106,8 @@ def draw_script(
         parts=parts,
         courses=courses,
         units=units,
+        # Large expressions come in longer windows, in which the head turns further.
+        turn=3.0 if wide else 1.0,
     )
 
 

@@ -79,7 +79,8 @@ class Synthesizer:
         wanted = np.array([script.intensity for script in scripts], np.float32)
         field[:, :2] *= (self._put(wanted * iod) / peak)[:, None, None, None, None]
 
-        moved = torch.einsum("bgt,bgcyx->btcyx", courses, field) + self._parallax(rng, size, frames, mixture, x, y)
+        turns = np.array([script.turn for script in scripts]) * mixture.nuisance
+        moved = torch.einsum("bgt,bgcyx->btcyx", courses, field) + self._parallax(rng, turns, frames, x, y)
         here = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
         whole = _compose(view[:, None], sway)
         linear, shift = self._put(whole[..., :2]), self._put(whole[..., 2])[..., None, None]
@@ -117,12 +118,13 @@ class Synthesizer:
         return _similarity((drift + jitter * np.array([0.002, 0.002, 0.005, 0.005])) * mixture.nuisance)
 
     def _parallax(
-        self, rng: np.random.Generator, size: int, t: int, mixture: Mixture, x: Tensor, y: Tensor
+        self, rng: np.random.Generator, turns: Float[np.ndarray, "b"], t: int, x: Tensor, y: Tensor
     ) -> Float[Tensor, "b t 2 s s"]:
         """Return the motion of a slightly turning head, an ellipsoid, beyond what a similarity takes out."""
         depth = (1 - (x[None, :] / 1.05) ** 2 - ((y[:, None] - 0.5) / 1.4) ** 2).clamp_min(0).sqrt()
+        size = len(turns)
         turn = wave(rng, size * 2, t).reshape(size, 2, t).transpose(0, 2, 1)
-        turn = turn * (rng.uniform(0, 1, (size, 1, 1)) ** 2 * 0.025 * mixture.nuisance)
+        turn = turn * (rng.uniform(0, 1, (size, 1, 1)) ** 2 * 0.025 * turns[:, None, None])
         return self._put(turn.astype(np.float32))[..., None, None] * (depth - depth.mean())
 
 
