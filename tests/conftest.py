@@ -8,6 +8,12 @@ import av
 import numpy as np
 import pytest
 
+from mexplain.checkpoints import load_checkpoint
+from mexplain.explain import explain
+from mexplain.face import find_face
+from mexplain.preprocess import align
+from mexplain.simulate.clip import Expression, simulate
+from mexplain.types import Clip, ClipInfo, FaceTrack
 from mexplain.video import read_clip
 
 PERSON = Path(__file__).parent / "data" / "person.mp4"
@@ -45,3 +51,30 @@ def encode(tmp_path) -> Callable[..., Path]:
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    return load_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def smile(person_clip):
+    """A simulated smile of that person, aligned as the network wants it."""
+    photo = person_clip.frames[0]
+    still = find_face(photo).landmarks_xy
+    clip = simulate(photo, still, Expression((12,), "both", 0.08), duration_s=0.4, fps=30.0)
+    times = np.arange(len(clip.frames)) / clip.fps
+    info = ClipInfo("smile.mp4", clip.fps, len(times), 0.4, photo.shape[1], photo.shape[0])
+    track = FaceTrack(np.repeat(still[None], len(times), 0))
+    return align(Clip(clip.frames, times, info), track, frames=12, image_size=112, crop_iod=2.8)
+
+
+@pytest.fixture(scope="session")
+def report(person_path, checkpoint):
+    """What there is to say of a part of that video, and what was said of its progress."""
+    stages = []
+    explained = explain(
+        person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu", progress=lambda *step: stages.append(step)
+    )
+    return explained, stages

@@ -1,0 +1,187 @@
+"""From a video file to three explained predictions: the whole story on one page."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mexplain.attribution import METHODS, Attribution, attribute
+from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
+from mexplain.checkpoints import Checkpoint
+from mexplain.device import resolve_device
+from mexplain.errors import CheckpointError, SettingError
+from mexplain.face import track_face
+from mexplain.model import HeadOutput, MicroExpressionNet
+from mexplain.preprocess import align
+from mexplain.types import VARIANTS, AlignedClip, BlockReport, Report, VariantReport
+from mexplain.video import read_clip
+
+DISPLAY_SIZE = 384
+
+Progress = Callable[[str, float], None]
+
+
+def explain(
+    path: str | Path,
+    checkpoint: Checkpoint,
+    *,
+    variants: Sequence[str] = VARIANTS,
+    methods: Sequence[str] = ("integrated_gradients",),
+    start_s: float | None = None,
+    end_s: float | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Report:
+    """Return what each variant of the network says of a video of a face, and which blocks of the face it rests on.
+
+    ``start_s`` and ``end_s`` choose a part of the video, in seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or
+    ``cuda:N``. ``progress`` is told the name of each stage as it starts, and the share of the work (0..1) done by then.
+
+    Raises ``ClipError``, ``FaceError``, ``SettingError`` or ``CheckpointError``, each with a sentence for the user.
+    """
+    _check_choices(checkpoint.model, variants, methods)
+    where = resolve_device(device)
+    stages = _Stages(progress or (lambda stage, share: None))
+    with stages("decode", 0.0):
+        clip = read_clip(Path(path), start_s, end_s)
+    with stages("landmarks", 0.05):
+        track = track_face(clip)
+    config = checkpoint.model.config
+    with stages("align", 0.15):
+        count, side, iod = config.frames, config.image_size, config.crop_iod
+        aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
+        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod).frames
+    with stages("predict", 0.25):
+        model = _on_device(checkpoint.model, where)
+        frames = torch.from_numpy(aligned.frames).to(where).permute(0, 3, 1, 2).float() / 255
+        boxes = {variant: layout(variant).boxes(aligned.landmarks_xy) for variant in variants}
+        on_device = {variant: torch.from_numpy(box).to(where) for variant, box in boxes.items()}
+        outputs = _predict(model, frames, on_device)
+    found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
+    runs = [(method, variant) for method in methods for variant in variants]
+    for done, (method, variant) in enumerate(runs):
+        with stages(f"attribute_{method}", 0.3 + 0.7 * done / len(runs)):
+            found[variant][method] = attribute(model, variant, frames, on_device[variant], method=method)
+    stages.report("done", 1.0)
+    return Report(
+        info=clip.info,
+        window_s=(float(clip.times_s[0]), float(clip.times_s[-1])),
+        times_s=tuple(aligned.times_s.tolist()),
+        checkpoint_id=checkpoint.id,
+        checkpoint_sha256=checkpoint.sha256,
+        device=str(where),
+        elapsed_s=stages.elapsed_s,
+        variants=tuple(
+            _variant_report(variant, config.labels, outputs[variant], found[variant], aligned) for variant in found
+        ),
+        onset_frame=display[0],
+        apex_frame=display[_apex(aligned)],
+        notes=aligned.notes + _gap_notes(found),
+    )
+
+
+class _Stages:
+    """Tells how far the work has got, and adds up the seconds spent in each stage."""
+
+    def __init__(self, report: Progress) -> None:
+        self.report = report
+        self.elapsed_s: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str, share: float) -> Iterator[None]:
+        self.report(stage, share)
+        started = time.perf_counter()
+        yield
+        self.elapsed_s[stage] = self.elapsed_s.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _check_choices(model: MicroExpressionNet, variants: Sequence[str], methods: Sequence[str]) -> None:
+    for what, chosen, known in (("Variant", variants, model.variants), ("Method", methods, tuple(METHODS))):
+        if unknown := [key for key in chosen if key not in known]:
+            raise SettingError(f"{what} must be one of {', '.join(known)}; got {unknown[0]!r}.")
+        if not chosen:
+            raise SettingError(f"{what}: at least one of {', '.join(known)} must be chosen.")
+
+
+def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressionNet:
+    # The caller's network stays where it is: other threads may be using it.
+    return model if model.mean.device == device else copy.deepcopy(model).to(device)
+
+
+@torch.inference_mode()
+def _predict(
+    model: MicroExpressionNet, frames: Float[Tensor, "t 3 s s"], boxes: dict[str, Tensor]
+) -> dict[str, HeadOutput]:
+    """Run the trunk once and each variant's head on it."""
+    outputs = model(frames[None], {variant: box[None] for variant, box in boxes.items()})
+    if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
+        raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
+    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
+
+
+def _variant_report(
+    variant: str, labels: tuple[str, ...], output: HeadOutput, found: dict[str, Attribution], aligned: AlignedClip
+) -> VariantReport:
+    own, pooled = layout(variant), pooling_layout(variant)
+    boxes = pooled.boxes(aligned.landmarks_xy)
+    scores, outside = {}, {}
+    for method, attribution in found.items():
+        scores[method], beside = pool_into_blocks(attribution.map, boxes)  # t n
+        outside[method] = float(beside.sum())
+    in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
+    blocks = tuple(
+        BlockReport(
+            name=name,
+            xyxy=tuple(in_file[i].tolist()),
+            crop_xyxy=tuple(in_crop[i].tolist()),
+            attention=tuple(output.attention_weights[:, i].tolist()) if len(own) else None,
+            attribution={method: float(values[:, i].sum()) for method, values in scores.items()},
+            attribution_over_time={method: tuple(values[:, i].tolist()) for method, values in scores.items()},
+        )
+        for i, name in enumerate(pooled.names)
+    )
+    gaps = [attribution.gap for attribution in found.values() if attribution.gap is not None]
+    return VariantReport(
+        variant=variant,
+        label=labels[int(output.logits.argmax())],
+        probabilities=dict(zip(labels, output.logits.softmax(0).tolist(), strict=True)),
+        logits=dict(zip(labels, output.logits.tolist(), strict=True)),
+        blocks=blocks,
+        outside_blocks=outside,
+        maps={method: attribution.map for method, attribution in found.items()},
+        convergence_delta=gaps[0] if gaps else None,
+    )
+
+
+def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
+    """Return the upright boxes, in file pixels, around boxes of the crop, which may lie turned there."""
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # n 4 2
+    placed = corners @ to_clip[:, :2].T + to_clip[:, 2]
+    return np.concatenate([placed.min(axis=1), placed.max(axis=1)], axis=1)
+
+
+def _apex(aligned: AlignedClip) -> int:
+    """Return the frame that differs most from the onset where the face is, apart from the gain and offset of light."""
+    grey = aligned.frames.mean(axis=-1)
+    face = box_coverage(LAYOUTS["24"].boxes(aligned.landmarks_xy), *grey.shape[1:]).max(axis=0)
+    grey -= (grey * face).sum(axis=(1, 2), keepdims=True) / face.sum()
+    gain = (grey * grey[0] * face).sum(axis=(1, 2), keepdims=True) / max((grey[0] ** 2 * face).sum(), 1e-9)
+    change = np.abs(grey - gain * grey[0])
+    return int((change * face).sum(axis=(1, 2)).argmax())
+
+
+def _gap_notes(found: dict[str, dict[str, Attribution]]) -> tuple[str, ...]:
+    return tuple(
+        f"{METHODS[method].name} of variant {variant}: the parts add up to "
+        f"{attribution.difference + (attribution.gap or 0):+.3f} logits where {attribution.difference:+.3f} were to be "
+        "explained; read them with care."
+        for variant, by_method in found.items()
+        for method, attribution in by_method.items()
+        if not attribution.complete
+    )

@@ -1,0 +1,95 @@
+"""A report as a file that other programs can read."""
+
+import json
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mexplain.errors import SettingError
+from mexplain.types import BlockReport, Report, VariantReport
+
+SCHEMA_VERSION = 1
+DISCLAIMER = (
+    "This shows how a model decides. It does not read people: what a face shows does not tell what someone feels. "
+    "Do not use it to judge anyone; in workplaces and education the EU bans inferring emotions (AI Act, Art. 5(1)(f))."
+)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return a report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 1.
+
+    Pictures and attribution maps are left out. Times are seconds, boxes pixels of the file (``xyxy``) or shares of the
+    aligned crop (``crop_xyxy``), attributions logits.
+    """
+    info = report.info
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "disclaimer": DISCLAIMER,
+        "clip": {
+            "path": info.path,
+            "fps": info.fps,
+            "frames": info.frames,
+            "duration_s": info.duration_s,
+            "width": info.width,
+            "height": info.height,
+        },
+        "window": {"onset_s": report.window_s[0], "offset_s": report.window_s[1]},
+        "times_s": report.times_s,
+        "checkpoint": {"id": report.checkpoint_id, "sha256": report.checkpoint_sha256},
+        "device": report.device,
+        "elapsed_s": report.elapsed_s,
+        "notes": report.notes,
+        "variants": [_variant(variant) for variant in report.variants],
+    }
+    return {key: _plain(value) for key, value in document.items()}
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write ``to_json(report)`` to a file, whole or not at all; its folder is made if need be.
+
+    Raises ``SettingError`` if the file cannot be written.
+    """
+    text = json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # A reader never sees half a file: the name appears only when all is written.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise SettingError(f"The report {path} could not be written: {error.strerror or error}.") from error
+
+
+def _variant(variant: VariantReport) -> dict[str, Any]:
+    return {
+        "variant": variant.variant,
+        "label": variant.label,
+        "probabilities": variant.probabilities,
+        "logits": variant.logits,
+        "blocks": [_block(block) for block in variant.blocks],
+        "outside_blocks": variant.outside_blocks,
+        "convergence_delta": variant.convergence_delta,
+    }
+
+
+def _block(block: BlockReport) -> dict[str, Any]:
+    return {
+        "name": block.name,
+        "xyxy": block.xyxy,
+        "crop_xyxy": block.crop_xyxy,
+        "attention": block.attention,
+        "attribution": block.attribution,
+        "attribution_over_time": block.attribution_over_time,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return lists for tuples, and floats with the digits that mean something."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

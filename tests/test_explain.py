@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import mexplain.attribution as attribution
+import mexplain.explain as module
+from mexplain.blocks import layout
+from mexplain.device import resolve_device
+from mexplain.errors import SettingError
+from mexplain.explain import DISPLAY_SIZE, explain
+from mexplain.face import track_face
+from mexplain.preprocess import align
+from mexplain.types import VARIANTS
+from mexplain.video import read_clip
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    monkeypatch.setattr(attribution, "_FIRST_STEPS", 2)
+    monkeypatch.setattr(attribution, "_MOST_STEPS", 2)
+
+
+@pytest.fixture(scope="module")
+def aligned(person_path):
+    clip = read_clip(person_path, 0.2, 0.7)
+    return align(clip, track_face(clip), frames=12, image_size=112, crop_iod=2.8)
+
+
+def test_the_report_says_what_the_network_said(report, checkpoint, aligned):
+    frames = torch.from_numpy(aligned.frames).permute(0, 3, 1, 2)[None].float() / 255
+    boxes = {v: torch.from_numpy(layout(v).boxes(aligned.landmarks_xy))[None] for v in VARIANTS}
+    with torch.no_grad():
+        outputs = checkpoint.model(frames, boxes)
+    for variant in report[0].variants:
+        said = outputs[variant.variant]
+        np.testing.assert_allclose(list(variant.logits.values()), said.logits[0], atol=1e-4)
+        if variant.variant != "uncropped":
+            weights = np.array([block.attention for block in variant.blocks]).T
+            np.testing.assert_allclose(weights, said.attention_weights[0], atol=1e-4)
+
+
+def test_blocks_and_outside_add_up_to_the_map(report):
+    for variant in report[0].variants:
+        whole = variant.maps["integrated_gradients"].sum()
+        parts = sum(block.attribution["integrated_gradients"] for block in variant.blocks)
+        assert parts + variant.outside_blocks["integrated_gradients"] == pytest.approx(whole, abs=1e-4)
+
+
+def test_boxes_in_the_file_are_those_of_the_crop(report, aligned):
+    for variant in report[0].variants:
+        for block in variant.blocks:
+            x0, y0, x1, y1 = np.array(block.crop_xyxy) * 112
+            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ aligned.to_clip[:, :2].T
+            corners += aligned.to_clip[:, 2]
+            np.testing.assert_allclose(block.xyxy, [*corners.min(axis=0), *corners.max(axis=0)], atol=0.01)
+    nose = next(block for block in report[0].variants[1].blocks if block.name == "nose")
+    tip = aligned.landmarks_xy[4] @ aligned.to_clip[:, :2].T + aligned.to_clip[:, 2]
+    assert nose.xyxy[0] < tip[0] < nose.xyxy[2] and nose.xyxy[1] < tip[1] < nose.xyxy[3]
+
+
+def test_frames_to_look_at(report):
+    onset, apex = report[0].onset_frame, report[0].apex_frame
+    assert onset.shape == apex.shape == (DISPLAY_SIZE, DISPLAY_SIZE, 3)
+    assert (onset != apex).any()
+
+
+def test_the_apex_is_where_the_face_differs_most(smile):
+    # A smile that starts at 0.1 s peaks at 0.35 of its 0.4 s; the light must not be taken for a movement.
+    lit = smile.frames.copy()
+    lit[1] = (lit[1] * 0.7).astype(np.uint8)
+    assert module._apex(replace(smile, frames=lit)) in (10, 11)
+
+
+def test_progress_is_told_in_order(report):
+    stages, shares = zip(*report[1], strict=True)
+    assert list(dict.fromkeys(stages)) == [
+        "decode",
+        "landmarks",
+        "align",
+        "predict",
+        "attribute_integrated_gradients",
+        "done",
+    ]
+    assert list(shares) == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+
+
+def test_some_variants_in_the_order_asked_for(person_path, checkpoint, coarse):
+    some = explain(person_path, checkpoint, variants=("uncropped", "10"), end_s=0.3, device="cpu")
+    assert [variant.variant for variant in some.variants] == ["uncropped", "10"]
+    assert some.window_s == (0.0, pytest.approx(0.3))
+
+
+def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, coarse, monkeypatch):
+    monkeypatch.setattr(attribution, "GAP_SHARE", 0.0)
+    monkeypatch.setattr(attribution, "GAP_FLOOR", 0.0)
+    some = explain(person_path, checkpoint, variants=("10",), end_s=0.3, device="cpu")
+    assert "Integrated gradients of variant 10: the parts add up to" in some.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"variants": ("11",)}, "Variant must be one of 24, 10, uncropped; got '11'"),
+        ({"variants": ()}, "at least one"),
+        ({"methods": ("guess",)}, "Method must be one of integrated_gradients; got 'guess'"),
+        ({"device": "tpu"}, "Device must be auto, cpu, cuda or cuda:N; got 'tpu'"),
+    ],
+)
+def test_unknown_choices_are_refused_before_any_work(checkpoint, wrong, message):
+    with pytest.raises(SettingError, match=message):
+        explain("no_such_file.mp4", checkpoint, **wrong)
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cpu:0", "CUDA"])
+def test_devices_without_meaning_are_refused(text):
+    with pytest.raises(SettingError, match="Device must be"):
+        resolve_device(text)
+
+
+def test_devices_are_found(monkeypatch):
+    assert resolve_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(SettingError, match="no CUDA GPU can be used"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda:0")
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SettingError, match="has 2 GPU"):
+        resolve_device("cuda:2")
