@@ -40,8 +40,9 @@ def explain(
 ) -> Report:
     """Return what each variant of the network says of a video of a face, and which blocks of the face it rests on.
 
-    ``start_s`` and ``end_s`` choose a part of the video, in seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or
-    ``cuda:N``. ``progress`` is told the name of each stage as it starts, and the share of the work (0..1) done by then.
+    ``methods`` may be empty: then there is attention alone. ``start_s`` and ``end_s`` choose a part of the video, in
+    seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``progress`` is told the name of each stage as it
+    starts, and the share of the work (0..1) done by then.
 
     Raises ``ClipError``, ``FaceError``, ``SettingError`` or ``CheckpointError``, each with a sentence for the user.
     """
@@ -105,8 +106,8 @@ def _check_choices(model: MicroExpressionNet, variants: Sequence[str], methods: 
     for what, chosen, known in (("Variant", variants, model.variants), ("Method", methods, tuple(METHODS))):
         if unknown := [key for key in chosen if key not in known]:
             raise SettingError(f"{what} must be one of {', '.join(known)}; got {unknown[0]!r}.")
-        if not chosen:
-            raise SettingError(f"{what}: at least one of {', '.join(known)} must be chosen.")
+    if not variants:
+        raise SettingError(f"Variant: at least one of {', '.join(model.variants)} must be chosen.")
 
 
 def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressionNet:
