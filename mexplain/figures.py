@@ -1,0 +1,190 @@
+"""Interactive figures of a Report: what each variant answers, and which block mattered when.
+
+Backgrounds are clear and letters mid-grey, so that a figure fits a light and a dark page; nothing zooms or drags, so
+that a finger on it scrolls the page.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+
+from mexplain.errors import SettingError
+from mexplain.overlay import COLOURS, Quantity, colour_limit
+from mexplain.types import BlockReport, Report, VariantReport
+
+# 4.5 to 1 against white and against near-black.
+INK = "#757575"
+# Neither blue nor orange, which stand for away and towards.
+WINNER, OTHERS = "#14938a", "#9aa3ad"
+_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
+_HOVER = {"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}}
+_PLAIN = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
+_TOP_PX, _AXIS_PX, _LEGEND_PX, _TICKS_PX = 4, 48, 56, 20
+
+
+def probability_bars(variant: VariantReport) -> go.Figure:
+    """Return the probability (0..1) of each class as bars, in the network's order so that variants compare."""
+    names = list(variant.probabilities)
+    shares = [variant.probabilities[name] for name in names]
+    figure = go.Figure(
+        go.Bar(
+            x=shares,
+            y=names,
+            orientation="h",
+            marker={"color": [WINNER if name == variant.label else OTHERS for name in names]},
+            text=[percent(share) for share in shares],
+            textposition="outside",
+            cliponaxis=False,
+            customdata=[variant.logits[name] for name in names],
+            hovertemplate="%{y}: %{x:.1%}<br>logit %{customdata:+.2f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(range=[0, 1.18], visible=False, **_PLAIN)
+    figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
+    return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
+
+
+def percent(share: float) -> str:
+    """Return a share (0..1) as a whole percentage, without calling anything quite impossible or certain."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def in_a_sentence(report: Report) -> str:
+    """Return what the variants answer, and whether they agree."""
+    answers = {variant.variant: variant.label for variant in report.variants}
+    if len(set(answers.values())) == 1:
+        return (
+            f"All variants answer “{report.variants[0].label}”." if len(answers) > 1 else f"“{answers.popitem()[1]}”."
+        )
+    names = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+    return "The variants disagree: " + ", ".join(f"{names[v]} “{label}”" for v, label in answers.items()) + "."
+
+
+def block_time_heatmap(
+    report: Report, variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients"
+) -> go.Figure:
+    """Return each block's attention (0..1) or attribution (logits) in each frame: blocks down, seconds across.
+
+    Blocks stand in the order of the face, from the brows down, the subject's right before the left. Attribution is
+    coloured on a scale symmetric around zero.
+
+    Raises ``SettingError`` for attention where the variant computes none, and for a method that was not run.
+    """
+    blocks = [variant.blocks[i] for i in top_to_bottom(variant.blocks)]
+    values = _over_time(variant, blocks, quantity, method)
+    limit = 1.0 if quantity == "attention" else colour_limit(values)
+    words = [[_in_words(value, limit, quantity, variant.label) for value in row] for row in values.tolist()]
+    unit = "attention %{z:.2f}" if quantity == "attention" else "%{z:+.3f} logits"
+    legend = "attention weight, 0 to 1" if quantity == "attention" else f"logits for “{variant.label}”"
+    row_px = 18 if len(blocks) > 12 else 30
+    height = row_px * len(blocks) + _TOP_PX + _AXIS_PX + _LEGEND_PX
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=list(report.times_s),
+            y=[block.name for block in blocks],
+            zmin=0 if quantity == "attention" else -limit,
+            zmax=limit,
+            colorscale=_scale(quantity),
+            xgap=1,
+            ygap=1,
+            customdata=words,
+            hovertemplate=f"<b>%{{y}}</b> at %{{x:.2f}} s<br>{unit}: %{{customdata}}<extra></extra>",
+            colorbar=_legend(legend, quantity, limit, _TICKS_PX / height),
+        )
+    )
+    figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=6, **_PLAIN)
+    figure.update_yaxes(
+        autorange="reversed", automargin=True, tickmode="linear", tickfont={"size": 11}, ticksuffix=" ", **_PLAIN
+    )
+    return _dress(figure, height=height, bottom=_AXIS_PX + _LEGEND_PX)
+
+
+def top_to_bottom(blocks: Sequence[BlockReport]) -> list[int]:
+    """Return the order in which blocks follow each other down the face, a pair's right and left side together."""
+
+    def height(block: BlockReport) -> float:
+        return block.crop_xyxy[1] + block.crop_xyxy[3]
+
+    def pair(block: BlockReport) -> str:
+        return " ".join(word for word in block.name.split() if word not in ("left", "right"))
+
+    heights: dict[str, list[float]] = {}
+    for block in blocks:
+        heights.setdefault(pair(block), []).append(height(block))
+    return sorted(
+        range(len(blocks)),
+        key=lambda i: (np.mean(heights[pair(blocks[i])]), pair(blocks[i]), "left" in blocks[i].name.split()),
+    )
+
+
+def _over_time(
+    variant: VariantReport, blocks: Sequence[BlockReport], quantity: Quantity, method: str
+) -> Float[np.ndarray, "n t"]:
+    if quantity == "attention":
+        weights = [block.attention for block in blocks if block.attention is not None]
+        if len(weights) != len(blocks):
+            raise SettingError(f"Variant {variant.variant} has no blocks of its own and computes no attention.")
+        return np.array(weights, np.float32)
+    if any(method not in block.attribution_over_time for block in blocks):
+        raise SettingError(f"method must be one of {', '.join(variant.maps)}, which were run; got {method!r}")
+    return np.array([block.attribution_over_time[method] for block in blocks], np.float32)
+
+
+def _in_words(value: float, limit: float, quantity: Quantity, label: str) -> str:
+    share = abs(value) / limit
+    if quantity == "attention":
+        for floor, words in ((0.75, "looked hard here"), (0.5, "looked here"), (0.2, "looked here a little")):
+            if share >= floor:
+                return words
+        return "hardly looked here"
+    if share < 0.05:
+        return "made next to no difference"
+    strength = "pushed" if share >= 0.4 else "nudged"
+    return f"{strength} {'towards' if value > 0 else 'away from'} “{label}”"
+
+
+def _scale(quantity: Quantity) -> list[tuple[float, str]]:
+    chosen = np.linspace(0, 255, 17).round().astype(int)
+    return [(i / 255, "rgb({},{},{})".format(*COLOURS[quantity][i])) for i in chosen.tolist()]
+
+
+def _legend(title: str, quantity: Quantity, limit: float, bottom: float) -> dict[str, object]:
+    ends = [0, 0.5, 1] if quantity == "attention" else [-limit, 0.0, limit]
+    return {
+        "orientation": "h",
+        "title": {"text": title, "side": "top", "font": {"size": 12}},
+        "thickness": 10,
+        "len": 1,
+        "xpad": 0,
+        "ypad": 0,
+        "yref": "container",
+        "y": bottom,
+        "yanchor": "bottom",
+        "outlinewidth": 0,
+        # A tick on the very end is lost to rounding.
+        "tickvals": [0.995 * end + 0.0025 * (quantity == "attention") for end in ends],
+        "ticktext": [f"{end:g}" if quantity == "attention" else f"{end:+.2g}" if end else "0" for end in ends],
+        "tickfont": {"size": 11},
+    }
+
+
+def _dress(figure: go.Figure, *, height: int, bottom: int, **layout: float) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 14, "t": _TOP_PX, "b": bottom},
+        font=_FONT,
+        hoverlabel=_HOVER,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        showlegend=False,
+        template="none",
+        modebar={"remove": ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]},
+        **layout,
+    )
+    return figure

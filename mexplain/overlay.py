@@ -1,0 +1,206 @@
+"""Tints a face with what a Report says of it: each block or pixel in the colour of its attention or attribution.
+
+The face turns grey, so that no tint can be mistaken for skin. Where nothing was found, the face shows through.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mexplain.errors import SettingError
+from mexplain.types import BlockReport, Report, VariantReport
+
+Quantity = Literal["attention", "attribution"]
+
+# Pictures are at least this many pixels a side, so that outlines and numbers stay crisp when shown at 300.
+MIN_SIZE = 512
+# Less evidence than this (in logits) is never shown in full colour: rounding errors must not look like findings.
+MIN_EVIDENCE = 0.02
+
+_PURPLE_TO_YELLOW = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS).reshape(256, 3)[:, ::-1]
+_BLUE_WHITE_ORANGE = ((8, 69, 148), (46, 126, 188), (154, 200, 224), (245, 245, 245))
+_ORANGE = ((253, 190, 115), (230, 110, 20), (145, 52, 3))
+
+
+def _between(anchors: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "256 3"]:
+    positions = np.linspace(0, len(anchors) - 1, 256)
+    channels = [np.interp(positions, np.arange(len(anchors)), channel) for channel in np.transpose(anchors)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+# Both can be told apart with any common colour blindness: a sequential map for 0..1, a diverging one for -1..1.
+COLOURS: dict[Quantity, UInt8[np.ndarray, "256 3"]] = {
+    "attention": _PURPLE_TO_YELLOW,
+    "attribution": _between(_BLUE_WHITE_ORANGE + _ORANGE),
+}
+
+
+def block_values(
+    variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients"
+) -> Float[np.ndarray, "n"]:
+    """Return one value per block: the strongest attention it got in any frame (0..1), or its attribution (logits).
+
+    Raises ``SettingError`` for attention where the variant computes none, and for a method that was not run.
+    """
+    if quantity == "attention":
+        weights = [max(block.attention) for block in variant.blocks if block.attention is not None]
+        if len(weights) != len(variant.blocks):
+            raise SettingError(f"Variant {variant.variant} has no blocks of its own and computes no attention.")
+        return np.array(weights, np.float32)
+    _check_method(variant, method)
+    return np.array([block.attribution[method] for block in variant.blocks], np.float32)
+
+
+def top_blocks(
+    variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients", count: int = 3
+) -> tuple[tuple[BlockReport, float], ...]:
+    """Return the blocks with the largest values (for attribution: furthest from zero, if above ``MIN_EVIDENCE``).
+
+    They come with their values, the largest first, as numbered in the pictures.
+    """
+    values = block_values(variant, quantity, method)
+    return tuple((variant.blocks[i], float(values[i])) for i in _largest(values, quantity, count))
+
+
+def attention_face(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "d d 3"]:
+    """Return the face at its apex with each block tinted by the strongest attention it got, and the top 3 numbered.
+
+    Raises ``SettingError`` for a variant without attention.
+    """
+    values = block_values(variant, "attention")
+    return paint_blocks(report.apex_frame, _boxes(variant), values, "attention")
+
+
+def attribution_face(
+    report: Report, variant: VariantReport, method: str = "integrated_gradients"
+) -> UInt8[np.ndarray, "d d 3"]:
+    """Return the face at its apex with each block tinted by its attribution, and the top 3 numbered."""
+    values = block_values(variant, "attribution", method)
+    return paint_blocks(report.apex_frame, _boxes(variant), values, "attribution")
+
+
+def pixel_face(
+    report: Report, variant: VariantReport, method: str = "integrated_gradients"
+) -> UInt8[np.ndarray, "d d 3"]:
+    """Return the face at its apex with each pixel tinted by its attribution, summed over time."""
+    _check_method(variant, method)
+    return paint_pixels(report.apex_frame, variant.maps[method].sum(axis=0))
+
+
+def paint_blocks(
+    face: UInt8[np.ndarray, "d d 3"],
+    boxes: Float[np.ndarray, "n 4"],
+    values: Float[np.ndarray, "n"],
+    quantity: Quantity,
+    *,
+    numbered: int = 3,
+) -> UInt8[np.ndarray, "e e 3"]:
+    """Return the face with its blocks tinted, the ``numbered`` strongest of them outlined and numbered.
+
+    ``boxes`` are (x0, y0, x1, y1) in 0..1 of the picture. Where blocks overlap, a pixel takes the mean of their
+    values, weighted by how near it lies to the centre of each, so that each centre shows its block's own value.
+    Attention is coloured on 0..1, attribution on a scale symmetric around zero that ends at the largest value.
+    """
+    grey = _grey(face)
+    size = len(grey)
+    scaled = values if quantity == "attention" else values / colour_limit(values)
+    centres = (np.arange(size) + 0.5) / size
+    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    # From the middle of the block (0) to its edge (1), along x and along y.
+    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
+    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
+    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
+    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
+    weight = weights.sum(axis=0)
+    heat = np.einsum("n,nyx->yx", scaled, weights) / np.maximum(weight, 1e-12)
+    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
+    picture = _tint(grey, heat, inside, quantity)
+    ranked = _largest(values, quantity, numbered)
+    return _number(picture, boxes[ranked] * size) if ranked else picture
+
+
+def paint_pixels(face: UInt8[np.ndarray, "d d 3"], pixel_map: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "e e 3"]:
+    """Return the face tinted with a signed map of its pixels (in logits), smoothed by 2% of its side.
+
+    The scale is symmetric around zero; only the strongest 0.5% of pixels are shown alike.
+    """
+    grey = _grey(face)
+    sigma = 0.02 * len(pixel_map)
+    smooth = cv2.GaussianBlur(pixel_map.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    faintest = MIN_EVIDENCE / (2 * np.pi * sigma**2)
+    limit = max(float(np.quantile(np.abs(smooth), 0.995)), faintest)
+    heat = cv2.resize(smooth, (len(grey), len(grey)), interpolation=cv2.INTER_CUBIC) / limit
+    return _tint(grey, heat, np.ones_like(heat), "attribution")
+
+
+def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
+    """Return the value shown in the full colour of either sign: the largest, but at least ``MIN_EVIDENCE``."""
+    return max(float(np.abs(values).max(initial=0)), MIN_EVIDENCE)
+
+
+def _check_method(variant: VariantReport, method: str) -> None:
+    if method not in variant.maps:
+        raise SettingError(f"method must be one of {', '.join(variant.maps)}, which were run; got {method!r}")
+
+
+def _boxes(variant: VariantReport) -> Float[np.ndarray, "n 4"]:
+    return np.array([block.crop_xyxy for block in variant.blocks], np.float32).reshape(-1, 4)
+
+
+def _largest(values: Float[np.ndarray, "n"], quantity: Quantity, count: int) -> list[int]:
+    order = np.argsort(-np.abs(values), kind="stable")[:count]
+    return [int(i) for i in order if quantity == "attention" or abs(values[i]) >= MIN_EVIDENCE]
+
+
+def _grey(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "e e 3"]:
+    size = max(MIN_SIZE, len(face))
+    large = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
+    return cv2.cvtColor(cv2.cvtColor(large, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def _tint(
+    grey: UInt8[np.ndarray, "e e 3"],
+    heat: Float[np.ndarray, "e e"],
+    inside: Float[np.ndarray, "e e"],
+    quantity: Quantity,
+) -> UInt8[np.ndarray, "e e 3"]:
+    strength = np.abs(heat).clip(0, 1)
+    if quantity == "attention":
+        position, opacity = strength, 0.15 + 0.55 * strength
+    else:
+        # Opacity says how much and hue which way: pale hues on top of that would hide what is faint twice over.
+        position, opacity = 0.5 + 0.5 * np.sign(heat) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
+    colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)]
+    opacity = (opacity * inside)[..., None]
+    return (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+
+
+def _number(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:
+    size = len(picture)
+    thin, radius = max(size // 256, 1), round(size * 0.038)
+    places: list[tuple[int, int]] = []
+    corners = boxes.round().astype(int).clip(thin, size - 1 - thin)
+    for x0, y0, x1, y1 in corners.tolist():
+        for colour, thickness in (((0, 0, 0), 3 * thin), ((255, 255, 255), thin)):
+            cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+
+        def fitness(place: tuple[int, int]) -> tuple[bool, int, float]:
+            # Blocks overlap: a number must not cover another, nor lie within a block that it does not name.
+            x, y = place
+            free = all(np.hypot(x - u, y - v) > 2.2 * radius for u, v in places)
+            within = sum(u0 <= x <= u1 and v0 <= y <= v1 for u0, v0, u1, v1 in corners.tolist())
+            return free, -within, float(np.hypot(x - size / 2, y - size / 2))
+
+        places.append(max(((x, y) for y in (y0, y1) for x in (x0, x1)), key=fitness))
+    for number, place in enumerate(places, start=1):
+        x, y = (int(np.clip(p, radius + 1, size - radius - 2)) for p in place)
+        cv2.circle(picture, (x, y), radius, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), radius - thin, (20, 20, 20), cv2.FILLED, cv2.LINE_AA)
+        scale, stroke = radius / 17, max(thin, 2)
+        (width, height), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_DUPLEX, scale, stroke)
+        origin = (x - width // 2, y + height // 2)
+        cv2.putText(picture, str(number), origin, cv2.FONT_HERSHEY_DUPLEX, scale, (255, 255, 255), stroke, cv2.LINE_AA)
+    return picture
