@@ -199,7 +199,7 @@ def test_mistakes_are_answered_in_a_sentence(visit, tmp_path):
     page.set_input_files("input[type=file]", str(broken))
     page.wait_for_selector("#input video", state="attached")
     page.click("#explain")
-    page.wait_for_selector("text=This clip cannot be explained")
+    page.wait_for_selector("text=is not a video that can be read")
     said = page.locator(".toast-body").all_inner_texts()
     assert any("broken" in words or "video" in words for words in said)
     assert not any("Traceback" in words or "Error:" in words for words in said)
