@@ -45,7 +45,7 @@ def text(name: str) -> str:
 def show(clip: str | None, start_s: float | None, end_s: float | None, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
     """Explain a clip and return what every part of the results shows, in the order of ``build``'s outputs."""
     if not clip:
-        raise gr.Error(WORDS["no_clip"], title="No clip", duration=None, print_exception=False)
+        raise gr.Error(WORDS["no_clip"], title="No clip", print_exception=False)
 
     def tell(stage: str, share: float) -> None:
         progress(share, desc=WORDS["stages"].get(stage, stage))
@@ -53,7 +53,7 @@ def show(clip: str | None, start_s: float | None, end_s: float | None, progress:
     try:
         report = explain(clip, checkpoint(), start_s=start_s, end_s=end_s, progress=tell)
     except MexplainError as error:
-        raise gr.Error(escape(str(error)), title=WORDS["unexplained"], duration=None, print_exception=False) from error
+        raise gr.Error(escape(str(error)), title=WORDS["unexplained"], duration=20, print_exception=False) from error
     notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
     answer = f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}"
     parts = [part for variant in report.variants for part in column(report, variant)]

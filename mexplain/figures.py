@@ -166,6 +166,7 @@ def _legend(title: str, quantity: Quantity, limit: float, bottom: float) -> dict
         "y": bottom,
         "yanchor": "bottom",
         "outlinewidth": 0,
+        "ticklabeloverflow": "allow",
         # A tick on the very end is lost to rounding.
         "tickvals": [0.995 * end + 0.0025 * (quantity == "attention") for end in ends],
         "ticktext": [f"{end:g}" if quantity == "attention" else f"{end:+.2g}" if end else "0" for end in ends],
@@ -176,7 +177,7 @@ def _legend(title: str, quantity: Quantity, limit: float, bottom: float) -> dict
 def _dress(figure: go.Figure, *, height: int, bottom: int, **layout: float) -> go.Figure:
     figure.update_layout(
         height=height,
-        margin={"l": 0, "r": 14, "t": _TOP_PX, "b": bottom},
+        margin={"l": 0, "r": 18, "t": _TOP_PX, "b": bottom},
         font=_FONT,
         hoverlabel=_HOVER,
         paper_bgcolor="rgba(0,0,0,0)",
