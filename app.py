@@ -117,9 +117,8 @@ def build(pictures: Path) -> gr.Blocks:
         with gr.Row(elem_id="input"):
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
-                clip = gr.Video(
-                    label="A clip of a face (the webcam is not mirrored)", webcam_options=webcam, height=320
-                )
+                clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=320)
+                gr.HTML(text("clip.html"))
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)

@@ -140,7 +140,9 @@ def crop_blocks(
     xs, ys = points[..., None, :, 0].expand(b, n, grid, grid), points[..., :, None, 1].expand(b, n, grid, grid)
     where = torch.stack([xs, ys], dim=-1).reshape(b, n * grid, grid, 2)
     # Boxes stay put over a clip, so its frames ride along as channels of one look-up.
-    crops = F.grid_sample(features.reshape(b, t * c, h, w), where.to(features.dtype), align_corners=False)
+    # Half precision would move them by a tenth of a cell, so the finer of both types is used.
+    exact = torch.promote_types(features.dtype, where.dtype)
+    crops = F.grid_sample(features.reshape(b, t * c, h, w).to(exact), where.to(exact), align_corners=False)
     return crops.view(b, t, c, n, grid, grid).transpose(2, 3)
 
 

@@ -158,7 +158,10 @@ def _largest(values: Float[np.ndarray, "n"], quantity: Quantity, count: int) -> 
 def _grey(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "e e 3"]:
     size = max(MIN_SIZE, len(face))
     large = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
-    return cv2.cvtColor(cv2.cvtColor(large, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # Less contrast, so that a tint shows as well on dark skin as on light.
+    even = (128 + 0.7 * (grey - 128)).round().astype(np.uint8)
+    return cv2.cvtColor(even, cv2.COLOR_GRAY2RGB)
 
 
 def _tint(

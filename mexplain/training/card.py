@@ -49,6 +49,7 @@ def _card(
     options |= {key.replace("_", "-"): plan[key] for key in ("macro_steps", "micro_steps") if key in plan}
     command = " ".join(f"--{key} {value}" for key, value in options.items())
     low, high = mixture.intensity_iod
+    people = ", ".join(f"{count} {name}" for name, count in facts.get("people", {}).items()) or "not recorded"
     return f"""---
 license: apache-2.0
 library_name: mexplain
@@ -99,7 +100,7 @@ Confusion of the 10-block head, calm (rows: true, columns: said):
     python -m mexplain train {command}
 
 - On: {facts.get("trained_on", "not recorded")}, PyTorch {facts.get("torch", "?")}.
-- Faces: {facts.get("people", "not recorded")}, split by a hash of each person's name: portraits of US officials (public
+- Faces: {people}, split by a hash of each person's name: portraits of US officials (public
   domain, training only) and people who do not exist (SFHQ, MIT, (c) 2022 David Beniaguev). No photo is part of this
   checkpoint.
 - Motion: mean displacements of the ICT-FaceKit rig (MIT, (c) 2020 USC ICT).
@@ -116,8 +117,8 @@ Confusion of the 10-block head, calm (rows: true, columns: said):
 
 {_coding()}
 
-Combinations *trained on besides* (a quarter of the training clips of that label) come from the sheets of DFME and SAMM, or
-from what a broad smile shows; they are not in the mix scored above.
+Combinations *trained on besides* (a quarter of the training clips of that label) come from the sheets of DFME and
+SAMM, or from what a broad smile shows; they are not in the mix scored above.
 
 AU4 alone was coded "others" 60 times and "disgust" 12 times in CASME II; here it is always "others". AU14 is "others",
 AU17 "repression", AU4+7 "disgust", though each was sometimes coded otherwise. Real labels are less settled.

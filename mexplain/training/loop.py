@@ -131,13 +131,15 @@ def _train_heads(run: Run, model: MicroExpressionNet, ablation: Head) -> None:
         last_quarter = step >= plan.micro_steps * 3 // 4
         frames = config.frames if last_quarter else min(plan.short_frames, config.frames)
         batch = source.batch(plan.micro_batch, frames, MICRO, _seed(run, 2, step))
-        loss, parts = torch.zeros((), device=run.device), {}
+        variants = {name: "10" if name == ABLATION else name for name in heads}
         with _autocast(run.device):
             features = encode(batch.frames)
-            for name, head in heads.items():
-                variant = "10" if name == ABLATION else name
-                parts[name], gate_loss = head_losses(head(features, batch.boxes[variant]), batch, variant)
-                loss = loss + parts[name] + plan.gate_supervision * gate_loss
+            outputs = {name: head(features, batch.boxes[variants[name]]) for name, head in heads.items()}
+        loss, parts = torch.zeros((), device=run.device), {}
+        # Outside autocast: the gates' loss needs, and insists on, full precision.
+        for name, output in outputs.items():
+            parts[name], gate_loss = head_losses(output, batch, variants[name])
+            loss = loss + parts[name] + plan.gate_supervision * gate_loss
         stage.step(loss, **parts)
         if (step + 1) % 250 == 0:
             heads.eval()
