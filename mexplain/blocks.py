@@ -84,12 +84,37 @@ def pool_into_blocks(
 
     Where blocks overlap, each gets a share of the pixel in proportion to how much of it the block covers.
     """
-    cover = box_coverage(boxes, *pixel_map.shape[-2:]).astype(np.float64)
-    total = cover.sum(axis=0)
-    share = cover / np.maximum(total, 1)
+    share, uncovered = _shares(boxes, *pixel_map.shape[-2:])
     scores = np.einsum("...hw,nhw->...n", pixel_map, share)
-    outside = np.einsum("...hw,hw->...", pixel_map, 1 - np.minimum(total, 1))
+    outside = np.einsum("...hw,hw->...", pixel_map, uncovered)
     return scores.astype(np.float32), np.asarray(outside, np.float32)
+
+
+def spread_over_pixels(
+    scores: Float[np.ndarray, "*batch n"],
+    outside: Float[np.ndarray, "*batch"],
+    boxes: Float[np.ndarray, "n 4"],
+    height: int,
+    width: int,
+) -> Float[np.ndarray, "*batch {height} {width}"]:
+    """Return a map with each block's score spread evenly over its share of the pixels, and the rest over the rest.
+
+    The map adds up to scores and outside; a block that lies off the picture is spread over all of it.
+    """
+    share, uncovered = _shares(boxes, height, width)
+    parts = np.concatenate([share, uncovered[None]])
+    area = parts.sum(axis=(1, 2), keepdims=True)
+    parts = np.where(area > 1e-6, parts / np.maximum(area, 1e-6), 1 / (height * width))
+    return np.einsum("...n,nhw->...hw", np.concatenate([scores, outside[..., None]], axis=-1), parts).astype(np.float32)
+
+
+def _shares(
+    boxes: Float[np.ndarray, "n 4"], height: int, width: int
+) -> tuple[Float[np.ndarray, "n {height} {width}"], Float[np.ndarray, "{height} {width}"]]:
+    """Return each block's share of each pixel, and what of it no block has: together 1."""
+    cover = box_coverage(boxes, height, width).astype(np.float64)
+    total = cover.sum(axis=0)
+    return cover / np.maximum(total, 1), 1 - np.minimum(total, 1)
 
 
 def mean_in_blocks(

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mexplain.blocks import LAYOUTS
+from mexplain.config import ModelConfig
 from mexplain.errors import CheckpointError
-from mexplain.model import MicroExpressionNet, ModelConfig
+from mexplain.model import MicroExpressionNet
 
 SCHEMA_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

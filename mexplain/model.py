@@ -5,7 +5,6 @@ follow gACNN (Li, Zeng, Shan, Chen: TIP 2019, doi 10.1109/TIP.2018.2886767).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
@@ -14,91 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mexplain.blocks import layout
+from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import SettingError
 from mexplain.types import VARIANTS
 
-CASME2_LABELS = ("happiness", "disgust", "surprise", "repression", "others")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Every size of the network.
-
-    ``trunk`` and ``global_convs`` name layers in order: ``"64"`` is a 3x3 convolution to 64 channels with batch norm
-    and ReLU, ``"64/2"`` the same with stride 2, ``"pool"`` a 2x2 maximum. ``block_grid`` is the side of a block's
-    crop in cells, ``uncropped_grid`` that of the whole face.
-    """
-
-    preset: str
-    labels: tuple[str, ...]
-    frames: int
-    image_size: int
-    crop_iod: float
-    trunk: tuple[str, ...]
-    global_convs: tuple[str, ...]
-    global_pool: int
-    global_features: int
-    block_grid: int
-    block_padding: int
-    block_channels: int
-    block_features: int
-    uncropped_grid: int
-    uncropped_pool: int
-    gate_channels: int
-    gate_features: int
-    fused_features: int
-    lstm_features: int
-    onset_difference: bool = True
-
-    def __post_init__(self) -> None:
-        if len(self.labels) < 2 or self.frames < 2:
-            raise SettingError(f"a model needs 2 labels and 2 frames at least, got {self.labels} and {self.frames}")
-
-
-PRESETS: dict[str, ModelConfig] = {
-    "lite": ModelConfig(
-        preset="lite",
-        labels=CASME2_LABELS,
-        frames=12,
-        image_size=112,
-        crop_iod=2.8,
-        trunk=("24/2", "48/2", "64", "64"),
-        global_convs=("64/2", "64/2"),
-        global_pool=7,
-        global_features=128,
-        block_grid=7,
-        block_padding=0,
-        block_channels=48,
-        block_features=64,
-        uncropped_grid=14,
-        uncropped_pool=5,
-        gate_channels=48,
-        gate_features=32,
-        fused_features=256,
-        lstm_features=96,
-    ),
-    "paper": ModelConfig(
-        preset="paper",
-        labels=CASME2_LABELS,
-        frames=16,
-        image_size=224,
-        crop_iod=256 / 77,
-        trunk=("64", "64", "pool", "128", "128", "pool", "256", "256", "256", "pool", "512", "512"),
-        global_convs=("pool", "512", "512"),
-        global_pool=14,
-        global_features=512,
-        block_grid=6,
-        block_padding=1,
-        block_channels=512,
-        block_features=64,
-        uncropped_grid=28,
-        uncropped_pool=6,
-        gate_channels=128,
-        gate_features=64,
-        fused_features=1024,
-        lstm_features=256,
-    ),
-}
+ALL = slice(None)
 
 
 class HeadOutput(NamedTuple):
@@ -159,11 +78,12 @@ class Gate(nn.Module):
         self.weight = nn.Parameter(torch.randn(count, config.gate_features) * config.gate_features**-0.5)
         self.bias = nn.Parameter(torch.zeros(count))
 
-    def forward(self, x: Float[Tensor, "bn c h w"]) -> Float[Tensor, "b n"]:
-        """Return the weight of each block, 0..1; rows of ``x`` run over blocks fastest."""
+    def forward(self, x: Float[Tensor, "bn c h w"], only: slice = ALL) -> Float[Tensor, "b n"]:
+        """Return the weight of each block, or of ``only`` some, 0..1; rows of ``x`` run over blocks fastest."""
+        weight = self.weight[only]
         x = F.relu(self.conv(F.max_pool2d(x, 2, ceil_mode=True))).mean((2, 3))
-        x = F.relu(self.hidden(x)).view(-1, *self.weight.shape)  # b n features
-        return torch.sigmoid((x * self.weight).sum(-1) + self.bias)
+        x = F.relu(self.hidden(x)).view(-1, *weight.shape)  # b n features
+        return torch.sigmoid((x * weight).sum(-1) + self.bias[only])
 
 
 class GlobalAttention(nn.Module):
@@ -203,20 +123,28 @@ class BlockAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count, 1, config.block_features))
 
     def forward(
-        self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]
+        self,
+        features: Float[Tensor, "b t c h w"],
+        boxes: Float[Tensor, "b m 4"],
+        gain: Float[Tensor, "b t n"] | None = None,
+        only: slice = ALL,
     ) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t n"]]:
-        """Return the gated vectors of all blocks, one after the other, and the gates; ``uncropped`` ignores boxes."""
+        """Return the gated vectors of all blocks, one after the other, and the gates; ``uncropped`` ignores boxes.
+
+        ``gain`` multiplies the gates, to ask what they do. ``boxes`` may be those of ``only`` some blocks.
+        """
         b, t = features.shape[:2]
         if self.whole:
             boxes = boxes.new_tensor([0, 0, self.image_size, self.image_size]).expand(b, 1, 4)
         n = boxes.shape[1]
         crops = crop_blocks(features, boxes, self.grid, self.image_size)
         x = self.convs(crops.flatten(0, 2).contiguous(memory_format=torch.channels_last))  # (b t n) width side side
-        gates = self.gate(x).view(b, t, n)
+        gates = self.gate(x, only).view(b, t, n)
         x = F.adaptive_avg_pool2d(x, self.pool) if self.whole else x
         x = x.flatten(1).view(b * t, n, -1).transpose(0, 1)  # n (b t) inputs
-        vectors = F.relu(torch.baddbmm(self.bias, x, self.weight)).transpose(0, 1).view(b, t, n, -1)
-        return (vectors * gates[..., None]).flatten(2), gates
+        vectors = F.relu(torch.baddbmm(self.bias[only], x, self.weight[only])).transpose(0, 1).view(b, t, n, -1)
+        used = gates if gain is None else gates * gain
+        return (vectors * used[..., None]).flatten(2), gates
 
 
 class BiLSTM(nn.LSTM):
@@ -247,16 +175,32 @@ class Head(nn.Module):
         self.lstm = BiLSTM(config.fused_features, config.lstm_features)
         self.classify = nn.Linear(2 * config.lstm_features, len(config.labels))
 
-    def forward(self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]) -> HeadOutput:
-        """Return logits and attention weights from trunk features, the onset frame first; boxes as in the network."""
-        if self.onset_difference:
-            features = features - features[:, :1]
-        b, t = features.shape[:2]
-        whole = self.global_attention(features.flatten(0, 1)).view(b, t, -1)
-        local, gates = self.block_attention(features, boxes)
-        fused = F.relu(self.fuse(torch.cat([local, whole], dim=-1)))
-        over_time, _ = self.lstm(fused)
-        return HeadOutput(self.classify(over_time.mean(1)), gates)
+    def forward(
+        self,
+        features: Float[Tensor, "b t c h w"],
+        boxes: Float[Tensor, "b m 4"],
+        gain: Float[Tensor, "b t n"] | None = None,
+    ) -> HeadOutput:
+        """Return logits and attention weights from trunk features, the onset frame first; boxes as in the network.
+
+        ``gain`` multiplies the gates of the blocks, to ask what they do.
+        """
+        seen = self.since_onset(features)
+        local, gates = self.block_attention(seen, boxes, gain)
+        return HeadOutput(self.decide(local, self.look_at_all(seen)), gates)
+
+    def since_onset(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t c h w"]:
+        """Return what both attentions see: the features less those of the onset, unless the config says otherwise."""
+        return features - features[:, :1] if self.onset_difference else features
+
+    def look_at_all(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t g"]:
+        """Return GIA's gated vector of each frame."""
+        return self.global_attention(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+
+    def decide(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
+        """Return logits from the vectors of BIA and GIA: fused for each frame, read in order by the Bi-LSTM."""
+        over_time, _ = self.lstm(F.relu(self.fuse(torch.cat([local, whole], dim=-1))))
+        return self.classify(over_time.mean(1))
 
 
 class MicroExpressionNet(nn.Module):

@@ -14,8 +14,9 @@ from mexplain.checkpoints import (
     load_imagenet_trunk,
     save_checkpoint,
 )
+from mexplain.config import PRESETS
 from mexplain.errors import CheckpointError
-from mexplain.model import PRESETS, MicroExpressionNet, build_model
+from mexplain.model import MicroExpressionNet, build_model
 
 
 @pytest.fixture

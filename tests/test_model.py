@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from mexplain.blocks import LAYOUTS
+from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import SettingError
 from mexplain.landmarks import crop_to_iod, mean_shape
-from mexplain.model import PRESETS, MicroExpressionNet, ModelConfig, build_model, crop_blocks
+from mexplain.model import MicroExpressionNet, build_model, crop_blocks
 from mexplain.types import VARIANTS
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mexplain.config import PRESETS
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
-from mexplain.model import PRESETS
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of

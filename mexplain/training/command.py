@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mexplain.checkpoints import CONFIG, load_checkpoint
+from mexplain.config import PRESETS
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError
-from mexplain.model import PRESETS, Head, MicroExpressionNet
+from mexplain.model import Head, MicroExpressionNet
 from mexplain.training.card import METRICS, score_table, write_card
 from mexplain.training.evaluation import ablation_config, score
 from mexplain.training.faces import SPLITS, load_faces

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from mexplain.model import Head, MicroExpressionNet, ModelConfig
+from mexplain.config import ModelConfig
+from mexplain.model import Head, MicroExpressionNet
 from mexplain.training.script import Mixture
 from mexplain.training.synthesis import Synthesizer
 

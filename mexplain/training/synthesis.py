@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mexplain.blocks import LAYOUTS
+from mexplain.config import ModelConfig
 from mexplain.landmarks import crop_to_iod, inter_ocular_distance, mirror
-from mexplain.model import ModelConfig
 from mexplain.simulate.warp import dense_field, sample
 from mexplain.training.camera import degrade
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
@@ -23,8 +23,10 @@ class Batch:
     """Simulated clips, and what is true of them.
 
     ``frames`` are aligned RGB in 0..1; ``labels`` index the model's, -1 for a clip with nothing but nuisance;
-    ``boxes`` as the network takes them; ``energy`` each block's mean squared motion at the apex (squared IOD);
+    ``landmarks_xy`` are the mesh at the onset in their pixels, about as exact as landmarks get, and ``boxes`` the
+    blocks around them, as the network takes them; ``energy`` each block's mean squared motion at the apex (squared IOD);
     ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
+    ``expression`` how far the expression alone moves each pixel at its apex, in IOD;
     ``units`` says which action units act on the subject's right and left.
     """
 
@@ -34,6 +36,9 @@ class Batch:
     energy: dict[str, Float[Tensor, "b _"]]
     course: Float[Tensor, "b t"]
     motion: Float[Tensor, "b t 2 s s"]
+    expression: Float[Tensor, "b s s"]
+    landmarks_xy: Float[np.ndarray, "b 478 2"]
+    people: Int[np.ndarray, "b"]
     units: Float[Tensor, "b u 2"]
     intensity_iod: Float[Tensor, "b"]
 
@@ -89,7 +94,8 @@ class Synthesizer:
         clips = degrade(sample(pictures, places), rng, torch_rng, mixture.nuisance)
 
         on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
-        boxes = {variant: LAYOUTS[variant].boxes(on_crop.astype(np.float32)) for variant in VARIANTS}
+        on_crop = on_crop.astype(np.float32)
+        boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
         drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], here) + shift - shift[:, :1]
         return Batch(
@@ -99,6 +105,9 @@ class Synthesizer:
             energy={variant: _box_means(squared, self._put(corners)) for variant, corners in boxes.items()},
             course=courses[:, 0],
             motion=moved - moved[:, :1] - drift,
+            expression=squared.sqrt(),
+            landmarks_xy=on_crop,
+            people=people,
             units=self._put(np.stack([script.units for script in scripts])),
             intensity_iod=self._put(wanted),
         )

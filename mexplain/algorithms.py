@@ -1,0 +1,233 @@
+"""Ways to share an answer out among pixels or blocks; Captum does it wherever it can.
+
+Captum's own random methods draw from the process's global random state, which other threads share; here points and
+noise come from a generator of the call's own, and Captum takes the gradients.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from captum.attr import (
+    FeatureAblation,
+    InputXGradient,
+    IntegratedGradients,
+    LayerGradCam,
+    Occlusion,
+    Saliency,
+    ShapleyValueSampling,
+)
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mexplain.question import Question
+
+# The integral is refined until it misses less than this share of the difference it explains, or too little to see.
+GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
+# Answers change most where a movement is faint and level off as it grows, so the path starts with short pieces.
+_CUTS, _STEPS_A_PIECE = (0.0, 0.1, 0.35, 1.0), 4
+# Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
+_PIXELS_AT_ONCE = 4 * 12 * 112 * 112
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method found, in one of two forms.
+
+    ``pixels`` is signed, at the resolution of the frames or of the trunk's features. ``blocks`` holds a value for each
+    player, or for each frame and player, and ``outside`` what falls on none. ``steps`` counts the points looked at.
+    """
+
+    pixels: Float[Tensor, "t h w"] | None = None
+    blocks: Float[Tensor, "t m"] | Float[Tensor, "m"] | None = None
+    outside: float = 0.0
+    steps: int = 1
+
+
+def small(gap: float, difference: float) -> bool:
+    """Tell whether a completeness gap is as small as it should be."""
+    return abs(gap) <= max(GAP_SHARE * abs(difference), GAP_FLOOR)
+
+
+def integrated_gradients(question: Question, most_steps: int) -> Answer:
+    """Return gradients along the straight path from the baseline, Gauss-Legendre in pieces, the worst one halved."""
+
+    def piece(low: float, high: float) -> tuple[float, float, float, Tensor]:
+        start, end = (torch.lerp(question.baseline, question.frames, share) for share in (low, high))
+        # Captum keeps state on the instance, so none is shared or used twice.
+        values, gap = IntegratedGradients(question.score).attribute(
+            end,
+            baselines=start,
+            n_steps=_STEPS_A_PIECE,
+            method="gausslegendre",
+            internal_batch_size=_at_once(question),
+            return_convergence_delta=True,
+        )
+        return float(gap), low, high, values.detach()
+
+    pieces = [piece(low, high) for low, high in pairwise(_CUTS)]
+    steps = _STEPS_A_PIECE * len(pieces)
+    while not small(sum(p[0] for p in pieces), question.difference) and steps + 2 * _STEPS_A_PIECE <= most_steps:
+        worst = max(pieces, key=lambda p: abs(p[0]))
+        _, low, high, _ = worst
+        middle = (low + high) / 2
+        pieces = [p for p in pieces if p is not worst] + [piece(low, middle), piece(middle, high)]
+        steps += 2 * _STEPS_A_PIECE
+    pixels = torch.stack([values for *_, values in pieces]).sum(0)
+    return Answer(pixels[0].sum(1), steps=steps)
+
+
+def gradient_shap(question: Question, samples: int) -> Answer:
+    """Return expected gradients: at a random point in each of ``samples`` equal parts of the path, times the change."""
+    spread = torch.rand(samples, generator=torch.Generator().manual_seed(0))
+    shares = ((torch.arange(samples) + spread) / samples).tolist()
+    points = [torch.lerp(question.baseline, question.frames, share) for share in shares]
+    change = question.frames - question.baseline
+    return Answer((_mean_gradient(question, points) * change)[0].sum(1), steps=samples)
+
+
+def saliency(question: Question) -> Answer:
+    """Return the size of the logit's slope at each pixel."""
+    return Answer(_mean_gradient(question, [question.frames])[0].sum(1).abs())
+
+
+def smoothgrad(question: Question, samples: int, noise: float) -> Answer:
+    """Return the size of the slope averaged over copies of the clip with normal noise (0..1 of the brightness)."""
+    generator = torch.Generator().manual_seed(0)
+    shape = question.frames.shape
+    clip = question.frames
+    points = [clip + noise * torch.randn(shape, generator=generator).to(clip) for _ in range(samples)]
+    return Answer(_mean_gradient(question, points)[0].sum(1).abs(), steps=samples)
+
+
+def input_x_gradient(question: Question) -> Answer:
+    """Return each pixel's change since the baseline times the slope there."""
+    change = (question.frames - question.baseline).requires_grad_()
+    values = InputXGradient(lambda moved: question.score(question.baseline + moved)).attribute(change)
+    return Answer(values.detach()[0].sum(1))
+
+
+def grad_cam(question: Question) -> Answer:
+    """Return Grad-CAM on the trunk's features since the baseline, for each frame, both signs kept."""
+
+    class FromChange(nn.Module):
+        # Captum hooks a layer: this one is the call's own, the network's are left alone.
+        def __init__(self) -> None:
+            super().__init__()
+            self.change = nn.Identity()
+
+        def forward(self, features: Tensor) -> Tensor:
+            change = self.change((features - question.baseline_features)[0])
+            return question.answer(question.baseline_features + change).logits
+
+    whole = FromChange()
+    found = LayerGradCam(whole, whole.change).attribute(question.features.detach().requires_grad_(), question.target)
+    return Answer(found.detach()[:, 0])
+
+
+def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answer:
+    """Return the mean fall of the logit over all windows of space and time that cover a cell and hold it still."""
+    t, _, *grid = question.features.shape[1:]
+    window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
+    with torch.no_grad():
+        values = Occlusion(lambda keep: question.held(1 - keep)[:, question.target]).attribute(
+            question.features.new_ones(1, t, *grid),
+            sliding_window_shapes=window,
+            strides=(window[0], min(stride, window[1]), min(stride, window[2])),
+            perturbations_per_eval=16,
+        )
+    return Answer(values[0])
+
+
+def block_ablation(question: Question) -> Answer:
+    """Return the fall of the logit when one block, or all that lies in none, is held still."""
+    count = len(question.players) + 1
+    with torch.no_grad():
+        values = FeatureAblation(lambda keep: question.moving(keep)[:, question.target]).attribute(
+            question.frames.new_ones(1, count), perturbations_per_eval=count
+        )[0]
+    return Answer(blocks=values[:-1], outside=float(values[-1]), steps=count)
+
+
+def shapley(question: Question, permutations: int) -> Answer:
+    """Return Shapley values of the blocks, given that all that lies in none moves: exact for 10 blocks, else sampled.
+
+    What the rest of the picture says when no block moves is credited to none of them.
+    """
+    players = len(question.players)
+    rest = question.frames.new_ones(1, 1)
+
+    def worth(keep: Tensor) -> Tensor:
+        return question.moving(torch.cat([keep, rest.expand(len(keep), 1)], dim=1))[:, question.target].double()
+
+    nobody = float(worth(rest.new_zeros(1, players))[0])
+    outside = nobody - float(question.baseline_logits[question.target])
+    if 0 < len(question.boxes) <= 10:
+        return Answer(blocks=_exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players)
+    sampler = ShapleyValueSampling(worth)
+    sampler.permutation_generator = _both_ways
+    with torch.no_grad():
+        values = sampler.attribute(rest.new_ones(1, players), n_samples=permutations, perturbations_per_eval=players)[0]
+    return Answer(blocks=values.float(), outside=outside, steps=permutations * players)
+
+
+def attention(question: Question) -> Answer:
+    """Return the weight that the gates gave each block in each frame; one weight for all where there are no blocks."""
+    with torch.no_grad():
+        gates = question.answer(question.features).attention_weights[0]
+    return _by_gate(question, gates)
+
+
+def attention_x_gradient(question: Question) -> Answer:
+    """Return each gate's weight times the logit's slope there."""
+    with torch.no_grad():
+        gates = question.answer(question.features).attention_weights
+    gain = torch.ones_like(gates).requires_grad_()
+    values = InputXGradient(lambda g: question.answer(question.features, g).logits[:, question.target]).attribute(gain)
+    return _by_gate(question, values.detach()[0])
+
+
+def _by_gate(question: Question, values: Float[Tensor, "t n"]) -> Answer:
+    if len(question.boxes):
+        return Answer(blocks=values)
+    size = question.frames.shape[-1]
+    return Answer(values[:, :, None].expand(-1, size, size) / size**2)
+
+
+def _exact_shapley(worth, players: int, device: torch.device) -> Float[Tensor, "m"]:
+    coalitions = torch.arange(2**players, device=device)
+    member = (coalitions[:, None] >> torch.arange(players, device=device)) & 1
+    value = worth(member.float())
+    size = member.sum(1)
+    weight = torch.tensor([1 / (players * math.comb(players - 1, k)) for k in range(players)], device=device).double()
+    return torch.stack(
+        [
+            (weight[size[without]] * (value[without + (1 << player)] - value[without])).sum()
+            for player in range(players)
+            for without in (coalitions[member[:, player] == 0],)
+        ]
+    )
+
+
+def _both_ways(players: int, count: int) -> Iterator[list[int]]:
+    """Yield random orders, each followed by its reverse: what one finds first, the other finds last."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        if number % 2 == 0:
+            order = rng.permutation(players).tolist()
+        yield order if number % 2 == 0 else order[::-1]
+
+
+def _mean_gradient(question: Question, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
+    total = torch.zeros_like(question.frames)
+    for start in range(0, len(points), _at_once(question)):
+        some = torch.cat(points[start : start + _at_once(question)]).requires_grad_()
+        total += Saliency(question.score).attribute(some, abs=False).detach().sum(0, keepdim=True)
+    return total / len(points)
+
+
+def _at_once(question: Question) -> int:
+    return max(1, _PIXELS_AT_ONCE // question.frames[0, :, 0].numel())

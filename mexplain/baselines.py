@@ -1,0 +1,95 @@
+"""What a clip is compared with: each baseline asks another question."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+_MEAN_FACE = Path(__file__).parent / "data" / "mean_face.npz"
+_BLUR_SHARE = 0.05  # of the picture's side
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The clip that an explanation compares with.
+
+    ``says`` what that asks; ``make`` makes it from the clip and from how many inter-ocular distances wide its frames
+    are.
+    """
+
+    key: str
+    name: str
+    says: str
+    make: Callable[[Tensor, float], Tensor]
+
+
+def _onset(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
+    return frames[:1].expand_as(frames).clone()
+
+
+def _blurred(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
+    sigma = _BLUR_SHARE * frames.shape[-1]
+    reach = round(3 * sigma)
+    ticks = torch.arange(-reach, reach + 1, device=frames.device, dtype=frames.dtype)
+    kernel = torch.exp(-0.5 * (ticks / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    blurred = frames.flatten(0, 1)[:, None]
+    for shape, pad in (((1, 1, 1, -1), (reach, reach, 0, 0)), ((1, 1, -1, 1), (0, 0, reach, reach))):
+        blurred = F.conv2d(F.pad(blurred, pad, mode="replicate"), kernel.view(shape))
+    return blurred[:, 0].view_as(frames)
+
+
+def _mean_face(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
+    picture, width_iod = _load_mean_face()
+    # Both are centred on the same point of the face, so a narrower crop is the middle of the wider one.
+    view = torch.eye(2, 3, device=frames.device, dtype=frames.dtype)[None] * (crop_iod / width_iod)
+    grid = F.affine_grid(view, [1, *frames.shape[1:]], align_corners=False)
+    face = F.grid_sample(picture.to(frames), grid, padding_mode="border", align_corners=False)
+    return face.expand_as(frames).clone()
+
+
+def _black(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
+    return torch.zeros_like(frames)
+
+
+@cache
+def _load_mean_face() -> tuple[Tensor, float]:
+    with np.load(_MEAN_FACE) as file:
+        return torch.from_numpy(file["rgb"]).permute(2, 0, 1)[None].float() / 255, float(file["width_iod"])
+
+
+BASELINES: dict[str, Baseline] = {
+    baseline.key: baseline
+    for baseline in (
+        Baseline(
+            "onset",
+            "Onset frame repeated",
+            "The same face holding still: what is explained is the movement, and a still clip gets exactly nothing.",
+            _onset,
+        ),
+        Baseline(
+            "blurred",
+            "Blurred clip",
+            "The same clip without its detail: what is explained is the fine structure, moving or not.",
+            _blurred,
+        ),
+        Baseline(
+            "mean_face",
+            "Mean face, still",
+            "The average of many faces, holding still: explained are the movement and what is unlike other faces.",
+            _mean_face,
+        ),
+        Baseline(
+            "black",
+            "Black picture",
+            "No picture at all, as is customary for photos: bright parts of the face count for more than dark ones.",
+            _black,
+        ),
+    )
+}

@@ -1,0 +1,171 @@
+"""Every method of attribution: what it says, what it cannot say, and what it can be set to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mexplain import algorithms
+from mexplain.algorithms import Answer
+from mexplain.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a method takes: ``says`` what it does; it must lie in ``low`` to ``high``, whole if ``whole``."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    says: str
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to attribute: ``says`` what it measures, ``limits`` what it cannot tell, ``run`` does it.
+
+    ``unit`` is that of its values; ``signed`` tells whether they can speak against the class, ``complete`` whether
+    they add up to the difference between clip and baseline, ``tells_when`` whether they differ from frame to frame.
+    ``fails_randomisation`` marks a method whose picture hardly changes when the network's weights are random numbers,
+    as measured on the shipped weights (``scorecard.json``): it shows the clip rather than the network.
+    """
+
+    key: str
+    name: str
+    says: str
+    limits: str
+    run: Callable[..., Answer]
+    unit: str = "logits"
+    parameters: tuple[Parameter, ...] = ()
+    signed: bool = True
+    complete: bool = False
+    tells_when: bool = True
+    fails_randomisation: bool = False
+
+    def checked(self, settings: Mapping[str, float]) -> dict[str, float]:
+        """Return every parameter's value, as set or by default; raises ``SettingError`` for what cannot be."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name, value in settings.items():
+            if name not in known:
+                raise SettingError(f"{self.name} takes these settings: {', '.join(known) or 'none'}; got {name!r}.")
+            parameter = known[name]
+            if not parameter.low <= value <= parameter.high or (parameter.whole and value != int(value)):
+                kind = "a whole number" if parameter.whole else "a number"
+                raise SettingError(
+                    f"{name} of {self.name} must be {kind} from {parameter.low:g} to {parameter.high:g}; got {value:g}."
+                )
+        values = {name: settings.get(name, parameter.default) for name, parameter in known.items()}
+        return {name: int(value) if known[name].whole else float(value) for name, value in values.items()}
+
+
+METHODS: dict[str, Method] = {
+    method.key: method
+    for method in (
+        Method(
+            "integrated_gradients",
+            "Integrated gradients",
+            "How much each pixel's change since the onset adds to the class's logit or takes from it, summed up while "
+            "the still face is blended into the clip.",
+            "The blended faces on the way are not real ones, and a part is credited only for what it adds beyond the "
+            "baseline, not for what it does together with other parts.",
+            algorithms.integrated_gradients,
+            parameters=(
+                Parameter("most_steps", 96, 12, 1000, "Points on the way at most; fewer are taken if they add up."),
+            ),
+            complete=True,
+        ),
+        Method(
+            "gradient_shap",
+            "GradientSHAP",
+            "The same sum as integrated gradients, estimated at random points of the way (expected gradients).",
+            "Random points make it noisy: it adds up only roughly, and small values mean little.",
+            algorithms.gradient_shap,
+            parameters=(Parameter("samples", 8, 1, 500, "Random points; more are steadier and slower."),),
+        ),
+        Method(
+            "saliency",
+            "Saliency",
+            "How steeply the logit would rise or fall if a pixel of the clip became a little brighter.",
+            "It tells what the answer is sensitive to, not what brought it about, and not whether for or against.",
+            algorithms.saliency,
+            unit="logits per unit of brightness",
+            signed=False,
+        ),
+        Method(
+            "smoothgrad",
+            "SmoothGrad",
+            "Saliency averaged over copies of the clip with a little noise, which blurs out chance.",
+            "As saliency: sensitivity without a sign. The noise is itself a change that the network notices.",
+            algorithms.smoothgrad,
+            unit="logits per unit of brightness",
+            parameters=(
+                Parameter("samples", 8, 1, 500, "Noisy copies; more are smoother and slower."),
+                Parameter("noise", 0.01, 0.0, 0.5, "Its standard deviation; 1 is black to white.", whole=False),
+            ),
+            signed=False,
+        ),
+        Method(
+            "input_x_gradient",
+            "Input x gradient",
+            "Each pixel's change since the onset times the slope of the logit at the clip itself.",
+            "It takes the slope at the end of the way for the whole of it: once an answer is certain, little is left.",
+            algorithms.input_x_gradient,
+        ),
+        Method(
+            "grad_cam",
+            "Grad-CAM",
+            "Channels of the trunk's features, as far as they changed since the onset, weighted by their mean slope.",
+            "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in sign.",
+            algorithms.grad_cam,
+            unit="of its own",
+        ),
+        Method(
+            "occlusion",
+            "Occlusion",
+            "How far the logit falls when a window of space and time is held at the onset.",
+            "Windows overlap, so values do not add up; what two places both show is credited to neither.",
+            algorithms.occlusion,
+            parameters=(
+                Parameter("frames", 4, 1, 100, "Length of the window."),
+                Parameter("cells", 8, 1, 100, "Its side, in cells of the trunk's features (28 across the picture)."),
+                Parameter("stride", 4, 1, 100, "How far it moves at a time."),
+            ),
+        ),
+        Method(
+            "block_ablation",
+            "Block ablation",
+            "How far the logit falls when one block is held still.",
+            "What two blocks both show is credited to neither, and shared skin is held still with each. Not when.",
+            algorithms.block_ablation,
+            tells_when=False,
+        ),
+        Method(
+            "shapley",
+            "Shapley values",
+            "A block's mean contribution over all orders in which blocks could start to move: exact for ten blocks, "
+            "sampled for 24.",
+            "It takes two to six seconds. Faces of which half moves are not natural ones. It does not tell when.",
+            algorithms.shapley,
+            parameters=(Parameter("permutations", 8, 2, 1000, "Orders tried where all are too many."),),
+            complete=True,
+            tells_when=False,
+        ),
+        Method(
+            "attention",
+            "Attention",
+            "The weight that the network's own gates gave each block in each frame.",
+            "A weight is no reason: what a block says may not matter for the class. The same for every class; one "
+            "weight for the whole picture where there are no blocks.",
+            algorithms.attention,
+            unit="weight",
+            signed=False,
+        ),
+        Method(
+            "attention_x_gradient",
+            "Attention x gradient",
+            "Each gate's weight times the slope of the logit there: what would be lost if the gate closed a little.",
+            "Only the path through the gates: what the network sees in the frame as a whole is left out.",
+            algorithms.attention_x_gradient,
+        ),
+    )
+}
