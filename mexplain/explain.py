@@ -11,18 +11,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution import METHODS, Attribution, attribute
+from mexplain.attribution import Attribution, answer, pose
+from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.face import track_face
+from mexplain.faithfulness import agree, assess
+from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.preprocess import align
-from mexplain.types import VARIANTS, AlignedClip, BlockReport, Report, VariantReport
+from mexplain.types import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
 from mexplain.video import read_clip
 
 DISPLAY_SIZE = 384
+POOLED_INTO = ("10", "24")
 
 Progress = Callable[[str, float], None]
 
@@ -33,6 +37,9 @@ def explain(
     *,
     variants: Sequence[str] = VARIANTS,
     methods: Sequence[str] = ("integrated_gradients",),
+    baseline: str = "onset",
+    target: str | None = None,
+    thorough: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
     device: str = "auto",
@@ -40,13 +47,16 @@ def explain(
 ) -> Report:
     """Return what each variant of the network says of a video of a face, and which blocks of the face it rests on.
 
-    ``methods`` may be empty: then there is attention alone. ``start_s`` and ``end_s`` choose a part of the video, in
-    seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``progress`` is told the name of each stage as it
-    starts, and the share of the work (0..1) done by then.
+    ``methods`` may be empty: then there is attention alone. ``baseline`` is what the clip is compared with, ``target``
+    the label to explain, by default the one each variant predicts. Each explanation is put to the tests of
+    ``faithfulness``; ``thorough`` adds how much noise changes it, for three times the work.
+
+    ``start_s`` and ``end_s`` choose a part of the video, in seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or
+    ``cuda:N``. ``progress`` is told the name of each stage as it starts, and the share of the work (0..1) done by then.
 
     Raises ``ClipError``, ``FaceError``, ``SettingError`` or ``CheckpointError``, each with a sentence for the user.
     """
-    _check_choices(checkpoint.model, variants, methods)
+    _check_choices(checkpoint.model, variants, methods, baseline, target)
     where = resolve_device(device)
     stages = _Stages(progress or (lambda stage, share: None))
     with stages("decode", 0.0):
@@ -62,14 +72,27 @@ def explain(
         model = _on_device(checkpoint.model, where)
         frames = torch.from_numpy(aligned.frames).to(where).permute(0, 3, 1, 2).float() / 255
         boxes = {variant: layout(variant).boxes(aligned.landmarks_xy) for variant in variants}
-        on_device = {variant: torch.from_numpy(box).to(where) for variant, box in boxes.items()}
-        outputs = _predict(model, frames, on_device)
+        outputs = _predict(model, frames, {variant: torch.from_numpy(box).to(where) for variant, box in boxes.items()})
+        number = None if target is None else config.labels.index(target)
+        questions = {
+            variant: pose(model, variant, frames, aligned.landmarks_xy, baseline=baseline, target=number)
+            for variant in (variants if methods else ())
+        }
     found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
+    trust: dict[str, dict[str, Trust]] = {variant: {} for variant in variants}
     runs = [(method, variant) for method in methods for variant in variants]
     for done, (method, variant) in enumerate(runs):
-        with stages(f"attribute_{method}", 0.3 + 0.7 * done / len(runs)):
-            found[variant][method] = attribute(model, variant, frames, on_device[variant], method=method)
+        with stages(f"attribute_{method}", 0.3 + 0.5 * done / len(runs)):
+            found[variant][method] = answer(questions[variant], method, baseline=baseline)
+    for done, (method, variant) in enumerate(runs):
+        with stages("check", 0.8 + 0.2 * done / len(runs)):
+            names = pooling_layout(variant).names
+            trust[variant][method] = assess(questions[variant], found[variant][method], names, thorough=thorough)
     stages.report("done", 1.0)
+    reports = tuple(
+        _variant_report(variant, config.labels, outputs[variant], found[variant], trust[variant], aligned)
+        for variant in found
+    )
     return Report(
         info=clip.info,
         window_s=(float(clip.times_s[0]), float(clip.times_s[-1])),
@@ -78,12 +101,12 @@ def explain(
         checkpoint_sha256=checkpoint.sha256,
         device=str(where),
         elapsed_s=stages.elapsed_s,
-        variants=tuple(
-            _variant_report(variant, config.labels, outputs[variant], found[variant], aligned) for variant in found
-        ),
+        variants=reports,
         onset_frame=display[0],
         apex_frame=display[_apex(aligned)],
-        notes=aligned.notes + _gap_notes(found),
+        notes=aligned.notes + _gap_notes(found) + _method_notes(methods),
+        baseline=baseline,
+        agreement={method: _agreement(reports, method) for method in methods},
     )
 
 
@@ -102,8 +125,15 @@ class _Stages:
         self.elapsed_s[stage] = self.elapsed_s.get(stage, 0.0) + time.perf_counter() - started
 
 
-def _check_choices(model: MicroExpressionNet, variants: Sequence[str], methods: Sequence[str]) -> None:
-    for what, chosen, known in (("Variant", variants, model.variants), ("Method", methods, tuple(METHODS))):
+def _check_choices(
+    model: MicroExpressionNet, variants: Sequence[str], methods: Sequence[str], baseline: str, target: str | None
+) -> None:
+    for what, chosen, known in (
+        ("Variant", variants, model.variants),
+        ("Method", methods, tuple(METHODS)),
+        ("Baseline", (baseline,), tuple(BASELINES)),
+        ("Target", () if target is None else (target,), model.config.labels),
+    ):
         if unknown := [key for key in chosen if key not in known]:
             raise SettingError(f"{what} must be one of {', '.join(known)}; got {unknown[0]!r}.")
     if not variants:
@@ -127,14 +157,16 @@ def _predict(
 
 
 def _variant_report(
-    variant: str, labels: tuple[str, ...], output: HeadOutput, found: dict[str, Attribution], aligned: AlignedClip
+    variant: str,
+    labels: tuple[str, ...],
+    output: HeadOutput,
+    found: dict[str, Attribution],
+    trust: dict[str, Trust],
+    aligned: AlignedClip,
 ) -> VariantReport:
     own, pooled = layout(variant), pooling_layout(variant)
     boxes = pooled.boxes(aligned.landmarks_xy)
-    scores, outside = {}, {}
-    for method, attribution in found.items():
-        scores[method], beside = pool_into_blocks(attribution.map, boxes)  # t n
-        outside[method] = float(beside.sum())
+    scores = {method: attribution.block_course for method, attribution in found.items()}  # t n
     in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
     blocks = tuple(
         BlockReport(
@@ -154,10 +186,29 @@ def _variant_report(
         probabilities=dict(zip(labels, output.logits.softmax(0).tolist(), strict=True)),
         logits=dict(zip(labels, output.logits.tolist(), strict=True)),
         blocks=blocks,
-        outside_blocks=outside,
+        outside_blocks={method: attribution.outside for method, attribution in found.items()},
         maps={method: attribution.map for method, attribution in found.items()},
         convergence_delta=gaps[0] if gaps else None,
+        target=labels[next((a.target for a in found.values()), int(output.logits.argmax()))],
+        difference={method: attribution.difference for method, attribution in found.items()},
+        pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in found.items()} for key in POOLED_INTO},
+        trust=trust,
     )
+
+
+def _pooled(attribution: Attribution, key: str, variant: str, aligned: AlignedClip) -> dict[str, float]:
+    """Return the scores of one layout's blocks: the variant's own where it is that, else those of the map."""
+    scores = attribution.block_scores
+    if key != pooling_layout(variant).variant:
+        scores, _ = pool_into_blocks(attribution.map.sum(axis=0), LAYOUTS[key].boxes(aligned.landmarks_xy))
+    return dict(zip(LAYOUTS[key].names, scores.tolist(), strict=True))
+
+
+def _agreement(variants: Sequence[VariantReport], method: str) -> dict[tuple[str, str], Agreement]:
+    """Return how alike the variants' scores of the ten blocks are, where they explain the same class."""
+    by_ten = {v.variant: np.array(list(v.pooled["10"][method].values()), np.float32) for v in variants}
+    target = {v.variant: v.target for v in variants}
+    return {pair: found for pair, found in agree(by_ten).items() if target[pair[0]] == target[pair[1]]}
 
 
 def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
@@ -185,4 +236,13 @@ def _gap_notes(found: dict[str, dict[str, Attribution]]) -> tuple[str, ...]:
         for variant, by_method in found.items()
         for method, attribution in by_method.items()
         if not attribution.complete
+    )
+
+
+def _method_notes(methods: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{METHODS[method].name}: its pictures stay much the same when the network's weights are random; they show the "
+        "clip rather than the network."
+        for method in methods
+        if METHODS[method].fails_randomisation
     )

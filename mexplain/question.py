@@ -72,17 +72,17 @@ class Question:
         ways = [keep[:, players].unique(dim=0, return_inverse=True) for players in near]
         # A block sees only what moves in its own box, so most rows look alike to it; it pays if few differ.
         if not ways or 2 * sum(len(patterns) for patterns, _ in ways) > len(keep) * len(near):
-            return self.held(self._held_cells(keep)[:, None])
+            return self.held(self.held_cells(keep)[:, None])
         local: list[Tensor] = []
         for block, (patterns, inverse) in enumerate(ways):
             one_of_each = torch.zeros(len(patterns), dtype=torch.long, device=keep.device)
             one_of_each[inverse] = torch.arange(len(keep), device=keep.device)
-            seen = self._seen(self._held_cells(keep[one_of_each])[:, None])
+            seen = self._seen(self.held_cells(keep[one_of_each])[:, None])
             only, box = slice(block, block + 1), self.boxes[block : block + 1]
             vectors = [self.head.block_attention(s, box.expand(len(s), -1, -1), only=only)[0] for s in seen]
             local.append(torch.cat(vectors)[inverse])
         together = torch.cat(local, dim=-1).split(_AT_ONCE)
-        seen = self._seen(self._held_cells(keep)[:, None])
+        seen = self._seen(self.held_cells(keep)[:, None])
         return torch.cat(
             [self.head.decide(some, self.head.look_at_all(s)) for some, s in zip(together, seen, strict=True)]
         )
@@ -100,7 +100,8 @@ class Question:
             ]
         )
 
-    def _held_cells(self, keep: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
+    def held_cells(self, keep: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
+        """Return which cells of the trunk's features each row of ``keep`` (see ``moving``) holds still."""
         cover = self._cover()
         uncovered = 1 - cover.amax(0)
         return torch.stack([(cover * (1 - row[:-1, None, None])).amax(0) + uncovered * (1 - row[-1]) for row in keep])

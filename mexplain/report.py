@@ -3,11 +3,12 @@
 import json
 import secrets
 from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
-from mexplain.types import BlockReport, Report, VariantReport
+from mexplain.types import Agreement, BlockReport, Report, Trust, VariantReport
 
 SCHEMA_VERSION = 1
 DISCLAIMER = (
@@ -38,9 +39,14 @@ def to_json(report: Report) -> dict[str, Any]:
         "times_s": report.times_s,
         "checkpoint": {"id": report.checkpoint_id, "sha256": report.checkpoint_sha256},
         "device": report.device,
+        "baseline": report.baseline,
         "elapsed_s": report.elapsed_s,
         "notes": report.notes,
         "variants": [_variant(variant) for variant in report.variants],
+        "agreement": {
+            method: [{"variants": pair, **_agreement(found)} for pair, found in pairs.items()]
+            for method, pairs in report.agreement.items()
+        },
     }
     return {key: _plain(value) for key, value in document.items()}
 
@@ -71,6 +77,10 @@ def _variant(variant: VariantReport) -> dict[str, Any]:
         "logits": variant.logits,
         "blocks": [_block(block) for block in variant.blocks],
         "outside_blocks": variant.outside_blocks,
+        "target": variant.target,
+        "difference": variant.difference,
+        "pooled": variant.pooled,
+        "trust": {method: _trust(trust) for method, trust in variant.trust.items()},
         "convergence_delta": variant.convergence_delta,
     }
 
@@ -84,6 +94,18 @@ def _block(block: BlockReport) -> dict[str, Any]:
         "attribution": block.attribution,
         "attribution_over_time": block.attribution_over_time,
     }
+
+
+def _trust(trust: Trust) -> dict[str, Any]:
+    values = {field.name: getattr(trust, field.name) for field in fields(trust)}
+    values["single_deletion"] = _agreement(trust.single_deletion)
+    values["attention"] = _agreement(trust.attention) if trust.attention else None
+    values["checks"] = [asdict(check) for check in trust.checks]
+    return values
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return asdict(found) | {"beyond_chance": found.beyond_chance}
 
 
 def _plain(value: Any) -> Any:

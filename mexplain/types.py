@@ -101,12 +101,69 @@ class BlockReport:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How alike two orderings of the blocks are: Spearman's rank correlation, and where 95 % lie by chance."""
+
+    rank_correlation: float
+    null_band: tuple[float, float]
+
+    @property
+    def beyond_chance(self) -> bool:
+        return self.rank_correlation > self.null_band[1]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question put to an explanation, whether it passed, and what was found, in a sentence."""
+
+    key: str
+    passed: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far one explanation of one answer can be trusted.
+
+    ``gap_share`` is the completeness gap over the difference it explains, None for methods that do not add up.
+    ``deletion`` is the probability of the explained class with the ``held`` highest-scoring blocks held still,
+    ``insertion`` with the lowest-scoring ones; their ``auc`` are means over the share of blocks held (a good order
+    has a low and a high one), ``random_aucs`` those of random orders. ``flips_after`` is how many of the top blocks
+    must be held still until the answer changes (None: it never does), ``random_flips_after`` the mean over random
+    orders. ``single_deletion`` ranks the scores against the fall of the logit when each block alone is held still
+    (FunnyBirds). ``infidelity`` is the share of the logit's falls under random holding that the scores miss (0:
+    none); ``max_sensitivity`` the largest change of the scores, as a share, under noise of one grey level; None where
+    it was not measured. ``attention`` compares with the gates.
+    ``sentence`` sums it all up.
+    """
+
+    gap_share: float | None
+    held: tuple[int, ...]
+    deletion: tuple[float, ...]
+    insertion: tuple[float, ...]
+    deletion_auc: float
+    insertion_auc: float
+    random_aucs: tuple[float, ...]
+    flips_after: int | None
+    random_flips_after: float | None
+    single_deletion: Agreement
+    infidelity: float
+    max_sensitivity: float | None
+    attention: Agreement | None
+    checks: tuple[Check, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
 class VariantReport:
     """What one variant said of a clip, and why.
 
     ``outside_blocks`` maps a method to the attribution that fell on no block, so that blocks and outside add up to
     the whole; ``maps`` to the signed attribution of each pixel of the aligned crop in each frame, in logits.
-    ``convergence_delta`` is the completeness gap of the attribution in logits, None where a method has none.
+    ``convergence_delta`` is the completeness gap of the first method in logits, None where it has none. ``pooled``
+    maps a layout ("10", "24") and a method to the scores of that layout's blocks, so that variants compare;
+    ``trust`` a method to how far it can be trusted. ``target`` is the class explained,
+    ``difference`` its logit less that with the baseline, for each method.
     """
 
     variant: str
@@ -117,6 +174,10 @@ class VariantReport:
     outside_blocks: dict[str, float]
     maps: dict[str, Float[np.ndarray, "t s s"]]
     convergence_delta: float | None
+    target: str = ""
+    difference: dict[str, float] = field(default_factory=dict)
+    pooled: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    trust: dict[str, Trust] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -129,7 +190,8 @@ class Report:
 
     ``window_s`` is (onset, offset) in seconds of the file; ``elapsed_s`` seconds spent by stage; ``times_s`` the times
     of the frames the network saw; ``onset_frame`` and ``apex_frame`` (the one that differs most from it) the aligned
-    crop at a size to look at.
+    crop at a size to look at. ``baseline`` is what the clip was compared with. ``agreement`` maps a method to how
+    alike two variants' scores of the ten blocks are, for each pair of variants.
     """
 
     info: ClipInfo
@@ -142,4 +204,6 @@ class Report:
     variants: tuple[VariantReport, ...]
     onset_frame: UInt8[np.ndarray, "d d 3"]
     apex_frame: UInt8[np.ndarray, "d d 3"]
+    baseline: str = "onset"
+    agreement: dict[str, dict[tuple[str, str], Agreement]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -205,7 +205,7 @@ def test_photos_are_turned_upright_and_shrunk(person_clip, tmp_path):
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     turned = data.tobytes()[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data.tobytes()[2:]
     (tmp_path / "turned.jpg").write_bytes(turned)
-    photo = cli._read_photo(tmp_path / "turned.jpg")
+    photo = read_photo(tmp_path / "turned.jpg", 960)
     assert photo.shape == (960, 720, 3)
     upright = cv2.resize(person_clip.frames[0], (720, 960)).astype(int)
     assert np.abs(upright - photo).mean() < 4

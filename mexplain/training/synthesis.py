@@ -26,7 +26,8 @@ class Batch:
     ``landmarks_xy`` are the mesh at the onset in their pixels, about as exact as landmarks get, and ``boxes`` the
     blocks around them, as the network takes them; ``energy`` each block's mean squared motion at the apex (squared IOD);
     ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
-    ``expression`` how far the expression alone moves each pixel at its apex, in IOD;
+    ``expression`` how far the expression alone moves each pixel at its apex, ``nuisance`` how far all else moves it
+    from where the first frame has it, at most, both in IOD of the person;
     ``units`` says which action units act on the subject's right and left.
     """
 
@@ -37,6 +38,7 @@ class Batch:
     course: Float[Tensor, "b t"]
     motion: Float[Tensor, "b t 2 s s"]
     expression: Float[Tensor, "b s s"]
+    nuisance: Float[Tensor, "b s s"]
     landmarks_xy: Float[np.ndarray, "b 478 2"]
     people: Int[np.ndarray, "b"]
     units: Float[Tensor, "b u 2"]
@@ -85,7 +87,9 @@ class Synthesizer:
         field[:, :2] *= (self._put(wanted * iod) / peak)[:, None, None, None, None]
 
         turns = np.array([script.turn for script in scripts]) * mixture.nuisance
-        moved = torch.einsum("bgt,bgcyx->btcyx", courses, field) + self._parallax(rng, turns, frames, x, y)
+        besides = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])
+        besides = besides + self._parallax(rng, turns, frames, x, y)
+        moved = torch.einsum("bgt,bgcyx->btcyx", courses[:, :2], field[:, :2]) + besides
         here = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
         whole = _compose(view[:, None], sway)
         linear, shift = self._put(whole[..., :2]), self._put(whole[..., 2])[..., None, None]
@@ -106,6 +110,7 @@ class Synthesizer:
             course=courses[:, 0],
             motion=moved - moved[:, :1] - drift,
             expression=squared.sqrt(),
+            nuisance=(besides - besides[:, :1] - drift).norm(dim=2).amax(1) / self._put(iod)[:, None, None],
             landmarks_xy=on_crop,
             people=people,
             units=self._put(np.stack([script.units for script in scripts])),

@@ -1,0 +1,207 @@
+"""What each command of the command line does. Returns the exit code; whatever takes time to load is imported late."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mexplain.errors import MexplainError, SettingError
+
+# So that --help and mistyped options answer at once.
+if TYPE_CHECKING:
+    from mexplain.types import Report
+
+USER_ERROR = 2
+PHOTO_SIDE = 960
+
+
+def explain_command(options: argparse.Namespace) -> int:
+    """Explain clips and write a report of each."""
+    targets = _targets(options.clips, options.out)
+
+    from tqdm import tqdm
+
+    from mexplain.checkpoints import SHIPPED, load_checkpoint
+    from mexplain.device import resolve_device
+    from mexplain.explain import explain
+    from mexplain.methods import METHODS
+    from mexplain.report import write_json
+    from mexplain.types import VARIANTS
+
+    variants = _chosen("Variant", options.variant or ["all"], VARIANTS)
+    methods = _chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
+    device = resolve_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    code = 0
+    # Shown on a terminal only; a log file has no use for it.
+    with tqdm(total=len(targets), disable=None, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
+        for number, (clip, target) in enumerate(targets.items()):
+
+            def show(stage: str, share: float, clip: Path = clip, number: int = number) -> None:
+                bar.set_description_str(f"{clip.name}: {stage.replace('_', ' ')}", refresh=False)
+                bar.n = number + share
+                bar.refresh()
+
+            try:
+                report = explain(
+                    clip,
+                    checkpoint,
+                    variants=variants,
+                    methods=methods,
+                    baseline=options.baseline,
+                    target=options.target,
+                    thorough=not options.quick,
+                    start_s=options.start,
+                    end_s=options.end,
+                    device=str(device),
+                    progress=show,
+                )
+                write_json(report, target)
+            except MexplainError as error:
+                with tqdm.external_write_mode(sys.stderr):
+                    complain(str(error) if len(targets) == 1 else f"{clip}: {error}")
+                code = USER_ERROR
+                continue
+            with tqdm.external_write_mode(sys.stdout):
+                print(_summary(clip, report), flush=True)
+    return code
+
+
+def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Return where each clip's report goes; refuse clips that would overwrite each other's."""
+    owner: dict[str, Path] = {}
+    for clip in clips:
+        # Some file systems take a.json and A.json for one file.
+        other = owner.setdefault(clip.stem.casefold(), clip)
+        if other != clip:
+            raise SettingError(
+                f"The reports of {other} and {clip} would both be {out / clip.stem}.json; "
+                "rename one, or explain them into different folders."
+            )
+    return {clip: out / f"{clip.stem}.json" for clip in owner.values()}
+
+
+def _chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in comma lists such as ``24,10``, each once; ``all`` stands for all there are."""
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in (*known, "all")]:
+        raise SettingError(f"{what} must be one of {', '.join(known)} or all; got {unknown[0]!r}.")
+    if not names:
+        raise SettingError(f"{what} must be one of {', '.join(known)} or all; got nothing.")
+    return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
+
+
+def _summary(clip: Path, report: "Report") -> str:
+    said = (f"{v.label} ({v.probabilities[v.label]:.2f}) [{v.variant}]" for v in report.variants)
+    return " ".join([f"{clip.name}:", ", ".join(said), *(f"Note: {note}" for note in report.notes)])
+
+
+def simulate_command(options: argparse.Namespace) -> int:
+    """Make a clip from a photo, and write what is true of it."""
+    if options.out.suffix.lower() != ".mp4":
+        raise SettingError(f"The clip to write must be named .mp4; got {options.out}.")
+
+    from mexplain.simulate.action_units import parse_action_units
+    from mexplain.simulate.clip import Expression, simulate
+
+    expression = Expression(
+        parse_action_units(options.aus), options.side, options.intensity, options.onset, options.apex, options.offset
+    )
+
+    from mexplain.face import find_face
+    from mexplain.photo import read_photo
+    from mexplain.video import write_video
+
+    photo = read_photo(options.photo, PHOTO_SIDE)
+    face = find_face(photo)
+    clip = simulate(
+        photo,
+        face.landmarks_xy,
+        expression,
+        duration_s=options.duration,
+        fps=options.fps,
+        drift_iod=options.drift,
+        noise=options.noise,
+        seed=options.seed,
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    truth = options.out.with_suffix(".truth.json")
+    write_video(options.out, clip.frames, clip.fps)
+    clip.write_truth(truth)
+    units = "+".join(map(str, expression.aus))
+    print(
+        f"{options.out}: {len(clip.frames)} frames, AU {units} ({expression.side}); truth in {truth.name}", *face.notes
+    )
+    return 0
+
+
+def train_command(options: argparse.Namespace) -> int:
+    """Train a checkpoint."""
+    from mexplain.training.command import train_command as train
+
+    train(
+        preset=options.preset,
+        faces=options.faces,
+        out=options.out,
+        seed=options.seed,
+        macro_steps=options.macro_steps,
+        micro_steps=options.micro_steps,
+        device=options.device,
+    )
+    return 0
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    """Test a checkpoint."""
+    from mexplain.training.command import evaluate_command as evaluate
+
+    table = evaluate(
+        checkpoint=options.checkpoint,
+        faces=options.faces,
+        clips=options.clips,
+        out=options.json,
+        device=options.device,
+    )
+    print(table)
+    return 0
+
+
+def methods_command(options: argparse.Namespace) -> int:
+    """List methods and baselines."""
+    from mexplain.baselines import BASELINES
+    from mexplain.methods import METHODS
+
+    print("Methods (--method):\n")
+    for method in METHODS.values():
+        print(f"{method.key}\n    {method.says}\n    Limits: {method.limits}")
+        for parameter in method.parameters:
+            print(f"    Set {parameter.name} (default {parameter.default:g}): {parameter.says}")
+        if method.fails_randomisation:
+            print("    FAILS the randomisation test: with random weights, its pictures stay much the same.")
+    print("\nBaselines (--baseline):\n")
+    for baseline in BASELINES.values():
+        print(f"{baseline.key}\n    {baseline.says}")
+    return 0
+
+
+def bench_command(options: argparse.Namespace) -> int:
+    """Score every method on clips whose cause is known."""
+    from mexplain.checkpoints import SHIPPED
+    from mexplain.scorecard.command import bench_command as bench
+
+    table = bench(
+        checkpoint=options.checkpoint or SHIPPED,
+        clips=options.clips,
+        out=options.out,
+        faces=options.faces,
+        device=options.device,
+    )
+    print(table)
+    return 0
+
+
+def complain(message: str) -> None:
+    """Tell the user what went wrong."""
+    print(f"mexplain: {message}", file=sys.stderr, flush=True)
