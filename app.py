@@ -15,10 +15,13 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 import gradio as gr
 from PIL import Image
 
+from mexplain import prose
+from mexplain.baselines import BASELINES
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.errors import MexplainError
 from mexplain.explain import explain
 from mexplain.figures import block_time_heatmap, in_a_sentence, percent, probability_bars
+from mexplain.methods import METHODS
 from mexplain.overlay import attention_face, attribution_face, pixel_face, top_blocks
 from mexplain.report import DISCLAIMER
 from mexplain.types import Report, VariantReport
@@ -42,43 +45,62 @@ def text(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def show(clip: str | None, start_s: float | None, end_s: float | None, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
+def show(
+    clip: str | None,
+    start_s: float | None,
+    end_s: float | None,
+    method: str,
+    baseline: str,
+    thorough: bool,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> list[Any]:
     """Explain a clip and return what every part of the results shows, in the order of ``build``'s outputs."""
     if not clip:
         raise gr.Error(WORDS["no_clip"], title="No clip", print_exception=False)
 
     def tell(stage: str, share: float) -> None:
-        progress(share, desc=WORDS["stages"].get(stage, stage))
+        progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
 
     try:
-        report = explain(clip, checkpoint(), start_s=start_s, end_s=end_s, progress=tell)
+        report = explain(
+            clip,
+            checkpoint(),
+            methods=(method,),
+            baseline=baseline,
+            thorough=thorough,
+            start_s=start_s,
+            end_s=end_s,
+            progress=tell,
+        )
     except MexplainError as error:
         raise gr.Error(escape(str(error)), title=WORDS["unexplained"], duration=20, print_exception=False) from error
     notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
     answer = f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}"
-    parts = [part for variant in report.variants for part in column(report, variant)]
-    top = [gr.Column(visible=True), report, answer, made_with(report)]
+    parts = [part for variant in report.variants for part in column(report, variant, method)]
+    about = prose.about_method(method, baseline)
+    top = [gr.Column(visible=True), report, answer, made_with(report), about, prose.agreement(report, method)]
     return [*top, *parts, "attention", *heatmaps(report, "attention")]
 
 
-def column(report: Report, variant: VariantReport) -> list[Any]:
-    """Return what one column shows above its heatmap: verdict, bars, two faces with a caption each."""
+def column(report: Report, variant: VariantReport, method: str) -> list[Any]:
+    """Return what one column shows above its heatmap: verdict, bars, two faces with a caption each, trust."""
     name, share = escape(variant.label), escape(percent(variant.probabilities[variant.label]))
     verdict = f"<p class='verdict'><strong>{name}</strong> <span>{share}</span></p>"
-    pushed, pushed_key = attribution_face(report, variant), key(variant, "attribution")
+    pushed, pushed_key = attribution_face(report, variant, method), key(variant, "attribution", method)
     if variant.variant == "uncropped":
-        looked, looked_key = pixel_face(report, variant), text("no_attention.html").replace("{label}", name)
+        looked, looked_key = pixel_face(report, variant, method), text("no_attention.html").replace("{label}", name)
         pushed_key += f"<p>{WORDS['added_up']}</p>"
     else:
-        looked, looked_key = attention_face(report, variant), key(variant, "attention")
-    return [verdict, probability_bars(variant), looked, looked_key, pushed, pushed_key]
+        looked, looked_key = attention_face(report, variant), key(variant, "attention", method)
+    checked = prose.trust(variant, method)
+    return [verdict, probability_bars(variant), looked, looked_key, pushed, pushed_key, checked]
 
 
-def key(variant: VariantReport, quantity: str) -> str:
+def key(variant: VariantReport, quantity: str, method: str) -> str:
     """Return the key to the numbers in a picture, as a list."""
-    sign = "+" if quantity == "attribution" else ""
-    top = top_blocks(variant, quantity)  # type: ignore[arg-type]
-    lines = [f"<li>{escape(block.name)} <b>{value:{sign}.2f}</b></li>" for block, value in top]
+    sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
+    top = top_blocks(variant, quantity, method)  # type: ignore[arg-type]
+    lines = [f"<li>{escape(block.name)} <b>{value:{sign}.3g}</b></li>" for block, value in top]
     return f"<ol>{''.join(lines)}</ol>" if lines else f"<p>{WORDS['no_difference']}</p>"
 
 
@@ -96,7 +118,10 @@ def heatmaps(report: Report | None, quantity: str) -> list:
     if report is None:
         raise gr.Error(WORDS["expired"], title="No longer here", print_exception=False)
     chosen = {"uncropped": "attribution"}
-    return [block_time_heatmap(report, v, chosen.get(v.variant, quantity)) for v in report.variants]  # type: ignore[arg-type]
+    return [
+        block_time_heatmap(report, v, chosen.get(v.variant, quantity), next(iter(v.maps)))  # type: ignore[arg-type]
+        for v in report.variants
+    ]
 
 
 def samples(folder: Path) -> list[tuple[Path, str, Path]]:
@@ -122,6 +147,14 @@ def build(pictures: Path) -> gr.Blocks:
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
+                with gr.Accordion("How to explain", open=False):
+                    method = gr.Dropdown(prose.method_choices(), value="integrated_gradients", label="Method")
+                    against = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
+                    baseline = gr.Dropdown(against, value="onset", label="Compared with")
+                    about = gr.HTML(prose.about_method("integrated_gradients", "onset"), elem_classes="about")
+                    thorough = gr.Checkbox(
+                        label="Also check whether a little noise changes it (takes three times as long)"
+                    )
                 go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain")
             with gr.Column(min_width=300, elem_id="samples"):
                 gr.HTML(text("samples.html"))
@@ -133,7 +166,13 @@ def build(pictures: Path) -> gr.Blocks:
         status = gr.HTML(elem_id="status")
         with gr.Column(visible=False, elem_id="results") as results:
             answer = gr.HTML(elem_id="answer")
-            rows = [columns(section) for section in ("decided", "looked", "pushed")]
+            rows = [columns(section) for section in ("decided", "looked")]
+            gr.HTML(text("pushed.html"))
+            used = gr.HTML(elem_classes="about", elem_id="used")
+            rows.append(columns("pushed"))
+            gr.HTML(text("trust.html"))
+            agree = gr.HTML(elem_classes="about", elem_id="agreement")
+            rows.append(columns("trust"))
             gr.HTML(text("when.html"))
             choices = [("Where it looked", "attention"), ("What pushed the answer", "attribution")]
             quantity = gr.Radio(choices, value="attention", show_label=False, container=False, elem_id="quantity")
@@ -143,7 +182,8 @@ def build(pictures: Path) -> gr.Blocks:
         state = gr.State(None, time_to_live=KEEP_S)
 
         parts = [part for variant in zip(*rows, strict=True) for section in variant for part in section]
-        outputs = [results, state, answer, foot, *parts, quantity, *plots]
+        asked = [clip, start_s, end_s, method, baseline, thorough]
+        outputs = [results, state, answer, foot, used, agree, *parts, quantity, *plots]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         starts = [go.click(lambda: gr.Column(visible=False), None, results, **quiet)]
         for button, path in chosen:
@@ -151,15 +191,16 @@ def build(pictures: Path) -> gr.Blocks:
             starts.append(button.click(lambda sample=sample: sample, None, [clip, start_s, end_s, results], **quiet))
         slow: dict[str, Any] = {"show_progress_on": status, "concurrency_limit": 1, "concurrency_id": "explain"}
         for start in starts:
-            done = start.then(show, [clip, start_s, end_s], outputs, api_visibility="private", **slow)
+            done = start.then(show, asked, outputs, api_visibility="private", **slow)
             done.success(None, js="() => document.getElementById('results').scrollIntoView()", **quiet)
+        gr.on([method.change, baseline.change], prose.about_method, [method, baseline], about, **quiet)
         quantity.input(heatmaps, [state, quantity], plots, show_progress="minimal", api_visibility="private")
     return page.queue(max_size=MAX_QUEUE)
 
 
 def columns(section: str) -> list[list[Any]]:
-    """Lay out a section's three columns; return for each an HTML and plot, a picture and HTML, or a plot."""
-    if section != "when":
+    """Lay out a section's three columns; return for each an HTML and plot, a picture and HTML, an HTML, or a plot."""
+    if section in ("decided", "looked"):
         gr.HTML(text(f"{section}.html"))
     made: list[list[Any]] = []
     with gr.Row(elem_classes="columns"):
@@ -170,6 +211,8 @@ def columns(section: str) -> list[list[Any]]:
                     alt = f"{WORDS['alt'][section]}, {title}"
                     picture = gr.Image(show_label=False, container=False, buttons=[], alt_text=alt)
                     made.append([picture, gr.HTML(elem_classes="key")])
+                elif section == "trust":
+                    made.append([gr.HTML(elem_classes="checked")])
                 else:
                     verdict = [gr.HTML()] if section == "decided" else []
                     kind = "bars" if verdict else "times"

@@ -125,11 +125,12 @@ def grad_cam(question: Question) -> Answer:
 
     whole = FromChange()
     found = LayerGradCam(whole, whole.change).attribute(question.features.detach().requires_grad_(), question.target)
-    return Answer(found.detach()[:, 0])
+    # Captum takes the mean slope of a channel's cells; their sum keeps the scale of a logit, whatever the grid.
+    return Answer(found.detach()[:, 0] * math.prod(question.features.shape[-2:]))
 
 
 def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answer:
-    """Return the mean fall of the logit over all windows of space and time that cover a cell and hold it still."""
+    """Return how far the logit falls when a window of space and time is held still, shared among the window's cells."""
     t, _, *grid = question.features.shape[1:]
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
     with torch.no_grad():
@@ -139,7 +140,7 @@ def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answe
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
             perturbations_per_eval=16,
         )
-    return Answer(values[0])
+    return Answer(values[0] / math.prod(window))
 
 
 def block_ablation(question: Question) -> Answer:
@@ -175,10 +176,10 @@ def shapley(question: Question, permutations: int) -> Answer:
 
 
 def attention(question: Question) -> Answer:
-    """Return the weight that the gates gave each block in each frame; one weight for all where there are no blocks."""
+    """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
     with torch.no_grad():
         gates = question.answer(question.features).attention_weights[0]
-    return _by_gate(question, gates)
+    return _by_gate(question, gates / len(gates))
 
 
 def attention_x_gradient(question: Question) -> Answer:

@@ -88,7 +88,7 @@ def attribute(
     method: str = "integrated_gradients",
     baseline: str = "onset",
     target: int | None = None,
-    settings: Mapping[str, float] | None = None,
+    settings: Mapping[str, int | float] | None = None,
 ) -> Attribution:
     """Return what one method says of one variant's logit: over pixels, over blocks and over time.
 
@@ -105,7 +105,7 @@ def attribute(
 
 
 def answer(
-    question: Question, method: str, *, baseline: str = "onset", settings: Mapping[str, float] | None = None
+    question: Question, method: str, *, baseline: str = "onset", settings: Mapping[str, int | float] | None = None
 ) -> Attribution:
     """Return what one method says to a question that was posed with that baseline; as ``attribute``."""
     _check_key("Method", method, METHODS)

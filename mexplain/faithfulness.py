@@ -43,6 +43,8 @@ def assess(question: Question, attribution: Attribution, names: Sequence[str], *
     said = int(question.logits.argmax())
     changed = (logits.argmax(1) != said).cpu().numpy()[: curves.size].reshape(curves.shape)
     flips = [steps[int(row.argmax())] if row.any() else None for row in changed]
+    if question.target != said:
+        flips = [0] * len(orders)
     alone = logits[curves.size :, question.target].double().cpu().numpy()
     falls = float(question.logits[question.target]) - alone
     random_flips = [flip for flip in flips[2:] if flip is not None]
@@ -154,7 +156,7 @@ def _judged(found: Trust, attribution: Attribution, best: Sequence[str]) -> Trus
         checks.append(Check(key, passed, yes if passed else no))
 
     if found.gap_share is not None:
-        missed = f"{found.gap_share:.1%}".replace("%", " %")
+        missed = "less than 0.1 %" if found.gap_share < 0.001 else f"{found.gap_share:.1%}".replace("%", " %")
         check(
             "completeness",
             attribution.complete,

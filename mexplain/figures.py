@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
+from mexplain.methods import METHODS
 from mexplain.overlay import COLOURS, Quantity, colour_limit
 from mexplain.types import BlockReport, Report, VariantReport
 
@@ -77,9 +78,13 @@ def block_time_heatmap(
     blocks = [variant.blocks[i] for i in top_to_bottom(variant.blocks)]
     values = _over_time(variant, blocks, quantity, method)
     limit = 1.0 if quantity == "attention" else colour_limit(values)
-    words = [[_in_words(value, limit, quantity, variant.label) for value in row] for row in values.tolist()]
-    unit = "attention %{z:.2f}" if quantity == "attention" else "%{z:+.3f} logits"
-    legend = "attention weight, 0 to 1" if quantity == "attention" else f"logits for “{variant.label}”"
+    target = variant.target or variant.label
+    signed = quantity == "attribution" and METHODS[method].signed
+    words = [[_in_words(value, limit, quantity, signed, target) for value in row] for row in values.tolist()]
+    unit, legend = "attention %{z:.2f}", "attention weight, 0 to 1"
+    if quantity == "attribution":
+        own = METHODS[method].unit
+        unit, legend = f"%{{z:{'+' if signed else ''}.3g}} {own}", f"{own} for “{target}”"
     row_px = 18 if len(blocks) > 12 else 30
     height = row_px * len(blocks) + _TOP_PX + _AXIS_PX + _LEGEND_PX
     figure = go.Figure(
@@ -87,14 +92,14 @@ def block_time_heatmap(
             z=values,
             x=list(report.times_s),
             y=[block.name for block in blocks],
-            zmin=0 if quantity == "attention" else -limit,
+            zmin=-limit if signed else 0,
             zmax=limit,
-            colorscale=_scale(quantity),
+            colorscale=_scale(quantity, signed),
             xgap=1,
             ygap=1,
             customdata=words,
             hovertemplate=f"<b>%{{y}}</b> at %{{x:.2f}} s<br>{unit}: %{{customdata}}<extra></extra>",
-            colorbar=_legend(legend, quantity, limit, _TICKS_PX / height),
+            colorbar=_legend(legend, signed, limit, _TICKS_PX / height),
         )
     )
     figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=6, **_PLAIN)
@@ -135,7 +140,7 @@ def _over_time(
     return np.array([block.attribution_over_time[method] for block in blocks], np.float32)
 
 
-def _in_words(value: float, limit: float, quantity: Quantity, label: str) -> str:
+def _in_words(value: float, limit: float, quantity: Quantity, signed: bool, label: str) -> str:
     share = abs(value) / limit
     if quantity == "attention":
         for floor, words in ((0.75, "looked hard here"), (0.5, "looked here"), (0.2, "looked here a little")):
@@ -144,17 +149,20 @@ def _in_words(value: float, limit: float, quantity: Quantity, label: str) -> str
         return "hardly looked here"
     if share < 0.05:
         return "made next to no difference"
+    if not signed:
+        return "mattered" if share >= 0.4 else "mattered a little"
     strength = "pushed" if share >= 0.4 else "nudged"
     return f"{strength} {'towards' if value > 0 else 'away from'} “{label}”"
 
 
-def _scale(quantity: Quantity) -> list[tuple[float, str]]:
-    chosen = np.linspace(0, 255, 17).round().astype(int)
-    return [(i / 255, "rgb({},{},{})".format(*COLOURS[quantity][i])) for i in chosen.tolist()]
+def _scale(quantity: Quantity, signed: bool) -> list[tuple[float, str]]:
+    first = 128 if quantity == "attribution" and not signed else 0
+    chosen = np.linspace(first, 255, 17).round().astype(int)
+    return [((i - first) / (255 - first), "rgb({},{},{})".format(*COLOURS[quantity][i])) for i in chosen.tolist()]
 
 
-def _legend(title: str, quantity: Quantity, limit: float, bottom: float) -> dict[str, object]:
-    ends = [0, 0.5, 1] if quantity == "attention" else [-limit, 0.0, limit]
+def _legend(title: str, signed: bool, limit: float, bottom: float) -> dict[str, object]:
+    ends = [-limit, 0.0, limit] if signed else [0.0, limit / 2, limit]
     return {
         "orientation": "h",
         "title": {"text": title, "side": "top", "font": {"size": 12}},
@@ -168,8 +176,8 @@ def _legend(title: str, quantity: Quantity, limit: float, bottom: float) -> dict
         "outlinewidth": 0,
         "ticklabeloverflow": "allow",
         # A tick on the very end is lost to rounding.
-        "tickvals": [0.995 * end + 0.0025 * (quantity == "attention") for end in ends],
-        "ticktext": [f"{end:g}" if quantity == "attention" else f"{end:+.2g}" if end else "0" for end in ends],
+        "tickvals": [0.995 * end + (0 if signed else 0.0025 * limit) for end in ends],
+        "ticktext": [f"{end:+.2g}" if signed and end else f"{end:.2g}" for end in ends],
         "tickfont": {"size": 11},
     }
 

@@ -13,9 +13,9 @@ class Parameter:
     """A number that a method takes: ``says`` what it does; it must lie in ``low`` to ``high``, whole if ``whole``."""
 
     name: str
-    default: float
-    low: float
-    high: float
+    default: int | float
+    low: int | float
+    high: int | float
     says: str
     whole: bool = True
 
@@ -42,7 +42,7 @@ class Method:
     tells_when: bool = True
     fails_randomisation: bool = False
 
-    def checked(self, settings: Mapping[str, float]) -> dict[str, float]:
+    def checked(self, settings: Mapping[str, int | float]) -> dict[str, int | float]:
         """Return every parameter's value, as set or by default; raises ``SettingError`` for what cannot be."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in settings.items():
@@ -122,7 +122,7 @@ METHODS: dict[str, Method] = {
         Method(
             "occlusion",
             "Occlusion",
-            "How far the logit falls when a window of space and time is held at the onset.",
+            "How far the logit falls when a window of space and time is held at the onset, shared among its pixels.",
             "Windows overlap, so values do not add up; what two places both show is credited to neither.",
             algorithms.occlusion,
             parameters=(
@@ -153,7 +153,7 @@ METHODS: dict[str, Method] = {
         Method(
             "attention",
             "Attention",
-            "The weight that the network's own gates gave each block in each frame.",
+            "The weight that the network's own gates gave each block, averaged over the frames.",
             "A weight is no reason: what a block says may not matter for the class. The same for every class; one "
             "weight for the whole picture where there are no blocks.",
             algorithms.attention,

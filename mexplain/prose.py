@@ -1,0 +1,68 @@
+"""What the hub says in words of a method, of how far an explanation can be trusted, and of the scorecard."""
+
+from html import escape
+
+from mexplain.baselines import BASELINES
+from mexplain.methods import METHODS
+from mexplain.types import Report, VariantReport
+
+_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+
+
+def method_choices() -> list[tuple[str, str]]:
+    """Return each method's name and key; a method that fails the randomisation test says so in its name."""
+    return [(m.name + (" (fails a test)" if m.fails_randomisation else ""), m.key) for m in METHODS.values()]
+
+
+def about_method(method: str, baseline: str) -> str:
+    """Return what a method measures, what it cannot tell, and what the clip is compared with."""
+    chosen, against = METHODS[method], BASELINES[baseline]
+    warning = (
+        "<p class='note'>With random weights in the network, this method's picture stays much the same: it shows the "
+        "clip, not the network. Do not take it for an explanation.</p>"
+        if chosen.fails_randomisation
+        else ""
+    )
+    return (
+        f"{warning}<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
+        f"{escape(chosen.limits)}</p><p><strong>Compared with: {escape(against.name.lower())}.</strong> "
+        f"{escape(against.says)}</p>"
+    )
+
+
+def trust(variant: VariantReport, method: str) -> str:
+    """Return what one variant's explanation was put to, and what came of it."""
+    found = variant.trust[method]
+    rows = "".join(f"<li class='{'yes' if check.passed else 'no'}'>{escape(check.says)}</li>" for check in found.checks)
+    numbers = [
+        f"deletion {found.deletion_auc:.2f}, insertion {found.insertion_auc:.2f} (random order "
+        f"{sum(found.random_aucs) / len(found.random_aucs):.2f})",
+        f"single deletion {found.single_deletion.rank_correlation:+.2f}",
+        f"infidelity {found.infidelity:.2f}",
+    ]
+    if found.attention is not None:
+        numbers.append(f"attention against it {found.attention.rank_correlation:+.2f}")
+    if found.max_sensitivity is not None:
+        numbers.append(f"max-sensitivity {found.max_sensitivity:.2f}")
+    return (
+        f"<p class='trust'>{escape(found.sentence)}</p><ul class='checks'>{rows}</ul>"
+        f"<p class='numbers'>{escape(' · '.join(numbers))}</p>"
+    )
+
+
+def agreement(report: Report, method: str) -> str:
+    """Return in a sentence whether the variants rest on the same blocks."""
+    pairs = report.agreement.get(method, {})
+    if not pairs:
+        answers = {variant.target for variant in report.variants}
+        return "<p>The variants explain different answers, so their blocks are not compared.</p>" if answers else ""
+    told = [
+        f"{_NAMES[one]} and {_NAMES[other]} {'agree' if found.beyond_chance else 'agree no more than chance would'} "
+        f"({found.rank_correlation:+.2f})"
+        for (one, other), found in pairs.items()
+    ]
+    low, high = next(iter(pairs.values())).null_band
+    return (
+        f"<p>On which of the ten blocks matter, {'; '.join(told)}. Rank correlations; by chance, 95 % lie between "
+        f"{low:+.2f} and {high:+.2f}.</p>"
+    )

@@ -1,0 +1,121 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mexplain.attribution import answer, pose
+from mexplain.blocks import pooling_layout
+from mexplain.faithfulness import agree, assess
+from mexplain.methods import METHODS
+from mexplain.types import VARIANTS
+
+NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}
+
+
+@pytest.fixture(scope="module")
+def questions(checkpoint, smile):
+    frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
+    return {variant: pose(checkpoint.model, variant, frames, smile.landmarks_xy) for variant in VARIANTS}
+
+
+@pytest.fixture(scope="module")
+def explained(questions):
+    return answer(questions["10"], "integrated_gradients")
+
+
+@pytest.fixture(scope="module")
+def trust(questions, explained):
+    return assess(questions["10"], explained, NAMES["10"])
+
+
+def passed(trust):
+    return {check.key: check.passed for check in trust.checks}
+
+
+def test_the_curves_run_from_the_clip_to_all_blocks_held(questions, trust):
+    question = questions["10"]
+    clip = float(question.logits.softmax(0)[question.target])
+    all_held = question.moving(torch.tensor([[0.0] * 10 + [1.0]])).softmax(1)[0, question.target]
+    assert trust.held == tuple(range(11))
+    assert trust.deletion[0] == trust.insertion[0] == pytest.approx(clip, abs=1e-4)
+    assert trust.deletion[-1] == trust.insertion[-1] == pytest.approx(float(all_held), abs=1e-4)
+
+
+def test_a_good_explanation_passes_and_its_reverse_does_not(questions, explained, trust):
+    good = passed(trust)
+    assert good["completeness"] and good["deletion"] and good["insertion"] and good["single_deletion"]
+    assert trust.deletion_auc < np.mean(trust.random_aucs) < trust.insertion_auc
+    assert trust.flips_after in (1, 2, 3)
+    assert f"{sum(good.values())} of {len(good)} checks" in trust.sentence
+
+    upside_down = replace(explained, block_course=-explained.block_course, map=-explained.map)
+    worse = assess(questions["10"], upside_down, NAMES["10"])
+    bad = passed(worse)
+    assert not bad["deletion"] and not bad["insertion"] and not bad["single_deletion"]
+    assert worse.single_deletion.rank_correlation == pytest.approx(-trust.single_deletion.rank_correlation)
+    assert (worse.deletion_auc, worse.insertion_auc) == pytest.approx(
+        (trust.insertion_auc, trust.deletion_auc), abs=0.01
+    )
+    assert (worse.flips_after or 11) > trust.flips_after
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ablation_is_its_own_single_deletion(questions, variant):
+    found = assess(questions[variant], answer(questions[variant], "block_ablation"), NAMES[variant])
+    assert found.single_deletion.rank_correlation > 0.99
+    assert found.gap_share is None and "completeness" not in passed(found)
+    assert (found.attention is None) == (variant == "uncropped")
+
+
+def test_a_map_of_chance_foretells_nothing(questions, explained, trust):
+    noise = np.random.default_rng(0).normal(size=explained.map.shape).astype(np.float32)
+    assert 0 <= trust.infidelity < 0.5
+    assert assess(questions["10"], replace(explained, map=noise), NAMES["10"]).infidelity > 0.8
+
+
+def test_sensitivity_to_noise_is_measured_when_asked_for(questions, trust):
+    assert trust.max_sensitivity is None
+    quick = answer(questions["10"], "input_x_gradient")
+    found = assess(questions["10"], quick, NAMES["10"], thorough=True)
+    assert 0 < found.max_sensitivity < 2
+
+
+def test_the_same_is_found_again(questions, explained, trust):
+    assert assess(questions["10"], explained, NAMES["10"]) == trust
+
+
+def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
+    frames = (torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255)[:1].repeat(12, 1, 1, 1)
+    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
+    found = assess(question, answer(question, "integrated_gradients"), NAMES["10"], thorough=True)
+    assert found.flips_after is None and found.gap_share == 0
+    assert not passed(found)["deletion"] and "does not rest on their movement" in found.sentence
+
+
+def test_a_class_that_is_not_the_answer_is_named_as_such(checkpoint, smile):
+    frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
+    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy, target=1)
+    found = assess(question, answer(question, "input_x_gradient"), NAMES["10"])
+    assert found.flips_after == 0 and "not the network's answer" in found.sentence
+
+
+def test_a_method_that_fails_the_randomisation_test_is_told_on(questions, explained, monkeypatch):
+    monkeypatch.setitem(
+        METHODS, "integrated_gradients", replace(METHODS["integrated_gradients"], fails_randomisation=True)
+    )
+    found = assess(questions["10"], explained, NAMES["10"])
+    assert not passed(found)["randomisation"] and "random weights" in found.sentence
+
+
+def test_variants_agree_with_themselves_and_not_with_their_reverse():
+    scores = np.arange(10, dtype=np.float32)
+    pairs = agree({"a": scores, "b": scores * 2, "c": -scores})
+    assert {pair: round(found.rank_correlation, 6) for pair, found in pairs.items()} == {
+        ("a", "b"): 1.0,
+        ("a", "c"): -1.0,
+        ("b", "c"): -1.0,
+    }
+    assert pairs["a", "b"].beyond_chance and not pairs["a", "c"].beyond_chance
+    low, high = pairs["a", "b"].null_band
+    assert -0.75 < low < -0.5 and 0.5 < high < 0.75
