@@ -174,7 +174,7 @@ def _variant_report(
             xyxy=tuple(in_file[i].tolist()),
             crop_xyxy=tuple(in_crop[i].tolist()),
             attention=tuple(output.attention_weights[:, i].tolist()) if len(own) else None,
-            attribution={method: float(values[:, i].sum()) for method, values in scores.items()},
+            attribution={method: float(attribution.block_scores[i]) for method, attribution in found.items()},
             attribution_over_time={method: tuple(values[:, i].tolist()) for method, values in scores.items()},
         )
         for i, name in enumerate(pooled.names)

@@ -9,18 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-import mexplain.attribution as attribution
 import mexplain.cli as cli
+import mexplain.commands as commands
 from mexplain import __version__
+from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS
 from mexplain.cli import main
+from mexplain.methods import METHODS
+from mexplain.photo import read_photo
 from mexplain.video import read_clip
-
-
-@pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    monkeypatch.setattr(attribution, "_FIRST_STEPS", 2)
-    monkeypatch.setattr(attribution, "_MOST_STEPS", 2)
 
 
 @pytest.fixture
@@ -43,16 +40,20 @@ def photo_path(person_clip, tmp_path):
     return tmp_path / "photo.png"
 
 
+# A method that takes no time.
+SWIFT = ("--method", "input_x_gradient", "--quick")
+
+
 def explain(path, out, *options):
-    return main(["explain", str(path), "--out", str(out), "--device", "cpu", *map(str, options)])
+    return main(["explain", str(path), "--out", str(out), "--device", "cpu", *SWIFT, *map(str, options)])
 
 
 def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, capsys):
     assert explain(person_path, tmp_path / "out", "--start", 0.2, "--end", 0.6) == 0
     document = json.loads((tmp_path / "out" / "person.json").read_text(encoding="utf-8"))
     assert list(document) == [
-        *("schema_version", "disclaimer", "clip", "window", "times_s", "checkpoint", "device", "elapsed_s", "notes"),
-        "variants",
+        *("schema_version", "disclaimer", "clip", "window", "times_s", "checkpoint", "device", "baseline", "elapsed_s"),
+        *("notes", "variants", "agreement"),
     ]
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.6}
     assert document["checkpoint"]["sha256"] == checkpoint.sha256
@@ -79,10 +80,48 @@ def test_variants_are_chosen(person_path, tmp_path, options, expected):
     assert [variant["variant"] for variant in document["variants"]] == expected
 
 
+def test_every_method_can_be_asked_for(person_path, tmp_path):
+    arguments = ["explain", str(person_path), "--out", str(tmp_path), "--variant", "10", "--end", "0.4", "--quick"]
+    assert main([*arguments, "--method", "all"]) == 0
+    (variant,) = json.loads((tmp_path / "person.json").read_text(encoding="utf-8"))["variants"]
+    assert set(variant["trust"]) == set(METHODS)
+    for key, method in METHODS.items():
+        scores = [block["attribution"][key] for block in variant["blocks"]]
+        assert all(np.isfinite(scores)) and (method.signed or min(scores) >= 0)
+        over_time = [sum(block["attribution_over_time"][key]) for block in variant["blocks"]]
+        np.testing.assert_allclose(over_time, scores, rtol=1e-3, atol=1e-4)
+        assert variant["pooled"]["10"][key] == {b["name"]: b["attribution"][key] for b in variant["blocks"]}
+        assert len(variant["pooled"]["24"][key]) == 24 and variant["trust"][key]["sentence"]
+        if method.complete:
+            total, whole = sum(scores) + variant["outside_blocks"][key], variant["difference"][key]
+            assert total == pytest.approx(whole, rel=0.01, abs=1e-3)
+
+
+def test_baseline_and_class_are_chosen(person_path, tmp_path):
+    assert explain(person_path, tmp_path, "--end", 0.2, "--baseline", "black", "--target", "surprise") == 0
+    document = json.loads((tmp_path / "person.json").read_text(encoding="utf-8"))
+    assert document["baseline"] == "black"
+    assert {variant["target"] for variant in document["variants"]} == {"surprise"}
+    assert {tuple(pair["variants"]) for pair in document["agreement"]["input_x_gradient"]} == {
+        ("24", "10"),
+        ("24", "uncropped"),
+        ("10", "uncropped"),
+    }
+
+
+def test_methods_and_baselines_are_listed_with_their_limits(capsys):
+    assert main(["methods"]) == 0
+    said = capsys.readouterr().out
+    for entry in (*METHODS.values(), *BASELINES.values()):
+        assert entry.key in said and entry.says in said
+    assert all(method.limits in said for method in METHODS.values())
+    assert said.count("FAILS") == sum(method.fails_randomisation for method in METHODS.values())
+
+
 def test_one_bad_clip_does_not_stop_the_others(person_path, tmp_path, capsys):
     (tmp_path / "bad.mp4").write_text("not a video")
     arguments = ["explain", str(tmp_path / "bad.mp4"), str(person_path), "--out", str(tmp_path), "--variant", "10"]
-    assert main([*arguments, "--end", "0.2"]) == 2
+    assert main([*arguments, "--end", "0.2", *SWIFT]) == 2
     said = capsys.readouterr()
     assert said.out.startswith("person.mp4: ") and (tmp_path / "person.json").exists()
     assert said.err.startswith(f"mexplain: {tmp_path / 'bad.mp4'}: ") and said.err.count("\n") == 1
@@ -149,7 +188,7 @@ def test_clips_without_what_is_needed(person_clip, encode, tmp_path, fails):
         (["--start", "soon"], "invalid float value: 'soon'"),
         (["--variant", "25"], "Variant must be one of 24, 10, uncropped or all; got '25'"),
         (["--variant", ","], "got nothing"),
-        (["--method", "guess"], "Method must be one of integrated_gradients or all; got 'guess'"),
+        (["--method", "guess"], "or all; got 'guess'"),
         (["--device", "tpu"], "Device must be auto, cpu, cuda or cuda:N; got 'tpu'"),
         (["--device", "cuda:99"], "cuda:99 was asked for"),
         (["--checkpoint", "."], "lacks config.json"),
@@ -177,7 +216,7 @@ def test_control_c_is_quiet(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_explain", interrupted)
+    monkeypatch.setattr(commands, "explain_command", interrupted)
     assert main(["explain", "clip.mp4", "--out", "."]) == 130
     assert capsys.readouterr() == ("", "")
 
@@ -291,6 +330,6 @@ def test_errors_of_the_programmer_are_not_hidden(monkeypatch):
     def broken(options):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(cli, "_explain", broken)
+    monkeypatch.setattr(commands, "explain_command", broken)
     with pytest.raises(TypeError):
         main(["explain", "clip.mp4", "--out", "."])

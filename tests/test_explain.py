@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import mexplain.attribution as attribution
+import mexplain.algorithms as algorithms
 import mexplain.explain as module
 from mexplain.blocks import layout
 from mexplain.device import resolve_device
@@ -14,12 +14,6 @@ from mexplain.face import track_face
 from mexplain.preprocess import align
 from mexplain.types import VARIANTS
 from mexplain.video import read_clip
-
-
-@pytest.fixture
-def coarse(monkeypatch):
-    monkeypatch.setattr(attribution, "_FIRST_STEPS", 2)
-    monkeypatch.setattr(attribution, "_MOST_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +75,23 @@ def test_progress_is_told_in_order(report):
         "align",
         "predict",
         "attribute_integrated_gradients",
+        "check",
         "done",
     ]
     assert list(shares) == sorted(shares) and shares[0] == 0 and shares[-1] == 1
 
 
-def test_some_variants_in_the_order_asked_for(person_path, checkpoint, coarse):
-    some = explain(person_path, checkpoint, variants=("uncropped", "10"), end_s=0.3, device="cpu")
+def test_some_variants_in_the_order_asked_for(person_path, checkpoint):
+    some = explain(
+        person_path, checkpoint, variants=("uncropped", "10"), methods=("saliency",), end_s=0.3, device="cpu"
+    )
     assert [variant.variant for variant in some.variants] == ["uncropped", "10"]
     assert some.window_s == (0.0, pytest.approx(0.3))
 
 
-def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, coarse, monkeypatch):
-    monkeypatch.setattr(attribution, "GAP_SHARE", 0.0)
-    monkeypatch.setattr(attribution, "GAP_FLOOR", 0.0)
+def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, monkeypatch):
+    monkeypatch.setattr(algorithms, "GAP_SHARE", 0.0)
+    monkeypatch.setattr(algorithms, "GAP_FLOOR", 0.0)
     some = explain(person_path, checkpoint, variants=("10",), end_s=0.3, device="cpu")
     assert "Integrated gradients of variant 10: the parts add up to" in some.notes[-1]
 
@@ -104,7 +101,9 @@ def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, c
     [
         ({"variants": ("11",)}, "Variant must be one of 24, 10, uncropped; got '11'"),
         ({"variants": ()}, "at least one"),
-        ({"methods": ("guess",)}, "Method must be one of integrated_gradients; got 'guess'"),
+        ({"methods": ("guess",)}, "Method must be one of integrated_gradients, .*; got 'guess'"),
+        ({"baseline": "white"}, "Baseline must be one of onset, blurred, mean_face, black; got 'white'"),
+        ({"target": "joy"}, "Target must be one of happiness, .*; got 'joy'"),
         ({"device": "tpu"}, "Device must be auto, cpu, cuda or cuda:N; got 'tpu'"),
     ],
 )

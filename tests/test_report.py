@@ -37,6 +37,7 @@ def test_the_head_of_the_document(document, report, person_path, checkpoint):
         "align",
         "predict",
         "attribute_integrated_gradients",
+        "check",
     }
     assert all(number(value) and value >= 0 for value in document["elapsed_s"].values())
     assert document["notes"] == list(report[0].notes)
