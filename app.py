@@ -24,6 +24,8 @@ from mexplain.figures import block_time_heatmap, in_a_sentence, percent, probabi
 from mexplain.methods import METHODS
 from mexplain.overlay import attention_face, attribution_face, pixel_face, top_blocks
 from mexplain.report import DISCLAIMER
+from mexplain.scorecard.figure import scorecard_figure
+from mexplain.scorecard.table import Scorecard, markdown, read_scorecard
 from mexplain.types import Report, VariantReport
 from mexplain.video import read_clip
 
@@ -38,6 +40,20 @@ WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="u
 def checkpoint() -> Checkpoint:
     """Return the network, loaded once: the shipped one, or what ``MEXPLAIN_CHECKPOINT`` names."""
     return load_checkpoint(CHECKPOINT or SHIPPED)
+
+
+@cache
+def scorecard() -> Scorecard | None:
+    """Return how well each method did with these weights, if that was measured."""
+    try:
+        return read_scorecard(Path(CHECKPOINT or SHIPPED), checkpoint().sha256)
+    except MexplainError:
+        return None  # what is wrong with the weights is said when they are used
+
+
+def about(method: str, baseline: str) -> str:
+    """Return what there is to know of a method before its picture is looked at."""
+    return prose.about_method(method, baseline, scorecard())
 
 
 def text(name: str) -> str:
@@ -77,8 +93,8 @@ def show(
     notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
     answer = f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}"
     parts = [part for variant in report.variants for part in column(report, variant, method)]
-    about = prose.about_method(method, baseline)
-    top = [gr.Column(visible=True), report, answer, made_with(report), about, prose.agreement(report, method)]
+    top = [gr.Column(visible=True), report, answer, made_with(report), about(method, baseline)]
+    top.append(prose.agreement(report, method))
     return [*top, *parts, "attention", *heatmaps(report, "attention")]
 
 
@@ -151,7 +167,7 @@ def build(pictures: Path) -> gr.Blocks:
                     method = gr.Dropdown(prose.method_choices(), value="integrated_gradients", label="Method")
                     against = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
                     baseline = gr.Dropdown(against, value="onset", label="Compared with")
-                    about = gr.HTML(prose.about_method("integrated_gradients", "onset"), elem_classes="about")
+                    told = gr.HTML(about("integrated_gradients", "onset"), elem_classes="about")
                     thorough = gr.Checkbox(
                         label="Also check whether a little noise changes it (takes three times as long)"
                     )
@@ -179,6 +195,13 @@ def build(pictures: Path) -> gr.Blocks:
             plots = [plot for (plot,) in columns("when")]
             gr.HTML(text("custom_weights.html" if CHECKPOINT else "shipped_weights.html"), elem_id="weights")
             foot = gr.HTML(elem_id="made_with")
+        if card := scorecard():
+            with gr.Column(elem_id="scorecard"):
+                counts = {"clips": card.clips, "people": card.people}
+                gr.HTML(text("scorecard.html").format(**counts))
+                gr.Plot(scorecard_figure(card, "10"), show_label=False, container=False)
+                with gr.Accordion("All numbers, all variants", open=False):
+                    gr.Markdown(markdown(card).partition("\n")[2])
         state = gr.State(None, time_to_live=KEEP_S)
 
         parts = [part for variant in zip(*rows, strict=True) for section in variant for part in section]
@@ -193,7 +216,7 @@ def build(pictures: Path) -> gr.Blocks:
         for start in starts:
             done = start.then(show, asked, outputs, api_visibility="private", **slow)
             done.success(None, js="() => document.getElementById('results').scrollIntoView()", **quiet)
-        gr.on([method.change, baseline.change], prose.about_method, [method, baseline], about, **quiet)
+        gr.on([method.change, baseline.change], about, [method, baseline], told, **quiet)
         quantity.input(heatmaps, [state, quantity], plots, show_progress="minimal", api_visibility="private")
     return page.queue(max_size=MAX_QUEUE)
 

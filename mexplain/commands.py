@@ -171,11 +171,17 @@ def evaluate_command(options: argparse.Namespace) -> int:
 def methods_command(options: argparse.Namespace) -> int:
     """List methods and baselines."""
     from mexplain.baselines import BASELINES
+    from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.methods import METHODS
+    from mexplain.prose import measured
+    from mexplain.scorecard.table import read_scorecard
 
+    source = options.checkpoint or SHIPPED
+    scorecard = read_scorecard(Path(source), load_checkpoint(source, revision=options.revision).sha256)
     print("Methods (--method):\n")
     for method in METHODS.values():
         print(f"{method.key}\n    {method.says}\n    Limits: {method.limits}")
+        print(f"    {measured(method.key, scorecard)}")
         for parameter in method.parameters:
             print(f"    Set {parameter.name} (default {parameter.default:g}): {parameter.says}")
         if method.fails_randomisation:

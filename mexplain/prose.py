@@ -4,6 +4,7 @@ from html import escape
 
 from mexplain.baselines import BASELINES
 from mexplain.methods import METHODS
+from mexplain.scorecard.table import Scorecard
 from mexplain.types import Report, VariantReport
 
 _NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
@@ -14,8 +15,8 @@ def method_choices() -> list[tuple[str, str]]:
     return [(m.name + (" (fails a test)" if m.fails_randomisation else ""), m.key) for m in METHODS.values()]
 
 
-def about_method(method: str, baseline: str) -> str:
-    """Return what a method measures, what it cannot tell, and what the clip is compared with."""
+def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str:
+    """Return what a method measures, how it did on known clips, what it cannot tell, what the clip is compared with."""
     chosen, against = METHODS[method], BASELINES[baseline]
     warning = (
         "<p class='note'>With random weights in the network, this method's picture stays much the same: it shows the "
@@ -25,8 +26,8 @@ def about_method(method: str, baseline: str) -> str:
     )
     return (
         f"{warning}<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
-        f"{escape(chosen.limits)}</p><p><strong>Compared with: {escape(against.name.lower())}.</strong> "
-        f"{escape(against.says)}</p>"
+        f"{escape(chosen.limits)}</p><p>{escape(measured(method, scorecard))}</p>"
+        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p>"
     )
 
 
@@ -65,4 +66,24 @@ def agreement(report: Report, method: str) -> str:
     return (
         f"<p>On which of the ten blocks matter, {'; '.join(told)}. Rank correlations; by chance, 95 % lie between "
         f"{low:+.2f} and {high:+.2f}.</p>"
+    )
+
+
+def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:
+    """Return how well a method finds what is known to have moved, in a sentence."""
+    scores = scorecard.scores.get(variant, {}) if scorecard else {}
+    if scorecard is None or method not in scores:
+        return "These weights come without a scorecard: how well this method does with them is not known."
+    told = []
+    for key, text in (
+        ("pointing", "it points at what moved in {:.0%} of them (a plain face would in {:.0%})"),
+        ("mass_ratio", "puts {:.1f} times as much there as there is of the face"),
+        ("auroc", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
+    ):
+        found, bare = scores[method][key], scores.get("face", {}).get(key)
+        if found is not None and bare is not None:
+            told.append(text.format(found.mean, bare.mean).replace("%", " %"))
+    return (
+        f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
+        f"{'; '.join(told)}."
     )

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from mexplain.blocks import LAYOUTS, box_coverage, layout, mean_in_blocks, pool_into_blocks, pooling_layout
+from mexplain.blocks import (
+    LAYOUTS,
+    box_coverage,
+    layout,
+    mean_in_blocks,
+    pool_into_blocks,
+    pooling_layout,
+    spread_over_pixels,
+)
 from mexplain.errors import SettingError
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
 from mexplain.types import VARIANTS
@@ -81,3 +89,31 @@ def test_coverage_counts_parts_of_pixels() -> None:
 def test_mean_in_a_block_off_the_picture_is_zero() -> None:
     means = mean_in_blocks(np.full((4, 4), 5.0, np.float32), np.array([[0, 0, 2, 2], [9, 9, 11, 11]], np.float32))
     assert means.tolist() == [5.0, 0.0]
+
+
+@pytest.mark.parametrize("variant", ["24", "10"])
+def test_spreading_preserves_the_sum_and_the_sign(variant: str, face_px: np.ndarray) -> None:
+    boxes = LAYOUTS[variant].boxes(face_px)
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(3, len(boxes))).astype(np.float32)
+    outside = rng.normal(size=3).astype(np.float32)
+    spread = spread_over_pixels(scores, outside, boxes, 112, 112)
+    assert spread.shape == (3, 112, 112)
+    assert np.allclose(spread.sum((1, 2)), scores.sum(1) + outside, atol=1e-4)
+    assert spread_over_pixels(np.abs(scores), np.abs(outside), boxes, 112, 112).min() >= 0
+    assert spread_over_pixels(np.zeros(len(boxes), np.float32), np.zeros((), np.float32), boxes, 9, 9).max() == 0
+
+
+def test_a_score_is_spread_evenly_over_its_share() -> None:
+    boxes = np.array([[0, 0, 2, 2], [1, 0, 3, 2]], np.float32)
+    spread = spread_over_pixels(np.array([3, 6], np.float32), np.array(10, np.float32), boxes, 4, 4)
+    assert np.allclose(spread[:2], [[1, 1.5, 2, 1]] * 2)
+    assert np.allclose(spread[2:], 1)
+    scores, outside = pool_into_blocks(spread, boxes)
+    assert float(scores.sum() + outside) == pytest.approx(19)
+
+
+def test_a_score_off_the_picture_is_spread_over_all_of_it() -> None:
+    boxes = np.array([[9, 9, 11, 11]], np.float32)
+    spread = spread_over_pixels(np.array([16], np.float32), np.array(0, np.float32), boxes, 4, 4)
+    assert np.allclose(spread, 1)

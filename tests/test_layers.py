@@ -13,7 +13,9 @@ LAYER = {
     "mexplain.cli": 4,
     "mexplain.commands": 4,
     "mexplain.explain": 3,
+    "mexplain.prose": 3,
     "mexplain.report": 3,
+    "mexplain.scorecard": 3,
     "mexplain.training": 3,
     "mexplain.algorithms": 2,
     "mexplain.attribution": 2,
@@ -45,7 +47,7 @@ ONLY_IN = {
     "gradio": {"app"},
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
-    "plotly": {"mexplain.figures"},
+    "plotly": {"mexplain.figures", "mexplain.scorecard.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 
@@ -76,7 +78,11 @@ def test_imports_point_down(path: Path) -> None:
     for imported in imports_of(path):
         if imported.split(".")[0] != "mexplain":
             continue
-        same_package = package in ("mexplain.training", "mexplain.simulate") and imported.startswith(package)
+        same_package = package in (
+            "mexplain.scorecard",
+            "mexplain.training",
+            "mexplain.simulate",
+        ) and imported.startswith(package)
         limit = layer_of(module)
         assert (
             layer_of(imported) < limit

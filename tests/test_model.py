@@ -115,6 +115,36 @@ def test_gradients_flow_in_evaluation_mode(model: MicroExpressionNet, boxes: dic
     assert clip.grad is not None and clip.grad.abs().sum() > 0
 
 
+def test_a_gain_multiplies_the_gates_and_no_more(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        features = model.encode(clips(1, 3))
+        for variant in VARIANTS:
+            head, where = model.head(variant), boxes[variant]
+            plain = head(features, where)
+            same, none = (head(features, where, torch.full_like(plain.attention_weights, gain)) for gain in (1.0, 0.0))
+            whole = head.look_at_all(head.since_onset(features))
+            unseen = whole.new_zeros(1, 3, head.fuse.in_features - whole.shape[-1])
+            assert torch.equal(same.logits, plain.logits)
+            assert torch.allclose(none.logits, head.decide(unseen, whole), atol=1e-5)
+            assert torch.equal(none.attention_weights, plain.attention_weights)
+
+
+@pytest.mark.parametrize("variant", ["24", "10"])
+def test_a_block_alone_sees_what_it_sees_among_others(
+    model: MicroExpressionNet, boxes: dict[str, Tensor], variant: str
+) -> None:
+    with torch.no_grad():
+        attention, where = model.head(variant).block_attention, boxes[variant]
+        seen = model.head(variant).since_onset(model.encode(clips(1, 3)))
+        vectors, gates = attention(seen, where)
+        alone = [attention(seen, where[:, i : i + 1], only=slice(i, i + 1)) for i in range(where.shape[1])]
+        some, some_gates = attention(seen, where[:, 2:5], only=slice(2, 5))
+    assert torch.allclose(torch.cat([vector for vector, _ in alone], dim=-1), vectors, atol=1e-5)
+    assert torch.allclose(torch.cat([gate for _, gate in alone], dim=-1), gates, atol=1e-5)
+    assert torch.allclose(some, vectors.unflatten(-1, (-1, 64))[:, :, 2:5].flatten(2), atol=1e-5)
+    assert torch.allclose(some_gates, gates[..., 2:5], atol=1e-5)
+
+
 def test_wrong_size_and_missing_head_are_clear_errors(model: MicroExpressionNet) -> None:
     with pytest.raises(SettingError, match=r"112 x 112 pixels, got \(96, 96\)"):
         model.encode(torch.rand(1, 2, 3, 96, 96))

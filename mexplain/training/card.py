@@ -6,6 +6,7 @@ from typing import Any
 
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import CONFIG
+from mexplain.scorecard.table import Scorecard, markdown, read_scorecard
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.evaluation import ABLATION, Score
 from mexplain.training.script import TEST_MIXTURES
@@ -36,7 +37,9 @@ def write_card(folder: Path) -> None:
         mixture: {name: Score(**value) for name, value in metrics[mixture]["scores"].items()}
         for mixture in TEST_MIXTURES
     }
-    (folder / CARD).write_text(_card(config, metrics, facts, scores), encoding="utf-8")
+    scorecard = read_scorecard(folder, config["sha256"])
+    text = _card(config, metrics, facts, scores) + (_explanations(scorecard) if scorecard else "")
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def _card(
@@ -132,6 +135,17 @@ AU17 "repression", AU4+7 "disgust", though each was sometimes coded otherwise. R
 - Blocks of the 10-block variant ({", ".join(LAYOUTS["10"].names)}) are our choice; the paper's list is not public.
 
 Weights: SHA-256 `{config["sha256"]}`, half precision.
+"""
+
+
+def _explanations(scorecard: Scorecard) -> str:
+    _, _, tables = markdown(scorecard).partition("\n")
+    return f"""
+## How far its explanations can be trusted
+{tables.replace("## ", "### ")}
+Made by:
+
+    python -m mexplain bench-explanations --clips {scorecard.clips} --out DIR
 """
 
 

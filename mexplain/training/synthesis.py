@@ -24,8 +24,8 @@ class Batch:
 
     ``frames`` are aligned RGB in 0..1; ``labels`` index the model's, -1 for a clip with nothing but nuisance;
     ``landmarks_xy`` are the mesh at the onset in their pixels, about as exact as landmarks get, and ``boxes`` the
-    blocks around them, as the network takes them; ``energy`` each block's mean squared motion at the apex (squared IOD);
-    ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
+    blocks around them, as the network takes them; ``energy`` each block's mean squared motion at the apex (in squared
+    IOD); ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
     ``expression`` how far the expression alone moves each pixel at its apex, ``nuisance`` how far all else moves it
     from where the first frame has it, at most, both in IOD of the person;
     ``units`` says which action units act on the subject's right and left.

@@ -1,0 +1,105 @@
+"""The command ``bench-explanations``: from a checkpoint and known clips to a scorecard."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from mexplain.checkpoints import load_checkpoint
+from mexplain.device import resolve_device
+from mexplain.errors import SettingError
+from mexplain.methods import METHODS
+from mexplain.scorecard import known_clips
+from mexplain.scorecard.figure import page
+from mexplain.scorecard.known_clips import KnownClips, check_fit
+from mexplain.scorecard.run import Bench
+from mexplain.scorecard.sanity import summary
+from mexplain.scorecard.shortcut import Shortcut, shortcut_check
+from mexplain.scorecard.table import SCORECARD, Scorecard, collect, markdown
+from mexplain.training.card import METRICS, write_card
+from mexplain.training.faces import load_faces
+
+# A scorecard ships with its checkpoint only if it is about as many clips as these.
+_TO_SHIP = 100
+
+
+def bench_command(
+    *,
+    checkpoint: str | Path,
+    clips: int,
+    out: Path,
+    faces: list[Path],
+    device: str,
+    write_clips: Path | None = None,
+    methods: tuple[str, ...] = tuple(METHODS),
+    variants: tuple[str, ...] = (),
+    sanity_clips: int = 8,
+    shortcut: bool = True,
+) -> str:
+    """Score every method of explanation on known clips; return the tables as text.
+
+    Without ``faces`` the clips are those shipped with the project, so that anybody gets the same numbers; with them
+    new ones are made of the test people in those folders. Writes ``scorecard.json``, ``.md`` and ``.html`` into
+    ``out``, and a line for each clip as it is done; started again with the same ``out`` it goes on. With a local
+    checkpoint and enough shipped clips, ``scorecard.json`` is also written beside the weights. ``write_clips`` writes
+    the clips that were made (``STEM.mp4``, ``STEM.npz``) and does no more.
+    """
+    if clips < 1:
+        raise SettingError(f"The number of clips must be at least 1; got {clips}.")
+    if write_clips is not None and not faces:
+        raise SettingError("Clips can be written only when they are made: give --faces.")
+    target = resolve_device(device)
+    loaded = load_checkpoint(checkpoint, device=target)
+    known = _made(loaded.model.config, faces, clips) if faces else known_clips.load(count=clips)
+    if write_clips is not None:
+        known_clips.save(known, write_clips)
+        return f"{write_clips}.mp4 and .npz: {len(known)} clips of {known.people} people"
+    check_fit(known, loaded.model.config)
+    bench = Bench(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
+    rows, checks = bench.run()
+    found = _shortcut(bench, len(faces) == 0) if shortcut else None
+    scorecard = summarise(bench, rows, checks, found)
+    text = markdown(scorecard)
+    (out / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
+    (out / "scorecard.md").write_text(text, encoding="utf-8")
+    (out / "scorecard.html").write_text(page(scorecard), encoding="utf-8")
+    if Path(checkpoint).is_dir() and not faces and clips >= _TO_SHIP and methods == tuple(METHODS) and not variants:
+        (Path(checkpoint) / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
+        if (Path(checkpoint) / METRICS).is_file():
+            write_card(Path(checkpoint))
+    return text
+
+
+def summarise(bench: Bench, rows: list[dict], checks: list[dict], found: Shortcut | None) -> Scorecard:
+    """Return the scorecard of a run."""
+    scores, accuracy = collect(rows)
+    sanity = {
+        variant: {method: summary(checks, variant, method) for method in bench.methods} if checks else {}
+        for variant in bench.variants
+    }
+    fails = [m for m in bench.methods if any(each[m]["fails_randomisation"] for each in sanity.values() if each)]
+    return Scorecard(
+        checkpoint_sha256=bench.checkpoint_sha256,
+        clips=len(bench.known),
+        people=bench.known.people,
+        source=bench.known.source,
+        seed=bench.known.seed,
+        scores=scores,
+        sanity=sanity,
+        fails=tuple(fails),
+        shortcut=None if found is None else asdict(found),
+        accuracy=accuracy,
+    )
+
+
+def _made(config, faces: list[Path], clips: int) -> KnownClips:
+    people = load_faces(faces, config.crop_iod).split("test")
+    if not len(people):
+        raise SettingError(
+            f"None of the people in {', '.join(map(str, faces))} is among those kept for tests (about one in eight)."
+        )
+    return known_clips.make(people, config, clips)
+
+
+def _shortcut(bench: Bench, shipped: bool) -> Shortcut | None:
+    # A head needs clips to learn from, however few are scored.
+    known = known_clips.load() if shipped else bench.known
+    return shortcut_check(bench.model, known, bench.methods)

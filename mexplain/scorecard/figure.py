@@ -1,0 +1,195 @@
+"""A figure of a scorecard: how well each method finds what moved, beside what knows nothing."""
+
+import html
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from mexplain.errors import SettingError
+from mexplain.figures import INK, OTHERS, WINNER
+from mexplain.methods import METHODS
+from mexplain.scorecard.guesses import NAMES
+from mexplain.scorecard.measures import MEASURES
+from mexplain.scorecard.table import Estimate, Scorecard, by_auroc
+
+_SHOWN = ("auroc", "mass_ratio", "pointing")
+_BARE = "face"
+_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
+_ROW_PX, _TOP_PX, _BOTTOM_PX = 36, 30, 78
+_GAP = 0.05
+
+
+def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
+    """Return three measures of every method, with 95 % intervals, best block AUROC first.
+
+    The dotted line is what the bare face gets, spread evenly; hollow dots fail the check with random weights. Names
+    stand above their dots, so that the figure fits a phone. Raises ``SettingError`` for a variant that was not scored.
+    """
+    if variant not in scorecard.scores:
+        raise SettingError(f"variant must be one of {', '.join(scorecard.scores)}; got {variant!r}")
+    methods = scorecard.scores[variant]
+    order = by_auroc(methods)
+    figure = go.Figure()
+    width = (1 - _GAP * (len(_SHOWN) - 1)) / len(_SHOWN)
+    height = _ROW_PX * len(order)
+    for number, key in enumerate(_SHOWN):
+        axis = "" if number == 0 else str(number + 1)
+        left = number * (width + _GAP)
+        found = {method: methods[method][key] for method in order}
+        low, high = _range(key, list(found.values()))
+        for hollow in (False, True):
+            rows = [(row, method) for row, method in enumerate(order) if _fails(scorecard, variant, method) == hollow]
+            _add_dots(figure, axis, [(row, method, e) for row, method in rows if (e := found[method])], hollow)
+        bare = found.get(_BARE)
+        if bare:
+            _add_line(figure, axis, bare.mean, len(order))
+        figure.update_layout(
+            {
+                f"xaxis{axis}": {
+                    "domain": [left, left + width],
+                    "range": [low, high],
+                    "nticks": 4,
+                    "fixedrange": True,
+                    "zeroline": False,
+                    "showgrid": True,
+                    "gridcolor": "rgba(128,128,128,0.18)",
+                    "tickfont": {"size": 11},
+                    "anchor": "y",
+                },
+            }
+        )
+        figure.add_annotation(
+            text=f"<b>{MEASURES[key].name}</b>",
+            xref="paper",
+            yref="paper",
+            x=left,
+            y=1,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            yshift=6,
+        )
+    for row, method in enumerate(order):
+        text = NAMES.get(method, method)
+        if method not in METHODS:
+            text = f"<i>{text} (guess)</i>"
+        elif _fails(scorecard, variant, method):
+            text += " (fails)"
+        figure.add_annotation(
+            text=text,
+            xref="paper",
+            yref="y",
+            x=0,
+            y=row,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            yshift=3,
+            font={"size": 12},
+        )
+    figure.add_annotation(
+        text="Dot: mean; bar: 95 % interval over people.<br>Dotted: the bare face, spread evenly.<br>"
+        "Hollow: fails, for it hardly changes with random weights.",
+        xref="paper",
+        yref="paper",
+        x=0,
+        y=0,
+        xanchor="left",
+        yanchor="top",
+        align="left",
+        showarrow=False,
+        yshift=-26,
+        font={"size": 11},
+    )
+    figure.update_yaxes(range=[len(order) - 0.6, -0.7], visible=False, fixedrange=True)
+    figure.update_layout(
+        height=height + _TOP_PX + _BOTTOM_PX,
+        margin={"l": 4, "r": 10, "t": _TOP_PX, "b": _BOTTOM_PX},
+        font=_FONT,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        showlegend=False,
+        template="none",
+        hoverlabel={"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}},
+    )
+    return figure
+
+
+def page(scorecard: Scorecard) -> str:
+    """Return a web page with a figure for each variant, complete in itself."""
+    parts = [
+        f"<h2>{html.escape(variant)}</h2>"
+        + scorecard_figure(scorecard, variant).to_html(
+            full_html=False,
+            div_id=f"scorecard-{variant}",
+            include_plotlyjs=number == 0,
+            config={"displayModeBar": False, "responsive": True},
+        )
+        for number, variant in enumerate(scorecard.scores)
+    ]
+    style = "body{font-family:system-ui,sans-serif;color:#333;max-width:1100px;margin:1rem auto;padding:0 .5rem}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Scorecard</title><style>{style}</style><h1>How well each explanation finds what moved</h1>"
+        f"<p>{scorecard.clips} simulated clips of {scorecard.people} people who do not exist; checkpoint "
+        f"{scorecard.checkpoint_sha256[:12]}.</p>{''.join(parts)}</html>\n"
+    )
+
+
+def _add_dots(figure: go.Figure, axis: str, rows: Sequence[tuple[int, str, Estimate]], hollow: bool) -> None:
+    if not rows:
+        return
+    colours = [WINNER if method in METHODS else OTHERS for _, method, _ in rows]
+    figure.add_trace(
+        go.Scatter(
+            x=[e.mean for *_, e in rows],
+            y=[row for row, *_ in rows],
+            xaxis=f"x{axis}",
+            yaxis="y",
+            mode="markers",
+            marker={
+                "size": 9,
+                "color": colours,
+                "symbol": "circle-open" if hollow else "circle",
+                "line": {"width": 2, "color": colours},
+            },
+            error_x={
+                "array": [e.high - e.mean for *_, e in rows],
+                "arrayminus": [e.mean - e.low for *_, e in rows],
+                "color": INK,
+                "thickness": 1.5,
+                "width": 0,
+            },
+            cliponaxis=False,
+            customdata=[[NAMES.get(method, method), e.low, e.high, e.count] for _, method, e in rows],
+            hovertemplate="<b>%{customdata[0]}</b><br>%{x:.2f} (%{customdata[1]:.2f} to %{customdata[2]:.2f}), "
+            "%{customdata[3]} clips<extra></extra>",
+        )
+    )
+
+
+def _add_line(figure: go.Figure, axis: str, x: float, rows: int) -> None:
+    # In pieces, so that it does not cross out the names.
+    ends = [end for row in range(rows) for end in (row - 0.22, row + 0.22, None)]
+    figure.add_trace(
+        go.Scatter(
+            x=[None if end is None else x for end in ends],
+            y=ends,
+            xaxis=f"x{axis}",
+            yaxis="y",
+            mode="lines",
+            line={"color": INK, "width": 1.5, "dash": "dot"},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _fails(scorecard: Scorecard, variant: str, method: str) -> bool:
+    return bool(scorecard.sanity.get(variant, {}).get(method, {}).get("fails_randomisation"))
+
+
+def _range(key: str, found: Sequence[Estimate | None]) -> tuple[float, float]:
+    if key == "mass_ratio":
+        return 0.0, 1.06 * max([e.high for e in found if e], default=1.0)
+    return (0.0, 1.04)

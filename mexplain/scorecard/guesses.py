@@ -1,0 +1,54 @@
+"""What explains nothing and is scored beside the methods: a method must beat all of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from mexplain.blocks import pool_into_blocks
+from mexplain.methods import METHODS
+from mexplain.scorecard.known_clips import KnownClip
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A map that is made without looking at clip or network; ``says`` what is in it."""
+
+    key: str
+    name: str
+    says: str
+
+
+GUESSES: dict[str, Guess] = {
+    guess.key: guess
+    for guess in (
+        Guess("uniform", "Uniform", "The same everywhere in the picture, at all times."),
+        Guess("face", "Whole face", "The same everywhere on the face (in the 24 blocks), nothing beside it."),
+        Guess("centre", "Centre", "A bump in the middle of the face, at all times."),
+        Guess("random", "Random", "Another random number for each pixel, block and frame."),
+    )
+}
+
+
+NAMES = {key: named.name for table in (METHODS, GUESSES) for key, named in table.items()}
+
+
+def guesses(
+    clip: KnownClip, variant: str, seed: int
+) -> dict[str, tuple[Float[np.ndarray, "t s s"], Float[np.ndarray, "m"]]]:
+    """Return map and block scores of each guess."""
+    t, size, boxes = len(clip.frames), clip.size, clip.boxes(variant)
+    rng = np.random.default_rng(seed)
+    still = np.ones((t, 1, 1), np.float32)
+    y, x = np.argwhere(clip.face).mean(axis=0)
+    rows, columns = np.mgrid[:size, :size]
+    # Half as wide as the face is: a quarter of its width to either side.
+    width = np.sqrt(clip.face.sum()) / 4
+    bump = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2)).astype(np.float32)
+    even = np.ones(len(boxes), np.float32)
+    return {
+        "uniform": (still * np.ones((size, size), np.float32), even),
+        "face": (still * clip.face.astype(np.float32), even),
+        "centre": (still * bump, pool_into_blocks(bump, boxes)[0]),
+        "random": (rng.random((t, size, size), np.float32), rng.random(len(boxes), np.float32)),
+    }

@@ -1,0 +1,148 @@
+"""Run every method on known clips, one line of numbers a clip, so that a run that was stopped goes on."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from mexplain.attribution import answer, pose
+from mexplain.errors import SettingError
+from mexplain.methods import METHODS
+from mexplain.model import MicroExpressionNet
+from mexplain.scorecard.guesses import guesses
+from mexplain.scorecard.known_clips import KnownClip, KnownClips
+from mexplain.scorecard.measures import measure_all, ranking
+from mexplain.scorecard.sanity import sanity_of_clip
+
+CLIPS, SANITY, IDENTITY = "clips.jsonl", "sanity.jsonl", "run.json"
+# Raise this when the numbers of a clip change their meaning, so that runs of two versions do not mix.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A network, known clips, and what is to be measured on them."""
+
+    model: MicroExpressionNet
+    checkpoint_sha256: str
+    known: KnownClips
+    out: Path
+    device: torch.device
+    methods: tuple[str, ...] = tuple(METHODS)
+    variants: tuple[str, ...] = ()
+    sanity_clips: int = 8
+
+    def __post_init__(self) -> None:
+        if not self.variants:
+            object.__setattr__(self, "variants", self.model.variants)
+        if unknown := [method for method in self.methods if method not in METHODS]:
+            raise SettingError(f"methods must be some of {', '.join(METHODS)}; got {unknown[0]!r}.")
+
+    def run(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return a row for each clip and one for each clip of the sanity checks; goes on where it was stopped.
+
+        Raises ``SettingError`` if ``out`` holds a run of another network, other clips or other methods.
+        """
+        self._claim()
+        few = tuple(self.known)[: self.sanity_clips]
+        rows = self._each(CLIPS, tuple(self.known), self._score, "clips")
+        checks = self._each(SANITY, few, self._check, "sanity checks")
+        return rows, checks
+
+    def _claim(self) -> None:
+        identity = {
+            "version": _VERSION,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "known_clips_sha256": self.known.sha256,
+            "methods": list(self.methods),
+            "variants": list(self.variants),
+        }
+        self.out.mkdir(parents=True, exist_ok=True)
+        path = self.out / IDENTITY
+        if not path.exists():
+            path.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+        elif json.loads(path.read_text(encoding="utf-8")) != identity:
+            raise SettingError(
+                f"{self.out} holds a run of another checkpoint, other clips or other methods; give another --out."
+            )
+
+    def _each(
+        self, name: str, clips: Sequence[KnownClip], work: Callable[[int, KnownClip], dict[str, Any]], what: str
+    ) -> list[dict[str, Any]]:
+        path = self.out / name
+        done = {row["clip"]: row for row in _rows(path)}
+        # A line cut off by a kill goes, so that the next one does not continue it.
+        path.write_text("".join(json.dumps(row) + "\n" for row in done.values()), encoding="utf-8")
+        wanted = range(len(clips))
+        left = [number for number in wanted if number not in done]
+        with path.open("a", encoding="utf-8") as file:
+            for number in tqdm(left, what, total=len(wanted), initial=len(wanted) - len(left), disable=None):
+                done[number] = work(number, clips[number])
+                file.write(json.dumps(done[number]) + "\n")
+                file.flush()
+        return [done[number] for number in wanted]
+
+    def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:
+        return score_clip(self.model, clip, number, self.methods, self.variants, self.device)
+
+    def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
+        found = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
+        return {"clip": number, "person": clip.person, "variants": found}
+
+
+def score_clip(
+    model: MicroExpressionNet,
+    clip: KnownClip,
+    number: int,
+    methods: Sequence[str],
+    variants: Sequence[str],
+    device: torch.device,
+    settings: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Any]:
+    """Return one clip's row: for each variant what it said, and every measure of every method and guess.
+
+    The class that the network predicts is explained, right or wrong.
+    """
+    frames = clip.input(device)
+    truth: dict[str, Any] = {key: getattr(clip, key) for key in ("moving", "face", "disturbed", "course")}
+    row: dict[str, Any] = {"clip": number, "person": clip.person, "label": clip.label, "variants": {}}
+    for variant in variants:
+        question = pose(model, variant, frames, clip.landmarks_xy)
+        energy = clip.energy(variant)
+        scores: dict[str, dict[str, float | None]] = {}
+        for method in methods:
+            start = time.perf_counter()
+            found = answer(question, method, settings=(settings or {}).get(method))
+            seconds = time.perf_counter() - start
+            when = METHODS[method].tells_when
+            blocks = ranking(found.map, found.block_scores)
+            scores[method] = measure_all(found.map, blocks, energy=energy, tells_when=when, **truth)
+            scores[method]["gap_ok"] = None if found.gap is None else float(found.complete)
+            scores[method]["seconds"] = round(seconds, 4)
+        for key, (guessed, blocks) in guesses(clip, variant, number).items():
+            scores[key] = measure_all(guessed, blocks, energy=energy, tells_when=True, **truth)
+        row["variants"][variant] = {
+            "predicted": question.target,
+            "right": question.target == clip.label,
+            "methods": {method: {key: _short(value) for key, value in s.items()} for method, s in scores.items()},
+        }
+    return row
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 5)

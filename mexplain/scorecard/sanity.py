@@ -1,0 +1,157 @@
+"""Whether an explanation depends on what it claims to explain: the weights, the class, and which side is which.
+
+After Adebayo et al., "Sanity Checks for Saliency Maps" (NeurIPS 2018): weights are replaced by random ones from the
+answer down, in stages. An explanation that stays the same shows the clip, not the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from mexplain.attribution import answer, pose
+from mexplain.blocks import layout, pooling_layout
+from mexplain.landmarks import mirror
+from mexplain.model import MicroExpressionNet
+from mexplain.question import Question
+from mexplain.ranks import spearman
+from mexplain.scorecard.known_clips import KnownClip
+from mexplain.scorecard.measures import ranking
+
+# What is random at each stage, as parts of the names of weights; "" is in all of them.
+STAGES: dict[str, tuple[str, ...]] = {
+    "classifier and LSTM": (".classify.", ".lstm."),
+    "whole head": ("heads.",),
+    "everything": ("",),
+}
+FAILS_FROM = 0.3
+# Their maps are block scores spread over boxes, and all such maps look alike for that: only the scores count.
+ON_BLOCKS = ("block_ablation", "shapley", "attention", "attention_x_gradient")
+# Enough for an order of blocks and a coarse map, at a fifth of the price.
+CHEAP: dict[str, dict[str, float]] = {
+    "integrated_gradients": {"most_steps": 12},
+    "gradient_shap": {"samples": 4},
+    "smoothgrad": {"samples": 4},
+    "occlusion": {"frames": 12, "stride": 8},
+    "shapley": {"permutations": 4},
+}
+_GRID = 14
+
+
+def randomised(model: MicroExpressionNet, stage: str, seed: int, clip: KnownClip) -> MicroExpressionNet:
+    """Return a copy whose weights of that stage are fresh ones.
+
+    Fresh batch norms get the mean and spread that they meet in that clip: as they start out, each layer would shrink
+    what it passes on, and logits would differ by less than floats can tell.
+    """
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = MicroExpressionNet(model.config, model.variants)
+    fresh = fresh.to(device).requires_grad_(False)
+    state = model.state_dict()
+    kept = {name: value for name, value in state.items() if not any(part in name for part in STAGES[stage])}
+    fresh.load_state_dict({**fresh.state_dict(), **kept})
+    fresh.eval()
+    for name, module in fresh.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and f"{name}.weight" not in kept:
+            module.momentum = None
+            module.train()
+    with torch.no_grad():
+        boxes = {
+            variant: torch.from_numpy(layout(variant).boxes(clip.landmarks_xy))[None].to(device)
+            for variant in fresh.variants
+        }
+        fresh(clip.input(device)[None], boxes)
+    return fresh.eval()
+
+
+def sanity_of_clip(
+    model: MicroExpressionNet,
+    clip: KnownClip,
+    number: int,
+    methods: Sequence[str],
+    variants: Sequence[str],
+    device: torch.device,
+) -> dict[str, Any]:
+    """Return, for each variant and method, the checks on one clip; ``number`` seeds the random weights.
+
+    ``maps`` and ``blocks`` are rank correlations with the explanation by a network that is random down to each stage,
+    ``target_sensitivity`` 1 less that of the predicted and the least likely class, ``mirror`` that of the clip and its
+    mirror image. Each clip meets random networks of its own, or one lucky order of blocks would count many times.
+    """
+    fresh = [randomised(model, stage, 1000 + number, clip) for stage in STAGES]
+    frames = clip.input(device)
+    flipped, flipped_xy = frames.flip(-1), mirrored(clip.landmarks_xy, clip.size)
+    found: dict[str, Any] = {}
+    for variant in variants:
+        asked = pose(model, variant, frames, clip.landmarks_xy)
+        target, least = asked.target, int(asked.logits.argmin())
+        random = [pose(network, variant, frames, clip.landmarks_xy, target=target) for network in fresh]
+        unlikely = pose(model, variant, frames, clip.landmarks_xy, target=least)
+        in_mirror = pose(model, variant, flipped, flipped_xy, target=target)
+        swap = list(pooling_layout(variant).mirror_of)
+        found[variant] = {}
+        for method in methods:
+            grid, scores = _explain(asked, method)
+            changed = [_explain(question, method) for question in random]
+            _, against = _explain(unlikely, method)
+            _, seen_in_mirror = _explain(in_mirror, method)
+            same = not np.ptp(scores)
+            found[variant][method] = {
+                "maps": None if method in ON_BLOCKS else [_alike(grid, other) for other, _ in changed],
+                "blocks": [_alike(scores, other) for _, other in changed],
+                # Attention that ranks no block ranks none for any class.
+                "target_sensitivity": 0.0 if same else round(1 - _alike(scores, against), 4),
+                "mirror": None if same else _alike(scores[swap], seen_in_mirror),
+            }
+    return found
+
+
+def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dict[str, Any]:
+    """Return the means over the clips: similarities of map and blocks at each stage, and whether the method fails.
+
+    It fails if map or blocks agree with those of a network that is all random by ``FAILS_FROM`` or more.
+    """
+    each = [row["variants"][variant][method] for row in rows]
+
+    def mean(key: str) -> Any:
+        values = [one[key] for one in each if one[key] is not None]
+        return np.round(np.mean(values, axis=0), 4).tolist() if values else None
+
+    maps, blocks = mean("maps"), mean("blocks")
+    return {
+        "clips": len(each),
+        "maps": maps and dict(zip(STAGES, maps, strict=True)),
+        "blocks": dict(zip(STAGES, blocks, strict=True)),
+        "target_sensitivity": mean("target_sensitivity"),
+        "mirror": mean("mirror"),
+        "fails_randomisation": max(values[-1] for values in (maps, blocks) if values) >= FAILS_FROM,
+    }
+
+
+def mirrored(landmarks_xy: Float[np.ndarray, "478 2"], size: int) -> Float[np.ndarray, "478 2"]:
+    """Return the landmarks as they lie in the mirror image of a picture ``size`` pixels wide."""
+    return (landmarks_xy[mirror()] * np.array((-1, 1)) + np.array((size, 0))).astype(np.float32)
+
+
+def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
+    """Return the sum over time, averaged onto a grid."""
+    total = attribution.sum(axis=0, dtype=np.float64)
+    edges = np.linspace(0, len(total), _GRID + 1).round().astype(int)
+    sums = np.add.reduceat(np.add.reduceat(total, edges[:-1], axis=0), edges[:-1], axis=1)
+    # Float noise in what is really the same everywhere is no order.
+    unit = 1e-6 * float(np.abs(sums).max()) or 1.0
+    return np.round(sums.ravel() / unit)
+
+
+def _explain(question: Question, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
+    found = answer(question, method, settings=CHEAP.get(method))
+    return coarse(found.map), ranking(found.map, found.block_scores)
+
+
+def _alike(one: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"]) -> float:
+    return round(spearman(one, other), 4)
