@@ -77,7 +77,7 @@ class Question:
         for block, (patterns, inverse) in enumerate(ways):
             one_of_each = torch.zeros(len(patterns), dtype=torch.long, device=keep.device)
             one_of_each[inverse] = torch.arange(len(keep), device=keep.device)
-            seen = self._seen(self.held_cells(keep[one_of_each])[:, None])
+            seen = self._seen(self.held_cells(keep[one_of_each])[:, None], for_blocks=True)
             only, box = slice(block, block + 1), self.boxes[block : block + 1]
             vectors = [self.head.block_attention(s, box.expand(len(s), -1, -1), only=only)[0] for s in seen]
             local.append(torch.cat(vectors)[inverse])
@@ -106,12 +106,17 @@ class Question:
         uncovered = 1 - cover.amax(0)
         return torch.stack([(cover * (1 - row[:-1, None, None])).amax(0) + uncovered * (1 - row[-1]) for row in keep])
 
-    def _seen(self, held: Float[Tensor, "b u h w"]) -> Iterator[Float[Tensor, "_ t c h w"]]:
-        """Yield what the head's attentions see with cells held, some rows at a time; each overwrites the last."""
-        clip, still = self.features[0], self.baseline_features[0]
-        t, channels, *grid = clip.shape
+    def _seen(self, held: Float[Tensor, "b u h w"], for_blocks: bool = False) -> Iterator[Float[Tensor, "_ t c h w"]]:
+        """Yield what the head's attentions see with cells held, some rows at a time; each overwrites the last.
+
+        Crops of blocks are cut from channels that come first in memory, all else is faster when they come last.
+        """
+        order = torch.contiguous_format if for_blocks else torch.channels_last
+        clip, still = (part[0].contiguous(memory_format=order) for part in (self.features, self.baseline_features))
+        rows, t = min(_AT_ONCE, len(held)), len(clip)
         # Fresh memory for each would cost more than the sums.
-        space = clip.new_empty(min(_AT_ONCE, len(held)), t, *grid, channels).movedim(-1, 2)
+        space = torch.empty((rows * t, *clip.shape[1:]), dtype=clip.dtype, device=clip.device, memory_format=order)
+        space = space.unflatten(0, (rows, t))
         for some in held.split(_AT_ONCE):
             seen = torch.lerp(clip, still, some[:, :, None], out=space[: len(some)])
             if self.head.onset_difference:

@@ -162,6 +162,11 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     assert rows == [24, 10, 10]
     for image in page.locator(".times .hm image").all():
         assert len(image.get_attribute("href") or image.get_attribute("xlink:href")) > 500
+    assert "Integrated gradients" in page.inner_text("#used") and "Compared with" in page.inner_text("#used")
+    told = page.locator(".trust").all_inner_texts()
+    assert len(told) == 3 and all("checks" in sentence for sentence in told)
+    assert page.locator(".checks li").count() == 6 + 6 + 5
+    assert "agree" in page.inner_text("#agreement")
     assert "sha256" in page.inner_text("#made_with")
     assert "simulated expressions" in page.inner_text("#weights")
     tops = page.evaluate(
@@ -180,8 +185,16 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     visitor = visit(width=390, scheme="dark")
     visitor.check()
     assert visitor.page.locator(".sample").count() == len(list((ROOT / "samples").glob("*.mp4"))) >= 4
+    # Which method, and how good it is, can be read before anything is explained.
+    visitor.page.get_by_text("How to explain").click()
+    visitor.page.get_by_label("Method").click()
+    visitor.page.get_by_role("option", name="Input x gradient").click()
+    visitor.page.wait_for_selector(".about :text('Input x gradient.')")
+    assert "unseen people" in visitor.page.locator(".about").first.inner_text()
+    assert visitor.page.locator("#scorecard .js-plotly-plot").is_visible()
     visitor.page.locator(".sample").first.click()
     visitor.wait_for_answer()
+    assert "Input x gradient" in visitor.page.inner_text("#used")
     assert visitor.page.locator(".verdict strong").count() == 3
     widths = visitor.page.evaluate("[...document.querySelectorAll('.part img')].map(i => i.clientWidth)")
     assert min(widths) >= 300

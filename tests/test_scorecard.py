@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +17,7 @@ from mexplain.scorecard.guesses import GUESSES, guesses
 from mexplain.scorecard.known_clips import KnownClip, KnownClips, check_fit, load, save
 from mexplain.scorecard.run import Bench
 from mexplain.scorecard.sanity import STAGES, coarse, mirrored, randomised, summary
+from mexplain.scorecard.shortcut import Shortcut
 from mexplain.scorecard.table import Estimate, Scorecard, collect, estimate, markdown, read_scorecard
 
 SIZE = 100
@@ -348,3 +349,14 @@ def test_a_known_clip_counts_its_areas_from_its_motion(shipped):
     assert made.disturbed.sum() == 20 * 112
     still = replace(made, nuisance=np.full((112, 112), 0.004, np.float32))
     assert not still.disturbed.any()
+
+
+def test_the_table_tells_which_methods_give_a_shortcut_away():
+    values = {"honest_mass_ratio": 4.5, "planted_mass_ratio": 0.3, "planted_off_face": 0.84}
+    values |= {"planted_cue": 0.75, "cue_ratio": 115.7}
+    methods = {"occlusion": {**values, "exposing": True}, "attention": {**values, "exposing": False}}
+    found = asdict(Shortcut(1.0, 4, methods))
+    text = markdown(replace(hand_made_scorecard(), shortcut=found))
+    assert "| Occlusion | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | yes |" in text
+    assert "| Attention | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | **no** |" in text
+    assert Scorecard.from_json(replace(hand_made_scorecard(), shortcut=found).to_json()).shortcut == found
