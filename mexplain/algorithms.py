@@ -153,8 +153,8 @@ def block_ablation(question: Question) -> Answer:
     return Answer(blocks=values[:-1], outside=float(values[-1]), steps=count)
 
 
-def shapley(question: Question, permutations: int) -> Answer:
-    """Return Shapley values of the blocks, given that all that lies in none moves: exact for 10 blocks, else sampled.
+def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
+    """Return Shapley values of the blocks, given that all that lies in none moves: exact for few blocks, else sampled.
 
     What the rest of the picture says when no block moves is credited to none of them.
     """
@@ -166,7 +166,7 @@ def shapley(question: Question, permutations: int) -> Answer:
 
     nobody = float(worth(rest.new_zeros(1, players))[0])
     outside = nobody - float(question.baseline_logits[question.target])
-    if 0 < len(question.boxes) <= 10:
+    if 0 < len(question.boxes) <= exact_up_to:
         return Answer(blocks=_exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players)
     sampler = ShapleyValueSampling(worth)
     sampler.permutation_generator = _both_ways

@@ -90,6 +90,7 @@ METHODS: dict[str, Method] = {
             algorithms.saliency,
             unit="logits per unit of brightness",
             signed=False,
+            fails_randomisation=True,
         ),
         Method(
             "smoothgrad",
@@ -103,6 +104,7 @@ METHODS: dict[str, Method] = {
                 Parameter("noise", 0.01, 0.0, 0.5, "Its standard deviation; 1 is black to white.", whole=False),
             ),
             signed=False,
+            fails_randomisation=True,
         ),
         Method(
             "input_x_gradient",
@@ -146,7 +148,10 @@ METHODS: dict[str, Method] = {
             "sampled for 24.",
             "It takes two to six seconds. Faces of which half moves are not natural ones. It does not tell when.",
             algorithms.shapley,
-            parameters=(Parameter("permutations", 8, 2, 1000, "Orders tried where all are too many."),),
+            parameters=(
+                Parameter("permutations", 8, 2, 1000, "Orders tried where all are too many."),
+                Parameter("exact_up_to", 10, 0, 12, "Blocks that a variant may have for all orders to count."),
+            ),
             complete=True,
             tells_when=False,
         ),

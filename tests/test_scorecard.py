@@ -10,6 +10,7 @@ from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import SHIPPED
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.landmarks import mean_shape
+from mexplain.methods import METHODS
 from mexplain.scorecard import measures
 from mexplain.scorecard.command import bench_command
 from mexplain.scorecard.figure import page, scorecard_figure
@@ -360,3 +361,17 @@ def test_the_table_tells_which_methods_give_a_shortcut_away():
     assert "| Occlusion | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | yes |" in text
     assert "| Attention | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | **no** |" in text
     assert Scorecard.from_json(replace(hand_made_scorecard(), shortcut=found).to_json()).shortcut == found
+
+
+def test_the_shipped_scorecard_is_about_the_shipped_weights_and_marks_what_fails(checkpoint):
+    scorecard = read_scorecard(SHIPPED, checkpoint.sha256)
+    assert scorecard is not None
+    assert scorecard.clips >= 100 and scorecard.people >= 50 and scorecard.source == "shipped"
+    assert set(scorecard.fails) == {method.key for method in METHODS.values() if method.fails_randomisation}
+    assert all(set(METHODS) <= set(methods) for methods in scorecard.scores.values())
+    best = {
+        key: max(scorecard.scores["10"][method][key].mean for method in METHODS if method not in scorecard.fails)
+        for key in ("pointing", "mass_ratio", "auroc")
+    }
+    assert best["pointing"] >= 0.95 and best["mass_ratio"] >= 3 and best["auroc"] >= 0.9
+    assert scorecard.scores["10"]["integrated_gradients"]["gap_ok"].mean >= 0.95

@@ -36,7 +36,7 @@ CHEAP: dict[str, dict[str, float]] = {
     "gradient_shap": {"samples": 4},
     "smoothgrad": {"samples": 4},
     "occlusion": {"frames": 12, "stride": 8},
-    "shapley": {"permutations": 4},
+    "shapley": {"permutations": 4, "exact_up_to": 0},
 }
 _GRID = 14
 
