@@ -203,7 +203,8 @@ def _exact_shapley(worth, players: int, device: torch.device) -> Float[Tensor, "
     member = (coalitions[:, None] >> torch.arange(players, device=device)) & 1
     value = worth(member.float())
     size = member.sum(1)
-    weight = torch.tensor([1 / (players * math.comb(players - 1, k)) for k in range(players)], device=device).double()
+    shares = [1 / (players * math.comb(players - 1, k)) for k in range(players)]
+    weight = torch.tensor(shares, dtype=torch.float64, device=device)
     return torch.stack(
         [
             (weight[size[without]] * (value[without + (1 << player)] - value[without])).sum()

@@ -64,10 +64,10 @@ METHODS: dict[str, Method] = {
         Method(
             "integrated_gradients",
             "Integrated gradients",
-            "How much each pixel's change since the onset adds to the class's logit or takes from it, summed up while "
-            "the still face is blended into the clip.",
-            "The blended faces on the way are not real ones, and a part is credited only for what it adds beyond the "
-            "baseline, not for what it does together with other parts.",
+            "How much each pixel's change from the baseline adds to the class's logit or takes from it, summed up "
+            "while the baseline is blended into the clip.",
+            "The blended pictures on the way are not real ones, and a part is credited only for what it adds to "
+            "the baseline, not for what it does together with other parts.",
             algorithms.integrated_gradients,
             parameters=(
                 Parameter("most_steps", 96, 12, 1000, "Points on the way at most; fewer are taken if they add up."),
@@ -109,14 +109,14 @@ METHODS: dict[str, Method] = {
         Method(
             "input_x_gradient",
             "Input x gradient",
-            "Each pixel's change since the onset times the slope of the logit at the clip itself.",
+            "Each pixel's change from the baseline times the slope of the logit at the clip itself.",
             "It takes the slope at the end of the way for the whole of it: once an answer is certain, little is left.",
             algorithms.input_x_gradient,
         ),
         Method(
             "grad_cam",
             "Grad-CAM",
-            "Channels of the trunk's features, as far as they changed since the onset, weighted by their mean slope.",
+            "Channels of the trunk's features, as far as they left the baseline's, weighted by their mean slope.",
             "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in sign.",
             algorithms.grad_cam,
             unit="of its own",
@@ -124,7 +124,7 @@ METHODS: dict[str, Method] = {
         Method(
             "occlusion",
             "Occlusion",
-            "How far the logit falls when a window of space and time is held at the onset, shared among its pixels.",
+            "How far the logit falls when a window of space and time is held at the baseline, shared among its pixels.",
             "Windows overlap, so values do not add up; what two places both show is credited to neither.",
             algorithms.occlusion,
             parameters=(
@@ -144,8 +144,8 @@ METHODS: dict[str, Method] = {
         Method(
             "shapley",
             "Shapley values",
-            "A block's mean contribution over all orders in which blocks could start to move: exact for ten blocks, "
-            "sampled for 24.",
+            "A block's mean contribution over all orders in which blocks could start to move: exact where the "
+            "variant has ten blocks, else sampled.",
             "It takes two to six seconds. Faces of which half moves are not natural ones. It does not tell when.",
             algorithms.shapley,
             parameters=(
