@@ -27,15 +27,17 @@ def assess(question: Question, attribution: Attribution, names: Sequence[str], *
     time over again for each noisy copy. Random orders and holdings are the same at each call.
     """
     scores, count = attribution.block_scores, len(names)
-    steps = sorted({*range(min(count, 6) + 1), *np.linspace(0, count, 11).round().astype(int).tolist()})
+    # What the first few take away is what is told; where there are many, the rest may be coarser.
+    steps = list(range(count + 1)) if count <= 12 else [*range(7), *range(8, count, 4), count]
     best = np.argsort(-scores, kind="stable")
     rng = np.random.default_rng(0)
     orders = [best, best[::-1], *(rng.permutation(count) for _ in range(_ORDERS))]
     held = np.stack([[np.isin(np.arange(count), order[:step]) for step in steps] for order in orders])
     rows = np.concatenate([held.reshape(-1, count), np.eye(count, dtype=bool)])
-    keep = torch.from_numpy(np.pad(~rows, ((0, 0), (0, 1)), constant_values=True)).to(question.frames)
+    different, place = np.unique(rows, axis=0, return_inverse=True)
+    keep = torch.from_numpy(np.pad(~different, ((0, 0), (0, 1)), constant_values=True)).to(question.frames)
     with torch.inference_mode(False):
-        logits = question.moving(keep)
+        logits = question.moving(keep)[torch.from_numpy(place.ravel()).to(keep.device)]
     chances = logits.softmax(1)[:, question.target].double().cpu().numpy()
     curves = chances[: len(orders) * len(steps)].reshape(len(orders), len(steps))
     share = np.array(steps) / count
@@ -178,8 +180,8 @@ def _judged(found: Trust, attribution: Attribution, best: Sequence[str]) -> Trus
     check(
         "single_deletion",
         found.single_deletion.beyond_chance,
-        "Its order is that of what each block alone takes away.",
-        "Its order is not that of what each block alone takes away.",
+        "The higher a block's score, the more the answer loses when that block alone is held still.",
+        "A block's score does not tell how much the answer loses when that block alone is held still.",
     )
     if found.attention is not None:
         check(
