@@ -11,6 +11,7 @@ import pytest
 
 import mexplain.cli as cli
 import mexplain.commands as commands
+import mexplain.faithfulness as faithfulness
 from mexplain import __version__
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS
@@ -18,6 +19,13 @@ from mexplain.cli import main
 from mexplain.methods import METHODS
 from mexplain.photo import read_photo
 from mexplain.video import read_clip
+
+
+@pytest.fixture(autouse=True)
+def lightly_tested(monkeypatch):
+    # How well explanations are tested is tested elsewhere.
+    monkeypatch.setattr(faithfulness, "_ORDERS", 1)
+    monkeypatch.setattr(faithfulness, "_HOLDINGS", 2)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.explain import DISPLAY_SIZE, explain
 from mexplain.face import track_face
+from mexplain.methods import METHODS, Parameter
 from mexplain.preprocess import align
 from mexplain.types import VARIANTS
 from mexplain.video import read_clip
@@ -90,6 +91,8 @@ def test_some_variants_in_the_order_asked_for(person_path, checkpoint):
 
 
 def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, monkeypatch):
+    few = replace(METHODS["integrated_gradients"], parameters=(Parameter("most_steps", 12, 12, 12, "Few."),))
+    monkeypatch.setitem(METHODS, "integrated_gradients", few)
     monkeypatch.setattr(algorithms, "GAP_SHARE", 0.0)
     monkeypatch.setattr(algorithms, "GAP_FLOOR", 0.0)
     some = explain(person_path, checkpoint, variants=("10",), end_s=0.3, device="cpu")

@@ -45,7 +45,8 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "mass_ratio",
             "Mass ratio",
-            "That share over the moving area's share of the face: 1 if spread evenly over the face.",
+            "Share of the positive attribution that lies in the moving area, over that area's share of the face: 1 if "
+            "spread evenly over the face.",
         ),
         Measure(
             "rank_accuracy",
