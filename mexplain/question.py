@@ -112,14 +112,17 @@ class Question:
         Crops of blocks are cut from channels that come first in memory, all else is faster when they come last.
         """
         order = torch.contiguous_format if for_blocks else torch.channels_last
-        clip, still = (part[0].contiguous(memory_format=order) for part in (self.features, self.baseline_features))
+        both = (self.features, self.baseline_features)
+        # The difference from the onset is linear: where the same is held at all times, it can be taken once, before.
+        ahead = held.shape[1] == 1
+        clip, still = ((self.head.since_onset(p) if ahead else p)[0].contiguous(memory_format=order) for p in both)
         rows, t = min(_AT_ONCE, len(held)), len(clip)
         # Fresh memory for each would cost more than the sums.
         space = torch.empty((rows * t, *clip.shape[1:]), dtype=clip.dtype, device=clip.device, memory_format=order)
         space = space.unflatten(0, (rows, t))
         for some in held.split(_AT_ONCE):
             seen = torch.lerp(clip, still, some[:, :, None], out=space[: len(some)])
-            if self.head.onset_difference:
+            if self.head.onset_difference and not ahead:
                 seen.sub_(seen[:, :1].clone())
             yield seen
 

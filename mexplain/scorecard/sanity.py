@@ -33,10 +33,10 @@ ON_BLOCKS = ("block_ablation", "shapley", "attention", "attention_x_gradient")
 # Enough for an order of blocks and a coarse map, at a fifth of the price.
 CHEAP: dict[str, dict[str, float]] = {
     "integrated_gradients": {"most_steps": 12},
-    "gradient_shap": {"samples": 4},
-    "smoothgrad": {"samples": 4},
+    "gradient_shap": {"samples": 2},
+    "smoothgrad": {"samples": 2},
     "occlusion": {"frames": 12, "stride": 8},
-    "shapley": {"permutations": 4, "exact_up_to": 0},
+    "shapley": {"permutations": 2, "exact_up_to": 0},
 }
 _GRID = 14
 
