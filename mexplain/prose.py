@@ -77,7 +77,7 @@ def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> s
     told = []
     for key, text in (
         ("pointing", "it points at what moved in {:.0%} of them (a plain face would in {:.0%})"),
-        ("mass_ratio", "puts {:.1f} times as much there as there is of the face"),
+        ("mass_ratio", "puts {:.1f} times as much there as an even spread over the face would"),
         ("auroc", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
     ):
         found, bare = scores[method][key], scores.get("face", {}).get(key)
