@@ -18,6 +18,8 @@ from mexplain.types import Agreement, Check, Trust
 
 _ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2
 _GREY_LEVEL = 1 / 255
+# Less than this, in logits, is what compression does to a still face.
+NOTHING = 0.02
 
 
 def assess(question: Question, attribution: Attribution, names: Sequence[str], *, thorough: bool = False) -> Trust:
@@ -199,6 +201,8 @@ def _judged(found: Trust, attribution: Attribution, best: Sequence[str]) -> Trus
     )
     told = [c.says for c in checks if c.key == "attention" or (c.key == "randomisation" and not c.passed)]
     sentence = " ".join([_flips(found, best), *told])
+    if abs(attribution.difference) < NOTHING:
+        sentence = "There is next to nothing to explain: the baseline gets the same answer."
     failed = sum(not c.passed for c in checks)
     verdict = f"It passes {len(checks) - failed} of {len(checks)} checks."
     return replace(found, checks=tuple(checks), sentence=f"{sentence} {verdict}")

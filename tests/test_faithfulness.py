@@ -90,7 +90,7 @@ def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
     question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
     found = assess(question, answer(question, "integrated_gradients"), NAMES["10"], thorough=True)
     assert found.flips_after is None and found.gap_share == 0
-    assert not passed(found)["deletion"] and "does not rest on their movement" in found.sentence
+    assert not passed(found)["deletion"] and "next to nothing to explain" in found.sentence
 
 
 def test_a_class_that_is_not_the_answer_is_named_as_such(checkpoint, smile):
