@@ -19,8 +19,9 @@ from mexplain.types import BlockReport, Report, VariantReport
 INK = "#757575"
 # Neither blue nor orange, which stand for away and towards.
 WINNER, OTHERS = "#14938a", "#9aa3ad"
-_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
-_HOVER = {"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}}
+VARIANT_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
+HOVER = {"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}}
 _PLAIN = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
 _TOP_PX, _AXIS_PX, _LEGEND_PX, _TICKS_PX = 4, 48, 56, 20
 
@@ -61,8 +62,7 @@ def in_a_sentence(report: Report) -> str:
         return (
             f"All variants answer “{report.variants[0].label}”." if len(answers) > 1 else f"“{answers.popitem()[1]}”."
         )
-    names = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
-    return "The variants disagree: " + ", ".join(f"{names[v]} “{label}”" for v, label in answers.items()) + "."
+    return "The variants disagree: " + ", ".join(f"{VARIANT_NAMES[v]} “{label}”" for v, label in answers.items()) + "."
 
 
 def block_time_heatmap(
@@ -186,8 +186,8 @@ def _dress(figure: go.Figure, *, height: int, bottom: int, **layout: float) -> g
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 18, "t": _TOP_PX, "b": bottom},
-        font=_FONT,
-        hoverlabel=_HOVER,
+        font=FONT,
+        hoverlabel=HOVER,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,

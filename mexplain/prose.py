@@ -3,11 +3,10 @@
 from html import escape
 
 from mexplain.baselines import BASELINES
+from mexplain.figures import VARIANT_NAMES
 from mexplain.methods import METHODS
 from mexplain.scorecard.table import Scorecard
 from mexplain.types import Report, VariantReport
-
-_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -58,7 +57,8 @@ def agreement(report: Report, method: str) -> str:
         answers = {variant.target for variant in report.variants}
         return "<p>The variants explain different answers, so their blocks are not compared.</p>" if answers else ""
     told = [
-        f"{_NAMES[one]} and {_NAMES[other]} {'agree' if found.beyond_chance else 'agree no more than chance would'} "
+        f"{VARIANT_NAMES[one]} and {VARIANT_NAMES[other]} "
+        f"agree{'' if found.beyond_chance else ' no more than chance would'} "
         f"({found.rank_correlation:+.2f})"
         for (one, other), found in pairs.items()
     ]

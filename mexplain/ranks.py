@@ -1,5 +1,7 @@
 """Agreement of two orderings: Spearman's rank correlation, and how large it gets by chance."""
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -18,6 +20,7 @@ def spearman(one: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"]) -> floa
     return float(a @ b) / size if size > 0 else 0.0
 
 
+@cache
 def null_band(count: int, draws: int = 2000) -> tuple[float, float]:
     """Return the range in which 95 % of rank correlations of ``count`` values lie when one order is random."""
     rng = np.random.default_rng(0)

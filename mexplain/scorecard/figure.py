@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from mexplain.errors import SettingError
-from mexplain.figures import INK, OTHERS, WINNER
+from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
 from mexplain.methods import METHODS
 from mexplain.scorecard.guesses import NAMES
 from mexplain.scorecard.measures import MEASURES
@@ -14,7 +14,6 @@ from mexplain.scorecard.table import Estimate, Scorecard, by_auroc
 
 _SHOWN = ("auroc", "mass_ratio", "pointing")
 _BARE = "face"
-_FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
 _ROW_PX, _TOP_PX, _BOTTOM_PX = 36, 30, 78
 _GAP = 0.05
 
@@ -105,13 +104,13 @@ def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
     figure.update_layout(
         height=height + _TOP_PX + _BOTTOM_PX,
         margin={"l": 4, "r": 10, "t": _TOP_PX, "b": _BOTTOM_PX},
-        font=_FONT,
+        font=FONT,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,
         showlegend=False,
         template="none",
-        hoverlabel={"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}},
+        hoverlabel=HOVER,
     )
     return figure
 

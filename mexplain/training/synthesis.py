@@ -40,7 +40,6 @@ class Batch:
     expression: Float[Tensor, "b s s"]
     nuisance: Float[Tensor, "b s s"]
     landmarks_xy: Float[np.ndarray, "b 478 2"]
-    people: Int[np.ndarray, "b"]
     units: Float[Tensor, "b u 2"]
     intensity_iod: Float[Tensor, "b"]
 
@@ -112,7 +111,6 @@ class Synthesizer:
             expression=squared.sqrt(),
             nuisance=(besides - besides[:, :1] - drift).norm(dim=2).amax(1) / self._put(iod)[:, None, None],
             landmarks_xy=on_crop,
-            people=people,
             units=self._put(np.stack([script.units for script in scripts])),
             intensity_iod=self._put(wanted),
         )
