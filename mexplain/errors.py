@@ -17,5 +17,9 @@ class CheckpointError(MexplainError):
     """Weights that are missing, of another schema, or do not fit the network."""
 
 
+class DatasetError(MexplainError):
+    """A data set whose sheet, folders or frames are not as expected, or whose clips do not suit the protocol."""
+
+
 class SettingError(MexplainError):
     """An option with a value outside its range or set of choices."""
