@@ -8,6 +8,8 @@ from typing import NoReturn
 from mexplain import __version__, commands
 from mexplain.commands import USER_ERROR, complain
 from mexplain.errors import MexplainError, SettingError
+from mexplain.training.datasets.readers import DATASETS
+from mexplain.training.protocol import PROTOCOLS
 
 INTERRUPTED = 130
 
@@ -17,6 +19,7 @@ _EXAMPLES = """examples:
   python -m mexplain simulate photo.jpg --aus 6,12 --side left --intensity 0.05 --out clip.mp4
   python -m mexplain train --preset lite --faces photos --out my_checkpoint
   python -m mexplain evaluate --checkpoint my_checkpoint --faces photos
+  python -m mexplain evaluate --protocol loso --dataset casme2=CASME2 --dataset samm=SAMM --out loso
 """
 
 
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_methods(commands.add_parser("methods", help="list ways to explain, with what they cannot tell"))
     _add_simulate(commands.add_parser("simulate", help="make a clip whose cause is known from a photo"))
     _add_train(commands.add_parser("train", help="train a checkpoint on simulated clips"))
-    _add_evaluate(commands.add_parser("evaluate", help="test a checkpoint on simulated clips"))
+    _add_evaluate(commands.add_parser("evaluate", help="test a checkpoint on simulated clips or real data sets"))
     _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
     return parser
 
@@ -124,14 +127,30 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="folder, or Hub repository, of the checkpoint"
+    parser.description = (
+        "Either on simulated clips of people kept out (--checkpoint, --faces), or on coded clips of real people "
+        "(--protocol loso, --dataset, --out), each subject left out in turn. Started again with the same --out, it "
+        "goes on where it was stopped."
     )
-    parser.add_argument(
-        "--clips", type=int, default=1000, metavar="N", help="number of clips to test on (default 1000)"
+    simulated = parser.add_argument_group("on simulated clips")
+    simulated.add_argument("--checkpoint", metavar="DIR", help="folder, or Hub repository, of the checkpoint")
+    simulated.add_argument("--faces", nargs="+", type=Path, metavar="DIR", help="folders of face photos")
+    simulated.add_argument("--clips", type=int, metavar="N", help="number of clips to test on (default 1000)")
+    simulated.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
+    real = parser.add_argument_group("on data sets")
+    real.add_argument("--protocol", choices=["loso"], help="loso: leave one subject out")
+    real.add_argument(
+        "--dataset", action="append", metavar="NAME=PATH", help=f"may be repeated; NAME: {', '.join(DATASETS)}"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
-    _add_faces(parser)
+    real.add_argument(
+        "--classes", metavar="NAME", help=f"{', '.join(PROTOCOLS)} (default: what suits the data sets given)"
+    )
+    real.add_argument("--init", metavar="PATH", help="checkpoint to start each fold from (default: the one shipped)")
+    real.add_argument("--train", metavar="PART", help="heads (default; the trunk stays as it is) or all")
+    real.add_argument("--epochs", type=int, metavar="N", help="default 30; fixed, none is picked by its score")
+    real.add_argument("--seeds", type=int, metavar="N", help="how often to run all folds (default 3)")
+    real.add_argument("--zero-shot", action="store_true", help="train nothing: map the checkpoint's own answers")
+    real.add_argument("--out", type=Path, metavar="DIR", help="folder for folds, cached faces and results")
     _add_device(parser)
     parser.set_defaults(run=commands.evaluate_command)
 

@@ -105,6 +105,11 @@ def track_face(clip: Clip) -> FaceTrack:
     return FaceTrack(np.stack(filled, axis=-1).reshape(count, COUNT, 2).astype(np.float32), notes)
 
 
+def check_model() -> None:
+    """Raise ``FaceError`` unless the landmark model is there and the one this program was made for."""
+    _model_bytes(model_path())
+
+
 @cache
 def _model_bytes(path: Path) -> bytes:
     model = path.read_bytes()

@@ -172,7 +172,7 @@ def test_sheets_that_are_not_as_expected_are_errors_that_name_the_columns(tmp_pa
     no_head = fails("headless", *rows)
     assert "has no header row" in no_head and "Subject, Filename, OnsetFrame, OffsetFrame, Estimated Emotion" in no_head
     assert "has a header but no rows below it" in fails("bare", CASME2_HEAD)
-    assert "No coding sheet (.xlsx, .xlsm, .csv, .tsv, .txt) was found" in fails("none")
+    assert "No coding sheet (.xlsx, .xlsm, .csv, .tsv) was found" in fails("none")
     (tmp_path / "lacking" / "CASME2-coding.xlsx").write_bytes(b"not a workbook")
     with pytest.raises(DatasetError, match="is not an Excel file that can be read"):
         DATASETS["casme2"](tmp_path / "lacking")
@@ -195,6 +195,7 @@ def test_other_sheets_beside_the_coding_sheet_do_no_harm(tmp_path):
     book.create_sheet("Notes", 0).append(["Subject", "said"])
     book.save(tmp_path / "CASME2-coding-20140508.xlsx")
     write_sheet(tmp_path / "CASME2-ObjectiveClasses.xlsx", [["x"]])
+    (tmp_path / "readme.txt").write_text("Subject,Filename")
     (tmp_path / "~$CASME2-coding-20140508.xlsx").write_bytes(b"lock")
     assert len(DATASETS["casme2"](tmp_path).samples) == 4
 

@@ -47,7 +47,8 @@ ONLY_IN = {
     "gradio": {"app"},
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
-    "plotly": {"mexplain.figures", "mexplain.scorecard.figure"},
+    "openpyxl": {"mexplain.training.datasets.sheet"},
+    "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 

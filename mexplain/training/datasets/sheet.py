@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 from mexplain.errors import DatasetError
 
-SHEETS = (".xlsx", ".xlsm", ".csv", ".tsv", ".txt")
+SHEETS = (".xlsx", ".xlsm", ".csv", ".tsv")
 _SEARCHED = 60  # rows in which a header is looked for
 _ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
 

@@ -1,0 +1,178 @@
+"""One fold: a trained network goes on learning from all subjects but one, and answers for that one."""
+
+import copy
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mexplain.blocks import layout
+from mexplain.errors import SettingError
+from mexplain.landmarks import mirror
+from mexplain.model import Head, MicroExpressionNet
+from mexplain.training.crops import FaceCrops
+
+PARTS = ("heads", "all")
+_ENCODED_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a fold is trained: ``heads`` alone with the trunk as it was, or ``all`` of the network.
+
+    Nothing here is chosen by looking at the left-out subject: the number of epochs is fixed, and what the last one
+    leaves is tested.
+    """
+
+    part: str = "heads"
+    epochs: int = 30
+    batch: int = 16
+    rate: float = 5e-4
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise SettingError(f"What is trained must be one of {', '.join(PARTS)}; got {self.part!r}.")
+        if self.epochs < 1:
+            raise SettingError(f"The number of epochs must be at least 1; got {self.epochs}.")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """All clips, and after them all clips in a mirror, ready for the network.
+
+    ``stack`` holds trunk features if ``encoded``, else RGB frames; ``boxes`` the blocks of each variant.
+    """
+
+    stack: Tensor
+    boxes: Mapping[str, Float[Tensor, "m _ 4"]]
+    encoded: bool
+    clips: int
+
+    def features(self, model: MicroExpressionNet, rows: Tensor) -> Float[Tensor, "b t c h w"]:
+        """Return the trunk's features of some rows, on the network's device."""
+        picked = self.stack[rows].to(model.mean.device)
+        return picked.float() if self.encoded else model.encode(_as_input(picked))
+
+
+def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded: bool) -> Bank:
+    """Return the clips as the network's heads, or its trunk, take them."""
+    size = model.config.image_size
+    landmarks = np.stack([crop.landmarks_xy for crop in crops])
+    mirrored = landmarks[:, mirror()] * np.array([-1, 1], np.float32) + np.array([size, 0], np.float32)
+    both = np.concatenate([landmarks, mirrored])
+    boxes = {variant: torch.from_numpy(layout(variant).boxes(both)).to(model.mean.device) for variant in model.variants}
+    plain = torch.from_numpy(np.stack([crop.frames for crop in crops]))
+    frames = torch.cat([plain, plain.flip(3)])
+    return Bank(_encode_all(model, frames) if encoded else frames, boxes, encoded, len(crops))
+
+
+@torch.no_grad()
+def _encode_all(model: MicroExpressionNet, frames: Tensor) -> Tensor:
+    parts = []
+    for some in frames.split(_ENCODED_AT_ONCE):
+        features = model.encode(_as_input(some.to(model.mean.device)))
+        # Heads take the onset's features away anyhow; done first, half precision keeps what is left, which is small.
+        if model.config.onset_difference:
+            features = features - features[:, :1]
+        parts.append(features.half().cpu())
+    return torch.cat(parts)
+
+
+def _as_input(frames: Tensor) -> Float[Tensor, "b t 3 s s"]:
+    return frames.permute(0, 1, 4, 2, 3).float() / 255
+
+
+def train_fold(
+    model: MicroExpressionNet,
+    bank: Bank,
+    truth: Sequence[int],
+    train: Sequence[int],
+    classes: Sequence[str],
+    plan: FineTuning,
+    *,
+    seed: int,
+    fold: str,
+) -> MicroExpressionNet:
+    """Return a copy of the network that has learnt the classes of the clips ``train``.
+
+    All variants learn together: the sum of their losses, each class weighted by how rare it is, half of the clips seen
+    in a mirror. ``seed`` and the name of the ``fold`` alone fix what is drawn, so that folds may be run in any order.
+    """
+    generator = torch.Generator().manual_seed(_number(f"{seed}/{fold}"))
+    model = with_classes(model, classes, seed).requires_grad_(plan.part == "all")
+    model.heads.requires_grad_(True)
+    # The trunk's batch norms keep what many faces taught them, also where it is trained.
+    model.eval().heads.train()
+    labels, rows = torch.tensor(truth), torch.tensor(train)
+    weights = _balance(labels[rows], len(classes)).to(model.mean.device)
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(wanted, lr=plan.rate, weight_decay=plan.weight_decay)
+    steps = plan.epochs * math.ceil(len(train) / plan.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / 10) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+    for _ in range(plan.epochs):
+        for some in rows[torch.randperm(len(rows), generator=generator)].split(plan.batch):
+            seen = some + bank.clips * torch.randint(2, some.shape, generator=generator)
+            features = bank.features(model, seen)
+            target = labels[some].to(features.device)
+            loss = torch.zeros((), device=features.device)
+            for variant in model.variants:
+                logits = model.head(variant)(features, bank.boxes[variant][seen.to(features.device)]).logits
+                loss = loss + F.cross_entropy(logits, target, weights, label_smoothing=plan.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(wanted, 5.0)
+            optimizer.step()
+            schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def with_classes(model: MicroExpressionNet, classes: Sequence[str], seed: int) -> MicroExpressionNet:
+    """Return a copy of the network for other classes: a new last layer, unless they are its own in another order."""
+    model = copy.deepcopy(model)
+    known = model.config.labels
+    if tuple(classes) == known:
+        return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for head in model.heads.values():
+            old = cast(Head, head).classify
+            new = nn.Linear(old.in_features, len(classes))
+            if set(classes) == set(known):
+                order = [known.index(name) for name in classes]
+                new.load_state_dict({name: value[order] for name, value in old.state_dict().items()})
+            cast(Head, head).classify = new.to(old.weight.device)
+    return model
+
+
+@torch.inference_mode()
+def answer(model: MicroExpressionNet, bank: Bank, rows: Sequence[int]) -> dict[str, Float[np.ndarray, "n k"]]:
+    """Return each variant's probabilities of the classes for some clips, as they are and not in a mirror."""
+    found: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
+    for some in torch.tensor(rows).split(_ENCODED_AT_ONCE):
+        features = bank.features(model, some)
+        for variant, parts in found.items():
+            logits = model.head(variant)(features, bank.boxes[variant][some.to(features.device)]).logits
+            parts.append(logits.float().softmax(1).cpu())
+    return {variant: torch.cat(parts).numpy() for variant, parts in found.items()}
+
+
+def _balance(labels: Tensor, classes: int) -> Float[Tensor, "k"]:
+    """Return weights that make every class that occurs count as much as any other."""
+    counts = torch.bincount(labels, minlength=classes).float()
+    present = int((counts > 0).sum())
+    return torch.where(counts > 0, len(labels) / (present * counts.clamp_min(1)), torch.zeros_like(counts))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

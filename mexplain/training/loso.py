@@ -1,0 +1,174 @@
+"""Leave one subject out: every fold trained, tested and kept, one file each."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from mexplain.checkpoints import Checkpoint
+from mexplain.errors import SettingError
+from mexplain.training.crops import FaceCrops
+from mexplain.training.fold import Bank, FineTuning, answer, make_bank, train_fold
+from mexplain.training.protocol import Task, check_leak, zero_shot_map
+
+SETTINGS, FOLDS = "settings.json", "folds"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is tested: ``plan`` None means the network as it is, its answers mapped to the classes (zero-shot)."""
+
+    task: Task
+    checkpoint: Checkpoint
+    plan: FineTuning | None
+    seeds: int
+    out: Path
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise SettingError(f"The number of seeds must be at least 1; got {self.seeds}.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for folds to be of one run; seeds may be added later."""
+        return {
+            "protocol": self.task.protocol,
+            "checkpoint_sha256": self.checkpoint.sha256,
+            "training": "zero-shot" if self.plan is None else asdict(self.plan),
+        }
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What was said of one left-out subject's clips: probabilities of the classes by variant, a row for each clip."""
+
+    seed: int
+    dataset: str
+    subject: str
+    clips: tuple[str, ...]
+    truth: tuple[int, ...]
+    probabilities: Mapping[str, Float[np.ndarray, "n k"]]
+
+
+def claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Make sure that a folder is new or holds a run with these settings.
+
+    Raises ``SettingError``, naming the first that differs.
+    """
+    path = out / SETTINGS
+    kept = _read(path) if path.is_file() else {}
+    for name, value in settings.items():
+        if name in kept and kept[name] != value:
+            raise SettingError(
+                f"{out} holds a run with other settings: {name} was {json.dumps(kept[name])}, "
+                f"now it is {json.dumps(value)}; give another folder to --out."
+            )
+
+
+def run(experiment: Experiment, crops: Sequence[FaceCrops]) -> list[Fold]:
+    """Return all folds of all seeds, reading those that are there and training the rest.
+
+    Writes ``settings.json`` and, as each fold ends, ``folds/NAME.json``: stopped at any moment and started again,
+    it goes on with the folds that are not there. Raises ``SettingError`` if the folder holds another run,
+    ``DatasetError`` if a frame of a left-out subject is also to be trained on.
+    """
+    task, digests = experiment.task, [crop.digests for crop in crops]
+    data = {"classes": list(task.classes), "sha256_of_clips_labels_and_frames": _data_sha256(task, digests)}
+    settings = experiment.settings | data
+    claim(experiment.out, settings)
+    if experiment.plan is not None:
+        # All folds before the first one trains: a leak in the last would cost a night.
+        for person in task.people:
+            check_leak(task.samples, digests, *task.split(person))
+    (experiment.out / FOLDS).mkdir(parents=True, exist_ok=True)
+    _write(experiment.out / SETTINGS, settings)
+    seeds = 1 if experiment.plan is None else experiment.seeds
+    wanted = list(product(range(seeds), task.people))
+    bank = None
+    folds = []
+    for seed, person in tqdm(wanted, desc="folds", disable=None, mininterval=2):
+        path = _path(experiment.out, seed, person)
+        if not path.is_file():
+            # Only if there is anything to do: the trunk's features take a while.
+            bank = bank or _bank(experiment, crops)
+            _write(path, _run_fold(experiment, bank, seed, person))
+        folds.append(_fold(_read(path)))
+    return folds
+
+
+def _bank(experiment: Experiment, crops: Sequence[FaceCrops]) -> Bank:
+    plan = experiment.plan
+    return make_bank(experiment.checkpoint.model, crops, encoded=plan is None or plan.part == "heads")
+
+
+def _run_fold(experiment: Experiment, bank: Bank, seed: int, person: tuple[str, str]) -> dict[str, Any]:
+    task, model = experiment.task, experiment.checkpoint.model
+    train, held = task.split(person)
+    if experiment.plan is None:
+        said = _mapped(answer(model, bank, held), task, model.config.labels)
+    else:
+        fold = "/".join(person)
+        trained = train_fold(model, bank, task.truth, train, task.classes, experiment.plan, seed=seed, fold=fold)
+        said = answer(trained, bank, held)
+    return {
+        "seed": seed,
+        "dataset": person[0],
+        "subject": person[1],
+        "clips": [task.samples[i].key for i in held],
+        "truth": [task.truth[i] for i in held],
+        "probabilities": {variant: table.round(6).tolist() for variant, table in said.items()},
+    }
+
+
+def _mapped(
+    said: Mapping[str, Float[np.ndarray, "n l"]], task: Task, labels: Sequence[str]
+) -> dict[str, Float[np.ndarray, "n k"]]:
+    """Add up the labels of each class, and make them add up to 1; labels that are no class are left out."""
+    pairs = zero_shot_map(task.protocol, task.classes, labels)
+    matrix = np.array([[pairs.get(label) == name for name in task.classes] for label in labels], np.float32)
+    sums = {variant: table @ matrix for variant, table in said.items()}
+    return {variant: table / table.sum(1, keepdims=True).clip(1e-12) for variant, table in sums.items()}
+
+
+def _fold(record: dict[str, Any]) -> Fold:
+    return Fold(
+        seed=record["seed"],
+        dataset=record["dataset"],
+        subject=record["subject"],
+        clips=tuple(record["clips"]),
+        truth=tuple(record["truth"]),
+        probabilities={variant: np.array(table, np.float32) for variant, table in record["probabilities"].items()},
+    )
+
+
+def _path(out: Path, seed: int, person: tuple[str, str]) -> Path:
+    # With a hash, for some file systems take S1 and s1 for one name.
+    short = hashlib.sha256("/".join(person).encode()).hexdigest()[:6]
+    return out / FOLDS / f"seed{seed}-{person[0]}-{quote(person[1], safe='')[:60]}-{short}.json"
+
+
+def _data_sha256(task: Task, digests: Sequence[Sequence[str]]) -> str:
+    rows = ([s.key, truth, *own] for s, truth, own in zip(task.samples, task.truth, digests, strict=True))
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    # First beside it, then in place: a run that is killed leaves no half file.
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingError(f"{path} is not valid JSON ({error}); remove it to have it made anew.") from error

@@ -1,0 +1,87 @@
+"""The command ``evaluate --protocol loso``: from folders of data sets to scores on left-out subjects."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mexplain.checkpoints import SHIPPED, load_checkpoint
+from mexplain.device import resolve_device
+from mexplain.errors import DatasetError, SettingError
+from mexplain.training.crops import load_all
+from mexplain.training.datasets.readers import DATASETS
+from mexplain.training.datasets.sample import Problem, Sample
+from mexplain.training.figure import page
+from mexplain.training.fold import FineTuning
+from mexplain.training.loso import Experiment, claim, run
+from mexplain.training.protocol import assign, default_protocol, zero_shot_map
+from mexplain.training.results import as_text, collect
+
+RESULTS, PAGE = "results.json", "results.html"
+
+
+def loso_command(
+    *,
+    datasets: Sequence[str],
+    classes: str | None,
+    init: str | None,
+    part: str,
+    epochs: int,
+    seeds: int,
+    zero_shot: bool,
+    out: Path,
+    device: str,
+) -> str:
+    """Leave out one subject after the other, and return the scores as text.
+
+    ``datasets`` are ``NAME=PATH`` with names of ``DATASETS``. Writes ``results.json`` and ``results.html`` into
+    ``out``, aligned clips into ``cache/`` and each fold into ``folds/`` as it ends; started again with the same ``out``
+    it goes on. Raises ``SettingError`` and ``DatasetError`` for what does not fit.
+    """
+    plan = None if zero_shot else FineTuning(part, epochs)
+    target = resolve_device(device)
+    sources = parse_sources(datasets)
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    for name, path in sources.items():
+        reading = DATASETS[name](path)
+        samples += reading.samples
+        problems += reading.problems
+    if not samples:
+        first = f" The first reason: {problems[0]}." if problems else ""
+        raise DatasetError(f"None of the clips in {', '.join(map(str, sources.values()))} can be used.{first}")
+    name = classes or default_protocol(tuple(sources))
+    task = assign(name, samples)
+    checkpoint = load_checkpoint(init or SHIPPED, device=target)
+    # Before faces are looked for, which takes long.
+    claim(out, Experiment(task, checkpoint, plan, seeds, out).settings)
+    if zero_shot:
+        zero_shot_map(name, task.classes, checkpoint.model.config.labels)
+    with tqdm(total=len(task.samples), desc="faces", disable=None, mininterval=2) as bar:
+        crops, unseen = load_all(task.samples, checkpoint.model.config, out / "cache", lambda sample: bar.update())
+    problems += unseen
+    # With all samples, so that what the protocol leaves out is counted; without those that show no face.
+    lost = set(task.samples) - set(crops)
+    task = assign(name, [sample for sample in samples if sample not in lost])
+    experiment = Experiment(task, checkpoint, plan, seeds, out)
+    results = collect(experiment, run(experiment, [crops[sample] for sample in task.samples]), problems)
+    (out / RESULTS).write_text(results.to_json(), encoding="utf-8")
+    (out / PAGE).write_text(page(results), encoding="utf-8")
+    return as_text(results)
+
+
+def parse_sources(texts: Sequence[str]) -> dict[str, Path]:
+    """Return the folder of each data set from ``NAME=PATH``; raises ``SettingError`` for anything else."""
+    sources: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if name not in DATASETS or not equals or not path:
+            raise SettingError(
+                f"A data set must be given as NAME=PATH, NAME one of {', '.join(DATASETS)}; got {text!r}."
+            )
+        if name in sources:
+            raise SettingError(f"The data set {name} was given twice; list its clips in one place.")
+        sources[name] = Path(path)
+    if not sources:
+        raise SettingError(f"At least one --dataset NAME=PATH is needed, NAME one of {', '.join(DATASETS)}.")
+    return sources

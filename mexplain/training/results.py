@@ -1,0 +1,176 @@
+"""What leave-one-subject-out found: scores by data set and over all, by subject, and what was left out."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from mexplain.training.datasets.sample import Problem
+from mexplain.training.loso import Experiment, Fold
+from mexplain.training.protocol import PROTOCOLS, zero_shot_map
+from mexplain.training.scores import ClassScores, confusion_of, score_classes
+
+ALL = "all"
+MEASURES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is reported.
+
+    ``scores[variant][part]`` holds one ``ClassScores`` for each seed; a part is a data set or "all". ``clips`` and
+    ``left_out`` count by data set, the latter by label too. ``subjects[i]`` names a person (data set, subject), how
+    many clips they have, and the share each variant got right, mean over seeds. ``model_map`` says, without training,
+    which class each of the network's labels stood for (None: it was trained).
+    """
+
+    protocol: str
+    classes: tuple[str, ...]
+    checkpoint_id: str
+    settings: dict[str, Any]
+    seeds: int
+    clips: dict[str, int]
+    left_out: dict[str, dict[str, int]]
+    problems: tuple[Problem, ...]
+    scores: dict[str, dict[str, tuple[ClassScores, ...]]]
+    subjects: tuple[tuple[str, str, int, dict[str, float]], ...]
+    model_map: dict[str, str] | None
+    not_a_class: tuple[str, ...]
+
+    def confusion(self, variant: str, part: str = ALL) -> Int[np.ndarray, "k k"]:
+        """Return true class by answer, the sum over seeds."""
+        return np.array([each.confusion for each in self.scores[variant][part]], np.int64).sum(axis=0)
+
+    def to_json(self) -> str:
+        """Return everything as JSON."""
+        return json.dumps({"schema_version": 1, **asdict(self)}, indent=1) + "\n"
+
+
+def collect(experiment: Experiment, folds: Sequence[Fold], problems: Sequence[Problem]) -> Results:
+    """Return the results of all folds of all seeds."""
+    task, model = experiment.task, experiment.checkpoint.model
+    left_out: dict[str, dict[str, int]] = {}
+    for (dataset, label), count in task.left_out.items():
+        left_out.setdefault(dataset, {})[label] = count
+    pairs = None if experiment.plan else zero_shot_map(task.protocol, task.classes, model.config.labels)
+    clips = dict(sorted(Counter(sample.dataset for sample in task.samples).items()))
+    return Results(
+        protocol=task.protocol,
+        classes=task.classes,
+        checkpoint_id=experiment.checkpoint.id,
+        settings=experiment.settings,
+        seeds=len({fold.seed for fold in folds}),
+        clips=clips,
+        left_out=left_out,
+        problems=tuple(problems),
+        scores={variant: _scores(folds, variant, task.classes, clips) for variant in model.variants},
+        subjects=_subjects(folds, model.variants),
+        model_map=pairs,
+        not_a_class=() if pairs is None else tuple(label for label in model.config.labels if label not in pairs),
+    )
+
+
+def _scores(
+    folds: Sequence[Fold], variant: str, classes: Sequence[str], datasets: Mapping[str, int]
+) -> dict[str, tuple[ClassScores, ...]]:
+    parts = (*datasets, ALL) if len(datasets) > 1 else (ALL,)
+    found: dict[str, tuple[ClassScores, ...]] = {}
+    for part in parts:
+        by_seed: dict[int, np.ndarray] = {}
+        for fold in folds:
+            if part in (fold.dataset, ALL):
+                said = fold.probabilities[variant].argmax(1).tolist()
+                counts = confusion_of(fold.truth, said, len(classes))
+                by_seed[fold.seed] = by_seed.get(fold.seed, 0) + counts
+        found[part] = tuple(score_classes(counts, classes) for _, counts in sorted(by_seed.items()))
+    return found
+
+
+def _subjects(folds: Sequence[Fold], variants: Sequence[str]) -> tuple[tuple[str, str, int, dict[str, float]], ...]:
+    by_person: dict[tuple[str, str], list[Fold]] = {}
+    for fold in folds:
+        by_person.setdefault((fold.dataset, fold.subject), []).append(fold)
+    return tuple(
+        (
+            *person,
+            len(theirs[0].clips),
+            {
+                v: mean(float((f.probabilities[v].argmax(1) == np.array(f.truth)).mean()) for f in theirs)
+                for v in variants
+            },
+        )
+        for person, theirs in by_person.items()
+    )
+
+
+def facts(results: Results) -> list[str]:
+    """Return what a reader of the scores must know, in sentences."""
+    protocol = PROTOCOLS[results.protocol]
+    counts = ", ".join(
+        f"{name} {count}" + (f" (published: {protocol.published[name]})" if name in protocol.published else "")
+        for name, count in results.clips.items()
+    )
+    lines = [
+        f"Leave one subject out, {len(results.subjects)} subjects, {sum(results.clips.values())} clips: {counts}.",
+        f"Classes {results.protocol}: {', '.join(results.classes)} ({protocol.says}).",
+        f"From checkpoint {results.checkpoint_id} ({results.settings['checkpoint_sha256'][:12]}), {_training(results)}",
+    ]
+    for dataset, labels in results.left_out.items():
+        listed = ", ".join(f"{label} {count}" for label, count in labels.items())
+        lines.append(f"Left out of {dataset}, for they are no class here: {listed}.")
+    absent = sorted({name for parts in results.scores.values() for each in parts[ALL] for name in each.absent})
+    if absent:
+        lines.append(f"No clip has the class {', '.join(absent)}: it counts in no mean.")
+    lines.append("UF1 and UAR: mean over classes of F1 and of recall, the left-out clips of all folds pooled.")
+    lost = sum(not problem.clip_used for problem in results.problems)
+    lines.append(f"Clips that could not be used: {lost}; used, but in doubt: {len(results.problems) - lost}.")
+    return lines + [f"  {problem}" for problem in results.problems]
+
+
+def _training(results: Results) -> str:
+    if results.model_map is not None:
+        pairs = ", ".join(f"{label} -> {name}" for label, name in results.model_map.items())
+        said = f"not trained on these clips (zero-shot). What it says stands for: {pairs}; probabilities add up."
+        if results.not_a_class:
+            said += f" {', '.join(results.not_a_class)}: no class here, left out of the answer."
+        if never := [name for name in results.classes if name not in results.model_map.values()]:
+            said += f" It has no word for {', '.join(never)} and never answers so."
+        return said
+    plan = results.settings["training"]
+    what = "the heads on a frozen trunk" if plan["part"] == "heads" else "the whole network"
+    seeds = "1 seed" if results.seeds == 1 else f"{results.seeds} seeds, mean (standard deviation)"
+    return f"{what} trained for {plan['epochs']} epochs in every fold, none picked by its score; {seeds}."
+
+
+def as_text(results: Results) -> str:
+    """Return facts, scores and confusion matrices for a terminal."""
+    lines = [*facts(results), ""]
+    head = ["variant", "clips of", "clips", *MEASURES.values()]
+    rows = [
+        [variant, part, str(seeds[0].clips), *(spread([getattr(s, key) for s in seeds]) for key in MEASURES)]
+        for variant, parts in results.scores.items()
+        for part, seeds in parts.items()
+    ]
+    lines += _columns([head, *rows])
+    for variant in results.scores:
+        counts = results.confusion(variant).tolist()
+        table = [[variant, *results.classes]]
+        table += [[name, *map(str, row)] for name, row in zip(results.classes, counts, strict=True)]
+        over = ", sum over seeds" if results.seeds > 1 else ""
+        lines += ["", f"{variant}: true class (rows) by answer (columns){over}", *_columns(table)]
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return a mean and, of several values, their standard deviation."""
+    return f"{mean(values):.3f}" + (f" ({stdev(values):.3f})" if len(values) > 1 else "")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
