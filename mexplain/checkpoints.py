@@ -17,6 +17,7 @@ from mexplain.blocks import LAYOUTS
 from mexplain.config import ModelConfig
 from mexplain.errors import CheckpointError
 from mexplain.model import MicroExpressionNet
+from mexplain.types import Calibration
 
 SCHEMA_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -27,11 +28,16 @@ VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network in evaluation mode, where its weights came from, and their SHA-256."""
+    """A network in evaluation mode, where its weights came from, and their SHA-256.
+
+    ``calibration`` holds how sure each variant may say it is, ``moment_floor`` how much evidence a moment needs.
+    """
 
     model: MicroExpressionNet
     id: str
     sha256: str
+    calibration: dict[str, Calibration]
+    moment_floor: float
 
 
 def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
@@ -75,7 +81,7 @@ def load_checkpoint(
     _fill(model, _read_tensors(paths[WEIGHTS]), str(source))
     model = model.to(device).eval().requires_grad_(False)
     name = folder.name if folder.is_dir() else f"{source}@{revision}" if revision else str(source)
-    return Checkpoint(model, name, sha256)
+    return Checkpoint(model, name, sha256, *_calibration(config))
 
 
 def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> None:
@@ -119,6 +125,25 @@ def _read_config(path: Path) -> dict[str, Any]:
         if variant not in LAYOUTS or list(LAYOUTS[variant].names) != config["blocks"].get(variant):
             raise CheckpointError(f"{path.name}: the blocks of variant {variant!r} are not those this version knows.")
     return config
+
+
+def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:
+    """Write how sure each variant may say it is into the config of a local checkpoint."""
+    config = _read_config(folder / CONFIG)
+    variants = {variant: asdict(values) for variant, values in calibration.items()}
+    config["calibration"] = {"variants": variants, "moment_floor": moment_floor}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def _calibration(config: dict[str, Any]) -> tuple[dict[str, Calibration], float]:
+    # Weights that nobody has calibrated say what they say, and never "none".
+    found = config.get("calibration", {"variants": {}, "moment_floor": 0.5})
+    try:
+        known = {variant: Calibration(**values) for variant, values in found["variants"].items()}
+        floor = float(found["moment_floor"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{CONFIG}: calibration must hold variants and moment_floor ({error!r}).") from error
+    return {variant: known.get(variant, Calibration()) for variant in config["variants"]}, floor
 
 
 def _model_config(config: dict[str, Any]) -> ModelConfig:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from mexplain.errors import SettingError
 
 CASME2_LABELS = ("happiness", "disgust", "surprise", "repression", "others")
+# The action units (FACS) that the heads read out, each on the subject's right and left.
+UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 24, 25, 26, 45)
+# A jaw that speaks and lids that blink say nothing of an expression.
+NUISANCE_UNITS = (26, 45)
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class ModelConfig:
 
     ``trunk`` and ``global_convs`` name layers in order: ``"64"`` is a 3x3 convolution to 64 channels with batch norm
     and ReLU, ``"64/2"`` the same with stride 2, ``"pool"`` a 2x2 maximum. ``block_grid`` is the side of a block's
-    crop in cells, ``uncropped_grid`` that of the whole face.
+    crop in cells, ``uncropped_grid`` that of the whole face. ``units`` are the action units read out.
     """
 
     preset: str
@@ -36,6 +40,7 @@ class ModelConfig:
     fused_features: int
     lstm_features: int
     onset_difference: bool = True
+    units: tuple[int, ...] = UNITS
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2 or self.frames < 2:

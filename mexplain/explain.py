@@ -15,6 +15,7 @@ from mexplain.attribution import Attribution, answer, pose
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
+from mexplain.config import ModelConfig
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.face import track_face
@@ -22,6 +23,7 @@ from mexplain.faithfulness import agree, assess
 from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.preprocess import align
+from mexplain.search import Decision, decide, is_long, moment_notes, only_moment, search
 from mexplain.types import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
 from mexplain.video import read_clip
 
@@ -51,25 +53,31 @@ def explain(
     the label to explain, by default the one each variant predicts. Each explanation is put to the tests of
     ``faithfulness``; ``thorough`` adds how much noise changes it, for three times the work.
 
-    ``start_s`` and ``end_s`` choose a part of the video, in seconds. ``device`` is ``auto``, ``cpu``, ``cuda`` or
-    ``cuda:N``. ``progress`` is told the name of each stage as it starts, and the share of the work (0..1) done by then.
+    ``start_s`` and ``end_s`` choose a part of the video, in seconds. Where neither is given and the video lasts longer
+    than ``search.WHOLE_S``, moments are looked for in it, and the best is explained. ``device`` is ``auto``, ``cpu``,
+    ``cuda`` or ``cuda:N``. ``progress`` is told the name of each stage as it starts, and the share of the work (0..1)
+    done by then.
 
     Raises ``ClipError``, ``FaceError``, ``SettingError`` or ``CheckpointError``, each with a sentence for the user.
     """
     _check_choices(checkpoint.model, variants, methods, baseline, target)
     where = resolve_device(device)
     stages = _Stages(progress or (lambda stage, share: None))
-    with stages("decode", 0.0):
-        clip = read_clip(Path(path), start_s, end_s)
-    with stages("landmarks", 0.05):
+    config, model, path = checkpoint.model.config, _on_device(checkpoint.model, where), Path(path)
+    found_at = None
+    if start_s is None and end_s is None and is_long(path):
+        with stages("search", 0.0):
+            found_at = search(path, model, checkpoint.moment_floor)
+        start_s, end_s = found_at.window_s
+    with stages("decode", 0.0 if found_at is None else 0.1):
+        clip = read_clip(path, start_s, end_s)
+    with stages("landmarks", 0.12):
         track = track_face(clip)
-    config = checkpoint.model.config
-    with stages("align", 0.15):
+    with stages("align", 0.2):
         count, side, iod = config.frames, config.image_size, config.crop_iod
         aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
         display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod).frames
     with stages("predict", 0.25):
-        model = _on_device(checkpoint.model, where)
         frames = torch.from_numpy(aligned.frames).to(where).permute(0, 3, 1, 2).float() / 255
         boxes = {variant: layout(variant).boxes(aligned.landmarks_xy) for variant in variants}
         outputs = _predict(model, frames, {variant: torch.from_numpy(box).to(where) for variant, box in boxes.items()})
@@ -89,8 +97,20 @@ def explain(
             names = pooling_layout(variant).names
             trust[variant][method] = assess(questions[variant], found[variant][method], names, thorough=thorough)
     stages.report("done", 1.0)
+    decisions = {
+        variant: decide(checkpoint, variant, outputs[variant], found_at is None or found_at.best is not None)
+        for variant in variants
+    }
+    moments = only_moment(aligned, outputs, decisions, config) if found_at is None else found_at.moments
     reports = tuple(
-        _variant_report(variant, config.labels, outputs[variant], found[variant], trust[variant], aligned)
+        _variant_report(
+            decisions[variant],
+            outputs[variant],
+            found[variant],
+            trust[variant],
+            aligned,
+            config,
+        )
         for variant in found
     )
     return Report(
@@ -104,9 +124,11 @@ def explain(
         variants=reports,
         onset_frame=display[0],
         apex_frame=display[_apex(aligned)],
-        notes=aligned.notes + _gap_notes(found) + _method_notes(methods),
+        notes=aligned.notes + moment_notes(moments, decisions.values()) + _gap_notes(found) + _method_notes(methods),
         baseline=baseline,
         agreement={method: _agreement(reports, method) for method in methods},
+        moments=moments,
+        evidence=None if found_at is None else found_at.evidence,
     )
 
 
@@ -153,17 +175,19 @@ def _predict(
     outputs = model(frames[None], {variant: box[None] for variant, box in boxes.items()})
     if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
         raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
-    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
+    return {variant: HeadOutput(*(part[0].cpu().float() for part in output)) for variant, output in outputs.items()}
 
 
 def _variant_report(
-    variant: str,
-    labels: tuple[str, ...],
+    decision: Decision,
     output: HeadOutput,
     found: dict[str, Attribution],
     trust: dict[str, Trust],
     aligned: AlignedClip,
+    config: ModelConfig,
 ) -> VariantReport:
+    variant, labels = decision.variant, config.labels
+    got = output.units.sigmoid().amax(0).tolist()
     own, pooled = layout(variant), pooling_layout(variant)
     boxes = pooled.boxes(aligned.landmarks_xy)
     scores = {method: attribution.block_course for method, attribution in found.items()}  # t n
@@ -182,8 +206,8 @@ def _variant_report(
     gaps = [attribution.gap for attribution in found.values() if attribution.gap is not None]
     return VariantReport(
         variant=variant,
-        label=labels[int(output.logits.argmax())],
-        probabilities=dict(zip(labels, output.logits.softmax(0).tolist(), strict=True)),
+        label=decision.label,
+        probabilities=decision.probabilities,
         logits=dict(zip(labels, output.logits.tolist(), strict=True)),
         blocks=blocks,
         outside_blocks={method: attribution.outside for method, attribution in found.items()},
@@ -193,6 +217,8 @@ def _variant_report(
         difference={method: attribution.difference for method, attribution in found.items()},
         pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in found.items()} for key in POOLED_INTO},
         trust=trust,
+        presence=decision.presence,
+        units={unit: (right, left) for unit, (right, left) in zip(config.units, got, strict=True)},
     )
 
 

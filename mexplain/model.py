@@ -21,10 +21,17 @@ ALL = slice(None)
 
 
 class HeadOutput(NamedTuple):
-    """What a head says: class logits, and the weight its gates gave each block in each frame (0..1)."""
+    """What a head says.
+
+    ``logits`` of the classes, ``attention_weights`` that its gates gave each block in each frame (0..1), ``presence``,
+    the logit of there being any expression in the clip, and ``units``, for each frame, action unit and side (the
+    subject's right, left) the logit of how far it has got since the first frame.
+    """
 
     logits: Float[Tensor, "b k"]
     attention_weights: Float[Tensor, "b t n"]
+    presence: Float[Tensor, "b"]
+    units: Float[Tensor, "b t u 2"]
 
 
 def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[nn.Sequential, int]:
@@ -174,6 +181,8 @@ class Head(nn.Module):
         self.fuse = nn.Linear(local + config.global_features, config.fused_features)
         self.lstm = BiLSTM(config.fused_features, config.lstm_features)
         self.classify = nn.Linear(2 * config.lstm_features, len(config.labels))
+        self.notice = nn.Linear(2 * config.lstm_features, 1)
+        self.read_units = nn.Linear(2 * config.lstm_features, 2 * len(config.units))
 
     def forward(
         self,
@@ -181,13 +190,16 @@ class Head(nn.Module):
         boxes: Float[Tensor, "b m 4"],
         gain: Float[Tensor, "b t n"] | None = None,
     ) -> HeadOutput:
-        """Return logits and attention weights from trunk features, the onset frame first; boxes as in the network.
+        """Return what the head says of trunk features, the onset frame first; boxes as in the network.
 
         ``gain`` multiplies the gates of the blocks, to ask what they do.
         """
         seen = self.since_onset(features)
         local, gates = self.block_attention(seen, boxes, gain)
-        return HeadOutput(self.decide(local, self.look_at_all(seen)), gates)
+        course = self.read(local, self.look_at_all(seen))
+        whole = course.mean(1)
+        units = self.read_units(course).unflatten(-1, (-1, 2))
+        return HeadOutput(self.classify(whole), gates, self.notice(whole)[:, 0], units)
 
     def since_onset(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t c h w"]:
         """Return what both attentions see: the features less those of the onset, unless the config says otherwise."""
@@ -198,9 +210,12 @@ class Head(nn.Module):
         return self.global_attention(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
 
     def decide(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
-        """Return logits from the vectors of BIA and GIA: fused for each frame, read in order by the Bi-LSTM."""
-        over_time, _ = self.lstm(F.relu(self.fuse(torch.cat([local, whole], dim=-1))))
-        return self.classify(over_time.mean(1))
+        """Return the class logits that the vectors of BIA and GIA lead to."""
+        return self.classify(self.read(local, whole).mean(1))
+
+    def read(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b t h"]:
+        """Return what the Bi-LSTM makes of the vectors of BIA and GIA, fused for each frame and read in order."""
+        return self.lstm(F.relu(self.fuse(torch.cat([local, whole], dim=-1))))[0]
 
 
 class MicroExpressionNet(nn.Module):

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance, stability
-from mexplain.types import AlignedClip, Clip, FaceTrack
+from mexplain.types import AlignedClip, Clip, FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
 SMALL_IOD_PX = 30
@@ -22,6 +22,7 @@ SMALL_IOD_PX = 30
 _BANDWIDTH_S = 0.06
 _WORK_SIZE, _WORK_IOD = 112, 2.5  # the crop in which frames are registered: 45 px an IOD
 _STEPS = 8
+_CHAIN_S = 2.0
 _TRUST_IOD = 0.1  # a registration that wants to move the face further than this has lost it
 
 _Pose = Float[np.ndarray, "2 3"]
@@ -45,14 +46,8 @@ def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_io
         )
     if len(track.landmarks_xy) != len(clip.frames):
         raise FaceError(f"A track of {len(clip.frames)} frames was expected, got {len(track.landmarks_xy)}.")
-    iod = float(np.median(inter_ocular_distance(track.landmarks_xy)))
-    if iod < MIN_IOD_PX:
-        raise FaceError(
-            f"The face is too small: {iod:.0f} px between the eyes, at least {MIN_IOD_PX} are needed. "
-            "Film from closer by, or crop the clip to the face."
-        )
     notes = track.notes
-    if iod < SMALL_IOD_PX:
+    if (iod := _check_size(track)) < SMALL_IOD_PX:
         notes += (f"The face is small: {iod:.0f} px between the eyes; faint movements may not show.",)
     poses = head_poses(clip, track)
     to_iod = crop_to_iod(image_size, crop_iod)
@@ -67,11 +62,37 @@ def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_io
     }
     blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
     return AlignedClip(
-        frames=np.stack(blended).round().clip(0, 255).astype(np.uint8),
+        frames=_pixels(np.stack(blended)),
         times_s=times,
         landmarks_xy=_apply(_invert(onset), track.landmarks_xy[0]).astype(np.float32),
-        to_clip=(onset * clip.scale).astype(np.float32),
+        to_clip=_in_file(onset, clip),
         notes=notes,
+    )
+
+
+def hold_still(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float) -> SteadyClip:
+    """Return every frame of a clip, of up to a minute, as a square crop in which the head is held still.
+
+    As ``align``, but a face changes over a minute: each frame is registered to one at most ``_CHAIN_S`` before it,
+    and those to each other. Raises ``FaceError`` as ``align`` does.
+    """
+    _check_size(track)
+    poses = head_poses(clip, track, chain_s=_CHAIN_S)
+    to_iod = crop_to_iod(image_size, crop_iod)
+    views = [_compose(pose, to_iod) for pose in poses]
+    middle = poses[:, :, 2] + poses[:, :, :2] @ np.array([0.0, 0.5])
+    size = np.hypot(*poses[0, :, 0])
+    return SteadyClip(
+        frames=np.stack(
+            [_pixels(_crop(f.astype(np.float32), v, image_size)) for f, v in zip(clip.frames, views, strict=True)]
+        ),
+        times_s=clip.times_s,
+        landmarks_xy=np.stack(
+            [_apply(_invert(view), points) for points, view in zip(track.landmarks_xy, views, strict=True)]
+        ).astype(np.float32),
+        head_xy=((middle - middle[0]) / size).astype(np.float32),
+        head_turn=np.unwrap(np.arctan2(poses[:, 1, 0], poses[:, 0, 0])).astype(np.float32),
+        notes=track.notes,
     )
 
 
@@ -83,13 +104,38 @@ def prepare(clip: Clip, *, frames: int, image_size: int, crop_iod: float) -> Ali
     return align(clip, track_face(clip), frames=frames, image_size=image_size, crop_iod=crop_iod)
 
 
-def head_poses(clip: Clip, track: FaceTrack) -> Float[np.ndarray, "t 2 3"]:
+def head_poses(clip: Clip, track: FaceTrack, *, chain_s: float = np.inf) -> Float[np.ndarray, "t 2 3"]:
     """Return the map from the mean face (IOD) to pixels of each frame: ``p_frame = A @ p_iod + b``.
 
-    From smoothed landmarks, refined so that skin which expressions do not move stays where it was in frame 0.
+    From smoothed landmarks, refined so that skin which expressions do not move stays where it was in frame 0, or, in
+    a clip longer than ``chain_s`` seconds, in a frame at most so long before, which was refined in the same way.
     """
     poses = _smooth(fit_pose(track.landmarks_xy).astype(np.float64), clip.times_s)
-    return _register(clip.frames, poses, track.landmarks_xy[0])
+    start, count = 0, len(poses)
+    while start < count - 1:
+        until = int(np.searchsorted(clip.times_s, clip.times_s[start] + chain_s, side="right"))
+        end = min(max(until, start + 2), count)
+        poses[start:end] = _register(clip.frames[start:end], poses[start:end], track.landmarks_xy[start])
+        start = end - 1
+    return poses
+
+
+def _check_size(track: FaceTrack) -> float:
+    """Return the distance between the eyes in pixels; raise ``FaceError`` where it is too small to work with."""
+    iod = float(np.median(inter_ocular_distance(track.landmarks_xy)))
+    if iod < MIN_IOD_PX:
+        raise FaceError(
+            f"The face is too small: {iod:.0f} px between the eyes, at least {MIN_IOD_PX} are needed. "
+            "Film from closer by, or crop the clip to the face."
+        )
+    return iod
+
+
+def _in_file(to_frame: _Pose, clip: Clip) -> Float[np.ndarray, "2 3"]:
+    """Return the same map into pixels of the file."""
+    in_file = to_frame * clip.scale
+    in_file[:, 2] += np.array(clip.view[:2]) * (clip.info.width, clip.info.height)
+    return in_file.astype(np.float32)
 
 
 def _smooth(poses: Float[np.ndarray, "t 2 3"], times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 2 3"]:
@@ -179,6 +225,10 @@ def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> F
     flags, fine = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, size * finer
     crop = cv2.warpAffine(picture, index, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _pixels(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    return values.round().clip(0, 255).astype(np.uint8)
 
 
 def _apply(affine: _Pose, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:

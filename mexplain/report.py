@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
-from mexplain.types import Agreement, BlockReport, Report, Trust, VariantReport
+from mexplain.types import Agreement, BlockReport, Evidence, Report, Trust, VariantReport
 
 SCHEMA_VERSION = 1
 DISCLAIMER = (
@@ -37,6 +37,8 @@ def to_json(report: Report) -> dict[str, Any]:
         },
         "window": {"onset_s": report.window_s[0], "offset_s": report.window_s[1]},
         "times_s": report.times_s,
+        "moments": [asdict(moment) for moment in report.moments],
+        "evidence": None if report.evidence is None else _evidence(report.evidence),
         "checkpoint": {"id": report.checkpoint_id, "sha256": report.checkpoint_sha256},
         "device": report.device,
         "baseline": report.baseline,
@@ -69,10 +71,16 @@ def write_json(report: Report, path: Path) -> None:
         raise SettingError(f"The report {path} could not be written: {error.strerror or error}.") from error
 
 
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {name: getattr(evidence, name).tolist() for name in ("times_s", "expression", "blink")}
+
+
 def _variant(variant: VariantReport) -> dict[str, Any]:
     return {
         "variant": variant.variant,
         "label": variant.label,
+        "presence": variant.presence,
+        "action_units": {str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units.items()},
         "probabilities": variant.probabilities,
         "logits": variant.logits,
         "blocks": [_block(block) for block in variant.blocks],

@@ -11,6 +11,38 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import ClipError, FaceError, SettingError
 
 VARIANTS = ("24", "10", "uncropped")
+NONE = "none"  # the label of a clip that shows no expression
+
+# A part of a picture: left, top, right, bottom, as shares of its sides.
+View = tuple[float, float, float, float]
+WHOLE: View = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a variant's logits become probabilities, and from where on it finds nothing.
+
+    Classes are ``softmax(logits / temperature)``, an expression's presence is ``sigmoid(scale * logit + shift)``;
+    below ``none_below`` of it the label is "none".
+    """
+
+    temperature: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+    none_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and self.scale > 0 and 0 <= self.none_below <= 1):
+            raise SettingError(f"a calibration needs temperature and scale above 0 and none_below in 0..1, got {self}")
+
+    def classes(self, logits: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b k"]:
+        """Return class probabilities."""
+        raised = np.exp((logits - logits.max(-1, keepdims=True)) / self.temperature)
+        return raised / raised.sum(-1, keepdims=True)
+
+    def presence(self, logits: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
+        """Return the probability that there is an expression."""
+        return np.asarray(1 / (1 + np.exp(-(self.scale * logits + self.shift))))
 
 
 @dataclass(frozen=True)
@@ -30,7 +62,7 @@ class Clip:
     """Frames of one window of a video, at the times they were shown.
 
     ``frames`` are RGB, ``times_s`` seconds from the start of the file, strictly rising. Frames may be fewer and
-    smaller than in the file; ``scale`` is file pixels per frame pixel.
+    smaller than in the file, and show its part ``view`` alone; ``scale`` is file pixels per frame pixel.
 
     Raises ``ClipError`` if shapes disagree or there are fewer than two frames.
     """
@@ -38,6 +70,7 @@ class Clip:
     frames: UInt8[np.ndarray, "t h w 3"]
     times_s: Float[np.ndarray, "t"]
     info: ClipInfo
+    view: View = WHOLE
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -49,7 +82,7 @@ class Clip:
 
     @property
     def scale(self) -> float:
-        return self.info.width / self.frames.shape[2]
+        return self.info.width * (self.view[2] - self.view[0]) / self.frames.shape[2]
 
 
 @dataclass(frozen=True)
@@ -81,6 +114,54 @@ class AlignedClip:
     landmarks_xy: Float[np.ndarray, "478 2"]
     to_clip: Float[np.ndarray, "2 3"]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SteadyClip:
+    """All frames of a clip with the head held still.
+
+    ``frames`` are square RGB crops at the clip's own times; ``landmarks_xy`` the mesh in each, in its pixels;
+    ``head_xy`` where the middle of the face was in the picture and ``head_turn`` how far it leant (radians), in
+    inter-ocular distances, both since the first frame.
+    """
+
+    frames: UInt8[np.ndarray, "t s s 3"]
+    times_s: Float[np.ndarray, "t"]
+    landmarks_xy: Float[np.ndarray, "t 478 2"]
+    head_xy: Float[np.ndarray, "t 2"]
+    head_turn: Float[np.ndarray, "t"]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How sure it is, at each time of a clip, that an expression or a blink is under way, times how far it has got."""
+
+    times_s: Float[np.ndarray, "t"]
+    expression: Float[np.ndarray, "t"]
+    blink: Float[np.ndarray, "t"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A stretch of a clip in which something brief happens, in seconds of the file.
+
+    ``kind`` says what it looks like (see ``mexplain.moments.KINDS``); ``score`` is the probability, 0..1, that an
+    expression is there at all (of a blink: that it is one).
+    """
+
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    kind: str
+    score: float
+
+    def __post_init__(self) -> None:
+        if not self.onset_s <= self.apex_s <= self.offset_s:
+            raise SettingError(
+                f"A moment's onset, apex and offset must follow each other; got {self.onset_s}, {self.apex_s}, "
+                f"{self.offset_s}."
+            )
 
 
 @dataclass(frozen=True)
@@ -158,6 +239,9 @@ class Trust:
 class VariantReport:
     """What one variant said of a clip, and why.
 
+    ``label`` is the most probable class, or "none" where there is no more evidence of an expression than in clips
+    without one; ``presence`` is the probability that there is one. ``units`` is how far each action unit got, 0..1, on
+    the subject's right and left.
     ``outside_blocks`` maps a method to the attribution that fell on no block, so that blocks and outside add up to
     the whole; ``maps`` to the signed attribution of each pixel of the aligned crop in each frame, in logits.
     ``convergence_delta`` is the completeness gap of the first method in logits, None where it has none. ``pooled``
@@ -178,6 +262,8 @@ class VariantReport:
     difference: dict[str, float] = field(default_factory=dict)
     pooled: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     trust: dict[str, Trust] = field(default_factory=dict)
+    presence: float = 1.0
+    units: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -191,7 +277,9 @@ class Report:
     ``window_s`` is (onset, offset) in seconds of the file; ``elapsed_s`` seconds spent by stage; ``times_s`` the times
     of the frames the network saw; ``onset_frame`` and ``apex_frame`` (the one that differs most from it) the aligned
     crop at a size to look at. ``baseline`` is what the clip was compared with. ``agreement`` maps a method to how
-    alike two variants' scores of the ten blocks are, for each pair of variants.
+    alike two variants' scores of the ten blocks are, for each pair of variants. ``moments`` are what happens in the
+    clip, best first, and ``evidence`` the curve that they were found in (None where nobody looked for any, because the
+    clip is short or a part of it was asked for).
     """
 
     info: ClipInfo
@@ -206,4 +294,6 @@ class Report:
     apex_frame: UInt8[np.ndarray, "d d 3"]
     baseline: str = "onset"
     agreement: dict[str, dict[tuple[str, str], Agreement]] = field(default_factory=dict)
+    moments: tuple[Moment, ...] = ()
+    evidence: Evidence | None = None
     notes: tuple[str, ...] = ()

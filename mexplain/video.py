@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import ClipError, SettingError
-from mexplain.types import Clip, ClipInfo
+from mexplain.types import WHOLE, Clip, ClipInfo, View
 
 MAX_WINDOW_S = 60
 MAX_FILE_SIDE = 8192
@@ -62,11 +62,13 @@ def read_clip(
     *,
     max_frames: int = 64,
     max_side: int = 960,
+    view: View = WHOLE,
 ) -> Clip:
     """Read the frames of a video from ``start_s`` to ``end_s`` (default: all of it) as upright RGB.
 
     Times are seconds from the first frame. At most ``max_frames`` frames are kept, spread evenly over the window in
-    time, each with its own true time; their longer side is at most ``max_side`` pixels. Damaged frames are left out.
+    time, each with its own true time. Of each picture the part ``view`` is kept (x0, y0, x1, y1 as shares of its
+    sides), and its longer side is at most ``max_side`` pixels. Damaged frames are left out.
 
     Raises ``ClipError`` if the file is no video of at least 2 frames or the window is empty, longer than
     ``MAX_WINDOW_S`` or off the clip; ``SettingError`` if a limit is too small.
@@ -78,16 +80,16 @@ def read_clip(
     _check_window(start_s, end_s)
     index = _index(path)
     wanted = _pick_times(index, start_s, end_s, max_frames)
-    times, frames = _decode(path, index, wanted, max_side, seek=bool(wanted[0] > 2))
+    times, frames = _decode(path, index, wanted, max_side, view, seek=bool(wanted[0] > 2))
     if not times or times[0] > wanted[0] + _SLACK_S:
         # Some containers land past the start, between two complete pictures.
-        times, frames = _decode(path, index, wanted, max_side, seek=False)
+        times, frames = _decode(path, index, wanted, max_side, view, seek=False)
     if len(frames) < 2:
         raise ClipError(
             f"A clip needs at least 2 frames; {path.name} is damaged and only {len(frames)} could be read "
             f"between {wanted[0]:.2f} s and {wanted[-1]:.2f} s."
         )
-    return Clip(np.stack(frames), np.array(times), index.info)
+    return Clip(np.stack(frames), np.array(times), index.info, view)
 
 
 def write_video(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float, *, crf: int = 12) -> None:
@@ -241,10 +243,11 @@ def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count
 
 
 def _decode(
-    path: Path, index: _Index, wanted: Float[np.ndarray, "k"], max_side: int, *, seek: bool
+    path: Path, index: _Index, wanted: Float[np.ndarray, "k"], max_side: int, view: View, *, seek: bool
 ) -> tuple[list[float], list[UInt8[np.ndarray, "h w 3"]]]:
     """Decode from just before the first wanted time to the last; keep the frame at (or first after) each."""
-    shrink = min(1.0, max_side / max(index.size_on_screen))
+    x0, y0, x1, y1 = view
+    shrink = min(1.0, max_side / max((x1 - x0) * index.info.width, (y1 - y0) * index.info.height))
     width, height = (max(2, round(side * shrink)) for side in index.size_on_screen)
     times: list[float] = []
     frames: list[np.ndarray] = []
@@ -260,7 +263,10 @@ def _decode(
             due = int(np.searchsorted(wanted, time + _SLACK_S))
             if due > done and time <= wanted[-1] + _SLACK_S:
                 times.append(time)
-                frames.append(_upright_rgb(frame, width, height))
+                picture = _upright_rgb(frame, width, height)
+                h, w, _ = picture.shape
+                part = picture[round(y0 * h) : max(round(y1 * h), 2), round(x0 * w) : max(round(x1 * w), 2)]
+                frames.append(part.copy() if view != WHOLE else picture)
                 done = due
             if time >= wanted[-1] - _SLACK_S:
                 break

@@ -1,0 +1,271 @@
+"""Where in a clip something brief happens, and what it looks like.
+
+The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head says
+whether an expression is there, and how far each action unit has got since the window's first frame. Laid over each
+other, weighted by how sure they are, the windows give two courses over time: expression and blink.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from mexplain.blocks import box_coverage, layout
+from mexplain.config import NUISANCE_UNITS, ModelConfig
+from mexplain.errors import ClipError, FaceError
+from mexplain.face import track_face
+from mexplain.landmarks import inter_ocular_distance
+from mexplain.model import MicroExpressionNet
+from mexplain.preprocess import hold_still
+from mexplain.types import Clip, ClipInfo, Evidence, FaceTrack, Moment, SteadyClip
+from mexplain.video import probe, read_clip
+
+# What moments are called, the most wanted first, and what is meant.
+KINDS = {
+    "micro-expression": "brief and small",
+    "macro-expression": "longer or larger than a micro-expression",
+    "head motion": "the head moves so far that the face cannot be read",
+    "blink": "the lids close and open",
+}
+LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
+HEAD = "10"  # the variant that looks for moments
+LENGTHS_S = (0.4, 0.7, 1.2, 2.2)
+_STRIDE = 0.2  # of a window's length
+_RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
+_LOOKS, _AROUND = 13, 0.35
+_IOD_PX = 56
+# Where a hill begins and ends, as shares of its height: windows are slower to see the end of a movement.
+_FOOT, _LEAVE = 0.25, 0.5
+_BLINK_FLOOR = 0.3
+_EYES_ALONE, _LIDS_CLOSE = 1.05, 0.08
+_EYE_CORNERS, _LIDS = ((33, 133), (362, 263)), ((159, 145), (386, 374))
+_AT_ONCE = 16
+_FRAMES_AT_ONCE = 32
+
+
+def follow(path: Path, start_s: float | None, end_s: float | None, *, image_size: int, crop_iod: float) -> SteadyClip:
+    """Return the face in a video of up to a minute, held still, at up to 30 frames a second.
+
+    Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
+    video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
+    """
+    few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
+    looks = track_face(few)
+    height, width = few.frames.shape[1:3]
+    size = np.array([width, height], np.float32)
+    low, high = looks.landmarks_xy.min((0, 1)), looks.landmarks_xy.max((0, 1))
+    around = _AROUND * float((looks.landmarks_xy.max(1) - looks.landmarks_xy.min(1)).max())
+    x0, y0 = ((low - around) / size).clip(0, 1).tolist()
+    x1, y1 = ((high + around) / size).clip(0, 1).tolist()
+    iod = float(np.median(np.linalg.norm(looks.landmarks_xy[:, 473] - looks.landmarks_xy[:, 468], axis=-1))) * few.scale
+    side = max((x1 - x0) * few.info.width, (y1 - y0) * few.info.height)
+    duration = (end_s if end_s is not None else probe(path).duration_s) - (start_s or 0.0)
+    clip = read_clip(
+        path,
+        start_s,
+        end_s,
+        max_frames=max(2, round(_RATE * duration)),
+        max_side=max(64, round(side * min(1.0, _IOD_PX / max(iod, 1.0)))),
+        view=(x0, y0, x1, y1),
+    )
+    return hold_still(clip, _track(clip, looks.notes), image_size=image_size, crop_iod=crop_iod)
+
+
+def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
+    """Return the landmarks of every frame, looked for in some and drawn straight in between."""
+    rate = (len(clip.times_s) - 1) / (clip.times_s[-1] - clip.times_s[0])
+    some = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
+    found = track_face(Clip(clip.frames[some], clip.times_s[some], clip.info, clip.view)).landmarks_xy
+    between = [np.interp(clip.times_s, clip.times_s[some], column) for column in found.reshape(len(some), -1).T]
+    points = np.stack(between, -1).reshape(len(clip.frames), -1, 2).astype(np.float32)
+    return FaceTrack(points, notes)
+
+
+@torch.inference_mode()
+def watch(model: MicroExpressionNet, steady: SteadyClip) -> Evidence:
+    """Return what the head sees in windows of several lengths, all over a clip."""
+    features = _features(model, steady)
+    times = steady.times_s
+    windows = list(_windows(times))
+    starts, ends = (np.array(column) for column in zip(*windows, strict=True))
+    units = _expressive(model.config)
+    total, weight = np.zeros(len(times)), np.zeros(len(times))
+    for first in range(0, len(windows), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        ticks = np.linspace(starts[some], ends[some], model.config.frames, axis=1)
+        onset = np.searchsorted(times, starts[some]).clip(0, len(times) - 1)
+        boxes = torch.from_numpy(layout(HEAD).boxes(steady.landmarks_xy[onset])).to(features.device)
+        output = model.head(HEAD)(_blend(features, times, ticks), boxes)
+        sure = output.presence.sigmoid().cpu().numpy()
+        courses = _course(output.units.sigmoid().cpu().numpy()[:, :, units])
+        for tick, course, p in zip(ticks, courses, sure, strict=True):
+            inside = slice(*np.searchsorted(times, (tick[0] - 1e-6, tick[-1] + 1e-6)))
+            # Windows that see nothing count little, or those beside an event would drown those around it.
+            total[inside] += (p + 0.02) * p * np.interp(times[inside], tick, course)
+            weight[inside] += p + 0.02
+    return Evidence(times, (total / np.maximum(weight, 1e-9)).astype(np.float32), closing(steady.landmarks_xy))
+
+
+def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[Moment, ...]:
+    """Return what happens in a clip, best first: micro-expressions, then what is too long or large, then the rest.
+
+    ``floor`` is the least evidence (0..1) that an expression must reach at its apex.
+    """
+    moments = [
+        Moment(onset, apex, offset, _kind_of(steady, onset, apex, offset), score)
+        for onset, apex, offset, score in _stretches(evidence.times_s, evidence.expression, floor)
+    ]
+    for onset, apex, offset, score in _stretches(evidence.times_s, evidence.blink, _BLINK_FLOOR):
+        blink = Moment(onset, apex, offset, "blink", score)
+        if not any(_within(blink, other) > 0.5 for other in moments):
+            moments.append(blink)
+    return rank(moments)
+
+
+def rank(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+    """Return moments in the order of ``KINDS``, the surest of each kind first."""
+    return tuple(sorted(moments, key=lambda moment: (list(KINDS).index(moment.kind), -moment.score)))
+
+
+def single_moment(
+    times_s: Float[np.ndarray, "t"], units: Float[np.ndarray, "t u 2"], config: ModelConfig, presence: float
+) -> Moment:
+    """Return onset, apex and offset of the one expression that a short clip is taken to show.
+
+    ``units`` is how far, 0..1, each action unit has got in each frame.
+    """
+    course = _course(units[None][:, :, _expressive(config)])[0]
+    (onset, apex, offset, _), *_ = _stretches(times_s, course, 0.0)
+    kind = "micro-expression" if offset - onset <= LONG_S else "macro-expression"
+    return Moment(onset, apex, offset, kind, presence)
+
+
+def _course(units: Float[np.ndarray, "w t u 2"]) -> Float[np.ndarray, "w t"]:
+    """Return how far an expression has got: the mean of its action units, those that get furthest counting most."""
+    furthest = units.max(1, keepdims=True)
+    weight = furthest**3
+    course = (weight * units).sum((2, 3)) / weight.sum((2, 3))
+    return course * (furthest.max((2, 3)) / course.max(1, keepdims=True))
+
+
+def _expressive(config: ModelConfig) -> Bool[np.ndarray, "u"]:
+    return np.array([unit not in NUISANCE_UNITS for unit in config.units])
+
+
+def _stretches(
+    times: Float[np.ndarray, "t"], curve: Float[np.ndarray, "t"], floor: float
+) -> Iterator[tuple[float, float, float, float]]:
+    """Yield onset, apex, offset and height of each hill of a curve, the highest first."""
+    left = curve.astype(np.float64).copy()
+    while left.max() > floor or not floor:
+        top = int(left.argmax())
+        height = float(left[top])
+        start = end = top
+        while start > 0 and left[start - 1] >= _FOOT * height:
+            start -= 1
+        while end < len(left) - 1 and left[end + 1] >= _LEAVE * height:
+            end += 1
+        yield float(times[max(start - 1, 0)]), float(times[top]), float(times[min(end + 1, len(times) - 1)]), height
+        while end < len(left) - 1 and left[end + 1] >= _FOOT * height:
+            end += 1
+        left[start : end + 1] = -1
+        if not floor:
+            return
+
+
+def _kind_of(steady: SteadyClip, onset_s: float, apex_s: float, offset_s: float) -> str:
+    """Tell a micro-expression from what is too long or too large for one, from a blink, and from a head that moves."""
+    onset, apex, offset = np.searchsorted(steady.times_s, (onset_s, apex_s, offset_s)).clip(0, len(steady.times_s) - 1)
+    went = np.ptp(steady.head_xy[onset : offset + 1], axis=0).max() + np.ptp(steady.head_turn[onset : offset + 1])
+    if went > HEAD_IOD:
+        return "head motion"
+    eyes, rest = movement(steady.frames[onset], steady.frames[apex], steady.landmarks_xy[onset])
+    if eyes > _EYES_ALONE * rest and _lids_close(steady, onset, offset):
+        return "blink"
+    large = max(eyes, rest) > LARGE_IOD
+    return "macro-expression" if large or offset_s - onset_s > LONG_S else "micro-expression"
+
+
+def movement(
+    before: UInt8[np.ndarray, "s s 3"], after: UInt8[np.ndarray, "s s 3"], landmarks_xy: Float[np.ndarray, "478 2"]
+) -> tuple[float, float]:
+    """Return how far eyes, and the rest of the face, move between two frames at most, in IOD: by optical flow."""
+    iod = float(inter_ocular_distance(landmarks_xy))
+    face = box_coverage(layout("24").boxes(landmarks_xy), *before.shape[:2]).max(0) > 0.5
+    y, x = np.mgrid[: before.shape[0], : before.shape[1]] + 0.5
+    eyes = np.zeros_like(face)
+    for inner, outer in _EYE_CORNERS:
+        middle_x, middle_y = (landmarks_xy[inner] + landmarks_xy[outer]) / 2
+        eyes |= ((x - middle_x) / (0.42 * iod)) ** 2 + ((y - middle_y) / (0.30 * iod)) ** 2 < 1
+    first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after))
+    flow = np.zeros((*first.shape, 2), np.float32)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, flow)
+    flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
+    length = np.linalg.norm(flow - np.median(flow[face], axis=0), axis=-1) / iod
+    return float(np.quantile(length[face & eyes], 0.98)), float(np.quantile(length[face & ~eyes], 0.98))
+
+
+def closing(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t"]:
+    """Return how far the lids are closed, 0..1: how much nearer to each other they are than they usually are."""
+    apart = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
+    share = sum(apart) / inter_ocular_distance(landmarks_xy)
+    return (1 - share / max(float(np.quantile(share, 0.6)), 1e-6)).clip(0, 1).astype(np.float32)
+
+
+def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
+    # Faces were not looked for in every frame, and a blink is over in a few.
+    some = slice(max(onset - 2, 0), offset + 1)
+    height, width = steady.frames.shape[1:3]
+    info = ClipInfo("", 1.0, len(steady.frames), 1.0, width, height)
+    try:
+        track = track_face(Clip(steady.frames[some], steady.times_s[some], info))
+    except (FaceError, ClipError):
+        return False
+    return float(closing(track.landmarks_xy).max()) > _LIDS_CLOSE
+
+
+def overlap(one: Moment, other: Moment) -> float:
+    """Return the time that two moments share over the time that they span together."""
+    shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
+    whole = max(one.offset_s, other.offset_s) - min(one.onset_s, other.onset_s)
+    return max(0.0, shared) / max(whole, 1e-9)
+
+
+def _within(one: Moment, other: Moment) -> float:
+    """Return the share of a moment that lies within another."""
+    shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
+    return max(0.0, shared) / max(one.offset_s - one.onset_s, 1e-9)
+
+
+def _features(model: MicroExpressionNet, steady: SteadyClip) -> Float[Tensor, "t c h w"]:
+    # Half precision: a minute of features takes 180 MB.
+    kept = []
+    for first in range(0, len(steady.frames), _FRAMES_AT_ONCE):
+        frames = torch.from_numpy(steady.frames[first : first + _FRAMES_AT_ONCE]).to(model.mean.device)
+        kept.append(model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0].half())
+    return torch.cat(kept)
+
+
+def _windows(times: Float[np.ndarray, "t"]) -> Iterator[tuple[float, float]]:
+    whole = float(times[-1] - times[0])
+    for length in LENGTHS_S:
+        if length >= whole:
+            yield float(times[0]), float(times[-1])
+            return
+        count = int(np.ceil((whole - length) / (_STRIDE * length))) + 1
+        yield from ((float(s), float(s) + length) for s in np.linspace(times[0], times[-1] - length, count))
+
+
+def _blend(
+    features: Float[Tensor, "t c h w"], times: Float[np.ndarray, "t"], ticks: Float[np.ndarray, "b n"]
+) -> Float[Tensor, "b n c h w"]:
+    """Return features between frames as the blend of both; small movements blend as their pictures do."""
+    right = np.searchsorted(times, ticks).clip(1, len(times) - 1)
+    share = ((ticks - times[right - 1]) / (times[right] - times[right - 1])).clip(0, 1).astype(np.float32)
+    after = torch.from_numpy(right).to(features.device)
+    weight = torch.from_numpy(share).to(features.device)[..., None, None, None]
+    return torch.lerp(features[after - 1].float(), features[after].float(), weight)

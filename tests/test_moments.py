@@ -1,0 +1,181 @@
+"""Moments: where they are found, what they are called, and that nothing is found where nothing is."""
+
+import numpy as np
+import pytest
+import torch
+
+from mexplain.config import PRESETS, UNITS
+from mexplain.errors import SettingError
+from mexplain.face import find_face
+from mexplain.landmarks import mean_shape
+from mexplain.moments import (
+    KINDS,
+    _stretches,
+    closing,
+    find_moments,
+    follow,
+    movement,
+    overlap,
+    rank,
+    single_moment,
+    watch,
+)
+from mexplain.simulate.clip import Expression, simulate
+from mexplain.training.recordings import Programme, record
+from mexplain.types import Evidence, Moment, SteadyClip
+from mexplain.video import write_video
+
+LITE = PRESETS["lite"]
+
+
+def hills(times: np.ndarray, *hills: tuple[float, float, float]) -> np.ndarray:
+    """A curve of triangles: middle, half width, height."""
+    return sum(h * np.clip(1 - np.abs(times - m) / w, 0, 1) for m, w, h in hills).astype(np.float32)
+
+
+def still(seconds: float = 10.0, rate: float = 20.0) -> SteadyClip:
+    """A grey face that does nothing, with its mesh in the middle of the crop."""
+    count = round(seconds * rate)
+    points = (mean_shape() / 2.8 + np.array([0.5, 0.5 - 0.5 / 2.8], np.float32)) * 112
+    return SteadyClip(
+        frames=np.full((count, 112, 112, 3), 128, np.uint8),
+        times_s=np.arange(count) / rate,
+        landmarks_xy=np.repeat(points[None].astype(np.float32), count, 0),
+        head_xy=np.zeros((count, 2), np.float32),
+        head_turn=np.zeros(count, np.float32),
+    )
+
+
+def test_hills_are_found_highest_first() -> None:
+    times = np.arange(200) / 20
+    found = list(_stretches(times, hills(times, (2, 0.3, 0.6), (6, 0.4, 0.9)), 0.3))
+    assert [round(apex, 2) for _, apex, _, _ in found] == [6.0, 2.0]
+    (onset, _, offset, height), _ = found
+    assert 5.55 <= onset <= 5.75 and 6.25 <= offset <= 6.45
+    assert height == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_is_too_long_is_no_micro_expression() -> None:
+    steady = still()
+    curve = hills(steady.times_s, (2, 0.3, 0.8), (6, 1.5, 0.9))
+    found = find_moments(Evidence(steady.times_s, curve, 0 * curve), steady, 0.4)
+    assert [(moment.kind, round(moment.apex_s)) for moment in found] == [
+        ("micro-expression", 2),
+        ("macro-expression", 6),
+    ]
+
+
+def test_a_blink_is_called_a_blink() -> None:
+    steady = still()
+    blink = hills(steady.times_s, (3, 0.2, 0.9))
+    (moment,) = find_moments(Evidence(steady.times_s, 0.1 * blink, blink), steady, 0.4)
+    assert moment.kind == "blink" and moment.onset_s < 3 < moment.offset_s
+
+
+def test_a_head_that_moves_is_called_that() -> None:
+    steady = still()
+    steady.head_xy[:, 0] = np.interp(steady.times_s, (1.5, 2.5), (0, 1.0))
+    curve = hills(steady.times_s, (2, 0.4, 0.8))
+    assert [m.kind for m in find_moments(Evidence(steady.times_s, curve, 0 * curve), steady, 0.4)] == ["head motion"]
+
+
+def test_no_evidence_is_no_moment() -> None:
+    steady = still()
+    nothing = np.full(len(steady.times_s), 0.1, np.float32)
+    assert find_moments(Evidence(steady.times_s, nothing, nothing), steady, 0.4) == ()
+
+
+def test_micro_expressions_come_first_then_the_surest() -> None:
+    moments = [
+        Moment(float(i), float(i), i + 0.1, kind, score)
+        for i, (kind, score) in enumerate(
+            [("blink", 0.99), ("macro-expression", 0.9), ("micro-expression", 0.5), ("micro-expression", 0.7)]
+        )
+    ]
+    assert [moment.score for moment in rank(moments)] == [0.7, 0.5, 0.9, 0.99]
+    assert {moment.kind for moment in moments} <= set(KINDS)
+
+
+def test_moments_must_run_forwards() -> None:
+    with pytest.raises(SettingError, match="follow each other"):
+        Moment(1.0, 0.5, 2.0, "micro-expression", 0.5)
+
+
+def test_overlap_is_shared_time_over_all_time() -> None:
+    one, other = Moment(0.0, 0.5, 1.0, "blink", 1.0), Moment(0.5, 0.6, 1.5, "blink", 1.0)
+    assert overlap(one, other) == pytest.approx(1 / 3)
+    assert overlap(one, Moment(2.0, 2.1, 3.0, "blink", 1.0)) == 0
+
+
+@pytest.mark.parametrize("intensity", [0.05, 0.25])
+def test_movement_is_measured_in_inter_ocular_distances(person_clip, intensity: float) -> None:
+    photo = person_clip.frames[0]
+    points = find_face(photo).landmarks_xy
+    clip = simulate(photo, points, Expression((12,), "both", intensity, 0.0, 0.1, 0.2), duration_s=0.2, fps=50.0)
+    eyes, rest = movement(clip.frames[0], clip.frames[5], points)
+    assert rest == pytest.approx(intensity, rel=0.45) and eyes < rest
+    assert max(movement(photo, photo, points)) < 0.005
+
+
+def test_lids_that_close_are_told_from_lids_that_tighten(person_clip) -> None:
+    photo = person_clip.frames[0]
+    open_lids = find_face(photo).landmarks_xy
+    closed = []
+    for unit, intensity in ((45, 0.14), (4, 0.06)):
+        expression = Expression((unit,), "both", intensity, 0.0, 0.1, 0.2)
+        frame = simulate(photo, open_lids, expression, duration_s=0.2, fps=50.0).frames[5]
+        closed.append(closing(np.stack([open_lids, open_lids, find_face(frame).landmarks_xy]))[-1])
+    assert closed[0] > 0.2 and closed[1] < 0.1
+
+
+def test_a_short_clip_is_one_moment() -> None:
+    times = np.linspace(0.2, 0.8, 12)
+    units = np.zeros((12, len(UNITS), 2), np.float32)
+    units[:, UNITS.index(12), 1] = hills(times, (0.5, 0.2, 0.9))
+    units[:, UNITS.index(45)] = 1.0
+    moment = single_moment(times, units, LITE, 0.97)
+    assert (
+        0.25 < moment.onset_s < 0.4 and moment.apex_s == pytest.approx(0.5, abs=0.06) and 0.6 < moment.offset_s < 0.75
+    )
+    assert moment.kind == "micro-expression" and moment.score == 0.97
+
+
+@pytest.fixture(scope="module")
+def recording(person_clip, tmp_path_factory):
+    """Six seconds in which the person smiles briefly once, and blinks, as a file."""
+    photo = person_clip.frames[0]
+    programme = Programme(6.0, 25.0, micro=1, macro=0, speeches=0, drift_iod=0.05, intensity_iod=(0.08, 0.08))
+    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    path = tmp_path_factory.mktemp("recording") / "six_seconds.mp4"
+    write_video(path, made.frames, made.fps)
+    return path, made
+
+
+def test_a_recording_says_what_is_in_it(recording) -> None:
+    _, made = recording
+    (event,) = [moment for moment in made.moments if moment.kind == "micro-expression"]
+    before, apex = (made.frames[round(t * made.fps)].astype(int) for t in (event.onset_s, event.apex_s))
+    assert made.labels == ("happiness",)
+    assert np.abs(apex - before).mean() > 1
+
+
+def test_the_head_is_held_still_and_the_moment_found(recording, checkpoint) -> None:
+    path, made = recording
+    steady = follow(path, None, None, image_size=112, crop_iod=2.8)
+    assert len(steady.frames) == len(made.frames)
+    drift = np.abs(steady.landmarks_xy - steady.landmarks_xy[0]).mean((1, 2))
+    assert drift.max() < 1.5  # pixels of the crop, of which 40 are between the eyes
+    evidence = watch(checkpoint.model, steady)
+    assert evidence.expression.min() >= 0 and evidence.expression.max() <= 1
+    truth = next(moment for moment in made.moments if moment.kind == "micro-expression")
+    found = find_moments(evidence, steady, checkpoint.moment_floor)
+    assert overlap(found[0], truth) >= 0.5, (found, truth)
+
+
+def test_watching_changes_nothing(recording, checkpoint) -> None:
+    before = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
+    steady = follow(recording[0], 0.0, 1.5, image_size=112, crop_iod=2.8)
+    frames = steady.frames.copy()
+    watch(checkpoint.model, steady)
+    assert np.array_equal(frames, steady.frames)
+    assert all(torch.equal(value, before[name]) for name, value in checkpoint.model.state_dict().items())
