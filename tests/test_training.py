@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.config import PRESETS
+from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
+from mexplain.training.card import carry_over_table
+from mexplain.training.carry_over import as_json, carry_over
+from mexplain.training.claim import claim_table, judge
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
+from mexplain.training.finding import MICRO_KIND, count_matches
 from mexplain.training.loop import FrozenEncoder, Run, plan_for, train
-from mexplain.training.script import MICRO, PROBE, TRAINED_UNITS, Mixture
+from mexplain.training.script import MICRO, NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer
+from mexplain.training.timing import Window, draw_event, draw_window, filmed
+from mexplain.types import Moment
 
 CPU = torch.device("cpu")
 
@@ -95,8 +101,9 @@ def test_motion_peaks_at_the_intensity(source: Synthesizer) -> None:
 
 def test_blocks_that_move_have_energy(source: Synthesizer) -> None:
     batch = source.batch(32, 4, PROBE, 1)
-    unit = TRAINED_UNITS.index(17)
-    chin = [i for i in range(32) if batch.units[i, unit].any() and batch.units[i].sum() == 2]
+    most, chin_raiser = batch.units.amax((2, 3)), UNITS.index(17)
+    most[:, [UNITS.index(unit) for unit in NUISANCE_UNITS]] = 0
+    chin = [i for i in range(32) if most[i, chin_raiser] > 0 and (most[i] > 0).sum() == 1]
     assert chin
     assert all(int(batch.energy["10"][i].argmax()) == 9 for i in chin)
 
@@ -173,3 +180,76 @@ def test_scores_count_every_clip(checkpoint, source: Synthesizer) -> None:
     assert all(value.clips == 6 and np.array(value.confusion).sum() == 6 for value in scores.values())
     assert scores["uncropped"].attention_hits is None
     assert 0 < scores["10"].chance < 1
+
+
+def test_clips_without_an_expression_have_none(source: Synthesizer) -> None:
+    batch = source.batch(6, 6, NUISANCE_ONLY, 3)
+    assert (batch.labels == -1).all() and not batch.expression.any() and batch.nuisance.amax() > 0.005
+    expressive = [UNITS.index(unit) for unit in UNITS if unit not in NUISANCE_UNITS]
+    assert not batch.units[:, expressive].any() and batch.units.any()
+
+
+def test_clips_that_begin_too_late_have_no_label(source: Synthesizer) -> None:
+    batch = source.batch(8, 8, Mixture(late=1.0, empty=0.0), 3)
+    assert (batch.labels == -1).all() and (batch.intensity_iod > 0).all()
+    assert (batch.course[:, 0] > batch.course[:, -1]).all()
+
+
+def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:
+    plain, shifted = (source.batch(1, 4, mixture, 1) for mixture in (PROBE, SHIFTED))
+    assert torch.equal(plain.labels, shifted.labels)
+    assert (plain.expression - shifted.expression).abs().amax() > 0.005
+
+
+@pytest.mark.parametrize(("loose_s", "before"), [(0.0, 0.0), (0.3, 0.3)])
+def test_windows_are_cut_as_told(loose_s: float, before: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        event = draw_event(rng, CASME2_CODING["happiness"])
+        window = draw_window(rng, event, 0.5, loose_s)
+        assert -before <= window.start_s <= 0 and 0 <= window.end_s - event.offset_s <= before and not window.late
+
+
+def test_events_rise_and_fall() -> None:
+    rng = np.random.default_rng(1)
+    for coding in CASME2_CODING.values():
+        event = draw_event(rng, coding)
+        assert 0 < event.apex_s <= event.leave_s < event.offset_s < 1
+        assert event.at(np.array([-0.1, 0.0, event.apex_s, event.offset_s, 2.0])) == pytest.approx([0, 0, 1, 0, 0])
+
+
+def test_a_slow_camera_blurs_a_fast_blink() -> None:
+    rng = np.random.default_rng(2)
+    window = Window(0.0, 0.5)
+    spike = np.exp(-0.5 * ((np.arange(96, dtype=np.float32) - 40) / 3) ** 2)[None]
+    seen = [float(filmed(rng, window, spike, 96).max()) for _ in range(30)]
+    assert 0 <= min(seen) < 0.9 < max(seen) <= 1
+
+
+def test_a_lead_is_only_a_lead_beyond_chance() -> None:
+    rng = np.random.default_rng(0)
+    even = {variant: rng.random(400) < 0.9 for variant in ("24", "10", "uncropped")}
+    ahead = even | {"10": np.ones(400, bool)}
+    assert not judge([even, even]).ten_win
+    claim = judge([ahead, ahead])
+    assert claim.ten_win and claim.lead["10 - 24"][0] == pytest.approx(1 - even["24"].mean())
+    assert "**win**" in claim_table({"rough": claim})
+    assert set(claim.lead) == {"10 - 24", "10 - uncropped", "24 - uncropped"}
+
+
+def test_found_moments_are_matched_one_to_one() -> None:
+    truth = [Moment(1.0, 1.2, 1.4, MICRO_KIND, 1.0), Moment(5.0, 5.2, 5.4, MICRO_KIND, 1.0)]
+    twice = [
+        Moment(1.0, 1.2, 1.45, MICRO_KIND, 0.9),
+        Moment(0.95, 1.2, 1.4, MICRO_KIND, 0.8),
+        Moment(5.3, 5.4, 5.7, MICRO_KIND, 0.9),
+    ]
+    assert count_matches(truth, twice) == 1
+    assert count_matches(truth, truth) == 2
+
+
+def test_carrying_over_is_measured_for_every_variant(checkpoint, source: Synthesizer) -> None:
+    found = carry_over(checkpoint.model, checkpoint.calibration, source, clips=4, seed=1)
+    assert set(found) == {"24", "10", "uncropped"}
+    table = carry_over_table({"carry_over": {"variants": as_json(found)}})
+    assert table.count("\n") == 9 and "0.3 s" in table

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 
 from mexplain.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
-from mexplain.config import ModelConfig
+from mexplain.config import NUISANCE_UNITS, UNITS, ModelConfig
 from mexplain.errors import ClipError, SettingError
 from mexplain.training.faces import FaceSet
-from mexplain.training.script import TEST_MIXTURES, TRAINED_UNITS, Mixture
+from mexplain.training.script import TEST_MIXTURES, Mixture
 from mexplain.training.synthesis import Synthesizer
 from mexplain.video import read_clip, write_video
 
@@ -136,7 +136,7 @@ def save(known: KnownClips, stem: Path) -> None:
     """
     first = known.clips[0]
     write_video(stem.with_suffix(".mp4"), np.concatenate([clip.frames for clip in known]), _FPS, crf=_CRF)
-    units = np.array([[unit in clip.aus for unit in TRAINED_UNITS] for clip in known])
+    units = np.array([[unit in clip.aus for unit in UNITS] for clip in known])
     np.savez_compressed(
         stem.with_suffix(".npz"),
         frames=len(first.frames),
@@ -147,7 +147,7 @@ def save(known: KnownClips, stem: Path) -> None:
         landmarks_xy=np.stack([np.round(clip.landmarks_xy * 100) for clip in known]).astype(np.int16),
         course=np.stack([clip.course for clip in known]).astype(np.float16),
         units=units,
-        unit_names=np.array(TRAINED_UNITS),
+        unit_names=np.array(UNITS),
         expression=_halves([clip.expression for clip in known]),
         nuisance=_halves([clip.nuisance for clip in known]),
     )
@@ -200,7 +200,7 @@ def check_fit(known: KnownClips, config: ModelConfig) -> None:
 
 def _one(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> KnownClip:
     batch = Synthesizer(person, config, torch.device("cpu")).batch(1, config.frames, mixture, seed)
-    acting: Int[np.ndarray, "a"] = np.flatnonzero(batch.units[0].amax(1).numpy())
+    acting: Int[np.ndarray, "a"] = np.flatnonzero(batch.units[0].amax((1, 2)).numpy() > 0.3)
     return KnownClip(
         frames=(batch.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8),
         landmarks_xy=batch.landmarks_xy[0].astype(np.float32),
@@ -209,7 +209,7 @@ def _one(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> K
         expression=batch.expression[0].numpy().astype(np.float32),
         nuisance=batch.nuisance[0].numpy().astype(np.float32),
         course=batch.course[0].numpy().astype(np.float32),
-        aus=tuple(TRAINED_UNITS[i] for i in acting.tolist()),
+        aus=tuple(UNITS[i] for i in acting.tolist() if UNITS[i] not in NUISANCE_UNITS),
     )
 
 

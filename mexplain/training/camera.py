@@ -1,17 +1,26 @@
-"""What a camera adds to a clip and must not matter: light, blur, compression, noise."""
+"""What a camera adds to a clip and must not matter: light, blur, coarse pixels, compression, noise."""
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from mexplain.training.script import wave
+from mexplain.training.timing import wave
 
 
 def degrade(
-    clips: Float[Tensor, "b t 3 s s"], rng: np.random.Generator, torch_rng: torch.Generator, nuisance: float
+    clips: Float[Tensor, "b t 3 s s"],
+    rng: np.random.Generator,
+    torch_rng: torch.Generator,
+    nuisance: float,
+    *,
+    shifted: bool = False,
 ) -> Float[Tensor, "b t 3 s s"]:
-    """Return the clips as a camera would give them: lit, blurred, compressed, noisy, in 256 levels."""
+    """Return the clips as a camera would give them: lit, blurred, compressed, noisy, in 256 levels.
+
+    ``shifted`` is a camera that training never shows: coarser, darker, its compression of another kind.
+    """
     b, t, _, s, _ = clips.shape
     device = clips.device
 
@@ -21,24 +30,48 @@ def degrade(
     def each(low: float, high: float, *shape: int) -> Tensor:
         return put(rng.uniform(low, high, (b, *shape, *(1,) * (5 - 1 - len(shape)))).astype(np.float32))
 
+    def some(share: float) -> Tensor:
+        return put(rng.random(b) < share * nuisance)
+
     grey = clips.mean(2, keepdim=True)
     clips = torch.lerp(clips, grey, (each(0.0, 1.0) < 0.2).float() * each(0.5, 1.0))
-    clips = clips.clamp_min(1e-4) ** each(0.7, 1.4) * each(0.55, 1.25) * each(0.92, 1.08, 1, 3)
-    flicker = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0.0, 0.04 * nuisance)
-    side = torch.linspace(-1, 1, s, device=device)
-    slope = put(wave(rng, b, t)).view(b, t, 1, 1, 1) * each(0.0, 0.03 * nuisance) * side
-    clips = clips * (1 + flicker + slope)
-    soft = rng.random(b) < 0.4 * nuisance
-    if soft.any():
-        chosen = put(soft)
+    dark = some(0.15)[:, None, None, None, None]
+    light = torch.where(dark, each(0.2, 0.6), each(0.55, 1.25))
+    clips = clips.clamp_min(1e-4) ** each(0.7, 1.4) * light * each(0.92, 1.08, 1, 3)
+    clips = clips * (1 + _flicker(rng, b, t, s, nuisance).to(device))
+    if (chosen := some(0.4)).any():
         clips[chosen] = _blur(clips[chosen], float(rng.uniform(0.05, 0.3)))
-    blocky = rng.random(b) < 0.25 * nuisance
-    if blocky.any():
-        chosen = put(blocky)
-        clips[chosen] = _quantise(clips[chosen], float(rng.uniform(0.01, 0.06)))
+    if (chosen := some(0.25 if not shifted else 0.5)).any():
+        clips[chosen] = _coarsen(clips[chosen], float(rng.uniform(0.35, 0.9)), "area" if shifted else "bilinear")
     noise = torch.randn(b, t, 1, s, s, generator=torch_rng, device=device)
-    clips = clips + noise * each(0.0, 1.0).square() * 0.02 * nuisance
+    # What is dark was amplified, and its noise with it.
+    clips = clips + noise * each(0.0, 1.0).square() * torch.where(dark, 0.03, 0.02) * nuisance
+    if (chosen := some(0.25)).any():
+        clips[chosen] = _quantise(clips[chosen], float(rng.uniform(0.01, 0.06)))
+    if (chosen := some(0.2)).any():
+        tile = 7 if shifted else 8
+        clips[chosen] = _skip(clips[chosen], float(rng.uniform(0.004, 0.015)), tile)
     return (clips.clamp(0, 1) * 255).round() / 255
+
+
+def _flicker(rng: np.random.Generator, b: int, t: int, s: int, nuisance: float) -> Float[Tensor, "b t 1 s s"]:
+    """Return how much brighter each pixel is than it should be: slow waves, lamps, bands of a rolling shutter."""
+
+    def size(high: float, share: float = 1.0) -> np.ndarray:
+        return (rng.uniform(0, high * nuisance, b) * (rng.random(b) < share)).astype(np.float32)[:, None, None, None]
+
+    ticks = np.linspace(-1, 1, s, dtype=np.float32)
+    slow, slope = (wave(rng, b, t)[:, :, None, None] for _ in range(2))
+    lamp = rng.normal(0, 1, (b, t, 1, 1)).astype(np.float32)
+    phase = rng.uniform(0, 2 * np.pi, (b, 1, 1, 1)) + rng.uniform(-2, 2, (b, 1, 1, 1)) * np.arange(t)[:, None, None]
+    bands = np.sin(rng.uniform(1, 6, (b, 1, 1, 1)) * ticks[:, None] + phase).astype(np.float32)
+    total = (
+        slow * size(0.05)
+        + slope * size(0.04) * ticks
+        + lamp * size(0.02, 0.3)
+        + (bands - bands[:, :1]) * size(0.03, 0.2)
+    )
+    return torch.from_numpy(np.broadcast_to(total, (b, t, s, s)).astype(np.float32))[:, :, None]
 
 
 def _blur(clips: Float[Tensor, "b t 3 s s"], weight: float) -> Float[Tensor, "b t 3 s s"]:
@@ -51,6 +84,14 @@ def _blur(clips: Float[Tensor, "b t 3 s s"], weight: float) -> Float[Tensor, "b 
     return clips
 
 
+def _coarsen(clips: Float[Tensor, "b t 3 s s"], scale: float, mode: str) -> Float[Tensor, "b t 3 s s"]:
+    """Return the clips as if filmed with fewer pixels: shrunk to that share of their side, and enlarged again."""
+    b, t, _, s, _ = clips.shape
+    small = F.interpolate(clips.flatten(0, 1), size=max(8, round(s * scale)), mode="area")
+    back = F.interpolate(small, size=s, mode="bicubic" if mode == "area" else "bilinear", align_corners=False)
+    return back.unflatten(0, (b, t))
+
+
 def _quantise(clips: Float[Tensor, "b t 3 s s"], step: float) -> Float[Tensor, "b t 3 s s"]:
     """Return the clips with their 8 x 8 cosine coefficients rounded, finer ones more coarsely, as codecs do."""
     order = torch.arange(8, device=clips.device, dtype=clips.dtype)
@@ -61,3 +102,13 @@ def _quantise(clips: Float[Tensor, "b t 3 s s"], step: float) -> Float[Tensor, "
     spectrum = torch.einsum("ua,...iajb,vb->...iujv", cosine, tiles, cosine)
     spectrum = (spectrum / steps[:, None, :]).round() * steps[:, None, :]
     return torch.einsum("ua,...iujv,vb->...iajb", cosine, spectrum, cosine).reshape(clips.shape)
+
+
+def _skip(clips: Float[Tensor, "b t 3 s s"], least: float, tile: int) -> Float[Tensor, "b t 3 s s"]:
+    """Return the clips with tiles left as they were until they have changed by ``least`` on average, as codecs do."""
+    shown = [clips[:, 0]]
+    for frame in clips[:, 1:].unbind(1):
+        change = F.avg_pool2d((frame - shown[-1]).abs().mean(1, keepdim=True), tile)
+        moves = F.interpolate((change > least).float(), size=frame.shape[-2:], mode="nearest")
+        shown.append(torch.lerp(shown[-1], frame, moves))
+    return torch.stack(shown, 1)

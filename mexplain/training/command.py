@@ -3,7 +3,7 @@
 import json
 import logging
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mexplain.checkpoints import CONFIG, load_checkpoint
+from mexplain.checkpoints import CONFIG, load_checkpoint, write_calibration
 from mexplain.config import PRESETS
 from mexplain.device import resolve_device
-from mexplain.errors import CheckpointError
+from mexplain.errors import CheckpointError, SettingError
 from mexplain.model import Head, MicroExpressionNet
-from mexplain.training.card import METRICS, score_table, write_card
+from mexplain.training.calibration import FITTED_ON, ask, fit, join
+from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
+from mexplain.training.carry_over import as_json, carry_over
 from mexplain.training.evaluation import ablation_config, score
 from mexplain.training.faces import SPLITS, load_faces
+from mexplain.training.finding import best_floor, score_floor, watch_recordings
 from mexplain.training.loop import Run, plan_for, train
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
@@ -37,25 +40,31 @@ def train_command(
     macro_steps: int | None,
     micro_steps: int | None,
     device: str,
+    init: str | None = None,
     clips: int = 1000,
 ) -> None:
     """Train a network on simulated clips of the faces in some folders, score it on people kept out, write its card.
 
     Writes into ``out``: weights, ``config.json``, ``metrics.json``, ``README.md`` (the model card), ``log.jsonl``.
-    Started again with the same ``out`` it goes on where it was stopped.
+    Started again with the same ``out`` it goes on where it was stopped. ``init`` names a checkpoint to go on from,
+    instead of random weights; raises ``SettingError`` if its sizes are not the preset's.
     """
     plan, target = plan_for(preset, macro_steps, micro_steps), resolve_device(device)
+    if init is not None:
+        # What has been learned is to be refined, not to be washed away.
+        plan = replace(plan, macro_rate=plan.macro_rate / 2, micro_rate=plan.micro_rate * 2 / 3)
     out.mkdir(parents=True, exist_ok=True)
     _log_into(out / "train.log")
     people = load_faces(faces, PRESETS[preset].crop_iod)
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
     run = Run(plan, seed, target, out, parts["train"], parts["validation"])
-    _, ablation = train(run, preset)
+    _, ablation = train(run, preset, _start(init, preset))
     _save_ablation(ablation, out)
     facts: dict[str, Any] = {
         "preset": preset,
         "seed": seed,
+        "init": None if init is None else load_checkpoint(init).sha256,
         "plan": asdict(plan),
         "faces": [folder.name for folder in faces],
         "people": {name: len(part) for name, part in parts.items()},
@@ -63,13 +72,32 @@ def train_command(
         "torch": torch.__version__,
     }
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    calibrate_command(checkpoint=out, faces=faces, device=device)
     evaluate_command(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
 
 
-def evaluate_command(*, checkpoint: str, faces: list[Path], clips: int, out: Path | None, device: str) -> str:
-    """Score a checkpoint on simulated clips of people it has never seen; return the table as text.
+def calibrate_command(
+    *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 15
+) -> None:
+    """Fit on validation people how sure a local checkpoint may say it is, and write that into its config."""
+    target = resolve_device(device)
+    model = load_checkpoint(checkpoint, device=target).model
+    people = load_faces(faces, model.config.crop_iod).split("validation")
+    source = Synthesizer(people, model.config, target)
+    asked = [ask(model, source, mixture, clips=clips, seed=_TEST_SEED + k) for k, mixture in enumerate(FITTED_ON)]
+    watched = list(watch_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
+    finding = best_floor(watched)
+    _log.info("moments in recordings of validation people: %s", finding)
+    write_calibration(checkpoint, fit(join(asked)), finding.floor)
 
-    The people are those of the test split (by name, so the same folders must be given as in training). For a local
+
+def evaluate_command(
+    *, checkpoint: str, faces: list[Path], clips: int, out: Path | None, device: str, recordings: int = 0
+) -> str:
+    """Score a checkpoint on simulated clips of people it has never seen; return the tables as text.
+
+    ``recordings`` is how many long clips moments are looked for in, besides (each takes about half a minute). The
+    people are those of the test split (by name, so the same folders must be given as in training). For a local
     checkpoint, ``metrics.json`` and the model card beside the weights are written anew; ``out`` names another JSON.
     """
     target = resolve_device(device)
@@ -84,12 +112,30 @@ def evaluate_command(*, checkpoint: str, faces: list[Path], clips: int, out: Pat
         scores = score(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)
         metrics[name] = {"mixture": asdict(mixture), "scores": {key: asdict(value) for key, value in scores.items()}}
         tables.append(f"{name}\n\n{score_table(scores)}\n")
+    found = carry_over(loaded.model, loaded.calibration, source, clips=clips // 2, seed=_TEST_SEED)
+    metrics["carry_over"] = {"clips": clips // 2, "variants": as_json(found)}
+    if recordings:
+        watched = list(watch_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
+        metrics["moments"] = {"recordings": recordings, **asdict(score_floor(watched, loaded.moment_floor))}
+    tables.append(carry_over_table(metrics))
     if out is not None:
         out.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     if folder.is_dir():
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         write_card(folder)
     return "\n".join(tables)
+
+
+def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | None] | None:
+    if init is None:
+        return None
+    model = load_checkpoint(init).model
+    if model.config != PRESETS[preset]:
+        raise SettingError(
+            f"The checkpoint {init} has other sizes than the preset {preset}; it cannot be gone on from."
+        )
+    folder = Path(init)
+    return model, _load_ablation(folder, model) if (folder / ABLATION_WEIGHTS).is_file() else None
 
 
 def _save_ablation(head: Head, folder: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,7 @@ from mexplain.errors import SettingError
 from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.training.evaluation import ABLATION, ablation_config, score
 from mexplain.training.faces import FaceSet
-from mexplain.training.script import MACRO, MICRO, PROBE, TRAINED_UNITS
+from mexplain.training.script import MACRO, MICRO, SHIFTED
 from mexplain.training.synthesis import Batch, Synthesizer
 
 log = logging.getLogger("mexplain.train")
@@ -45,6 +46,8 @@ class Plan:
     micro_rate: float = 1.5e-3
     weight_decay: float = 0.02
     gate_supervision: float = 0.6
+    presence_weight: float = 0.6
+    unit_weight: float = 2.0
 
 
 PLANS: dict[str, Plan] = {
@@ -60,11 +63,11 @@ class MotionReader(nn.Module):
     which side.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, units: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(nn.Conv2d(channels, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU())
         self.motion = nn.Conv2d(64, 2, 1)
-        self.units = nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, len(TRAINED_UNITS) * 2))
+        self.units = nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, units * 2))
 
     def forward(self, difference: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b u"]]:
         """Return the motion in tenths of an inter-ocular distance, and a logit for each action unit and side."""
@@ -85,20 +88,27 @@ class Run:
     save_every_s: float = 60.0
 
 
-def train(run: Run, preset: str) -> tuple[MicroExpressionNet, Head]:
+def train(
+    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None
+) -> tuple[MicroExpressionNet, Head]:
     """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
 
-    Writes ``log.jsonl`` and ``state.pt`` into ``run.out`` as it goes; started again with the same folder it resumes.
+    ``init`` are weights to go on from, instead of random ones. Writes ``log.jsonl`` and the state of each stage into
+    ``run.out`` as it goes; started again with the same folder it resumes.
     """
     torch.manual_seed(run.seed)
     model = build_model(preset).to(run.device)
-    if preset == "paper":
+    if preset == "paper" and init is None:
         load_imagenet_trunk(model)
     channels = [layer for layer in model.trunk if isinstance(layer, nn.Conv2d)][-1].out_channels
     ablation = Head("10", channels, ablation_config(model.config)).to(run.device)
-    reader = MotionReader(channels).to(run.device)
+    if init is not None:
+        model.load_state_dict(init[0].state_dict())
+        if init[1] is not None:
+            ablation.load_state_dict(init[1].state_dict())
+    reader = MotionReader(channels, len(model.config.units)).to(run.device)
     _pretrain_trunk(run, model, reader)
-    _train_heads(run, model, ablation)
+    train_heads(run, model, ablation)
     save_checkpoint(model, run.out)
     return model.eval(), ablation.eval()
 
@@ -112,20 +122,20 @@ def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -
         with _autocast(run.device):
             features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
             motion, units = reader(features[:, 1] - features[:, 0])
-        moved = batch.motion[:, 2 if step % 4 == 0 else 1]
-        wanted = F.adaptive_avg_pool2d(moved, motion.shape[-2:]) * 10
+        seen = 2 if step % 4 == 0 else 1
+        wanted = F.adaptive_avg_pool2d(batch.motion[:, seen], motion.shape[-2:]) * 10
         motion_loss = F.smooth_l1_loss(motion.float(), wanted, beta=0.05)
-        active = batch.course[:, 2 if step % 4 == 0 else 1, None, None] > 0.3
-        unit_loss = F.binary_cross_entropy_with_logits(units.float(), (batch.units * active).flatten(1))
+        unit_loss = F.binary_cross_entropy_with_logits(units.float(), batch.units[..., seen].flatten(1))
         stage.step(motion_loss * 4 + unit_loss, motion=motion_loss, units=unit_loss)
     stage.close()
 
 
-def _train_heads(run: Run, model: MicroExpressionNet, ablation: Head) -> None:
+def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> None:
+    """Train all heads of a network together, on the same clips, its trunk frozen; with them one on plain frames."""
     plan, config = run.plan, model.config
     source = Synthesizer(run.train, config, run.device)
     encode = FrozenEncoder(model)
-    heads = nn.ModuleDict({**model.heads, ABLATION: ablation})
+    heads = nn.ModuleDict({**model.heads, **({ABLATION: ablation} if ablation is not None else {})})
     stage = _Stage(run, "heads", heads, plan.micro_steps, plan.micro_rate)
     for step in stage:
         last_quarter = step >= plan.micro_steps * 3 // 4
@@ -138,13 +148,15 @@ def _train_heads(run: Run, model: MicroExpressionNet, ablation: Head) -> None:
         loss, parts = torch.zeros((), device=run.device), {}
         # Outside autocast: the gates' loss needs, and insists on, full precision.
         for name, output in outputs.items():
-            parts[name], gate_loss = head_losses(output, batch, variants[name])
-            loss = loss + parts[name] + plan.gate_supervision * gate_loss
+            losses = head_losses(output, batch, variants[name])
+            parts[name] = losses.label
+            loss = loss + losses.label + plan.gate_supervision * losses.gates
+            loss = loss + plan.presence_weight * losses.presence + plan.unit_weight * losses.units
         stage.step(loss, **parts)
         if (step + 1) % 250 == 0:
             heads.eval()
             check = Synthesizer(run.validation, config, run.device)
-            scores = score(model, ablation, check, PROBE, clips=200, seed=run.seed + 1)
+            scores = score(model, ablation, check, SHIFTED, clips=200, seed=run.seed + 1)
             log.info(
                 "step %d, people for validation: %s", step + 1, {k: round(v.accuracy, 3) for k, v in scores.items()}
             )
@@ -153,24 +165,36 @@ def _train_heads(run: Run, model: MicroExpressionNet, ablation: Head) -> None:
     stage.close()
 
 
-def head_losses(output: HeadOutput, batch: Batch, variant: str) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return the classification loss and the loss of the gates.
+class HeadLosses(NamedTuple):
+    """What a head is trained on: class, gates, presence and action units."""
 
-    A clip with nothing but nuisance is evidence for no class: its target is even. A gate's target is its block's share
-    of the strongest block's motion, times how far the expression has got.
+    label: Float[Tensor, ""]
+    gates: Float[Tensor, ""]
+    presence: Float[Tensor, ""]
+    units: Float[Tensor, ""]
+
+
+def head_losses(output: HeadOutput, batch: Batch, variant: str) -> HeadLosses:
+    """Return a head's losses.
+
+    A clip that shows no expression is evidence for no class: its target is even. A gate's target is its block's share
+    of the strongest block's motion, times how far the expression has moved since the first frame.
     """
     logits, gates = output.logits.float(), output.attention_weights.float()
     empty = batch.labels < 0
     target = F.one_hot(batch.labels.clamp_min(0), logits.shape[1]).float()
     target = torch.where(empty[:, None], torch.full_like(target, 1 / logits.shape[1]), target)
     label_loss = F.cross_entropy(logits, target, label_smoothing=0.02)
+    presence_loss = F.binary_cross_entropy_with_logits(output.presence.float(), (~empty).float())
+    unit_loss = F.binary_cross_entropy_with_logits(output.units.float(), batch.units.permute(0, 3, 1, 2))
     energy = batch.energy[variant]
     if energy.shape[1] == 0:
-        return label_loss, torch.zeros_like(label_loss)
+        return HeadLosses(label_loss, torch.zeros_like(label_loss), presence_loss, unit_loss)
     share = energy / energy.amax(1, keepdim=True).clamp_min(1e-9)
-    progress = batch.course / batch.course.amax(1, keepdim=True).clamp_min(1e-6)
-    wanted = share[:, None] * progress[..., None] * ~empty[:, None, None]
-    return label_loss, F.binary_cross_entropy(gates.clamp(1e-6, 1 - 1e-6), wanted)
+    moved = (batch.course - batch.course[:, :1]).abs()
+    progress = moved / moved.amax(1, keepdim=True).clamp_min(1e-6)
+    gate_loss = F.binary_cross_entropy(gates.clamp(1e-6, 1 - 1e-6), share[:, None] * progress[..., None])
+    return HeadLosses(label_loss, gate_loss, presence_loss, unit_loss)
 
 
 class FrozenEncoder:

@@ -1,0 +1,78 @@
+"""Calibration: probabilities that hold, and restraint."""
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+from mexplain.checkpoints import SHIPPED, load_checkpoint, write_calibration
+from mexplain.errors import CheckpointError, SettingError
+from mexplain.training.calibration import Answers, accuracy, called_none, fit, join, reliability
+from mexplain.types import Calibration
+
+
+def overconfident(count: int = 4000, factor: float = 3.0) -> Answers:
+    """Answers whose logits are ``factor`` times what they should be, and a presence that is off by two."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, (count, 5))
+    shares = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    labels = np.array([rng.choice(5, p=row) for row in shares])
+    strength = rng.normal(0, 2, count)
+    there = rng.random(count) < 1 / (1 + np.exp(-strength))
+    labels[~there] = -1
+    logits, presence = (factor * true).astype(np.float32), (strength + 2).astype(np.float32)
+    return Answers(labels, np.full(count, 0.05, np.float32), {"10": logits}, {"10": presence})
+
+
+def test_fitting_undoes_overconfidence() -> None:
+    answers = overconfident()
+    found = fit(answers)
+    assert found["10"].temperature == pytest.approx(3.0, rel=0.1)
+    assert (found["10"].scale, found["10"].shift) == pytest.approx((1.0, -2.0), abs=0.2)
+    raw = reliability(answers, "10", {"10": Calibration()}).error
+    fitted = reliability(answers, "10", found)
+    assert fitted.error < 0.03 < 0.1 < raw
+    assert sum(count for _, _, count in fitted.bins) == (answers.labels >= 0).sum()
+
+
+def test_none_begins_where_both_mistakes_are_as_frequent() -> None:
+    answers = overconfident()
+    found = fit(answers)
+    empty, there = (answers.labels < 0), (answers.labels >= 0)
+    sure = found["10"].presence(answers.presence["10"])
+    named, missed = (sure[empty] >= found["10"].none_below).mean(), (sure[there] < found["10"].none_below).mean()
+    assert named == pytest.approx(missed, abs=0.02)
+    assert called_none(answers, "10", found) == pytest.approx((sure < found["10"].none_below).mean())
+
+
+def test_temperature_changes_no_answer() -> None:
+    answers = overconfident(300)
+    assert (Calibration(4.0).classes(answers.logits["10"]).argmax(1) == answers.logits["10"].argmax(1)).all()
+    assert accuracy(join([answers, answers]), "10") == accuracy(answers, "10")
+
+
+@pytest.mark.parametrize("values", [{"temperature": 0.0}, {"scale": -1.0}, {"none_below": 1.5}])
+def test_impossible_calibrations_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(SettingError, match="calibration needs"):
+        Calibration(**values)
+
+
+def test_calibration_is_kept_with_the_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    copytree(SHIPPED, folder)
+    wanted = {"24": Calibration(), "10": Calibration(2.0, 1.5, -0.5, 0.4), "uncropped": Calibration()}
+    write_calibration(folder, wanted, 0.7)
+    loaded = load_checkpoint(folder)
+    assert (loaded.calibration, loaded.moment_floor) == (wanted, 0.7)
+    config = json.loads((folder / "config.json").read_text())
+    config["calibration"]["variants"]["10"]["heat"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="calibration"):
+        load_checkpoint(folder)
+
+
+def test_the_shipped_weights_are_calibrated(checkpoint) -> None:
+    assert all(values.none_below > 0 for values in checkpoint.calibration.values())
+    assert 0 < checkpoint.moment_floor < 1
