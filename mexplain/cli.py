@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands.add_parser("simulate", help="make a clip whose cause is known from a photo"))
     _add_train(commands.add_parser("train", help="train a checkpoint on simulated clips"))
     _add_evaluate(commands.add_parser("evaluate", help="test a checkpoint on simulated clips or real data sets"))
+    _add_calibrate(commands.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
+    _add_compare(commands.add_parser("compare-variants", help="test whether ten blocks recognise more"))
     _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
     return parser
 
@@ -117,6 +119,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="lite", metavar="NAME", help="lite (default) or paper")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the checkpoint and the log")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
+    parser.add_argument("--init", metavar="PATH", help="checkpoint to go on from (default: random weights)")
     parser.add_argument(
         "--macro-steps", type=int, metavar="N", help="steps on large expressions (default: the preset's)"
     )
@@ -136,6 +139,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     simulated.add_argument("--checkpoint", metavar="DIR", help="folder, or Hub repository, of the checkpoint")
     simulated.add_argument("--faces", nargs="+", type=Path, metavar="DIR", help="folders of face photos")
     simulated.add_argument("--clips", type=int, metavar="N", help="number of clips to test on (default 1000)")
+    simulated.add_argument(
+        "--recordings", type=int, metavar="N", help="recordings of up to a minute to look for moments in (default 0)"
+    )
     simulated.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     real = parser.add_argument_group("on data sets")
     real.add_argument("--protocol", choices=["loso"], help="loso: leave one subject out")
@@ -173,6 +179,33 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint(parser)
     _add_device(parser)
     parser.set_defaults(run=commands.bench_command)
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fits temperatures and thresholds on people of the validation split; `train` does so by itself."
+    )
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    _add_faces(parser)
+    _add_device(parser)
+    parser.set_defaults(run=commands.calibrate_command)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Trains fresh heads for 24 blocks, 10 blocks and the uncropped face on one frozen trunk, on the same clips, "
+        "and scores them on people kept out: the claim of Zhu et al., put to the test. Can be stopped and started again."
+    )
+    parser.add_argument("--init", metavar="PATH", help="checkpoint whose trunk is used (default: the one shipped)")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for heads and claim.json")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="default 3")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps for each seed (default: the preset's)")
+    parser.add_argument(
+        "--clips", type=int, default=500, metavar="N", help="clips to judge on, of each kind (default 500)"
+    )
+    _add_faces(parser)
+    _add_device(parser)
+    parser.set_defaults(run=commands.compare_command)
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

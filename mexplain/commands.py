@@ -94,8 +94,9 @@ def _chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str,
 
 
 def _summary(clip: Path, report: "Report") -> str:
-    said = (f"{v.label} ({v.probabilities[v.label]:.2f}) [{v.variant}]" for v in report.variants)
-    return " ".join([f"{clip.name}:", ", ".join(said), *(f"Note: {note}" for note in report.notes)])
+    said = (f"{v.label} ({v.probabilities.get(v.label, 1 - v.presence):.2f}) [{v.variant}]" for v in report.variants)
+    where = "at {:.2f} to {:.2f} s.".format(*report.window_s)
+    return " ".join([f"{clip.name}:", ", ".join(said), where, *(f"Note: {note}" for note in report.notes)])
 
 
 def simulate_command(options: argparse.Namespace) -> int:
@@ -148,6 +149,7 @@ def train_command(options: argparse.Namespace) -> int:
         seed=options.seed,
         macro_steps=options.macro_steps,
         micro_steps=options.micro_steps,
+        init=options.init,
         device=options.device,
     )
     return 0
@@ -167,6 +169,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         clips=1000 if options.clips is None else options.clips,
         out=options.json,
         device=options.device,
+        recordings=options.recordings or 0,
     )
     print(table)
     return 0
@@ -177,7 +180,7 @@ _LOSO_OPTIONS = ("dataset", "classes", "init", "train", "epochs", "seeds", "zero
 
 def _loso(options: argparse.Namespace) -> int:
     """Leave out one subject of real data sets after the other."""
-    odd = ("checkpoint", "faces", "clips", "json")
+    odd = ("checkpoint", "faces", "clips", "recordings", "json")
     _check_options(options, needed=("dataset", "out"), odd=odd, why="with --protocol loso")
     if options.zero_shot:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
@@ -209,6 +212,32 @@ def _check_options(options: argparse.Namespace, *, needed: Sequence[str], odd: S
             )
     if missing := [f"--{name}" for name in needed if name not in said]:
         raise SettingError(f"{' and '.join(missing)} must be given {why}; see `python -m mexplain evaluate --help`.")
+
+
+def calibrate_command(options: argparse.Namespace) -> int:
+    """Fit how sure a checkpoint may say it is."""
+    from mexplain.training.command import calibrate_command as calibrate
+
+    calibrate(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
+    return 0
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Put the paper's claim to the test."""
+    from mexplain.checkpoints import SHIPPED
+    from mexplain.training.claim import put_claim_to_test
+
+    table = put_claim_to_test(
+        init=options.init or str(SHIPPED),
+        faces=options.faces,
+        out=options.out,
+        seeds=options.seeds,
+        steps=options.steps,
+        clips=options.clips,
+        device=options.device,
+    )
+    print(table)
+    return 0
 
 
 def methods_command(options: argparse.Namespace) -> int:

@@ -60,8 +60,8 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
     assert explain(person_path, tmp_path / "out", "--start", 0.2, "--end", 0.6) == 0
     document = json.loads((tmp_path / "out" / "person.json").read_text(encoding="utf-8"))
     assert list(document) == [
-        *("schema_version", "disclaimer", "clip", "window", "times_s", "checkpoint", "device", "baseline", "elapsed_s"),
-        *("notes", "variants", "agreement"),
+        *("schema_version", "disclaimer", "clip", "window", "times_s", "moments", "evidence", "checkpoint", "device"),
+        *("baseline", "elapsed_s", "notes", "variants", "agreement"),
     ]
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.6}
     assert document["checkpoint"]["sha256"] == checkpoint.sha256
@@ -71,7 +71,8 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
     assert line.startswith("person.mp4: ") and line.count("\n") == 1
     for name, variant in by_name.items():
         label = variant["label"]
-        assert f"{label} ({variant['probabilities'][label]:.2f}) [{name}]" in line
+        sure = variant["probabilities"].get(label, 1 - variant["presence"])
+        assert f"{label} ({sure:.2f}) [{name}]" in line
 
 
 @pytest.mark.parametrize(
@@ -305,10 +306,11 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
     faces = [Path("a"), Path("b")]
     assert training == {
         **{"preset": "lite", "faces": faces, "out": Path("c"), "seed": 0, "macro_steps": 5, "micro_steps": None},
-        "device": "cpu",
+        **{"device": "cpu", "init": None},
     }
     assert evaluation == {
-        **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"}
+        **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"},
+        "recordings": 0,
     }
     assert capsys.readouterr().out == "a table\n"
 
