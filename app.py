@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -20,13 +21,14 @@ from mexplain.baselines import BASELINES
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.errors import MexplainError
 from mexplain.explain import explain
-from mexplain.figures import block_time_heatmap, in_a_sentence, percent, probability_bars
+from mexplain.figures import block_time_heatmap, evidence_curve, in_a_sentence, percent, probability_bars
 from mexplain.methods import METHODS
 from mexplain.overlay import attention_face, attribution_face, pixel_face, top_blocks
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.figure import scorecard_figure
 from mexplain.scorecard.table import Scorecard, markdown, read_scorecard
-from mexplain.types import Report, VariantReport
+from mexplain.search import MARGIN_S
+from mexplain.types import NONE, Report, VariantReport
 from mexplain.video import read_clip
 
 HERE = Path(__file__).resolve().parent
@@ -68,9 +70,13 @@ def show(
     method: str,
     baseline: str,
     thorough: bool,
+    known: Report | None = None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> list[Any]:
-    """Explain a clip and return what every part of the results shows, in the order of ``build``'s outputs."""
+    """Explain a clip and return what every part of the results shows, in the order of ``build``'s outputs.
+
+    ``known`` is a report on the same clip whose moments need not be looked for again.
+    """
     if not clip:
         raise gr.Error(WORDS["no_clip"], title="No clip", print_exception=False)
 
@@ -90,18 +96,51 @@ def show(
         )
     except MexplainError as error:
         raise gr.Error(escape(str(error)), title=WORDS["unexplained"], duration=20, print_exception=False) from error
+    if known is not None:
+        report = replace(report, moments=known.moments, evidence=known.evidence)
     notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
     answer = f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}"
     parts = [part for variant in report.variants for part in column(report, variant, method)]
     top = [gr.Column(visible=True), report, answer, made_with(report), about(method, baseline)]
-    top.append(prose.agreement(report, method))
+    top += [prose.agreement(report, method), *moments(report)]
     return [*top, *parts, "attention", *heatmaps(report, "attention")]
+
+
+def show_moment(
+    clip: str | None,
+    number: int | None,
+    known: Report | None,
+    method: str,
+    baseline: str,
+    thorough: bool,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> list[Any]:
+    """Explain another moment of a clip that was searched before."""
+    if known is None or number is None or number >= len(known.moments):
+        raise gr.Error(WORDS["expired"], title="No longer here", print_exception=False)
+    moment = known.moments[number]
+    start, end = max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S
+    return show(clip, start, end, method, baseline, thorough, known, progress)
+
+
+def moments(report: Report) -> list[Any]:
+    """Return the part that shows where in the clip something happens, or hides it where nobody looked."""
+    if report.evidence is None:
+        return [gr.Column(visible=False), None, gr.Radio(choices=[], value=None)]
+    middle = sum(report.window_s) / 2
+    inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
+    choices = gr.Radio(prose.moment_choices(report), value=next(inside, None), visible=bool(report.moments))
+    return [gr.Column(visible=True), evidence_curve(report), choices]
 
 
 def column(report: Report, variant: VariantReport, method: str) -> list[Any]:
     """Return what one column shows above its heatmap: verdict, bars, two faces with a caption each, trust."""
-    name, share = escape(variant.label), escape(percent(variant.probabilities[variant.label]))
-    verdict = f"<p class='verdict'><strong>{name}</strong> <span>{share}</span></p>"
+    name, share = escape(variant.target), escape(percent(variant.probabilities[variant.target]))
+    if variant.label == NONE:
+        verdict = f"<p class='verdict'><strong>none found</strong> <span>likeliest: {name}, {share}</span></p>"
+    else:
+        verdict = f"<p class='verdict'><strong>{name}</strong> <span>{share}</span></p>"
+    verdict += prose.presence(variant)
     pushed, pushed_key = attribution_face(report, variant, method), key(variant, "attribution", method)
     if variant.variant == "uncropped":
         looked, looked_key = pixel_face(report, variant, method), text("no_attention.html").replace("{label}", name)
@@ -182,6 +221,10 @@ def build(pictures: Path) -> gr.Blocks:
         status = gr.HTML(elem_id="status")
         with gr.Column(visible=False, elem_id="results") as results:
             answer = gr.HTML(elem_id="answer")
+            with gr.Column(visible=False, elem_id="moments") as where:
+                gr.HTML(text("moments.html"))
+                curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
+                picked = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
             rows = [columns(section) for section in ("decided", "looked")]
             gr.HTML(text("pushed.html"))
             used = gr.HTML(elem_classes="about", elem_id="used")
@@ -206,7 +249,7 @@ def build(pictures: Path) -> gr.Blocks:
 
         parts = [part for variant in zip(*rows, strict=True) for section in variant for part in section]
         asked = [clip, start_s, end_s, method, baseline, thorough]
-        outputs = [results, state, answer, foot, used, agree, *parts, quantity, *plots]
+        outputs = [results, state, answer, foot, used, agree, where, curve, picked, *parts, quantity, *plots]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         starts = [go.click(lambda: gr.Column(visible=False), None, results, **quiet)]
         for button, path in chosen:
@@ -216,6 +259,8 @@ def build(pictures: Path) -> gr.Blocks:
         for start in starts:
             done = start.then(show, asked, outputs, api_visibility="private", **slow)
             done.success(None, js="() => document.getElementById('results').scrollIntoView()", **quiet)
+        again = [clip, picked, state, method, baseline, thorough]
+        picked.input(show_moment, again, outputs, api_visibility="private", **slow)
         gr.on([method.change, baseline.change], about, [method, baseline], told, **quiet)
         quantity.input(heatmaps, [state, quantity], plots, show_progress="minimal", api_visibility="private")
     return page.queue(max_size=MAX_QUEUE)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from mexplain.errors import SettingError
 from mexplain.methods import METHODS
 from mexplain.overlay import COLOURS, Quantity, colour_limit
-from mexplain.types import BlockReport, Report, VariantReport
+from mexplain.types import NONE, BlockReport, Report, VariantReport
 
 # 4.5 to 1 against white and against near-black.
 INK = "#757575"
@@ -48,6 +48,36 @@ def probability_bars(variant: VariantReport) -> go.Figure:
     return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
 
 
+def evidence_curve(report: Report) -> go.Figure:
+    """Return how much evidence of an expression and of a blink there is all over a clip, with its moments shaded.
+
+    The part that was explained stands between dotted lines. Raises ``SettingError`` where nobody looked for moments.
+    """
+    found = report.evidence
+    if found is None:
+        raise SettingError("This report has no curve of evidence: its clip is short, or a part of it was asked for.")
+    figure = go.Figure()
+    for name, values, colour, width in (
+        ("blink", found.blink, OTHERS, 1.0),
+        ("expression", found.expression, WINNER, 2.0),
+    ):
+        line = go.Scatter(x=found.times_s.tolist(), y=values.tolist(), name=name, mode="lines")
+        line.update(
+            line={"color": colour, "width": width}, hovertemplate=f"%{{x:.2f}} s: {name} %{{y:.2f}}<extra></extra>"
+        )
+        figure.add_trace(line)
+    for moment in report.moments:
+        colour = OTHERS if moment.kind == "blink" else WINNER
+        figure.add_vrect(moment.onset_s, moment.offset_s, fillcolor=colour, opacity=0.22, line_width=0, layer="below")
+    for edge in report.window_s:
+        figure.add_vline(edge, line={"color": INK, "width": 1, "dash": "dot"})
+    figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=8, **_PLAIN)
+    figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.5, 1], automargin=True, ticksuffix=" ", **_PLAIN)
+    _dress(figure, height=170, bottom=_AXIS_PX)
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(showlegend=True, legend=legend, margin={"t": 28})
+
+
 def percent(share: float) -> str:
     """Return a share (0..1) as a whole percentage, without calling anything quite impossible or certain."""
     if 0 < share < 0.01:
@@ -58,6 +88,8 @@ def percent(share: float) -> str:
 def in_a_sentence(report: Report) -> str:
     """Return what the variants answer, and whether they agree."""
     answers = {variant.variant: variant.label for variant in report.variants}
+    if set(answers.values()) == {NONE}:
+        return "No micro-expression was found."
     if len(set(answers.values())) == 1:
         return (
             f"All variants answer “{report.variants[0].label}”." if len(answers) > 1 else f"“{answers.popitem()[1]}”."

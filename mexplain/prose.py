@@ -3,10 +3,13 @@
 from html import escape
 
 from mexplain.baselines import BASELINES
-from mexplain.figures import VARIANT_NAMES
+from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.methods import METHODS
 from mexplain.scorecard.table import Scorecard
+from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.types import Report, VariantReport
+
+_MOST_UNITS, _UNIT_SEEN = 3, 0.4
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -28,6 +31,27 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str
         f"{escape(chosen.limits)}</p><p>{escape(measured(method, scorecard))}</p>"
         f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p>"
     )
+
+
+def moment_choices(report: Report) -> list[tuple[str, int]]:
+    """Return each moment of a clip in words, and its number."""
+    return [
+        (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s ({percent(moment.score)} sure)", number)
+        for number, moment in enumerate(report.moments)
+    ]
+
+
+def presence(variant: VariantReport) -> str:
+    """Return how sure a variant is that there is an expression at all, and which muscles it saw move."""
+    seen = sorted(variant.units.items(), key=lambda item: -max(item[1]))
+    named = []
+    for unit, (right, left) in seen[:_MOST_UNITS]:
+        if max(right, left) < _UNIT_SEEN:
+            break
+        side = "" if min(right, left) >= 0.5 * max(right, left) else " on the right" if right > left else " on the left"
+        named.append(f"{ACTION_UNITS[unit].name} (AU{unit}){side}")
+    muscles = f"Saw move: {escape(', '.join(named))}." if named else "Saw no muscle move for certain."
+    return f"<p class='presence'>An expression is there: {escape(percent(variant.presence))}. {muscles}</p>"
 
 
 def trust(variant: VariantReport, method: str) -> str:
