@@ -194,7 +194,7 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Trains fresh heads for 24 blocks, 10 blocks and the uncropped face on one frozen trunk, on the same clips, "
-        "and scores them on people kept out: the claim of Zhu et al., put to the test. Can be stopped and started again."
+        "and scores them on people kept out: the claim of Zhu et al., put to the test. Can be resumed."
     )
     parser.add_argument("--init", metavar="PATH", help="checkpoint whose trunk is used (default: the one shipped)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for heads and claim.json")

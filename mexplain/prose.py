@@ -36,7 +36,7 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str
 def moment_choices(report: Report) -> list[tuple[str, int]]:
     """Return each moment of a clip in words, and its number."""
     return [
-        (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s ({percent(moment.score)} sure)", number)
+        (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s (evidence {moment.score:.2f})", number)
         for number, moment in enumerate(report.moments)
     ]
 

@@ -7,14 +7,19 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
 from mexplain.face import find_face
 from mexplain.preprocess import align
 from mexplain.simulate.clip import Expression, simulate
+from mexplain.training.recordings import Programme, record
 from mexplain.types import Clip, ClipInfo, FaceTrack
-from mexplain.video import read_clip
+from mexplain.video import read_clip, write_video
+
+# Two processes share two cores; more threads would only get in each other's way.
+torch.set_num_threads(1)
 
 PERSON = Path(__file__).parent / "data" / "person.mp4"
 
@@ -68,6 +73,17 @@ def smile(person_clip):
     info = ClipInfo("smile.mp4", clip.fps, len(times), 0.4, photo.shape[1], photo.shape[0])
     track = FaceTrack(np.repeat(still[None], len(times), 0))
     return align(Clip(clip.frames, times, info), track, frames=12, image_size=112, crop_iod=2.8)
+
+
+@pytest.fixture(scope="session")
+def recording(person_clip, tmp_path_factory):
+    """Six seconds in which that person smiles briefly once, and blinks, as a file; and what is in it."""
+    photo = person_clip.frames[0]
+    programme = Programme(6.0, 25.0, micro=1, macro=0, speeches=0, drift_iod=0.05, intensity_iod=(0.08, 0.08))
+    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    path = tmp_path_factory.mktemp("recording") / "six_seconds.mp4"
+    write_video(path, made.frames, made.fps)
+    return path, made
 
 
 @pytest.fixture(scope="session")

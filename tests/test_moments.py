@@ -21,9 +21,7 @@ from mexplain.moments import (
     watch,
 )
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.training.recordings import Programme, record
 from mexplain.types import Evidence, Moment, SteadyClip
-from mexplain.video import write_video
 
 LITE = PRESETS["lite"]
 
@@ -138,17 +136,6 @@ def test_a_short_clip_is_one_moment() -> None:
         0.25 < moment.onset_s < 0.4 and moment.apex_s == pytest.approx(0.5, abs=0.06) and 0.6 < moment.offset_s < 0.75
     )
     assert moment.kind == "micro-expression" and moment.score == 0.97
-
-
-@pytest.fixture(scope="module")
-def recording(person_clip, tmp_path_factory):
-    """Six seconds in which the person smiles briefly once, and blinks, as a file."""
-    photo = person_clip.frames[0]
-    programme = Programme(6.0, 25.0, micro=1, macro=0, speeches=0, drift_iod=0.05, intensity_iod=(0.08, 0.08))
-    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
-    path = tmp_path_factory.mktemp("recording") / "six_seconds.mp4"
-    write_video(path, made.frames, made.fps)
-    return path, made
 
 
 def test_a_recording_says_what_is_in_it(recording) -> None:
