@@ -84,9 +84,12 @@ def _card(
     plan, mixture = facts.get("plan", {}), TEST_MIXTURES["calm"]
     faces = " ".join(f"PATH/{name}" for name in facts.get("faces", [])) or "DIR..."
     options = {"preset": config["model"]["preset"], "faces": faces, "out": "DIR", "seed": facts.get("seed", 0)}
+    options |= {"init": "PATH"} if facts.get("init") else {}
     options |= {key.replace("_", "-"): plan[key] for key in ("macro_steps", "micro_steps") if key in plan}
     command = " ".join(f"--{key} {value}" for key, value in options.items())
     low, high = mixture.intensity_iod
+    recordings = f" --recordings {metrics['moments']['recordings']}" if "moments" in metrics else ""
+    start = f"- Training went on from {facts['init']}.\n" if facts.get("init") else ""
     people = ", ".join(f"{count} {name}" for name, count in facts.get("people", {}).items()) or "not recorded"
     return f"""---
 license: apache-2.0
@@ -131,7 +134,7 @@ more often than chance.
 
 Made by:
 
-    python -m mexplain evaluate --checkpoint checkpoints --faces {faces} --clips {metrics["clips"]}
+    python -m mexplain evaluate --checkpoint checkpoints --faces {faces} --clips {metrics["clips"]}{recordings}
 
 Confusion of the 10-block head, calm (rows: true, columns: said):
 
@@ -165,7 +168,7 @@ Reliability of the 10-block head's class on shifted clips (how sure it said it w
 - **The gates were taught**: beside the class, each gate was trained lightly (weight
   {plan.get("gate_supervision", "?")}) to follow its block's share of the true motion. A taught gate points well, but
   need not be what the network uses.
-- Steps were fixed in advance; validation people were looked at, test people were not.
+{start}- Steps were fixed in advance; validation people were looked at, test people were not.
 
 ## Labels, and where they are ambiguous
 
