@@ -175,7 +175,7 @@ def _predict(
     outputs = model(frames[None], {variant: box[None] for variant, box in boxes.items()})
     if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
         raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
-    return {variant: HeadOutput(*(part[0].cpu().float() for part in output)) for variant, output in outputs.items()}
+    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
 
 
 def _variant_report(

@@ -2,7 +2,8 @@
 
 The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head says
 whether an expression is there, and how far each action unit has got since the window's first frame. Laid over each
-other, weighted by how sure they are, the windows give two courses over time: expression and blink.
+other, weighted by how sure they are, the windows give the evidence of an expression over time. Blinks are told by the
+lids themselves, from landmarks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
 from mexplain.preprocess import hold_still
 from mexplain.types import Clip, ClipInfo, Evidence, FaceTrack, Moment, SteadyClip
-from mexplain.video import probe, read_clip
+from mexplain.video import read_clip
 
 # What moments are called, the most wanted first, and what is meant.
 KINDS = {
@@ -61,9 +62,9 @@ def follow(path: Path, start_s: float | None, end_s: float | None, *, image_size
     around = _AROUND * float((looks.landmarks_xy.max(1) - looks.landmarks_xy.min(1)).max())
     x0, y0 = ((low - around) / size).clip(0, 1).tolist()
     x1, y1 = ((high + around) / size).clip(0, 1).tolist()
-    iod = float(np.median(np.linalg.norm(looks.landmarks_xy[:, 473] - looks.landmarks_xy[:, 468], axis=-1))) * few.scale
+    iod = float(np.median(inter_ocular_distance(looks.landmarks_xy))) * few.scale
     side = max((x1 - x0) * few.info.width, (y1 - y0) * few.info.height)
-    duration = (end_s if end_s is not None else probe(path).duration_s) - (start_s or 0.0)
+    duration = (end_s if end_s is not None else few.info.duration_s) - (start_s or 0.0)
     clip = read_clip(
         path,
         start_s,
@@ -139,7 +140,7 @@ def single_moment(
     ``units`` is how far, 0..1, each action unit has got in each frame.
     """
     course = _course(units[None][:, :, _expressive(config)])[0]
-    (onset, apex, offset, _), *_ = _stretches(times_s, course, 0.0)
+    onset, apex, offset, _ = next(_stretches(times_s, course, 0.0))
     kind = "micro-expression" if offset - onset <= LONG_S else "macro-expression"
     return Moment(onset, apex, offset, kind, presence)
 
@@ -161,7 +162,7 @@ def _stretches(
 ) -> Iterator[tuple[float, float, float, float]]:
     """Yield onset, apex, offset and height of each hill of a curve, the highest first."""
     left = curve.astype(np.float64).copy()
-    while left.max() > floor or not floor:
+    while left.max() > floor:
         top = int(left.argmax())
         height = float(left[top])
         start = end = top
@@ -173,8 +174,6 @@ def _stretches(
         while end < len(left) - 1 and left[end + 1] >= _FOOT * height:
             end += 1
         left[start : end + 1] = -1
-        if not floor:
-            return
 
 
 def _kind_of(steady: SteadyClip, onset_s: float, apex_s: float, offset_s: float) -> str:

@@ -135,7 +135,10 @@ class SteadyClip:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How sure it is, at each time of a clip, that an expression or a blink is under way, times how far it has got."""
+    """What speaks for an expression, and for a blink, at each time of a clip, 0..1.
+
+    ``expression`` is how sure it is that one is under way, times how far it has got; ``blink`` how far the lids close.
+    """
 
     times_s: Float[np.ndarray, "t"]
     expression: Float[np.ndarray, "t"]

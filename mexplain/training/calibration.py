@@ -101,11 +101,12 @@ def _fit(answers: Answers, variant: str) -> Calibration:
     _minimise(lambda: F.cross_entropy(logits / log_temperature.exp(), labels), [log_temperature])
     _minimise(lambda: F.binary_cross_entropy_with_logits(line[0] * raw + line[1], present), [line])
     scale, shift = line.tolist()
-    sure = 1 / (1 + np.exp(-(scale * answers.presence[variant] + shift)))
+    fitted = Calibration(float(log_temperature.exp().detach()), scale, shift)
+    sure = fitted.presence(answers.presence[variant])
     plain = there & (answers.intensity_iod >= PLAIN_IOD)
     steps = np.quantile(sure, np.linspace(0, 1, 400))
     wrong = [max((sure[~there] >= step).mean(), (sure[plain] < step).mean()) for step in steps]
-    return Calibration(float(log_temperature.exp().detach()), scale, shift, float(steps[int(np.argmin(wrong))]))
+    return replace(fitted, none_below=float(steps[int(np.argmin(wrong))]))
 
 
 def _minimise(loss, weights: list[Tensor]) -> None:

@@ -5,12 +5,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mexplain.model import MicroExpressionNet
-from mexplain.training.calibration import Answers, Reliability, accuracy, ask, called_none, join, reliability
+from mexplain.training.calibration import (
+    PLAIN_IOD,
+    Answers,
+    Reliability,
+    accuracy,
+    ask,
+    called_none,
+    join,
+    reliability,
+)
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED
 from mexplain.training.synthesis import Synthesizer
 from mexplain.types import Calibration
 
-FAINT_IOD, PLAIN_IOD = (0.01, 0.02), (0.03, 0.10)
+FAINT_IOD, EVENT_IOD = (0.01, 0.02), (PLAIN_IOD, 0.10)
 LOOSE_S = 0.3
 
 
@@ -46,7 +55,7 @@ def carry_over(
     faint = asked(1, mixture=SHIFTED, intensity_iod=FAINT_IOD)
     exact, loose = asked(2, loose_s=0.0), asked(2, loose_s=LOOSE_S)
     nothing = asked(3, mixture=NUISANCE_ONLY)
-    plain, shifted = asked(4, intensity_iod=PLAIN_IOD), asked(5, mixture=SHIFTED, intensity_iod=PLAIN_IOD)
+    plain, shifted = asked(4, intensity_iod=EVENT_IOD), asked(5, mixture=SHIFTED, intensity_iod=EVENT_IOD)
     return {
         variant: CarryOver(
             faint=accuracy(faint, variant),
