@@ -1,36 +1,25 @@
 """From a video file to three explained predictions: the whole story on one page."""
 
-import copy
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from mexplain.attribution import Attribution, answer, pose
+from mexplain.attribution import Attribution, answer
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
-from mexplain.device import resolve_device
-from mexplain.errors import CheckpointError, SettingError
-from mexplain.face import track_face
+from mexplain.errors import SettingError
 from mexplain.faithfulness import agree, assess
 from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.preprocess import align
-from mexplain.search import Decision, decide, is_long, moment_notes, only_moment, search
+from mexplain.reading import Progress, Reading, Stages, read
+from mexplain.search import Decision, moment_notes
 from mexplain.types import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
-from mexplain.video import read_clip
 
-DISPLAY_SIZE = 384
 POOLED_INTO = ("10", "24")
-
-Progress = Callable[[str, float], None]
 
 
 def explain(
@@ -60,91 +49,128 @@ def explain(
 
     Raises ``ClipError``, ``FaceError``, ``SettingError`` or ``CheckpointError``, each with a sentence for the user.
     """
+    *_, last = explain_steps(
+        path,
+        checkpoint,
+        variants=variants,
+        methods=methods,
+        baseline=baseline,
+        target=target,
+        thorough=thorough,
+        start_s=start_s,
+        end_s=end_s,
+        device=device,
+        progress=progress,
+    )
+    return last
+
+
+def explain_steps(
+    path: str | Path,
+    checkpoint: Checkpoint,
+    *,
+    variants: Sequence[str] = VARIANTS,
+    methods: Sequence[str] = ("integrated_gradients",),
+    baseline: str = "onset",
+    target: str | None = None,
+    thorough: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Iterator[Report]:
+    """Yield ever fuller reports, the last of which ``explain`` returns; arguments and errors are its own.
+
+    The first has predictions and attention alone. Then each variant's attribution by each method comes, and after
+    those what each was put to. Closing the iterator stops the work; a ``progress`` that raises stops it even sooner.
+    """
     _check_choices(checkpoint.model, variants, methods, baseline, target)
-    where = resolve_device(device)
-    stages = _Stages(progress or (lambda stage, share: None))
-    config, model, path = checkpoint.model.config, _on_device(checkpoint.model, where), Path(path)
-    found_at = None
-    if start_s is None and end_s is None and is_long(path):
-        with stages("search", 0.0):
-            found_at = search(path, model, checkpoint.moment_floor)
-        start_s, end_s = found_at.window_s
-    with stages("decode", 0.0 if found_at is None else 0.1):
-        clip = read_clip(path, start_s, end_s)
-    with stages("landmarks", 0.12):
-        track = track_face(clip)
-    with stages("align", 0.2):
-        count, side, iod = config.frames, config.image_size, config.crop_iod
-        aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
-        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod).frames
-    with stages("predict", 0.25):
-        frames = torch.from_numpy(aligned.frames).to(where).permute(0, 3, 1, 2).float() / 255
-        boxes = {variant: layout(variant).boxes(aligned.landmarks_xy) for variant in variants}
-        outputs = _predict(model, frames, {variant: torch.from_numpy(box).to(where) for variant, box in boxes.items()})
-        number = None if target is None else config.labels.index(target)
-        questions = {
-            variant: pose(model, variant, frames, aligned.landmarks_xy, baseline=baseline, target=number)
-            for variant in (variants if methods else ())
-        }
+    reading = read(path, checkpoint, variants=variants, start_s=start_s, end_s=end_s, device=device, progress=progress)
+    yield from explain_reading(
+        reading, methods=methods, baseline=baseline, target=target, thorough=thorough, progress=progress
+    )
+
+
+def explain_reading(
+    reading: Reading,
+    *,
+    methods: Sequence[str] = ("integrated_gradients",),
+    baseline: str = "onset",
+    target: str | None = None,
+    thorough: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Report]:
+    """Yield ever fuller reports on a clip that was read before; as ``explain_steps``."""
+    variants = tuple(reading.outputs)
+    _check_choices(reading.checkpoint.model, variants, methods, baseline, target)
+    stages = Stages(progress, reading.elapsed_s)
     found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
     trust: dict[str, dict[str, Trust]] = {variant: {} for variant in variants}
+
+    def so_far() -> Report:
+        return _report(reading, found, trust, methods, baseline, target, stages.elapsed_s)
+
+    yield so_far()
     runs = [(method, variant) for method in methods for variant in variants]
+    if runs:
+        with stages("predict", 0.28):
+            questions = {variant: reading.question(variant, baseline, target) for variant in variants}
     for done, (method, variant) in enumerate(runs):
         with stages(f"attribute_{method}", 0.3 + 0.5 * done / len(runs)):
             found[variant][method] = answer(questions[variant], method, baseline=baseline)
+        yield so_far()
     for done, (method, variant) in enumerate(runs):
         with stages("check", 0.8 + 0.2 * done / len(runs)):
             names = pooling_layout(variant).names
             trust[variant][method] = assess(questions[variant], found[variant][method], names, thorough=thorough)
+        if done + 1 < len(runs):
+            yield so_far()
     stages.report("done", 1.0)
-    decisions = {
-        variant: decide(checkpoint, variant, outputs[variant], found_at is None or found_at.best is not None)
-        for variant in variants
-    }
-    moments = only_moment(aligned, outputs, decisions, config) if found_at is None else found_at.moments
+    if runs:
+        yield so_far()
+
+
+def _report(
+    reading: Reading,
+    found: dict[str, dict[str, Attribution]],
+    trust: dict[str, dict[str, Trust]],
+    methods: Sequence[str],
+    baseline: str,
+    target: str | None,
+    elapsed_s: dict[str, float],
+) -> Report:
+    aligned = reading.aligned
     reports = tuple(
         _variant_report(
-            decisions[variant],
-            outputs[variant],
-            found[variant],
-            trust[variant],
+            reading.decisions[variant],
+            reading.outputs[variant],
+            target,
+            dict(found[variant]),
+            dict(trust[variant]),
             aligned,
-            config,
+            reading.checkpoint.model.config,
         )
         for variant in found
     )
+    arrived = [method for method in methods if all(method in by_method for by_method in found.values())]
+    told = moment_notes(reading.moments, reading.decisions.values())
     return Report(
-        info=clip.info,
-        window_s=(float(clip.times_s[0]), float(clip.times_s[-1])),
+        info=reading.info,
+        window_s=reading.window_s,
         times_s=tuple(aligned.times_s.tolist()),
-        checkpoint_id=checkpoint.id,
-        checkpoint_sha256=checkpoint.sha256,
-        device=str(where),
-        elapsed_s=stages.elapsed_s,
+        checkpoint_id=reading.checkpoint.id,
+        checkpoint_sha256=reading.checkpoint.sha256,
+        device=str(reading.device),
+        elapsed_s=dict(elapsed_s),
         variants=reports,
-        onset_frame=display[0],
-        apex_frame=display[_apex(aligned)],
-        notes=aligned.notes + moment_notes(moments, decisions.values()) + _gap_notes(found) + _method_notes(methods),
+        onset_frame=reading.display[0],
+        apex_frame=reading.display[_apex(aligned)],
+        notes=aligned.notes + told + _gap_notes(found) + _method_notes(methods),
         baseline=baseline,
-        agreement={method: _agreement(reports, method) for method in methods},
-        moments=moments,
-        evidence=None if found_at is None else found_at.evidence,
+        agreement={method: _agreement(reports, method) for method in arrived},
+        moments=reading.moments,
+        evidence=reading.evidence,
     )
-
-
-class _Stages:
-    """Tells how far the work has got, and adds up the seconds spent in each stage."""
-
-    def __init__(self, report: Progress) -> None:
-        self.report = report
-        self.elapsed_s: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str, share: float) -> Iterator[None]:
-        self.report(stage, share)
-        started = time.perf_counter()
-        yield
-        self.elapsed_s[stage] = self.elapsed_s.get(stage, 0.0) + time.perf_counter() - started
 
 
 def _check_choices(
@@ -162,25 +188,10 @@ def _check_choices(
         raise SettingError(f"Variant: at least one of {', '.join(model.variants)} must be chosen.")
 
 
-def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressionNet:
-    # The caller's network stays where it is: other threads may be using it.
-    return model if model.mean.device == device else copy.deepcopy(model).to(device)
-
-
-@torch.inference_mode()
-def _predict(
-    model: MicroExpressionNet, frames: Float[Tensor, "t 3 s s"], boxes: dict[str, Tensor]
-) -> dict[str, HeadOutput]:
-    """Run the trunk once and each variant's head on it."""
-    outputs = model(frames[None], {variant: box[None] for variant, box in boxes.items()})
-    if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
-        raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
-    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
-
-
 def _variant_report(
     decision: Decision,
     output: HeadOutput,
+    asked: str | None,
     found: dict[str, Attribution],
     trust: dict[str, Trust],
     aligned: AlignedClip,
@@ -213,7 +224,7 @@ def _variant_report(
         outside_blocks={method: attribution.outside for method, attribution in found.items()},
         maps={method: attribution.map for method, attribution in found.items()},
         convergence_delta=gaps[0] if gaps else None,
-        target=labels[next((a.target for a in found.values()), int(output.logits.argmax()))],
+        target=asked or labels[next((a.target for a in found.values()), int(output.logits.argmax()))],
         difference={method: attribution.difference for method, attribution in found.items()},
         pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in found.items()} for key in POOLED_INTO},
         trust=trust,

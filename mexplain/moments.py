@@ -6,7 +6,7 @@ other, weighted by how sure they are, the windows give the evidence of an expres
 lids themselves, from landmarks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -47,15 +47,29 @@ _EYE_CORNERS, _LIDS = ((33, 133), (362, 263)), ((159, 145), (386, 374))
 _AT_ONCE = 16
 _FRAMES_AT_ONCE = 32
 
+# Told the share of the work (0..1) that is done.
+Tell = Callable[[float], None]
 
-def follow(path: Path, start_s: float | None, end_s: float | None, *, image_size: int, crop_iod: float) -> SteadyClip:
+
+def follow(
+    path: Path,
+    start_s: float | None,
+    end_s: float | None,
+    *,
+    image_size: int,
+    crop_iod: float,
+    progress: Tell | None = None,
+) -> SteadyClip:
     """Return the face in a video of up to a minute, held still, at up to 30 frames a second.
 
     Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
     video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
     """
     few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
+    tell = progress or _quietly
+    tell(0.02)
     looks = track_face(few)
+    tell(0.1)
     height, width = few.frames.shape[1:3]
     size = np.array([width, height], np.float32)
     low, high = looks.landmarks_xy.min((0, 1)), looks.landmarks_xy.max((0, 1))
@@ -73,7 +87,14 @@ def follow(path: Path, start_s: float | None, end_s: float | None, *, image_size
         max_side=max(64, round(side * min(1.0, _IOD_PX / max(iod, 1.0)))),
         view=(x0, y0, x1, y1),
     )
-    return hold_still(clip, _track(clip, looks.notes), image_size=image_size, crop_iod=crop_iod)
+    tell(0.2)
+    track = _track(clip, looks.notes)
+    tell(0.4)
+    return hold_still(clip, track, image_size=image_size, crop_iod=crop_iod)
+
+
+def _quietly(share: float) -> None:
+    pass
 
 
 def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
@@ -87,15 +108,17 @@ def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
 
 
 @torch.inference_mode()
-def watch(model: MicroExpressionNet, steady: SteadyClip) -> Evidence:
+def watch(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
     """Return what the head sees in windows of several lengths, all over a clip."""
-    features = _features(model, steady)
+    tell = progress or _quietly
+    features = _features(model, steady, tell)
     times = steady.times_s
     windows = list(_windows(times))
     starts, ends = (np.array(column) for column in zip(*windows, strict=True))
     units = _expressive(model.config)
     total, weight = np.zeros(len(times)), np.zeros(len(times))
     for first in range(0, len(windows), _AT_ONCE):
+        tell(0.75 + 0.25 * first / len(windows))
         some = slice(first, first + _AT_ONCE)
         ticks = np.linspace(starts[some], ends[some], model.config.frames, axis=1)
         onset = np.searchsorted(times, starts[some]).clip(0, len(times) - 1)
@@ -240,10 +263,11 @@ def _within(one: Moment, other: Moment) -> float:
     return max(0.0, shared) / max(one.offset_s - one.onset_s, 1e-9)
 
 
-def _features(model: MicroExpressionNet, steady: SteadyClip) -> Float[Tensor, "t c h w"]:
+def _features(model: MicroExpressionNet, steady: SteadyClip, tell: Tell) -> Float[Tensor, "t c h w"]:
     # Half precision: a minute of features takes 180 MB.
     kept = []
     for first in range(0, len(steady.frames), _FRAMES_AT_ONCE):
+        tell(0.55 + 0.2 * first / len(steady.frames))
         frames = torch.from_numpy(steady.frames[first : first + _FRAMES_AT_ONCE]).to(model.mean.device)
         kept.append(model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0].half())
     return torch.cat(kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.moments import HEAD, find_moments, follow, single_moment, watch
+from mexplain.moments import HEAD, Tell, find_moments, follow, single_moment, watch
 from mexplain.types import NONE, AlignedClip, Evidence, Moment
 from mexplain.video import probe
 
@@ -50,13 +50,16 @@ def is_long(path: Path) -> bool:
     return probe(path).duration_s > WHOLE_S
 
 
-def search(path: Path, model: MicroExpressionNet, floor: float) -> Found:
+def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell | None = None) -> Found:
     """Look for moments all over a video; where there are none, the part to explain has the most evidence there is.
 
-    Raises ``ClipError`` or ``FaceError`` as ``moments.follow`` does.
+    ``progress`` is told the share of the work (0..1) that is done. Raises ``ClipError`` or ``FaceError`` as
+    ``moments.follow`` does.
     """
-    steady = follow(path, None, None, image_size=model.config.image_size, crop_iod=model.config.crop_iod)
-    evidence = watch(model, steady)
+    steady = follow(
+        path, None, None, image_size=model.config.image_size, crop_iod=model.config.crop_iod, progress=progress
+    )
+    evidence = watch(model, steady, progress)
     moments = find_moments(evidence, steady, floor)
     best = best_expression(moments)
     top, last = float(evidence.times_s[evidence.expression.argmax()]), float(evidence.times_s[-1])

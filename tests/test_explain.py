@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import mexplain.explain as module
 from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
-from mexplain.explain import DISPLAY_SIZE, explain
+from mexplain.explain import explain, explain_steps
 from mexplain.face import track_face
 from mexplain.methods import METHODS, Parameter
 from mexplain.preprocess import align
+from mexplain.reading import DISPLAY_SIZE
 from mexplain.types import VARIANTS
 from mexplain.video import read_clip
 
@@ -133,3 +135,42 @@ def test_devices_are_found(monkeypatch):
     assert resolve_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(SettingError, match="has 2 GPU"):
         resolve_device("cuda:2")
+
+
+def test_reports_come_step_by_step_and_end_with_the_whole(person_path, checkpoint, report):
+    chosen = {"variants": ("10", "uncropped"), "methods": ("saliency", "attention"), "start_s": 0.2, "end_s": 0.7}
+    steps = list(explain_steps(person_path, checkpoint, device="cpu", **chosen))
+    first, last = steps[0], steps[-1]
+    known = {v.variant: v for v in report[0].variants}
+    for variant in first.variants:
+        assert variant.maps == {} and variant.trust == {}
+        assert variant.label == known[variant.variant].label
+        assert variant.probabilities == known[variant.variant].probabilities
+    assert all(block.attention for block in first.variants[0].blocks)
+    counts = [[sum(len(part) for part in (v.maps, v.trust)) for v in step.variants] for step in steps]
+    assert all(sum(after) == sum(before) + 1 for before, after in pairwise(counts))
+    assert counts[-1] == [4, 4]
+    assert set(last.agreement) == {"saliency", "attention"}
+
+
+def test_closing_the_steps_or_a_progress_that_raises_stops_the_work(person_path, checkpoint, monkeypatch):
+    ran = []
+    real = module.answer
+    monkeypatch.setattr(module, "answer", lambda *args, **named: ran.append(args[1]) or real(*args, **named))
+    some = {"methods": ("saliency",), "end_s": 0.3, "device": "cpu"}
+    steps = explain_steps(person_path, checkpoint, **some)
+    next(steps)
+    next(steps)
+    steps.close()
+    assert ran == ["saliency"]
+
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def stop(stage, share):
+        if stage == "align":
+            raise Enough
+
+    with pytest.raises(Enough):
+        explain(person_path, checkpoint, progress=stop, **some)
+    assert ran == ["saliency"]

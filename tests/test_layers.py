@@ -14,6 +14,7 @@ LAYER = {
     "mexplain.commands": 4,
     "mexplain.explain": 3,
     "mexplain.prose": 3,
+    "mexplain.reading": 3,
     "mexplain.report": 3,
     "mexplain.scorecard": 3,
     "mexplain.search": 3,

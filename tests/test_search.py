@@ -13,7 +13,7 @@ from mexplain.model import HeadOutput
 from mexplain.moments import overlap
 from mexplain.prose import moment_choices, presence
 from mexplain.report import to_json
-from mexplain.search import best_expression, decide, is_long, moment_notes
+from mexplain.search import best_expression, decide, is_long, moment_notes, search
 from mexplain.types import NONE, Moment
 from mexplain.video import write_video
 
@@ -85,3 +85,9 @@ def test_a_still_face_gets_no_label(person_clip, checkpoint, tmp_path, seconds: 
     assert {variant.label for variant in report.variants} == {NONE} and report.moments == ()
     assert "No micro-expression" in in_a_sentence(report) and "No micro-expression" in report.notes[0]
     assert all(sum(variant.probabilities.values()) > 0 for variant in report.variants)
+
+
+def test_a_long_search_tells_how_far_it_is(recording, checkpoint):
+    told = []
+    search(recording[0], checkpoint.model, checkpoint.moment_floor, told.append)
+    assert len(told) > 5 and told == sorted(told) and told[0] >= 0 and told[-1] <= 1

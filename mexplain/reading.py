@@ -1,0 +1,154 @@
+"""A clip as the network saw it, and what each variant answered: all that explanations start from."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from mexplain.attribution import pose
+from mexplain.blocks import layout
+from mexplain.checkpoints import Checkpoint
+from mexplain.device import resolve_device
+from mexplain.errors import CheckpointError
+from mexplain.face import track_face
+from mexplain.model import HeadOutput, MicroExpressionNet
+from mexplain.preprocess import align
+from mexplain.question import Question
+from mexplain.search import Decision, Found, decide, is_long, only_moment, search
+from mexplain.types import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
+from mexplain.video import read_clip
+
+DISPLAY_SIZE = 384
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One clip, read once by every variant.
+
+    ``aligned`` is what the network saw, ``display`` its pictures at a size to look at, ``device`` where it ran;
+    ``outputs`` and ``decisions`` are what each variant made of them. ``moments`` are as in ``Report``, ``found_at`` is
+    what they were found in (None where nobody looked for any).
+    """
+
+    checkpoint: Checkpoint
+    device: torch.device
+    info: ClipInfo
+    window_s: tuple[float, float]
+    aligned: AlignedClip
+    display: UInt8[ndarray, "t d d 3"]
+    outputs: dict[str, HeadOutput]
+    decisions: dict[str, Decision]
+    moments: tuple[Moment, ...]
+    found_at: Found | None
+    elapsed_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The curve of a whole clip in which moments were found."""
+        return None if self.found_at is None else self.found_at.evidence
+
+    def question(self, variant: str, baseline: str = "onset", target: str | None = None) -> Question:
+        """Return what there is to explain of one variant; raises ``SettingError`` for an unknown choice."""
+        labels, model = self.checkpoint.model.config.labels, _on_device(self.checkpoint.model, self.device)
+        number = None if target is None else labels.index(target)
+        frames, marks = _tensor(self.aligned, self.device), self.aligned.landmarks_xy
+        return pose(model, variant, frames, marks, baseline=baseline, target=number)
+
+
+class Stages:
+    """Tells how far the work has got, and adds up the seconds spent in each stage."""
+
+    def __init__(self, report: Progress | None, elapsed_s: dict[str, float] | None = None) -> None:
+        self.report: Progress = report or (lambda stage, share: None)
+        self.elapsed_s = dict(elapsed_s or {})
+
+    @contextmanager
+    def __call__(self, stage: str, share: float) -> Iterator[None]:
+        """Enter a stage, with the share of the work (0..1) done by then."""
+        self.report(stage, share)
+        started = time.perf_counter()
+        yield
+        self.elapsed_s[stage] = self.elapsed_s.get(stage, 0.0) + time.perf_counter() - started
+
+
+def read(
+    path: str | Path,
+    checkpoint: Checkpoint,
+    *,
+    variants: Sequence[str] = VARIANTS,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    found_at: Found | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Reading:
+    """Return what the variants make of a video of a face; arguments and errors as for ``explain``.
+
+    ``found_at`` is what an earlier search through the same clip came to, so that it need not be made again; its own
+    window is read unless ``start_s`` or ``end_s`` choose another.
+    """
+    where = resolve_device(device)
+    stages = Stages(progress)
+    config, model, path = checkpoint.model.config, _on_device(checkpoint.model, where), Path(path)
+    if found_at is None and start_s is None and end_s is None and is_long(path):
+        with stages("search", 0.0):
+            found_at = search(path, model, checkpoint.moment_floor, lambda share: stages.report("search", 0.1 * share))
+    chosen = start_s is not None or end_s is not None
+    if found_at is not None and not chosen:
+        start_s, end_s = found_at.window_s
+    with stages("decode", 0.0 if found_at is None else 0.1):
+        clip = read_clip(path, start_s, end_s)
+    with stages("landmarks", 0.12):
+        track = track_face(clip)
+    with stages("align", 0.2):
+        count, side, iod = config.frames, config.image_size, config.crop_iod
+        aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
+        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod).frames
+    with stages("predict", 0.25):
+        outputs = _predict(model, aligned, where, variants)
+    something = chosen or found_at is None or found_at.best is not None
+    decisions = {variant: decide(checkpoint, variant, outputs[variant], something) for variant in variants}
+    return Reading(
+        checkpoint=checkpoint,
+        device=where,
+        info=clip.info,
+        window_s=(float(clip.times_s[0]), float(clip.times_s[-1])),
+        aligned=aligned,
+        display=display,
+        outputs=outputs,
+        decisions=decisions,
+        moments=only_moment(aligned, outputs, decisions, config) if found_at is None else found_at.moments,
+        found_at=found_at,
+        elapsed_s=stages.elapsed_s,
+    )
+
+
+def _tensor(aligned: AlignedClip, device: torch.device) -> Float[Tensor, "t 3 s s"]:
+    return torch.from_numpy(aligned.frames).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressionNet:
+    # The caller's network stays where it is: other threads may be using it.
+    return model if model.mean.device == device else copy.deepcopy(model).to(device)
+
+
+@torch.inference_mode()
+def _predict(
+    model: MicroExpressionNet, aligned: AlignedClip, device: torch.device, variants: Sequence[str]
+) -> dict[str, HeadOutput]:
+    """Run the trunk once and each variant's head on it."""
+    frames = _tensor(aligned, device)
+    boxes = {v: torch.from_numpy(layout(v).boxes(aligned.landmarks_xy)).to(frames)[None] for v in variants}
+    outputs = model(frames[None], boxes)
+    if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
+        raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
+    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
