@@ -3,13 +3,16 @@
 from html import escape
 
 from mexplain.baselines import BASELINES
+from mexplain.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.methods import METHODS
 from mexplain.scorecard.table import Scorecard
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.types import Report, VariantReport
+from mexplain.what_if import Flip
 
 _MOST_UNITS, _UNIT_SEEN = 3, 0.4
+_WORTH_A_WORD = 0.15
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -111,3 +114,44 @@ def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> s
         f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
         f"{'; '.join(told)}."
     )
+
+
+def compared(comparison: Comparison) -> str:
+    """Return in a sentence or two on which blocks the variants rest, and where they part."""
+    tops = {variant: strongest(comparison, variant)[0] for variant in comparison.shares}
+    if len(set(tops.values())) == 1:
+        first = f"All variants rest most on the same block: {next(iter(tops.values()))}."
+    else:
+        told = "; ".join(f"{VARIANT_NAMES[variant]} on {block}" for variant, block in tops.items())
+        first = f"They rest on different blocks: {told}."
+    if not comparison.comparable:
+        answers = ", ".join(f"{VARIANT_NAMES[v]} “{target}”" for v, target in comparison.targets.items())
+        return f"{first} They explain different answers ({answers}), so their blocks need not match."
+    widest = max(comparison.pairs, key=lambda pair: _gap(comparison, pair), default=None)
+    if widest is None or _gap(comparison, widest) < _WORTH_A_WORD:
+        return first
+    block = most_divided(comparison, widest)
+    shares = [comparison.shares[variant][block] for variant in (widest.one, widest.other)]
+    one, other = (f"{share:+.0%}".replace("%", " %") for share in shares)
+    return (
+        f"{first} They part most on {block}: of all its evidence {VARIANT_NAMES[widest.one]} finds {one} there, "
+        f"{VARIANT_NAMES[widest.other]} {other}."
+    )
+
+
+def _gap(comparison: Comparison, pair: Pair) -> float:
+    block = most_divided(comparison, pair)
+    return abs(comparison.shares[pair.one][block] - comparison.shares[pair.other][block])
+
+
+def flipped(found: Flip) -> str:
+    """Return in a sentence which blocks must be held still until an answer changes, and how sure that is."""
+    if found.blocks is None:
+        return f"No set of blocks that was tried takes “{found.before}” away, not even all of them together."
+    what = " and ".join([", ".join(found.blocks[:-1]), found.blocks[-1]] if len(found.blocks) > 1 else found.blocks)
+    how = (
+        "No smaller set does"
+        if found.exact
+        else "Found by adding one block after the other, the best first; a smaller set may exist"
+    )
+    return f"Hold {what} still, and “{found.before}” becomes “{found.after}”. {how} ({found.tried} sets tried)."

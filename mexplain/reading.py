@@ -36,7 +36,8 @@ class Reading:
 
     ``aligned`` is what the network saw, ``display`` its pictures at a size to look at, ``device`` where it ran;
     ``outputs`` and ``decisions`` are what each variant made of them. ``moments`` are as in ``Report``, ``found_at`` is
-    what they were found in (None where nobody looked for any).
+    what they were found in (None where nobody looked for any). ``something`` is False where a search through the
+    whole clip found no expression, so that every answer is "none".
     """
 
     checkpoint: Checkpoint
@@ -49,6 +50,7 @@ class Reading:
     decisions: dict[str, Decision]
     moments: tuple[Moment, ...]
     found_at: Found | None
+    something: bool = True
     elapsed_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -128,6 +130,7 @@ def read(
         decisions=decisions,
         moments=only_moment(aligned, outputs, decisions, config) if found_at is None else found_at.moments,
         found_at=found_at,
+        something=something,
         elapsed_s=stages.elapsed_s,
     )
 

@@ -1,0 +1,92 @@
+"""Three variants on one face: where their explanations differ, and whether they rest on the same blocks."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+
+from mexplain.errors import SettingError
+from mexplain.types import Agreement, Report, VariantReport
+
+_TELLING = 0.3  # of the whole: a block with more is worth a word
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two variants side by side.
+
+    ``difference`` is the first one's map less the second's, each as a share of its own sum of sizes, so that two
+    networks with logits of different scale compare; ``agreement`` is None where they explain different answers.
+    """
+
+    one: str
+    other: str
+    difference: Float[np.ndarray, "s s"]
+    agreement: Agreement | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one method says of every variant, told in the same ten blocks.
+
+    ``shares`` maps a variant to each block's part of the whole, -1..1, sizes adding up to 1; ``ranks`` to its place,
+    1 the strongest. ``targets`` are the answers explained.
+    """
+
+    method: str
+    targets: dict[str, str]
+    shares: dict[str, dict[str, float]]
+    ranks: dict[str, dict[str, int]]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all variants explain the same answer."""
+        return len(set(self.targets.values())) == 1
+
+
+def compare(report: Report, method: str) -> Comparison:
+    """Return how the variants of a report differ by one method; raises ``SettingError`` if it was not run on all."""
+    if any(method not in variant.maps for variant in report.variants):
+        raise SettingError(f"{method} was not run on every variant of this report.")
+    shares = {variant.variant: _shares(variant.pooled["10"][method]) for variant in report.variants}
+    maps = {variant.variant: _map(variant, method) for variant in report.variants}
+    known = report.agreement.get(method, {})
+    return Comparison(
+        method=method,
+        targets={variant.variant: variant.target for variant in report.variants},
+        shares=shares,
+        ranks={variant: _ranks(values) for variant, values in shares.items()},
+        pairs=tuple(
+            Pair(one, other, maps[one] - maps[other], known.get((one, other))) for one, other in combinations(shares, 2)
+        ),
+    )
+
+
+def most_divided(comparison: Comparison, pair: Pair) -> str:
+    """Return the block on which two variants differ most."""
+    one, other = comparison.shares[pair.one], comparison.shares[pair.other]
+    return max(one, key=lambda block: abs(one[block] - other[block]))
+
+
+def strongest(comparison: Comparison, variant: str) -> list[str]:
+    """Return a variant's blocks, the strongest first, as far as they carry a telling share; at least one."""
+    ranks, shares = comparison.ranks[variant], comparison.shares[variant]
+    order = sorted(ranks, key=ranks.__getitem__)
+    return order[:1] + [block for block in order[1:] if abs(shares[block]) >= _TELLING]
+
+
+def _shares(scores: dict[str, float]) -> dict[str, float]:
+    whole = sum(abs(score) for score in scores.values())
+    return {block: score / whole if whole > 0 else 0.0 for block, score in scores.items()}
+
+
+def _ranks(shares: dict[str, float]) -> dict[str, int]:
+    order = sorted(shares, key=lambda block: -abs(shares[block]))
+    return {block: place for place, block in enumerate(order, start=1)}
+
+
+def _map(variant: VariantReport, method: str) -> Float[np.ndarray, "s s"]:
+    whole = variant.maps[method].sum(axis=0)
+    return (whole / max(float(np.abs(whole).sum()), 1e-9)).astype(np.float32)

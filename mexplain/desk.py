@@ -1,0 +1,126 @@
+"""One visitor's desk: clips that were read and what was worked out about them, so that nothing is worked out twice."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mexplain.checkpoints import Checkpoint
+from mexplain.errors import MexplainError
+from mexplain.explain import explain_reading
+from mexplain.question import Question
+from mexplain.reading import Progress, Reading, read
+from mexplain.search import Found
+from mexplain.types import Report
+
+_MOST_CLIPS, _MOST_REPORTS = 3, 12
+
+
+class StoppedError(MexplainError):
+    """The visitor asked to stop."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor wants to know of a clip; ``start_s`` and ``end_s`` choose a part of it, in seconds."""
+
+    method: str = "integrated_gradients"
+    baseline: str = "onset"
+    target: str | None = None
+    thorough: bool = False
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def window(self) -> tuple[float | None, float | None]:
+        """The part of the clip."""
+        return self.start_s, self.end_s
+
+
+@dataclass
+class Desk:
+    """What is kept for one visitor, and the means to stop what is being worked out.
+
+    Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
+    first. ``reading`` and ``report`` are the latest.
+    """
+
+    reading: Reading | None = None
+    report: Report | None = None
+    asked: Asked = field(default_factory=Asked)
+    clip_name: str = ""
+    _readings: OrderedDict[tuple, Reading] = field(default_factory=OrderedDict)
+    _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
+    _searched: dict[str, Found] = field(default_factory=dict)
+    _questions: dict[str, Question] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Have whatever is running end at its next step."""
+        self._stop.set()
+
+    def watched(self, progress: Progress | None) -> Progress:
+        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before."""
+        self._stop.clear()
+
+        def tell(stage: str, share: float) -> None:
+            if self._stop.is_set():
+                raise StoppedError("Stopped.")
+            if progress is not None:
+                progress(stage, share)
+
+        return tell
+
+    def explain(
+        self, path: Path, checkpoint: Checkpoint, asked: Asked, progress: Progress | None = None
+    ) -> Iterator[Report]:
+        """Yield ever fuller reports, the whole at once where it is known; errors as for ``explain``.
+
+        Raises ``StoppedError`` soon after ``stop`` was called.
+        """
+        tell = self.watched(progress)
+        clip = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
+        place = (clip, checkpoint.sha256, asked.window)
+        reading = self._readings.get(place)
+        if reading is None:
+            start, end = asked.window
+            found = self._searched.get(clip)
+            reading = read(path, checkpoint, start_s=start, end_s=end, found_at=found, progress=tell)
+            if reading.found_at is not None:
+                self._searched[clip] = reading.found_at
+            _keep(self._readings, place, reading, _MOST_CLIPS)
+        if reading is not self.reading:
+            self._questions = {}
+        self.reading, self.asked, self.clip_name = reading, asked, path.name
+        known = self._reports.get((*place, asked))
+        if known is not None:
+            self.report = known
+            yield known
+            return
+        steps = explain_reading(
+            reading,
+            methods=(asked.method,),
+            baseline=asked.baseline,
+            target=asked.target,
+            thorough=asked.thorough,
+            progress=tell,
+        )
+        for report in steps:
+            self.report = report
+            yield report
+        if self.report is not None:
+            _keep(self._reports, (*place, asked), self.report, _MOST_REPORTS)
+
+    def questions(self) -> dict[str, Question]:
+        """Return each variant's question about the latest clip against its onset, made when first asked for."""
+        if self.reading is not None and not self._questions:
+            self._questions = {variant: self.reading.question(variant) for variant in self.reading.outputs}
+        return self._questions
+
+
+def _keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)

@@ -1,0 +1,39 @@
+import pytest
+
+from mexplain import desk as module
+from mexplain.desk import Asked, Desk, StoppedError
+
+QUICK = Asked(method="attention", start_s=0.2, end_s=0.7)
+
+
+def test_what_is_known_is_not_worked_out_again(person_path, checkpoint, monkeypatch):
+    read, explained = [], []
+    real_read, real_explain = module.read, module.explain_reading
+    monkeypatch.setattr(module, "read", lambda *a, **k: read.append(k) or real_read(*a, **k))
+    monkeypatch.setattr(module, "explain_reading", lambda *a, **k: explained.append(k) or real_explain(*a, **k))
+    desk = Desk()
+    *_, first = desk.explain(person_path, checkpoint, QUICK)
+    *_, other = desk.explain(person_path, checkpoint, Asked(method="saliency", start_s=0.2, end_s=0.7))
+    assert len(read) == 1 and len(explained) == 2
+    (again,) = desk.explain(person_path, checkpoint, QUICK)
+    assert len(read) == 1 and len(explained) == 2
+    assert again is first is desk.report and other is not first
+    assert set(desk.questions()) == {"24", "10", "uncropped"}
+    assert desk.questions() is desk.questions()
+
+
+def test_a_second_desk_knows_nothing_of_the_first(person_path, checkpoint):
+    one, other = Desk(), Desk()
+    next(one.explain(person_path, checkpoint, QUICK))
+    assert other.reading is None and other.report is None and other.questions() == {}
+
+
+def test_stop_ends_the_work_and_leaves_the_desk_usable(person_path, checkpoint):
+    desk = Desk()
+    steps = desk.explain(person_path, checkpoint, QUICK)
+    next(steps)
+    desk.stop()
+    with pytest.raises(StoppedError):
+        list(steps)
+    *_, last = desk.explain(person_path, checkpoint, QUICK)
+    assert all("attention" in variant.maps for variant in last.variants)
