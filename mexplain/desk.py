@@ -33,11 +33,6 @@ class Asked:
     start_s: float | None = None
     end_s: float | None = None
 
-    @property
-    def window(self) -> tuple[float | None, float | None]:
-        """The part of the clip."""
-        return self.start_s, self.end_s
-
 
 @dataclass
 class Desk:
@@ -50,7 +45,7 @@ class Desk:
     reading: Reading | None = None
     report: Report | None = None
     asked: Asked = field(default_factory=Asked)
-    clip_name: str = ""
+    _place: tuple = ()
     _readings: OrderedDict[tuple, Reading] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
     _searched: dict[str, Found] = field(default_factory=dict)
@@ -82,10 +77,10 @@ class Desk:
         """
         tell = self.watched(progress)
         clip = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
-        place = (clip, checkpoint.sha256, asked.window)
+        place = (clip, checkpoint.sha256, asked.start_s, asked.end_s)
         reading = self._readings.get(place)
         if reading is None:
-            start, end = asked.window
+            start, end = asked.start_s, asked.end_s
             found = self._searched.get(clip)
             reading = read(path, checkpoint, start_s=start, end_s=end, found_at=found, progress=tell)
             if reading.found_at is not None:
@@ -93,9 +88,23 @@ class Desk:
             _keep(self._readings, place, reading, _MOST_CLIPS)
         if reading is not self.reading:
             self._questions = {}
-        self.reading, self.asked, self.clip_name = reading, asked, path.name
-        known = self._reports.get((*place, asked))
-        if known is not None:
+        self.reading, self._place = reading, place
+        yield from self._explain(reading, asked, tell)
+
+    def again(self, asked: Asked, progress: Progress | None = None) -> Iterator[Report]:
+        """Yield reports on the part of the clip that was read last, whatever part ``asked`` names; as ``explain``.
+
+        Raises ``StoppedError`` if there is none.
+        """
+        if self.reading is None:
+            raise StoppedError("Nothing has been explained yet, or it has been deleted.")
+        yield from self._explain(self.reading, asked, self.watched(progress))
+
+    def _explain(self, reading: Reading, asked: Asked, tell: Progress) -> Iterator[Report]:
+        self.asked = asked
+        key = (self._place, asked.method, asked.baseline, asked.target, asked.thorough)
+        if known := self._reports.get(key):
+            self._reports.move_to_end(key)
             self.report = known
             yield known
             return
@@ -111,7 +120,7 @@ class Desk:
             self.report = report
             yield report
         if self.report is not None:
-            _keep(self._reports, (*place, asked), self.report, _MOST_REPORTS)
+            _keep(self._reports, key, self.report, _MOST_REPORTS)
 
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""

@@ -98,12 +98,17 @@ def in_a_sentence(report: Report) -> str:
 
 
 def block_time_heatmap(
-    report: Report, variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients"
+    report: Report,
+    variant: VariantReport,
+    quantity: Quantity,
+    method: str = "integrated_gradients",
+    *,
+    magnitude: bool = False,
 ) -> go.Figure:
     """Return each block's attention (0..1) or attribution (logits) in each frame: blocks down, seconds across.
 
     Blocks stand in the order of the face, from the brows down, the subject's right before the left. Attribution is
-    coloured on a scale symmetric around zero.
+    coloured on a scale symmetric around zero; with ``magnitude``, by its size alone.
 
     Raises ``SettingError`` for attention where the variant computes none, and for a method that was not run.
     """
@@ -111,17 +116,18 @@ def block_time_heatmap(
     values = _over_time(variant, blocks, quantity, method)
     limit = 1.0 if quantity == "attention" else colour_limit(values)
     target = variant.target or variant.label
-    signed = quantity == "attribution" and METHODS[method].signed
+    signed = quantity == "attribution" and METHODS[method].signed and not magnitude
     words = [[_in_words(value, limit, quantity, signed, target) for value in row] for row in values.tolist()]
     unit, legend = "attention %{z:.2f}", "attention weight, 0 to 1"
     if quantity == "attribution":
         own = METHODS[method].unit
-        unit, legend = f"%{{z:{'+' if signed else ''}.3g}} {own}", f"{own} for “{target}”"
+        unit = f"%{{z:{'+' if signed else ''}.3g}} {own}"
+        legend = f"{own} for “{target}”" + (", either way" if magnitude and METHODS[method].signed else "")
     row_px = 18 if len(blocks) > 12 else 30
     height = row_px * len(blocks) + _TOP_PX + _AXIS_PX + _LEGEND_PX
     figure = go.Figure(
         go.Heatmap(
-            z=values,
+            z=values if signed else np.abs(values),
             x=list(report.times_s),
             y=[block.name for block in blocks],
             zmin=-limit if signed else 0,

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
-from numpy import ndarray
+from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution import pose
@@ -34,7 +33,7 @@ Progress = Callable[[str, float], None]
 class Reading:
     """One clip, read once by every variant.
 
-    ``aligned`` is what the network saw, ``display`` its pictures at a size to look at, ``device`` where it ran;
+    ``aligned`` is what the network saw, ``display`` the same at a size to look at, ``device`` where it ran;
     ``outputs`` and ``decisions`` are what each variant made of them. ``moments`` are as in ``Report``, ``found_at`` is
     what they were found in (None where nobody looked for any). ``something`` is False where a search through the
     whole clip found no expression, so that every answer is "none".
@@ -45,7 +44,7 @@ class Reading:
     info: ClipInfo
     window_s: tuple[float, float]
     aligned: AlignedClip
-    display: UInt8[ndarray, "t d d 3"]
+    display: AlignedClip
     outputs: dict[str, HeadOutput]
     decisions: dict[str, Decision]
     moments: tuple[Moment, ...]
@@ -114,7 +113,7 @@ def read(
     with stages("align", 0.2):
         count, side, iod = config.frames, config.image_size, config.crop_iod
         aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
-        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod).frames
+        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod)
     with stages("predict", 0.25):
         outputs = _predict(model, aligned, where, variants)
     something = chosen or found_at is None or found_at.best is not None

@@ -1,0 +1,42 @@
+// What the page does by itself, in the browser: nothing here talks to anyone.
+(() => {
+  "use strict";
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+
+  // A hint that was closed once stays closed.
+  const remember = (hint) => {
+    const key = `mexplain-hint-${hint.dataset.hint}`;
+    try {
+      if (localStorage.getItem(key)) hint.open = false;
+      hint.addEventListener("toggle", () => localStorage.setItem(key, hint.open ? "" : "closed"));
+    } catch { /* a browser that keeps nothing shows it each time */ }
+    hint.dataset.known = "yes";
+  };
+
+  // A click on the curve chooses the moment there, as the buttons below it do.
+  const choosable = (plot) => {
+    plot.on("plotly_click", (event) => {
+      const at = event.points[0].x;
+      const bands = (plot.layout.shapes || []).filter((shape) => shape.type === "rect");
+      const number = bands.findIndex((band) => band.x0 <= at && at <= band.x1);
+      const buttons = document.querySelectorAll("#picked input");
+      if (number >= 0 && buttons[number]) buttons[number].click();
+    });
+    plot.dataset.choosable = "yes";
+  };
+
+  const tidy = () => {
+    document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
+    document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
+    if (still.matches) document.querySelectorAll("video.film[autoplay]").forEach((film) => {
+      film.removeAttribute("autoplay");
+      film.pause();
+    });
+  };
+  new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });
+
+  // A figure drawn while its tab was hidden has no width; it takes one when the tab is shown.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('[role="tab"]')) setTimeout(() => window.dispatchEvent(new Event("resize")), 60);
+  });
+})();

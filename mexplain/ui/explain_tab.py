@@ -1,0 +1,274 @@
+"""First tab: a clip goes in, three explained answers come out, and can be looked at from several sides."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain import prose
+from mexplain.baselines import BASELINES
+from mexplain.desk import Asked, Desk, StoppedError
+from mexplain.errors import MexplainError
+from mexplain.figures import evidence_curve, in_a_sentence
+from mexplain.magnify import magnified_film
+from mexplain.search import MARGIN_S
+from mexplain.types import VARIANTS, Report
+from mexplain.ui import results
+from mexplain.ui.parts import PRIVATE, QUICK, SAMPLES, SLOW, WORDS, Hub, hint, moving_picture, problem, say, text
+from mexplain.ui.results import View
+from mexplain.ui.samples import sample_buttons
+
+OWN = "its own answer"
+
+
+class ExplainTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        hint("explain")
+        self._lay_out_input()
+        self._lay_out_results()
+        self._wire()
+
+    def _lay_out_input(self) -> None:
+        with gr.Row(elem_id="input"):
+            with gr.Column(min_width=300):
+                webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
+                self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
+                gr.HTML(text("clip"))
+                with gr.Accordion("Only a part of the clip", open=False), gr.Row():
+                    self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
+                    self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
+                with gr.Row():
+                    self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain", min_width=150)
+                    self.halt = gr.Button("Stop", size="lg", elem_id="stop", min_width=90, scale=0)
+            with gr.Column(min_width=300, elem_id="samples"):
+                gr.HTML(text("samples"))
+                with gr.Row():
+                    self.samples = sample_buttons(self.hub.folder)
+        self.status = gr.HTML(elem_id="status")
+        self.problem = problem()
+
+    def _lay_out_results(self) -> None:
+        with gr.Column(visible=False, elem_id="results") as self.results:
+            self.answer = gr.HTML(elem_id="answer")
+            with gr.Column(visible=False, elem_id="moments") as self.where:
+                gr.HTML(text("moments"))
+                self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
+                self.picked = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
+            with gr.Group(elem_id="switches"):
+                with gr.Row():
+                    told = [("What pushed the answer", "attribution"), ("Where it looked", "attention")]
+                    self.quantity = gr.Radio(told, value="attribution", label="Show", elem_id="quantity")
+                    grains = [("In its blocks", results.BLOCKS), ("Pixel by pixel", results.PIXELS)]
+                    self.grain = gr.Radio(grains, value=results.BLOCKS, label="How finely", elem_id="grain")
+                    self.magnitude = gr.Radio(
+                        [("For and against", False), ("How much, either way", True)],
+                        value=False,
+                        label="Sign",
+                        elem_id="sign",
+                    )
+                    self.opacity = gr.Slider(0, 100, 100, step=5, label="Colour (%)", elem_id="opacity")
+                with gr.Row():
+                    self.method = gr.Dropdown(
+                        prose.method_choices(), value="integrated_gradients", label="Method", elem_id="method"
+                    )
+                    against = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
+                    self.baseline = gr.Dropdown(against, value="onset", label="Compared with", elem_id="baseline")
+                    labels = self.hub.checkpoint().model.config.labels
+                    self.target = gr.Dropdown([OWN, *labels], value=OWN, label="Answer to explain", elem_id="target")
+                    self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
+            self.about = gr.HTML(
+                prose.about_method("integrated_gradients", "onset", self.hub.scorecard()), elem_id="used"
+            )
+            self.legend = gr.HTML(results.legend(View()), elem_id="legend")
+            self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
+            self.agree = gr.HTML(elem_classes="about", elem_id="agreement")
+            with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnify:
+                gr.HTML(text("magnified"))
+                self.moved = gr.HTML(elem_id="moved")
+            gr.HTML(text("custom_weights" if self.hub.custom_weights else "shipped_weights"), elem_id="weights")
+            self.foot = gr.HTML(elem_id="made_with")
+
+    def _column(self, title: str, about: str) -> dict[str, gr.HTML | gr.Plot]:
+        if title == next(iter(WORDS["titles"])):
+            self._row = gr.Row(elem_classes="columns")
+        with self._row, gr.Column(min_width=300, elem_classes="part"):
+            gr.HTML(f"<h3>{title}</h3><p>{about}</p>")
+            return {
+                "verdict": gr.HTML(elem_classes="decided"),
+                "bars": gr.Plot(show_label=False, container=False, elem_classes="bars"),
+                "film": gr.HTML(elem_classes="picture"),
+                "heatmap": gr.Plot(show_label=False, container=False, elem_classes="times"),
+                "trust": gr.HTML(elem_classes="checked"),
+            }
+
+    @property
+    def settings(self) -> list[Any]:
+        """What is asked."""
+        return [self.method, self.baseline, self.target, self.thorough]
+
+    @property
+    def looks(self) -> list[Any]:
+        """How it is looked at."""
+        return [self.quantity, self.grain, self.magnitude, self.opacity]
+
+    def _wire(self) -> None:
+        desk, everything = self.hub.desk, [*self.settings, *self.looks]
+        outputs = [
+            desk, self.problem, self.results, self.answer, self.where, self.curve, self.picked, self.about,
+            self.legend, self.agree, self.moved, self.foot, *(part for column in self.columns for part in column.values()),
+        ]  # fmt: skip
+        slow = {**SLOW, "show_progress_on": self.status}
+        asked = [desk, self.clip, self.start_s, self.end_s, *everything]
+        clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
+        for button, path in self.samples:
+            sample = (str(path), None, None, "", gr.Column(visible=True))
+            into = [self.clip, self.start_s, self.end_s, self.problem, self.results]
+            clicks.append(button.click(lambda sample=sample: sample, None, into, **QUICK))
+        runs = [click.then(self.explain, asked, outputs, **slow) for click in clicks]
+        runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
+        runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
+        self.halt.click(_stop, desk, None, **QUICK).then(None, None, None, cancels=runs)
+        gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
+              trigger_mode="always_last")  # fmt: skip
+        self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
+
+    @property
+    def _pictures(self) -> list[Any]:
+        return [self.legend, *(column[part] for column in self.columns for part in ("film", "heatmap"))]
+
+    def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
+        if not clip:
+            return [desk or Desk(), say(WORDS["no_clip"]), gr.skip()]
+        return [desk or Desk(), "", gr.Column(visible=True)]
+
+    def explain(
+        self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[dict]:  # fmt: skip
+        """Explain a clip, part after part as it is worked out."""
+        if not clip:
+            return
+        desk = desk or Desk()
+        asked = self._asked(settings, start_s, end_s)
+        yield {self.hub.desk: desk}
+        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, self._tell(progress))
+        yield from self._stream(desk, steps, settings)
+
+    def pick(
+        self, desk: Desk | None, number: int | None, *settings: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[dict]:  # fmt: skip
+        """Explain another moment of a clip that was searched before."""
+        if desk is None or desk.report is None or number is None or number >= len(desk.report.moments):
+            yield {self.problem: say(WORDS["expired"])}
+            return
+        moment = desk.report.moments[number]
+        asked = self._asked(settings, max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S)
+        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, self._tell(progress))
+        yield from self._stream(desk, steps, settings)
+
+    def again(
+        self, desk: Desk | None, *settings: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[dict]:  # fmt: skip
+        """Explain the same part of the same clip otherwise; what is known is not worked out again."""
+        if desk is None or desk.reading is None:
+            yield {self.problem: say(WORDS["expired"])}
+            return
+        asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
+        yield {self.about: prose.about_method(asked.method, asked.baseline, self.hub.scorecard())}
+        yield from self._stream(desk, desk.again(asked, self._tell(progress)), settings)
+
+    def redraw(self, desk: Desk | None, *looks: Any) -> list[Any]:
+        """Show the same results from another side; asks the network nothing."""
+        view = View(*looks)
+        if desk is None or desk.report is None:
+            return [results.legend(view), *[gr.skip()] * 6]
+        pictures = results.films(desk, view, list(VARIANTS))
+        plots = [results.heatmap(desk.report, variant, view, desk.asked.method) for variant in desk.report.variants]
+        pairs = zip(pictures.values(), plots, strict=True)
+        return [results.legend(view), *(part for pair in pairs for part in pair)]
+
+    def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
+        method, baseline, target, thorough = settings[:4]
+        return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
+
+    def _tell(self, progress: gr.Progress) -> Any:
+        def tell(stage: str, share: float) -> None:
+            progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
+
+        return tell
+
+    def _stream(self, desk: Desk, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
+        view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")
+        try:
+            for number, report in enumerate(steps):
+                changed = self._head(report, desk, view) if number == 0 else {self.agree: self._agreement(report, desk)}
+                yield changed | self._changed(report, desk, view, seen)
+            yield {self.foot: results.made_with(report)}
+        except StoppedError:
+            yield {self.problem: say(WORDS["stopped"])}
+        except MexplainError as error:
+            yield {self.problem: say(f"{WORDS['unexplained']}: {error}"), self.results: gr.Column(visible=False)}
+
+    def _head(self, report: Report, desk: Desk, view: View) -> dict:
+        notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
+        about = prose.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
+        top: dict = {
+            self.problem: "",
+            self.results: gr.Column(visible=True),
+            self.answer: f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}",
+            self.about: about,
+            self.legend: results.legend(view),
+            self.agree: self._agreement(report, desk),
+            self.moved: "",
+            self.where: gr.Column(visible=report.evidence is not None),
+        }
+        if report.evidence is not None:
+            middle = sum(report.window_s) / 2
+            inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
+            top[self.curve] = evidence_curve(report)
+            choices = prose.moment_choices(report)
+            top[self.picked] = gr.Radio(choices, value=next(inside, None), visible=bool(choices))
+        return top
+
+    def _changed(self, report: Report, desk: Desk, view: View, seen: dict[str, str]) -> dict:
+        """Return what is new in the columns since the last report; ``seen`` remembers what was there."""
+        method, changed = desk.asked.method, {}
+        state = {v.variant: f"{results.shown(v, view, method)}{method in v.maps}" for v in report.variants}
+        new = [variant for variant in state if state[variant] != seen[variant].partition("|")[0]]
+        pictures = results.films(desk, view, new)
+        for column, variant in zip(self.columns, report.variants, strict=True):
+            name = variant.variant
+            if not seen[name]:
+                changed |= {column["verdict"]: results.verdict(variant), column["bars"]: results.bars(variant)}
+            if name in pictures:
+                plot = results.heatmap(report, variant, view, method)
+                changed |= {column["film"]: pictures[name], column["heatmap"]: plot}
+            trusted = method in variant.trust
+            if not seen[name] or trusted != seen[name].endswith("True"):
+                changed[column["trust"]] = results.checked(variant, method)
+            seen[name] = f"{state[name]}|{trusted}"
+        return changed
+
+    def _agreement(self, report: Report, desk: Desk) -> str:
+        if desk.asked.method not in report.agreement:
+            return f"<p class='wait'>{WORDS['testing']}</p>"
+        return prose.agreement(report, desk.asked.method)
+
+
+def _stop(desk: Desk | None) -> None:
+    if desk is not None:
+        desk.stop()
+
+
+def _exaggerate(desk: Desk | None) -> str:
+    if desk is None or desk.reading is None:
+        return ""
+    film = magnified_film(desk.reading.display, desk.reading.checkpoint.model.config.crop_iod)
+    return moving_picture(film)

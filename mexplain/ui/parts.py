@@ -1,0 +1,83 @@
+"""What all tabs share: texts, the visitor's desk, ways to say something, and how events run."""
+
+import base64
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain.checkpoints import Checkpoint
+from mexplain.film import Film
+from mexplain.report import DISCLAIMER
+from mexplain.scorecard.table import Scorecard
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ASSETS, SAMPLES = ROOT / "assets", ROOT / "samples"
+WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="utf-8"))
+MAX_UPLOAD = "200mb"
+# What a visitor left is deleted after at most the sum of both.
+SWEEP_S, KEEP_S = 30, 540
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# No network: many at once, and no veil over what is there.
+QUICK: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"}
+# The network: one at a time, for two cores are soon busy.
+SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "network"}
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What a tab needs to know: the network, its scorecard, whether it is the shipped one, and a folder to write to."""
+
+    checkpoint: Callable[[], Checkpoint]
+    scorecard: Callable[[], Scorecard | None]
+    desk: gr.State
+    custom_weights: bool
+    folder: Path
+
+
+def text(name: str, **values: object) -> str:
+    """Return one of the page's texts, with the values it has places for."""
+    page = (ASSETS / f"{name}.html").read_text(encoding="utf-8")
+    for key, value in values.items():
+        page = page.replace(f"{{{key}}}", escape(str(value)))
+    return page
+
+
+def hint(tab: str) -> gr.HTML:
+    """Lay out the hint that tells a first visitor what a tab is for; once closed, the browser keeps it closed."""
+    return gr.HTML(text("hint", tab=tab, says=WORDS["hints"][tab]), elem_classes="first-hint")
+
+
+def problem() -> gr.HTML:
+    """Lay out the place where a tab says what went wrong."""
+    return gr.HTML(elem_classes="problem")
+
+
+def say(words: object) -> str:
+    """Return what went wrong, or what is missing, in a form that is seen and read aloud."""
+    return f"<p role='alert'>{escape(str(words))}</p>" if words else ""
+
+
+def disclaimer() -> str:
+    """Return what every page must say, for an HTML page."""
+    return escape(DISCLAIMER)
+
+
+def moving_picture(film: Film) -> str:
+    """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
+    with tempfile.TemporaryDirectory(prefix="mexplain_film_") as folder:
+        path = Path(folder, "film.mp4")
+        film.write(path)
+        data = base64.b64encode(path.read_bytes()).decode()
+    height, width = film.pictures.shape[1:3]
+    return (
+        f"<video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' autoplay loop muted "
+        f"playsinline controls disablepictureinpicture controlslist='nodownload noremoteplayback' "
+        f"aria-label='{escape(film.alt, quote=True)}'></video>"
+    )

@@ -1,0 +1,120 @@
+"""What the results of the first tab show: three columns of answer, film, blocks over time and trust."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import UInt8
+
+from mexplain import prose
+from mexplain.desk import Desk
+from mexplain.figures import block_time_heatmap, percent, probability_bars
+from mexplain.film import Look, heat_film
+from mexplain.methods import METHODS
+from mexplain.overlay import Quantity, top_blocks
+from mexplain.types import NONE, Report, VariantReport
+from mexplain.ui.parts import WORDS, moving_picture, text
+
+BLOCKS, PIXELS = "blocks", "pixels"
+
+
+@dataclass(frozen=True)
+class View:
+    """How results are looked at: none of it asks the network again.
+
+    ``quantity`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``opacity`` 0..100 %.
+    """
+
+    quantity: Quantity = "attribution"
+    grain: str = BLOCKS
+    magnitude: bool = False
+    opacity: float = 100
+
+
+def verdict(variant: VariantReport) -> str:
+    """Return what a variant answers, how sure it is, and which muscles it saw."""
+    name, share = escape(variant.target), escape(percent(variant.probabilities[variant.target]))
+    if variant.label == NONE:
+        words = f"<strong>none found</strong> <span>likeliest: {name}, {share}</span>"
+    else:
+        likeliest = max(variant.probabilities, key=variant.probabilities.__getitem__)
+        words = f"<strong>{escape(likeliest)}</strong> <span>{escape(percent(variant.probabilities[likeliest]))}</span>"
+    return f"<p class='verdict'>{words}</p>{prose.presence(variant)}"
+
+
+def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
+    """Return what a column can show by now: attention until the attribution is there; None where there is nothing."""
+    if view.quantity == "attribution" and method in variant.maps:
+        return "attribution"
+    if variant.variant != "uncropped":
+        return "attention"
+    return "attribution" if method in variant.maps else None
+
+
+def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
+    """Return the films of some variants with what they show, for an HTML page."""
+    report, reading, method = desk.report, desk.reading, desk.asked.method
+    if report is None or reading is None:
+        return {}
+    faces = reading.display.frames
+    chosen = [variant for variant in report.variants if variant.variant in variants]
+    # Painting and encoding leave Python's lock alone most of the time.
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(variants, pool.map(lambda v: film(report, v, faces, view, method), chosen), strict=True))
+
+
+def film(report: Report, variant: VariantReport, faces: UInt8[np.ndarray, "t d d 3"], view: View, method: str) -> str:
+    """Return one variant's film, the key to its numbers, and what it is if it is not what was asked for."""
+    quantity = shown(variant, view, method)
+    if quantity is None:
+        return f"<p class='wait'>{WORDS['waiting']}</p>"
+    grain = BLOCKS if quantity == "attribution" and view.grain == BLOCKS else PIXELS
+    look = Look("attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100)
+    told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
+    note = f"<p class='meanwhile'>{told}</p>" if told else ""
+    picture = moving_picture(heat_film(report, variant, faces, look))
+    return picture + key(variant, quantity, method) + note
+
+
+def key(variant: VariantReport, quantity: Quantity, method: str) -> str:
+    """Return the key to the numbers in a picture, as a list."""
+    sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
+    lines = [
+        f"<li>{escape(block.name)} <b>{value:{sign}.3g}</b></li>"
+        for block, value in top_blocks(variant, quantity, method)
+    ]
+    return f"<ol class='key'>{''.join(lines)}</ol>" if lines else f"<p class='key'>{WORDS['no_difference']}</p>"
+
+
+def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> go.Figure | None:
+    """Return one variant's blocks over time, or None where there is nothing to show yet."""
+    quantity = shown(variant, view, method)
+    if quantity is None:
+        return None
+    return block_time_heatmap(report, variant, quantity, method, magnitude=view.magnitude)
+
+
+def checked(variant: VariantReport, method: str) -> str:
+    """Return what one variant's explanation was put to, once that is known."""
+    return prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+
+
+def bars(variant: VariantReport) -> go.Figure:
+    """Return the probability of each class."""
+    return probability_bars(variant)
+
+
+def made_with(report: Report) -> str:
+    """Return what made this result: weights, device and time."""
+    (start, end), seconds = report.window_s, sum(report.elapsed_s.values())
+    return escape(
+        f"{start:.2f} to {end:.2f} s of the clip · {len(report.times_s)} frames · weights: {report.checkpoint_id}, "
+        f"sha256 {report.checkpoint_sha256[:8]} · device: {report.device} · worked out in {seconds:.1f} s"
+    )
+
+
+def legend(view: View) -> str:
+    """Return what the colours mean."""
+    return text("legend_attention" if view.quantity == "attention" else "legend_attribution")

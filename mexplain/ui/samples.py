@@ -1,0 +1,27 @@
+"""The sample clips: a picture and a caption each, the whole of it a button."""
+
+import json
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from mexplain.ui.parts import SAMPLES
+from mexplain.video import read_clip
+
+_SIDE = 288
+
+
+def sample_buttons(folder: Path) -> list[tuple[gr.Button, Path]]:
+    """Lay out a button for each sample clip; pictures for them are written into ``folder``."""
+    made = []
+    for name, caption in captions().items():
+        frames, picture = read_clip(SAMPLES / name).frames, folder / f"{name}.jpg"
+        Image.fromarray(frames[len(frames) // 2]).resize((_SIDE, _SIDE)).save(picture, quality=88)
+        made.append((gr.Button(caption, icon=picture, elem_classes="sample", min_width=120), SAMPLES / name))
+    return made
+
+
+def captions() -> dict[str, str]:
+    """Return each sample's file name and what happens in it."""
+    return json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
