@@ -50,7 +50,7 @@ def block_values(
         if len(weights) != len(variant.blocks):
             raise SettingError(f"Variant {variant.variant} has no blocks of its own and computes no attention.")
         return np.array(weights, np.float32)
-    _check_method(variant, method)
+    check_method(variant, method)
     return np.array([block.attribution[method] for block in variant.blocks], np.float32)
 
 
@@ -86,7 +86,7 @@ def pixel_face(
     report: Report, variant: VariantReport, method: str = "integrated_gradients"
 ) -> UInt8[np.ndarray, "d d 3"]:
     """Return the face at its apex with each pixel tinted by its attribution, summed over time."""
-    _check_method(variant, method)
+    check_method(variant, method)
     return paint_pixels(report.apex_frame, variant.maps[method].sum(axis=0))
 
 
@@ -104,20 +104,11 @@ def paint_blocks(
     values, weighted by how near it lies to the centre of each, so that each centre shows its block's own value.
     Attention is coloured on 0..1, attribution on a scale symmetric around zero that ends at the largest value.
     """
-    grey = _grey(face)
+    grey = in_grey(face)
     size = len(grey)
     scaled = values if quantity == "attention" else values / colour_limit(values)
-    centres = (np.arange(size) + 0.5) / size
-    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    # From the middle of the block (0) to its edge (1), along x and along y.
-    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
-    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
-    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
-    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
-    weight = weights.sum(axis=0)
-    heat = np.einsum("n,nyx->yx", scaled, weights) / np.maximum(weight, 1e-12)
-    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
-    picture = _tint(grey, heat, inside, quantity)
+    weights, inside = block_weights(boxes, size)
+    picture = tint(grey, np.einsum("n,nyx->yx", scaled, weights), inside, quantity)
     ranked = _largest(values, quantity, numbered)
     return _number(picture, boxes[ranked] * size) if ranked else picture
 
@@ -127,13 +118,31 @@ def paint_pixels(face: UInt8[np.ndarray, "d d 3"], pixel_map: Float[np.ndarray, 
 
     The scale is symmetric around zero; only the strongest 0.5% of pixels are shown alike.
     """
-    grey = _grey(face)
+    grey = in_grey(face)
     sigma = 0.02 * len(pixel_map)
     smooth = cv2.GaussianBlur(pixel_map.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     faintest = MIN_EVIDENCE / (2 * np.pi * sigma**2)
     limit = max(float(np.quantile(np.abs(smooth), 0.995)), faintest)
     heat = cv2.resize(smooth, (len(grey), len(grey)), interpolation=cv2.INTER_CUBIC) / limit
-    return _tint(grey, heat, np.ones_like(heat), "attribution")
+    return tint(grey, heat, np.ones_like(heat), "attribution")
+
+
+def block_weights(
+    boxes: Float[np.ndarray, "n 4"], size: int
+) -> tuple[Float[np.ndarray, "n {size} {size}"], Float[np.ndarray, "{size} {size}"]]:
+    """Return each block's say in the colour of each pixel, and how far the pixel lies inside any block (0..1).
+
+    A pixel's weights add up to 1, or are all 0 where it lies in no block. Boxes as for ``paint_blocks``.
+    """
+    centres = (np.arange(size) + 0.5) / size
+    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    # From the middle of the block (0) to its edge (1), along x and along y.
+    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
+    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
+    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
+    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
+    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
+    return (weights / np.maximum(weights.sum(axis=0), 1e-12)).astype(np.float32), inside.astype(np.float32)
 
 
 def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
@@ -141,7 +150,8 @@ def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
     return max(float(np.abs(values).max(initial=0)), MIN_EVIDENCE)
 
 
-def _check_method(variant: VariantReport, method: str) -> None:
+def check_method(variant: VariantReport, method: str) -> None:
+    """Raise ``SettingError`` for a method that was not run."""
     if method not in variant.maps:
         raise SettingError(f"method must be one of {', '.join(variant.maps)}, which were run; got {method!r}")
 
@@ -155,30 +165,39 @@ def _largest(values: Float[np.ndarray, "n"], quantity: Quantity, count: int) -> 
     return [int(i) for i in order if quantity == "attention" or abs(values[i]) >= MIN_EVIDENCE]
 
 
-def _grey(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "e e 3"]:
-    size = max(MIN_SIZE, len(face))
-    large = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
+def in_grey(face: UInt8[np.ndarray, "d d 3"], least: int = MIN_SIZE) -> UInt8[np.ndarray, "e e 3"]:
+    """Return a face as tints are laid on it: grey, at least ``least`` pixels a side."""
+    size = max(least, len(face))
+    large = face if size == len(face) else cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
     grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY).astype(np.float32)
     # Less contrast, so that a tint shows as well on dark skin as on light.
     even = (128 + 0.7 * (grey - 128)).round().astype(np.uint8)
     return cv2.cvtColor(even, cv2.COLOR_GRAY2RGB)
 
 
-def _tint(
-    grey: UInt8[np.ndarray, "e e 3"],
-    heat: Float[np.ndarray, "e e"],
+def tint(
+    grey: UInt8[np.ndarray, "*t e e 3"],
+    heat: Float[np.ndarray, "*t e e"],
     inside: Float[np.ndarray, "e e"],
     quantity: Quantity,
-) -> UInt8[np.ndarray, "e e 3"]:
-    strength = np.abs(heat).clip(0, 1)
+    opacity: float = 1.0,
+) -> UInt8[np.ndarray, "*t e e 3"]:
+    """Return grey faces in the colours of a heat of -1..1 (attention: 0..1), as far as ``inside`` (0..1) says.
+
+    ``opacity`` (0..1) makes all of it fainter. Nothing (0) of attribution leaves the face as it is.
+    """
+    # A few thousand steps of heat: looking up their colours is many times faster than working out each pixel's.
+    levels = np.linspace(-1, 1, 4097, dtype=np.float32)
+    strength = np.abs(levels)
     if quantity == "attention":
-        position, opacity = strength, 0.15 + 0.65 * strength
+        position, cover = strength, 0.15 + 0.65 * strength
     else:
         # Opacity says how much and hue which way: pale hues on top of that would hide what is faint twice over.
-        position, opacity = 0.5 + 0.5 * np.sign(heat) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
-    colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)]
-    opacity = (opacity * inside)[..., None]
-    return (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+        position, cover = 0.5 + 0.5 * np.sign(levels) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
+    level = ((heat.clip(-1, 1) + 1) * 2048).round().astype(np.uint16)
+    colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)].astype(np.float32)
+    cover = (cover * opacity).astype(np.float32)[level] * inside.astype(np.float32)
+    return (grey + (colour[level] - grey) * cover[..., None]).round().astype(np.uint8)
 
 
 def _number(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:
