@@ -19,6 +19,7 @@ Quantity = Literal["attention", "attribution"]
 MIN_SIZE = 512
 # Less evidence than this (in logits) is never shown in full colour: rounding errors must not look like findings.
 MIN_EVIDENCE = 0.02
+_FAINT = 0.22
 
 _PURPLE_TO_YELLOW = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS).reshape(256, 3)[:, ::-1]
 _BLUE_WHITE_ORANGE = ((8, 69, 148), (46, 126, 188), (154, 200, 224), (245, 245, 245))
@@ -176,12 +177,12 @@ def in_grey(face: UInt8[np.ndarray, "d d 3"], least: int = MIN_SIZE) -> UInt8[np
 
 
 def tint(
-    grey: UInt8[np.ndarray, "*t e e 3"],
-    heat: Float[np.ndarray, "*t e e"],
-    inside: Float[np.ndarray, "e e"],
+    grey: UInt8[np.ndarray, "*t h w 3"],
+    heat: Float[np.ndarray, "*t h w"],
+    inside: Float[np.ndarray, "h w"],
     quantity: Quantity,
     opacity: float = 1.0,
-) -> UInt8[np.ndarray, "*t e e 3"]:
+) -> UInt8[np.ndarray, "*t h w 3"]:
     """Return grey faces in the colours of a heat of -1..1 (attention: 0..1), as far as ``inside`` (0..1) says.
 
     ``opacity`` (0..1) makes all of it fainter. Nothing (0) of attribution leaves the face as it is.
@@ -196,8 +197,30 @@ def tint(
         position, cover = 0.5 + 0.5 * np.sign(levels) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
     level = ((heat.clip(-1, 1) + 1) * 2048).round().astype(np.uint16)
     colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)].astype(np.float32)
-    cover = (cover * opacity).astype(np.float32)[level] * inside.astype(np.float32)
-    return (grey + (colour[level] - grey) * cover[..., None]).round().astype(np.uint8)
+    covered = (cover * opacity).astype(np.float32)[level] * inside.astype(np.float32)
+    return (grey + (colour[level] - grey) * covered[..., None]).round().astype(np.uint8)
+
+
+def with_outlines(
+    pictures: UInt8[np.ndarray, "t e e 3"], boxes: Float[np.ndarray, "n 4"], ranked: Sequence[int]
+) -> UInt8[np.ndarray, "t e e 3"]:
+    """Return pictures with every block faintly outlined, and the ``ranked`` ones outlined and numbered in that order.
+
+    Boxes as for ``paint_blocks``.
+    """
+    size = pictures.shape[1]
+    corners = (boxes * size).round().astype(int).clip(0, size - 1)
+    lines = np.zeros((size, size), np.uint8)
+    for x0, y0, x1, y1 in corners.tolist():
+        cv2.rectangle(lines, (x0, y0), (x1, y1), 255, 1)
+    faint = (lines > 0) * np.float32(_FAINT)
+    # Drawn on black and on white, marks tell their own colour and how much they cover, for all pictures at once.
+    on_black, on_white = (np.full((size, size, 3), shade, np.uint8) for shade in (0, 255))
+    if ranked:
+        on_black, on_white = (_number(page, boxes[list(ranked)] * size) for page in (on_black, on_white))
+    seen = (on_white.astype(np.float32) - on_black) / 255
+    keep, add = seen * (1 - faint[..., None]), on_black + seen * (255 * faint[..., None])
+    return (pictures * keep + add).round().clip(0, 255).astype(np.uint8)
 
 
 def _number(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:
