@@ -19,6 +19,7 @@ Quantity = Literal["attention", "attribution"]
 MIN_SIZE = 512
 # Less evidence than this (in logits) is never shown in full colour: rounding errors must not look like findings.
 MIN_EVIDENCE = 0.02
+_FAINT = 0.22
 
 _PURPLE_TO_YELLOW = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS).reshape(256, 3)[:, ::-1]
 _BLUE_WHITE_ORANGE = ((8, 69, 148), (46, 126, 188), (154, 200, 224), (245, 245, 245))
@@ -50,7 +51,7 @@ def block_values(
         if len(weights) != len(variant.blocks):
             raise SettingError(f"Variant {variant.variant} has no blocks of its own and computes no attention.")
         return np.array(weights, np.float32)
-    _check_method(variant, method)
+    check_method(variant, method)
     return np.array([block.attribution[method] for block in variant.blocks], np.float32)
 
 
@@ -86,7 +87,7 @@ def pixel_face(
     report: Report, variant: VariantReport, method: str = "integrated_gradients"
 ) -> UInt8[np.ndarray, "d d 3"]:
     """Return the face at its apex with each pixel tinted by its attribution, summed over time."""
-    _check_method(variant, method)
+    check_method(variant, method)
     return paint_pixels(report.apex_frame, variant.maps[method].sum(axis=0))
 
 
@@ -104,20 +105,11 @@ def paint_blocks(
     values, weighted by how near it lies to the centre of each, so that each centre shows its block's own value.
     Attention is coloured on 0..1, attribution on a scale symmetric around zero that ends at the largest value.
     """
-    grey = _grey(face)
+    grey = in_grey(face)
     size = len(grey)
     scaled = values if quantity == "attention" else values / colour_limit(values)
-    centres = (np.arange(size) + 0.5) / size
-    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    # From the middle of the block (0) to its edge (1), along x and along y.
-    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
-    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
-    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
-    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
-    weight = weights.sum(axis=0)
-    heat = np.einsum("n,nyx->yx", scaled, weights) / np.maximum(weight, 1e-12)
-    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
-    picture = _tint(grey, heat, inside, quantity)
+    weights, inside = block_weights(boxes, size)
+    picture = tint(grey, np.einsum("n,nyx->yx", scaled, weights), inside, quantity)
     ranked = _largest(values, quantity, numbered)
     return _number(picture, boxes[ranked] * size) if ranked else picture
 
@@ -127,13 +119,31 @@ def paint_pixels(face: UInt8[np.ndarray, "d d 3"], pixel_map: Float[np.ndarray, 
 
     The scale is symmetric around zero; only the strongest 0.5% of pixels are shown alike.
     """
-    grey = _grey(face)
+    grey = in_grey(face)
     sigma = 0.02 * len(pixel_map)
     smooth = cv2.GaussianBlur(pixel_map.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     faintest = MIN_EVIDENCE / (2 * np.pi * sigma**2)
     limit = max(float(np.quantile(np.abs(smooth), 0.995)), faintest)
     heat = cv2.resize(smooth, (len(grey), len(grey)), interpolation=cv2.INTER_CUBIC) / limit
-    return _tint(grey, heat, np.ones_like(heat), "attribution")
+    return tint(grey, heat, np.ones_like(heat), "attribution")
+
+
+def block_weights(
+    boxes: Float[np.ndarray, "n 4"], size: int
+) -> tuple[Float[np.ndarray, "n {size} {size}"], Float[np.ndarray, "{size} {size}"]]:
+    """Return each block's say in the colour of each pixel, and how far the pixel lies inside any block (0..1).
+
+    A pixel's weights add up to 1, or are all 0 where it lies in no block. Boxes as for ``paint_blocks``.
+    """
+    centres = (np.arange(size) + 0.5) / size
+    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    # From the middle of the block (0) to its edge (1), along x and along y.
+    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
+    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
+    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
+    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
+    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
+    return (weights / np.maximum(weights.sum(axis=0), 1e-12)).astype(np.float32), inside.astype(np.float32)
 
 
 def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
@@ -141,7 +151,8 @@ def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
     return max(float(np.abs(values).max(initial=0)), MIN_EVIDENCE)
 
 
-def _check_method(variant: VariantReport, method: str) -> None:
+def check_method(variant: VariantReport, method: str) -> None:
+    """Raise ``SettingError`` for a method that was not run."""
     if method not in variant.maps:
         raise SettingError(f"method must be one of {', '.join(variant.maps)}, which were run; got {method!r}")
 
@@ -155,30 +166,61 @@ def _largest(values: Float[np.ndarray, "n"], quantity: Quantity, count: int) -> 
     return [int(i) for i in order if quantity == "attention" or abs(values[i]) >= MIN_EVIDENCE]
 
 
-def _grey(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "e e 3"]:
-    size = max(MIN_SIZE, len(face))
-    large = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
+def in_grey(face: UInt8[np.ndarray, "d d 3"], least: int = MIN_SIZE) -> UInt8[np.ndarray, "e e 3"]:
+    """Return a face as tints are laid on it: grey, at least ``least`` pixels a side."""
+    size = max(least, len(face))
+    large = face if size == len(face) else cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
     grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY).astype(np.float32)
     # Less contrast, so that a tint shows as well on dark skin as on light.
     even = (128 + 0.7 * (grey - 128)).round().astype(np.uint8)
     return cv2.cvtColor(even, cv2.COLOR_GRAY2RGB)
 
 
-def _tint(
-    grey: UInt8[np.ndarray, "e e 3"],
-    heat: Float[np.ndarray, "e e"],
-    inside: Float[np.ndarray, "e e"],
+def tint(
+    grey: UInt8[np.ndarray, "*t h w 3"],
+    heat: Float[np.ndarray, "*t h w"],
+    inside: Float[np.ndarray, "h w"],
     quantity: Quantity,
-) -> UInt8[np.ndarray, "e e 3"]:
-    strength = np.abs(heat).clip(0, 1)
+    opacity: float = 1.0,
+) -> UInt8[np.ndarray, "*t h w 3"]:
+    """Return grey faces in the colours of a heat of -1..1 (attention: 0..1), as far as ``inside`` (0..1) says.
+
+    ``opacity`` (0..1) makes all of it fainter. Nothing (0) of attribution leaves the face as it is.
+    """
+    # A few thousand steps of heat: looking up their colours is many times faster than working out each pixel's.
+    levels = np.linspace(-1, 1, 4097, dtype=np.float32)
+    strength = np.abs(levels)
     if quantity == "attention":
-        position, opacity = strength, 0.15 + 0.65 * strength
+        position, cover = strength, 0.15 + 0.65 * strength
     else:
         # Opacity says how much and hue which way: pale hues on top of that would hide what is faint twice over.
-        position, opacity = 0.5 + 0.5 * np.sign(heat) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
-    colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)]
-    opacity = (opacity * inside)[..., None]
-    return (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+        position, cover = 0.5 + 0.5 * np.sign(levels) * (0.55 + 0.3 * strength), 0.75 * strength**0.8
+    level = ((heat.clip(-1, 1) + 1) * 2048).round().astype(np.uint16)
+    colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)].astype(np.float32)
+    covered = (cover * opacity).astype(np.float32)[level] * inside.astype(np.float32)
+    return (grey + (colour[level] - grey) * covered[..., None]).round().astype(np.uint8)
+
+
+def with_outlines(
+    pictures: UInt8[np.ndarray, "t e e 3"], boxes: Float[np.ndarray, "n 4"], ranked: Sequence[int]
+) -> UInt8[np.ndarray, "t e e 3"]:
+    """Return pictures with every block faintly outlined, and the ``ranked`` ones outlined and numbered in that order.
+
+    Boxes as for ``paint_blocks``.
+    """
+    size = pictures.shape[1]
+    corners = (boxes * size).round().astype(int).clip(0, size - 1)
+    lines = np.zeros((size, size), np.uint8)
+    for x0, y0, x1, y1 in corners.tolist():
+        cv2.rectangle(lines, (x0, y0), (x1, y1), 255, 1)
+    faint = (lines > 0) * np.float32(_FAINT)
+    # Drawn on black and on white, marks tell their own colour and how much they cover, for all pictures at once.
+    on_black, on_white = (np.full((size, size, 3), shade, np.uint8) for shade in (0, 255))
+    if ranked:
+        on_black, on_white = (_number(page, boxes[list(ranked)] * size) for page in (on_black, on_white))
+    seen = (on_white.astype(np.float32) - on_black) / 255
+    keep, add = seen * (1 - faint[..., None]), on_black + seen * (255 * faint[..., None])
+    return (pictures * keep + add).round().clip(0, 255).astype(np.uint8)
 
 
 def _number(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:

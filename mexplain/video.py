@@ -92,11 +92,13 @@ def read_clip(
     return Clip(np.stack(frames), np.array(times), index.info, view)
 
 
-def write_video(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float, *, crf: int = 12) -> None:
+def write_video(
+    path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float, *, crf: int = 12, fast: bool = False
+) -> None:
     """Write RGB frames as an H.264 mp4 that every browser plays.
 
     Odd heights and widths grow by one repeated row or column. ``crf`` is x264's quality, 0 best to 51 worst; the
-    default keeps movements of a tenth of a pixel.
+    default keeps movements of a tenth of a pixel. ``fast`` takes half the time and a few more bytes.
 
     Raises ``ClipError`` if there are no frames or the file cannot be written, ``SettingError`` for an impossible
     ``fps`` or ``crf``.
@@ -112,7 +114,8 @@ def write_video(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float, *,
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             rate = Fraction(fps).limit_denominator(1001)
-            stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})
+            settings = {"crf": str(crf), "preset": "veryfast" if fast else "medium"}
+            stream = container.add_stream("libx264", rate=rate, options=settings)
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
             # Untagged colours are guessed anew by every player.
             context = stream.codec_context

@@ -1,10 +1,11 @@
 """Reports whose numbers a test has chosen."""
 
+import cv2
 import numpy as np
 
 from mexplain.blocks import layout, pooling_layout
 from mexplain.landmarks import mean_shape
-from mexplain.types import BlockReport, ClipInfo, Report, VariantReport
+from mexplain.types import AlignedClip, BlockReport, ClipInfo, Report, VariantReport
 
 SIZE, FRAMES, METHOD = 112, 12, "integrated_gradients"
 LABELS = ("happiness", "disgust", "surprise", "repression", "others")
@@ -56,3 +57,13 @@ def make_report(variant="10", *, attention=None, scores=None, label="happiness")
         onset_frame=face,
         apex_frame=face,
     )
+
+
+def make_face(size=240, noise=0.0, seed=0):
+    """A grey face that holds still for as many frames as such a report has, with a sensor's noise if asked for."""
+    rng = np.random.default_rng(seed)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (size, size)).astype(np.float32), (0, 0), 3) * 4 - 380
+    frames = texture[None, :, :, None] + rng.normal(0, noise, (FRAMES, size, size, 3)) * (noise > 0)
+    landmarks = (mean_shape() / 2.8 + np.array([0.5, 0.5 - 0.5 / 2.8], np.float32)) * size
+    still = np.eye(2, 3, dtype=np.float32)
+    return AlignedClip(frames.clip(0, 255).astype(np.uint8), np.linspace(0, 0.5, FRAMES), landmarks, still)

@@ -1,7 +1,6 @@
 """Drives the real hub, with the shipped weights, in a real browser."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,35 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from browsers import open_browser
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# A browser that asks for updates would look like a page that does.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 # A starved machine may need more; a healthy one never waits that long.
 PATIENCE_S = int(os.environ.get("HUB_PATIENCE_S", "120"))
 
 
 @pytest.fixture(scope="module")
 def browser():
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        # A newcomer without a browser can still test the rest; in CI nothing is left out.
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up("This test drives Chromium: install it (apt-get install chromium) or set CHROMIUM to its path.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

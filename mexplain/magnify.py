@@ -1,0 +1,105 @@
+"""Motion made large enough for an eye to see: what moved since the onset, moved further the same way."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mexplain.errors import SettingError
+from mexplain.film import Film, in_between, play, steps
+from mexplain.strip import word_strip, write
+from mexplain.types import AlignedClip
+
+MOST = 10.0
+_REACH_IOD = 0.22  # how far the largest motion comes to be shown, if no more than MOST times as far as it was
+# Motion fainter than this cannot be told from noise, compression and what alignment leaves: it is not shown.
+_FAINT_IOD = 0.006
+_SMOOTH_IOD, _SMOOTH_FRAMES = 0.05, 0.8
+_STEPS = 4
+
+
+def magnified_film(face: AlignedClip, crop_iod: float, *, factor: float | None = None, beside: bool = True) -> Film:
+    """Return the face with its motion since the first frame exaggerated, ``beside`` the face as it was filmed.
+
+    ``face`` is ``crop_iod`` inter-ocular distances (IOD) wide. ``factor`` is 1 to ``MOST``; by default the largest
+    motion is shown 0.22 IOD large. The film states it. It is the first frame that is moved, so light and noise do not
+    seem to be motion; motion below 0.006 IOD is left out, so a still face stays still.
+
+    Raises ``SettingError`` for another factor.
+    """
+    if factor is not None and not 1 <= factor <= MOST:
+        raise SettingError(f"Motion can be magnified 1 to {MOST:.0f} times; got {factor:g}.")
+    size = face.frames.shape[1]
+    flow = motion(face, crop_iod)
+    largest = float(np.hypot(flow[..., 0], flow[..., 1]).max()) * crop_iod / size
+    chosen = factor or float(np.clip(_REACH_IOD / max(largest, 1e-6), 1, MOST))
+    places = steps(len(flow))
+    first = np.minimum(places.astype(int), len(flow) - 2)
+    share = (places - first).astype(np.float32)[:, None, None, None]
+    # Motion is interpolated, not pictures: blends of pictures so far apart would show two faces.
+    between = flow[first] + share * (flow[first + 1] - flow[first])
+    moved = np.stack([_push(face.frames[0], chosen * one) for one in between])
+    told = f"motion {chosen:.1f}".removesuffix(".0") + " times as large" if largest else "no motion found"
+    pictures = np.concatenate([in_between(face.frames), moved], axis=2) if beside else moved
+    for picture in pictures:
+        if beside:
+            _label(picture[:, :size], "as filmed")
+        _label(picture[:, -size:], told)
+    title = f"Largest motion found since the first frame: {largest:.2f} eye distances"
+    alt = f"Film of the face{' as filmed and' if beside else ''} with its motion exaggerated ({told}). {title}."
+    return play(pictures, word_strip(pictures.shape[2], title), face.times_s, alt)
+
+
+def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:
+    """Return how far each pixel of the first frame has moved in each frame (x, y in pixels), zero where too faint.
+
+    Dense inverse search (Kroeger et al., ECCV 2016), smoothed over space and time; it fades off the face, for what
+    lies behind a face that is held still moves when the head does. Arguments as for ``magnified_film``.
+    """
+    size = face.frames.shape[1]
+    px = size / crop_iod
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in face.frames]
+    inside, sigma = _face(face, px), _SMOOTH_IOD * px
+    share = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)[..., None]
+    flow = np.zeros((len(grey), size, size, 2), np.float32)
+    for number, later in enumerate(grey[1:], start=1):
+        found = search.calc(grey[0], later, np.zeros((size, size, 2), np.float32))
+        flow[number] = cv2.GaussianBlur(found * inside[..., None], (0, 0), sigma) / share
+    steady = _smooth_in_time(flow) * cv2.GaussianBlur(inside, (0, 0), sigma)[..., None]
+    length = np.hypot(steady[..., 0], steady[..., 1])[..., None]
+    # Wiener's rule: what is as faint as noise goes, what is twice as large stays almost whole.
+    return steady * (1 - (_FAINT_IOD * px / np.maximum(length, 1e-6)) ** 2).clip(0)
+
+
+def _face(face: AlignedClip, px: float) -> Float[np.ndarray, "s s"]:
+    """Return where the face is: the hull of the mesh."""
+    inside = np.zeros(face.frames.shape[1:3], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(face.landmarks_xy.round().astype(np.int32)), 1)
+    return cv2.dilate(inside, np.ones((round(0.1 * px),) * 2, np.uint8)).astype(np.float32)
+
+
+def _smooth_in_time(flow: Float[np.ndarray, "t s s 2"]) -> Float[np.ndarray, "t s s 2"]:
+    frames = np.arange(len(flow))
+    weights = np.exp(-0.5 * ((frames[:, None] - frames[None]) / _SMOOTH_FRAMES) ** 2).astype(np.float32)
+    smooth = np.tensordot(weights / weights.sum(axis=1, keepdims=True), flow, 1)
+    return np.concatenate([np.zeros_like(flow[:1]), smooth[1:]])
+
+
+def _push(face: UInt8[np.ndarray, "s s 3"], flow: Float[np.ndarray, "s s 2"]) -> UInt8[np.ndarray, "s s 3"]:
+    """Return a face each of whose pixels has moved by ``flow``."""
+    rows, columns = np.mgrid[: len(face), : len(face)].astype(np.float32)
+    here = np.stack([columns, rows], axis=-1)
+    # Where a pixel comes from is where its own motion leads here: found by walking back a few times.
+    source = here
+    for _ in range(_STEPS):
+        source = here - cv2.remap(flow, *_axes(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(face, *_axes(source), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _axes(places: Float[np.ndarray, "s s 2"]) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s s"]]:
+    return places[..., 0], places[..., 1]
+
+
+def _label(picture: UInt8[np.ndarray, "h w 3"], text: str) -> None:
+    picture[:26] = (picture[:26] * 0.35).astype(np.uint8)
+    write(picture, text, 10, 18, size=13)
