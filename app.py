@@ -1,4 +1,4 @@
-"""The hub: a place to see, question and teach. It lays out the page and starts the server; the tabs are in mexplain/ui."""
+"""The hub: a place to see, question and teach. The page and its server; the tabs are in ``mexplain/ui``."""
 
 import os
 import signal
@@ -16,8 +16,10 @@ from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError
 from mexplain.scorecard.table import Scorecard, read_scorecard
+from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
 from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, text
+from mexplain.ui.what_if_tab import WhatIfTab
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
 MAX_QUEUE = 20
@@ -54,6 +56,10 @@ def build(folder: Path) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
                 ExplainTab(hub)
+            with gr.Tab("Compare", id="compare") as tab:
+                CompareTab(hub, tab)
+            with gr.Tab("What if", id="what_if") as tab:
+                WhatIfTab(hub, tab)
     return page.queue(max_size=MAX_QUEUE)
 
 

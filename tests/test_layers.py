@@ -12,6 +12,7 @@ LAYER = {
     "mexplain.__main__": 4,
     "mexplain.cli": 4,
     "mexplain.commands": 4,
+    "mexplain.compare_figure": 3,
     "mexplain.comparison": 3,
     "mexplain.desk": 3,
     "mexplain.ui": 4,
@@ -58,7 +59,7 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
-    "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
+    "plotly": {"mexplain.compare_figure", "mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 

@@ -16,7 +16,7 @@ from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
-from mexplain.ui.parts import PRIVATE, QUICK, SAMPLES, SLOW, WORDS, Hub, hint, moving_picture, problem, say, text
+from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, problem, say, text
 from mexplain.ui.results import View
 from mexplain.ui.samples import sample_buttons
 

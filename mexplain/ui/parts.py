@@ -1,6 +1,7 @@
 """What all tabs share: texts, the visitor's desk, ways to say something, and how events run."""
 
 import base64
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
 
 from mexplain.checkpoints import Checkpoint
 from mexplain.film import Film
@@ -81,3 +85,16 @@ def moving_picture(film: Film) -> str:
         f"playsinline controls disablepictureinpicture controlslist='nodownload noremoteplayback' "
         f"aria-label='{escape(film.alt, quote=True)}'></video>"
     )
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Return a picture so that it can stand in a page."""
+    kept = io.BytesIO()
+    Image.fromarray(picture).save(kept, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
+
+
+def picture_of(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+    """Return a picture for an HTML page, with words that stand in for it."""
+    height, width = picture.shape[:2]
+    return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"
