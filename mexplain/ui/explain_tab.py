@@ -16,7 +16,7 @@ from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
-from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, problem, say, text
+from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, problem, say, stop_button, text
 from mexplain.ui.results import View
 from mexplain.ui.samples import sample_buttons
 
@@ -120,7 +120,7 @@ class ExplainTab:
         desk, everything = self.hub.desk, [*self.settings, *self.looks]
         outputs = [
             desk, self.problem, self.results, self.answer, self.where, self.curve, self.picked, self.about,
-            self.legend, self.agree, self.moved, self.foot, *(part for column in self.columns for part in column.values()),
+            self.legend, self.agree, self.moved, self.foot, *self._parts,
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
@@ -132,10 +132,14 @@ class ExplainTab:
         runs = [click.then(self.explain, asked, outputs, **slow) for click in clicks]
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
-        self.halt.click(_stop, desk, None, **QUICK).then(None, None, None, cancels=runs)
+        stop_button(self.halt, desk, runs)
         gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
               trigger_mode="always_last")  # fmt: skip
         self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return [part for column in self.columns for part in column.values()]
 
     @property
     def _pictures(self) -> list[Any]:
@@ -239,7 +243,7 @@ class ExplainTab:
 
     def _changed(self, report: Report, desk: Desk, view: View, seen: dict[str, str]) -> dict:
         """Return what is new in the columns since the last report; ``seen`` remembers what was there."""
-        method, changed = desk.asked.method, {}
+        method, changed = desk.asked.method, dict[Any, Any]()
         state = {v.variant: f"{results.shown(v, view, method)}{method in v.maps}" for v in report.variants}
         new = [variant for variant in state if state[variant] != seen[variant].partition("|")[0]]
         pictures = results.films(desk, view, new)
@@ -249,7 +253,7 @@ class ExplainTab:
                 changed |= {column["verdict"]: results.verdict(variant), column["bars"]: results.bars(variant)}
             if name in pictures:
                 plot = results.heatmap(report, variant, view, method)
-                changed |= {column["film"]: pictures[name], column["heatmap"]: plot}
+                changed[column["film"]], changed[column["heatmap"]] = pictures[name], plot
             trusted = method in variant.trust
             if not seen[name] or trusted != seen[name].endswith("True"):
                 changed[column["trust"]] = results.checked(variant, method)
@@ -260,11 +264,6 @@ class ExplainTab:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
         return prose.agreement(report, desk.asked.method)
-
-
-def _stop(desk: Desk | None) -> None:
-    if desk is not None:
-        desk.stop()
 
 
 def _exaggerate(desk: Desk | None) -> str:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
-from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, problem, say, text
+from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, problem, say, stop_button, text
 
 
 class NeedsClip:
@@ -31,8 +31,7 @@ class NeedsClip:
         slow = {**SLOW, "show_progress_on": self.status}
         run = self.go.click(self._explain, self.hub.desk, [self.hub.desk, self.problem], **slow)
         run.then(show, self.hub.desk, outputs, show_progress="hidden", api_visibility="private")
-        self.halt.click(lambda desk: desk.stop() if desk else None, self.hub.desk, None, show_progress="hidden",
-                        api_visibility="private")  # fmt: skip
+        stop_button(self.halt, self.hub.desk, [run])
 
     def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
         desk = desk or Desk()

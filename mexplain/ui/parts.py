@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mexplain.checkpoints import Checkpoint
+from mexplain.desk import Desk
 from mexplain.film import Film
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
@@ -85,6 +86,18 @@ def moving_picture(film: Film) -> str:
         f"playsinline controls disablepictureinpicture controlslist='nodownload noremoteplayback' "
         f"aria-label='{escape(film.alt, quote=True)}'></video>"
     )
+
+
+def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
+    """Have a button end what runs at its next step, and take what still waits from the queue."""
+
+    def stop(desk: Desk | None) -> None:
+        if desk is not None:
+            desk.stop()
+
+    # Told first: what is cancelled goes on in its thread until it is told.
+    button.click(stop, desk, None, **QUICK)
+    button.click(None, None, None, cancels=runs)
 
 
 def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:

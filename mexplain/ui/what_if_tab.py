@@ -1,6 +1,7 @@
 """Third tab: hold parts of the face at their onset look, and watch the answers move."""
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -11,9 +12,10 @@ from mexplain.blocks import layout
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import VARIANT_NAMES, before_and_after, percent
+from mexplain.reading import Progress
 from mexplain.types import NONE
 from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, text
+from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, text
 from mexplain.what_if import WhatIf, hold_still, smallest_flip
 
 
@@ -64,8 +66,7 @@ class WhatIfTab:
             self.smallest, [hub.desk, self.face, self.grid], [self.found, self.problem, self.face, *change],
             **SLOW, show_progress_on=self.status,
         )  # fmt: skip
-        stop = {"show_progress": "hidden", "api_visibility": "private"}
-        self.halt.click(lambda desk: desk.stop() if desk else None, hub.desk, None, **stop, cancels=run)
+        stop_button(self.halt, hub.desk, [run])
 
     def _answer(self, variant: str) -> tuple[gr.HTML, gr.Plot]:
         with gr.Row(elem_classes="answer"):
@@ -109,11 +110,7 @@ class WhatIfTab:
         tell_or_stop = desk.watched(tell)
         try:
             for number, (variant, question) in enumerate(questions.items()):
-                found = smallest_flip(
-                    question,
-                    labels,
-                    lambda share, variant=variant, number=number: tell_or_stop(variant, (number + share) / 3),
-                )
+                found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
                 lines.append(f"<li><strong>{VARIANT_NAMES[variant]}:</strong> {escape(prose.flipped(found))}</li>")
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and found.blocks:
@@ -124,6 +121,10 @@ class WhatIfTab:
             yield [f"<ul>{''.join(lines)}</ul>", say(WORDS["stopped"]), *[gr.skip()] * 8]
         except MexplainError as error:
             yield ["", say(error), *[gr.skip()] * 8]
+
+    @staticmethod
+    def _tell_one(tell: Progress, variant: str, number: int, share: float) -> None:
+        tell(variant, (number + share) / len(VARIANT_NAMES))
 
     def _face(self, desk: Desk, grid: str) -> dict[str, Any]:
         reading, report = desk.reading, desk.report
@@ -145,8 +146,10 @@ def _words(found: WhatIf) -> str:
     then = "none found" if after.label == NONE else after.label
     flips = " flipped" if before.label != after.label else ""
     move = f"<strong>{escape(first)}</strong> → <strong>{escape(then)}</strong>"
-    share = f"{escape(name)}: {one} → {other} · an expression is there: {percent(before.presence)} → {percent(after.presence)}"
-    return f"<h3>{VARIANT_NAMES[found.variant].capitalize()}</h3><p class='moved{flips}'>{move}</p><p class='quiet'>{share}</p>"
+    there = f"an expression is there: {percent(before.presence)} → {percent(after.presence)}"
+    title = f"<h3>{VARIANT_NAMES[found.variant].capitalize()}</h3>"
+    share = f"{escape(name)}: {one} → {other} · {there}"
+    return f"{title}<p class='moved{flips}'>{move}</p><p class='quiet'>{share}</p>"
 
 
 def _bars(found: WhatIf) -> Any:
