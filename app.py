@@ -19,6 +19,9 @@ from mexplain.scorecard.table import Scorecard, read_scorecard
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
 from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, text
+from mexplain.ui.programs_tab import ProgramsTab
+from mexplain.ui.simulator_tab import SimulatorTab
+from mexplain.ui.trust_tab import TrustTab
 from mexplain.ui.what_if_tab import WhatIfTab
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
@@ -49,7 +52,8 @@ def warm_up() -> None:
 
 def build(folder: Path) -> gr.Blocks:
     """Lay out the page; ``folder`` is for pictures that all visitors see."""
-    gr.set_static_paths([SAMPLES, folder])
+    (folder / "pictures").mkdir()
+    gr.set_static_paths([SAMPLES, folder / "pictures"])
     with gr.Blocks(title="mexplain", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as page:
         hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=KEEP_S), bool(CHECKPOINT), folder)
         gr.HTML(text("intro").replace("{disclaimer}", disclaimer()), elem_id="intro")
@@ -60,6 +64,12 @@ def build(folder: Path) -> gr.Blocks:
                 CompareTab(hub, tab)
             with gr.Tab("What if", id="what_if") as tab:
                 WhatIfTab(hub, tab)
+            with gr.Tab("Simulator", id="simulator"):
+                SimulatorTab(hub)
+            with gr.Tab("Trust", id="trust"):
+                TrustTab(hub, Path(CHECKPOINT or SHIPPED))
+            with gr.Tab("For programs", id="programs"):
+                ProgramsTab(hub, page)
     return page.queue(max_size=MAX_QUEUE)
 
 

@@ -30,9 +30,10 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str
         else ""
     )
     return (
-        f"{warning}<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
+        f"{warning}<details><summary>About {escape(chosen.name)}, and how good it is</summary>"
+        f"<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
         f"{escape(chosen.limits)}</p><p>{escape(measured(method, scorecard))}</p>"
-        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p>"
+        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p></details>"
     )
 
 

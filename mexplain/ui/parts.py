@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import secrets
+import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -81,10 +84,11 @@ def moving_picture(film: Film) -> str:
         film.write(path)
         data = base64.b64encode(path.read_bytes()).decode()
     height, width = film.pictures.shape[1:3]
+    alt = escape(film.alt, quote=True)
     return (
-        f"<video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' autoplay loop muted "
-        f"playsinline controls disablepictureinpicture controlslist='nodownload noremoteplayback' "
-        f"aria-label='{escape(film.alt, quote=True)}'></video>"
+        f"<div class='player'><video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' "
+        f"autoplay loop muted playsinline aria-label='{alt}'></video>"
+        f"<button type='button' class='pause' aria-label='Pause or play: {alt}'>Pause</button></div>"
     )
 
 
@@ -111,3 +115,13 @@ def picture_of(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     """Return a picture for an HTML page, with words that stand in for it."""
     height, width = picture.shape[:2]
     return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"
+
+
+def kept_for_a_while(folder: Path, name: str) -> Path:
+    """Return a path of its own for a file that a visitor may fetch, which is deleted after ``KEEP_S`` seconds."""
+    own = folder / "made" / secrets.token_hex(8)
+    own.mkdir(parents=True)
+    end = threading.Timer(KEEP_S, shutil.rmtree, (own,), {"ignore_errors": True})
+    end.daemon = True
+    end.start()
+    return own / name

@@ -95,7 +95,8 @@ def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> 
 
 def checked(variant: VariantReport, method: str) -> str:
     """Return what one variant's explanation was put to, once that is known."""
-    return prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+    told = prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+    return f"<h4>How far to trust it</h4>{told}"
 
 
 def bars(variant: VariantReport) -> Any:
