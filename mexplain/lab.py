@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from mexplain.blocks import LAYOUTS, pooling_layout
 from mexplain.checkpoints import Checkpoint
