@@ -1,4 +1,4 @@
-"""The strip under a picture: what its colours mean, in numbers and words, and where in the clip it stands."""
+"""Strips beside a picture: what its colours mean, in numbers and words, and where in the clip it stands."""
 
 from typing import Literal
 
