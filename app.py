@@ -21,6 +21,7 @@ from mexplain.ui.explain_tab import ExplainTab
 from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, text
 from mexplain.ui.programs_tab import ProgramsTab
 from mexplain.ui.simulator_tab import SimulatorTab
+from mexplain.ui.take_tab import TakeTab
 from mexplain.ui.trust_tab import TrustTab
 from mexplain.ui.what_if_tab import WhatIfTab
 
@@ -59,7 +60,7 @@ def build(folder: Path) -> gr.Blocks:
         gr.HTML(text("intro").replace("{disclaimer}", disclaimer()), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
-                ExplainTab(hub)
+                explain = ExplainTab(hub, page)
             with gr.Tab("Compare", id="compare") as tab:
                 CompareTab(hub, tab)
             with gr.Tab("What if", id="what_if") as tab:
@@ -68,6 +69,8 @@ def build(folder: Path) -> gr.Blocks:
                 SimulatorTab(hub)
             with gr.Tab("Trust", id="trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
+            with gr.Tab("Take along", id="take") as tab:
+                TakeTab(hub, tab, explain)
             with gr.Tab("For programs", id="programs"):
                 ProgramsTab(hub, page)
     return page.queue(max_size=MAX_QUEUE)

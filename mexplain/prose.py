@@ -133,9 +133,9 @@ def compared(comparison: Comparison) -> str:
         return first
     block = most_divided(comparison, widest)
     shares = [comparison.shares[variant][block] for variant in (widest.one, widest.other)]
-    one, other = (f"{share:+.0%}".replace("%", " %") for share in shares)
+    one, other = (f"{share:.0%}".replace("%", " %") for share in shares)
     return (
-        f"{first} They part most on {block}: of all its evidence {VARIANT_NAMES[widest.one]} finds {one} there, "
+        f"{first} They differ most about {block}: {VARIANT_NAMES[widest.one]} finds {one} of its evidence there, "
         f"{VARIANT_NAMES[widest.other]} {other}."
     )
 

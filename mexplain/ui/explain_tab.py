@@ -16,9 +16,10 @@ from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
+from mexplain.ui.link import from_query
 from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, problem, say, stop_button, text
 from mexplain.ui.results import View
-from mexplain.ui.samples import sample_buttons
+from mexplain.ui.samples import captions, sample_buttons
 
 OWN = "its own answer"
 
@@ -26,12 +27,12 @@ OWN = "its own answer"
 class ExplainTab:
     """The tab's components, and what happens on them."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
         hint("explain")
         self._lay_out_input()
         self._lay_out_results()
-        self._wire()
+        self._wire(page)
 
     def _lay_out_input(self) -> None:
         with gr.Row(elem_id="input"):
@@ -116,7 +117,7 @@ class ExplainTab:
         """How it is looked at."""
         return [self.quantity, self.grain, self.magnitude, self.opacity]
 
-    def _wire(self) -> None:
+    def _wire(self, page: gr.Blocks) -> None:
         desk, everything = self.hub.desk, [*self.settings, *self.looks]
         outputs = [
             desk, self.problem, self.results, self.answer, self.where, self.curve, self.picked, self.about,
@@ -135,6 +136,8 @@ class ExplainTab:
         stop_button(self.halt, desk, runs)
         gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
               trigger_mode="always_last")  # fmt: skip
+        wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
+        page.load(self.reopen, None, wanted, **QUICK)
         self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
 
     @property
@@ -144,6 +147,18 @@ class ExplainTab:
     @property
     def _pictures(self) -> list[Any]:
         return [self.legend, *(column[part] for column in self.columns for part in ("film", "heatmap"))]
+
+    def reopen(self, request: gr.Request) -> list[Any]:
+        """Set everything as the link says by which the visitor came."""
+        labels = self.hub.checkpoint().model.config.labels
+        query = dict(request.query_params) if request else {}
+        wanted = from_query(query, labels, tuple(captions()))
+        clip = gr.Video(str(SAMPLES / wanted.sample)) if wanted.sample else gr.skip()
+        about = prose.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
+        looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
+        legend = results.legend(View(wanted.show))  # type: ignore[arg-type]
+        asked = [wanted.method, wanted.baseline, wanted.target or OWN]
+        return [Desk(), clip, *asked, *looks, about, legend]
 
     def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
         if not clip:

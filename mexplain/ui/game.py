@@ -69,7 +69,7 @@ class Game:
             return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
         question = play.question
         play.moved = clip_of(question, built_in(question.face))
-        film = moving_picture(Film(play.moved.clip.frames, FPS, "The clip to guess about"))
+        film = moving_picture(Film(play.moved.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
         title = f"<h3>Round {question.number} of {len(play.questions)}: watch closely</h3>"
         return [

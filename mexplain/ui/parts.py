@@ -5,7 +5,6 @@ import io
 import json
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,15 +78,12 @@ def disclaimer() -> str:
 
 def moving_picture(film: Film) -> str:
     """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
-    with tempfile.TemporaryDirectory(prefix="mexplain_film_") as folder:
-        path = Path(folder, "film.mp4")
-        film.write(path)
-        data = base64.b64encode(path.read_bytes()).decode()
+    data = base64.b64encode(film.mp4()).decode()
     height, width = film.pictures.shape[1:3]
     alt = escape(film.alt, quote=True)
     return (
         f"<div class='player'><video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' "
-        f"autoplay loop muted playsinline aria-label='{alt}'></video>"
+        f"poster='{data_uri(film.pictures[film.peak])}' autoplay loop muted playsinline aria-label='{alt}'></video>"
         f"<button type='button' class='pause' aria-label='Pause or play: {alt}'>Pause</button></div>"
     )
 

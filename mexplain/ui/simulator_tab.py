@@ -64,7 +64,9 @@ class SimulatorTab:
                 self.status = gr.HTML(elem_classes="status")
                 self.problem = problem()
                 with gr.Row(elem_classes="columns"):
-                    self.clip = gr.HTML(text("simulated"), elem_id="simulated", elem_classes="part")
+                    self.clip = gr.HTML(
+                        _sit(people[0])[1] if people else text("simulated"), elem_id="simulated", elem_classes="part"
+                    )
                     self.truth = gr.HTML(elem_id="truth", elem_classes="part")
                 self.sentence = gr.HTML(elem_id="noticed")
                 self.table = gr.HTML(elem_id="findings")
@@ -72,7 +74,7 @@ class SimulatorTab:
         outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
         run = self.go.click(self.simulate, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.desk, [run])
-        self.person.change(lambda who: gr.Image(visible=who == OWN), self.person, self.photo, **QUICK)
+        self.person.change(_sit, self.person, [self.photo, self.clip, self.truth, self.sentence, self.table], **QUICK)
         Game(hub)
 
     def simulate(
@@ -119,6 +121,14 @@ class SimulatorTab:
                 pass
 
 
+def _sit(person: str) -> list[Any]:
+    """Show the still face that was chosen."""
+    if person == OWN:
+        return [gr.Image(visible=True), text("simulated"), "", "", ""]
+    still = f"<h3>{escape(person)}, who does not exist</h3>{picture_of(built_in(person).photo, 'The still face')}"
+    return [gr.Image(visible=False), still, "", "", ""]
+
+
 def _face(person: str, photo: str | None) -> Sitter:
     if person != OWN:
         return built_in(person)
@@ -128,7 +138,7 @@ def _face(person: str, photo: str | None) -> Sitter:
 
 
 def _clip(moved: Moved) -> str:
-    return f"<h3>{WORDS['simulated']}</h3>{moving_picture(Film(moved.clip.frames, FPS, WORDS['simulated_alt']))}"
+    return f"<h3>{WORDS['simulated']}</h3>{moving_picture(Film(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
 
 
 def _truth(moved: Moved) -> str:
