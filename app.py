@@ -82,7 +82,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "uploads"))
         theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])
-        theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700")
+        theme.set(
+            button_primary_background_fill="*primary_700",
+            button_primary_background_fill_dark="*primary_700",
+            button_primary_background_fill_hover="*primary_800",
+            button_primary_background_fill_hover_dark="*primary_800",
+            # Gradio's own greys are too faint to be read by all.
+            body_text_color_subdued="*neutral_600",
+            body_text_color_subdued_dark="*neutral_300",
+        )
         page = build(Path(folder))
         threading.Thread(target=warm_up, daemon=True).start()
         page.launch(

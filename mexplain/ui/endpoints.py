@@ -39,7 +39,7 @@ class Endpoints:
             with gr.Row():
                 start, end = gr.Number(None, label="start_s"), gr.Number(None, label="end_s")
             gr.Button("Call /explain").click(
-                self.explain, [clip, method, baseline, target, start, end], gr.JSON(label="report"),
+                self.explain, [clip, method, baseline, target, start, end], gr.JSON({}, label="report"),
                 api_name="explain", **PUBLIC,
             )  # fmt: skip
         with gr.Accordion("/simulate", open=False, elem_id="try_simulate"):
@@ -51,7 +51,7 @@ class Endpoints:
                 strength = gr.Slider(0, STRONGEST_IOD, 0.06, label="strength_iod")
                 lasts = gr.Slider(SHORTEST_S, LONGEST_S, 0.5, label="lasts_s")
             photo = gr.Image(type="filepath", label="photo (instead of the person)", height=160)
-            made = [gr.Video(label="clip"), gr.JSON(label="truth and findings")]
+            made = [gr.Video(label="clip"), gr.JSON({}, label="truth and findings")]
             gr.Button("Call /simulate").click(
                 self.simulate, [person, units, side, strength, lasts, photo], made, api_name="simulate", **PUBLIC
             )
@@ -61,7 +61,7 @@ class Endpoints:
                 blocks = gr.Textbox("mouth corner left, mouth corner right", label="blocks, with commas between")
                 layout = gr.Dropdown(["10", "24"], value="10", label="layout")
             gr.Button("Call /what_if").click(
-                self.what_if, [clip, blocks, layout], gr.JSON(label="answers"), api_name="what_if", **PUBLIC
+                self.what_if, [clip, blocks, layout], gr.JSON({}, label="answers"), api_name="what_if", **PUBLIC
             )
 
     def explain(

@@ -17,7 +17,7 @@ from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
 from mexplain.ui.link import from_query
-from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, problem, say, stop_button, text
+from mexplain.ui.parts import QUICK, SAMPLES, SLOW, WORDS, Hub, hint, moving_picture, problem, say, stop_button, text
 from mexplain.ui.results import View
 from mexplain.ui.samples import captions, sample_buttons
 
