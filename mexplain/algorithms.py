@@ -5,16 +5,14 @@ noise come from a generator of the call's own, and Captum takes the gradients.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from captum.attr import (
     FeatureAblation,
     InputXGradient,
-    IntegratedGradients,
     LayerGradCam,
     Occlusion,
     Saliency,
@@ -23,12 +21,9 @@ from captum.attr import (
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mexplain.path import Asked, integrate
 from mexplain.question import Question
 
-# The integral is refined until it misses less than this share of the difference it explains, or too little to see.
-GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
-# Answers change most where a movement is faint and level off as it grows, so the path starts with short pieces.
-_CUTS, _STEPS_A_PIECE = (0.0, 0.1, 0.35, 1.0), 4
 # Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
 _PIXELS_AT_ONCE = 4 * 12 * 112 * 112
 
@@ -47,37 +42,42 @@ class Answer:
     steps: int = 1
 
 
-def small(gap: float, difference: float) -> bool:
-    """Tell whether a completeness gap is as small as it should be."""
-    return abs(gap) <= max(GAP_SHARE * abs(difference), GAP_FLOOR)
-
-
 def integrated_gradients(question: Question, most_steps: int) -> Answer:
-    """Return gradients along the straight path from the baseline, Gauss-Legendre in pieces, the worst one halved."""
+    """Return gradients along the straight path from the baseline, in stretches; see ``path``."""
+    return integrated_gradients_together([question], most_steps)[0]
 
-    def piece(low: float, high: float) -> tuple[float, float, float, Tensor]:
-        start, end = (torch.lerp(question.baseline, question.frames, share) for share in (low, high))
-        # Captum keeps state on the instance, so none is shared or used twice.
-        values, gap = IntegratedGradients(question.score).attribute(
-            end,
-            baselines=start,
-            n_steps=_STEPS_A_PIECE,
-            method="gausslegendre",
-            internal_batch_size=_at_once(question),
-            return_convergence_delta=True,
+
+def integrated_gradients_together(questions: Sequence[Question], most_steps: int) -> list[Answer]:
+    """Return the same for several questions of one network; its trunk runs once for all variants of a clip."""
+    clips: list[Question] = []
+    place: list[tuple[str, int]] = []
+    by_variant: dict[str, dict[int, Question]] = {}
+    for question in questions:
+        row = next((i for i, clip in enumerate(clips) if _same_clip(clip, question)), len(clips))
+        clips += [question] if row == len(clips) else []
+        by_variant.setdefault(question.variant, {})[row] = question
+        place.append((question.variant, row))
+    if not clips:
+        return []
+    asked = {}
+    for variant, rows in by_variant.items():
+        # A variant that is not asked about some clip gets the answer of another's place, which nobody looks at.
+        whole = [rows.get(row, next(iter(rows.values()))) for row in range(len(clips))]
+        asked[variant] = Asked(
+            torch.stack([q.boxes for q in whole]), [q.target for q in whole], [q.difference for q in whole]
         )
-        return float(gap), low, high, values.detach()
+    found = integrate(
+        clips[0].model,
+        torch.cat([clip.frames for clip in clips]),
+        torch.cat([clip.baseline for clip in clips]),
+        asked,
+        most_steps,
+    )
+    return [Answer(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
 
-    pieces = [piece(low, high) for low, high in pairwise(_CUTS)]
-    steps = _STEPS_A_PIECE * len(pieces)
-    while not small(sum(p[0] for p in pieces), question.difference) and steps + 2 * _STEPS_A_PIECE <= most_steps:
-        worst = max(pieces, key=lambda p: abs(p[0]))
-        _, low, high, _ = worst
-        middle = (low + high) / 2
-        pieces = [p for p in pieces if p is not worst] + [piece(low, middle), piece(middle, high)]
-        steps += 2 * _STEPS_A_PIECE
-    pixels = torch.stack([values for *_, values in pieces]).sum(0)
-    return Answer(pixels[0].sum(1), steps=steps)
+
+def _same_clip(one: Question, other: Question) -> bool:
+    return one.frames.data_ptr() == other.frames.data_ptr() and one.baseline.data_ptr() == other.baseline.data_ptr()
 
 
 def gradient_shap(question: Question, samples: int) -> Answer:

@@ -1,6 +1,6 @@
 """Which parts of a face, and when, one variant's answer rests on: every method with what it says and cannot say."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.algorithms import Answer, small
+from mexplain.algorithms import Answer
 from mexplain.baselines import BASELINES
 from mexplain.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
+from mexplain.methods import METHODS, Method
 from mexplain.model import MicroExpressionNet
+from mexplain.path import small
 from mexplain.question import Question, ask
 
 
@@ -63,7 +64,21 @@ def pose(
     target: int | None = None,
 ) -> Question:
     """Return the question that methods and checks answer; arguments and errors as for ``attribute``."""
-    _check_key("Variant", variant, model.variants)
+    return pose_all(model, [variant], frames, landmarks_xy, baseline=baseline, target=target)[variant]
+
+
+def pose_all(
+    model: MicroExpressionNet,
+    variants: Sequence[str],
+    frames: Float[Tensor, "t 3 s s"],
+    landmarks_xy: Float[np.ndarray, "478 2"],
+    *,
+    baseline: str = "onset",
+    target: int | None = None,
+) -> dict[str, Question]:
+    """Return the questions of several variants, for which the trunk runs once; else as ``pose``."""
+    for variant in variants:
+        _check_key("Variant", variant, model.variants)
     _check_key("Baseline", baseline, BASELINES)
     if model.training:
         raise SettingError("A network can be explained in evaluation mode only; this one is in training mode.")
@@ -73,10 +88,15 @@ def pose(
     # What was made in inference mode must be copied to carry gradients.
     with torch.inference_mode(False):
         clip = frames.detach().clone()
-        boxes = torch.from_numpy(layout(variant).boxes(landmarks_xy)).to(clip)
-        players = pooling_layout(variant).boxes(landmarks_xy)
         still = BASELINES[baseline].make(clip, model.config.crop_iod)
-        return ask(model, variant, boxes, players, clip, still, target)
+        places = {
+            variant: (
+                torch.from_numpy(layout(variant).boxes(landmarks_xy)).to(clip),
+                pooling_layout(variant).boxes(landmarks_xy),
+            )
+            for variant in variants
+        }
+        return ask(model, places, clip, still, target)
 
 
 def attribute(
@@ -108,15 +128,39 @@ def answer(
     question: Question, method: str, *, baseline: str = "onset", settings: Mapping[str, int | float] | None = None
 ) -> Attribution:
     """Return what one method says to a question that was posed with that baseline; as ``attribute``."""
+    return answer_all([question], method, baseline=baseline, settings=settings)[0]
+
+
+def answer_all(
+    questions: Sequence[Question],
+    method: str,
+    *,
+    baseline: str = "onset",
+    settings: Mapping[str, int | float] | None = None,
+) -> list[Attribution]:
+    """Return what one method says to several questions; some methods answer those of one network together, sooner."""
     _check_key("Method", method, METHODS)
     chosen = METHODS[method]
     values = chosen.checked(settings or {})
+    asked = [question for question in questions if not question.is_still]
+    with torch.inference_mode(False), torch.enable_grad():
+        if chosen.run_together is not None:
+            found = iter(chosen.run_together(asked, **values))
+        else:
+            found = (chosen.run(question, **values) for question in asked)
+        return [
+            _attribution(question, _nothing(question) if question.is_still else next(found), chosen, baseline)
+            for question in questions
+        ]
+
+
+def _nothing(question: Question) -> Answer:
     t, size = question.frames.shape[1], question.frames.shape[-1]
-    if question.is_still:
-        found = Answer(question.frames.new_zeros(t, size, size), steps=0)
-    else:
-        with torch.inference_mode(False), torch.enable_grad():
-            found = chosen.run(question, **values)
+    return Answer(question.frames.new_zeros(t, size, size), steps=0)
+
+
+def _attribution(question: Question, found: Answer, chosen: Method, baseline: str) -> Attribution:
+    t, size = question.frames.shape[1], question.frames.shape[-1]
     if found.pixels is not None:
         coarse = found.pixels.detach().double().cpu().numpy()
         times = size // coarse.shape[-1]
@@ -130,7 +174,7 @@ def answer(
         pixels = spread_over_pixels(course, np.full(t, outside / t, np.float32), question.players, size, size)
     total = float(pixels.sum(dtype=np.float64))
     return Attribution(
-        method=method,
+        method=chosen.key,
         baseline=baseline,
         target=question.target,
         map=pixels.astype(np.float32),

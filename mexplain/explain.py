@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.attribution import Attribution, answer
+from mexplain.attribution import Attribution, answer_all
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
@@ -114,10 +114,16 @@ def explain_reading(
     runs = [(method, variant) for method in methods for variant in variants]
     if runs:
         with stages("predict", 0.28):
-            questions = {variant: reading.question(variant, baseline, target) for variant in variants}
+            questions = reading.questions(variants, baseline, target)
     for done, (method, variant) in enumerate(runs):
         with stages(f"attribute_{method}", 0.3 + 0.5 * done / len(runs)):
-            found[variant][method] = answer(questions[variant], method, baseline=baseline)
+            if method not in found[variant]:
+                # Some methods answer all variants sooner together.
+                some = variants if METHODS[method].run_together else (variant,)
+                for one, said in zip(
+                    some, answer_all([questions[v] for v in some], method, baseline=baseline), strict=True
+                ):
+                    found[one][method] = said
         yield so_far()
     for done, (method, variant) in enumerate(runs):
         with stages("check", 0.8 + 0.2 * done / len(runs)):

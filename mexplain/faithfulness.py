@@ -138,10 +138,11 @@ def _max_sensitivity(question: Question, attribution: Attribution) -> float:
         # Captum hands over a tensor, or a tuple of one.
         for clip in clips[0] if isinstance(clips, tuple) else clips:
             still = BASELINES[attribution.baseline].make(clip, crop_iod)
-            asked = ask(
-                question.model, question.variant, question.boxes, question.players, clip, still, question.target
+            place = {question.variant: (question.boxes, question.players)}
+            asked = ask(question.model, place, clip, still, question.target)
+            found.append(
+                answer(asked[question.variant], attribution.method, baseline=attribution.baseline).block_scores
             )
-            found.append(answer(asked, attribution.method, baseline=attribution.baseline).block_scores)
         return (torch.from_numpy(np.stack(found)),)
 
     def perturb(clips: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to attribute: ``says`` what it measures, ``limits`` what it cannot tell, ``run`` does it.
+    """A way to attribute: ``says`` what it measures, ``limits`` what it cannot tell, ``run`` does it, and
+    ``run_together``, where there is one, for several questions of one network at once.
 
     ``unit`` is that of its values; ``signed`` tells whether they can speak against the class, ``complete`` whether
     they add up to the difference between clip and baseline, ``tells_when`` whether they differ from frame to frame.
@@ -35,6 +36,7 @@ class Method:
     says: str
     limits: str
     run: Callable[..., Answer]
+    run_together: Callable[..., list[Answer]] | None = None
     unit: str = "logits"
     parameters: tuple[Parameter, ...] = ()
     signed: bool = True
@@ -69,6 +71,7 @@ METHODS: dict[str, Method] = {
             "The blended pictures on the way are not real ones, and a part is credited only for what it adds to "
             "the baseline, not for what it does together with other parts.",
             algorithms.integrated_gradients,
+            algorithms.integrated_gradients_together,
             parameters=(
                 Parameter("most_steps", 96, 12, 1000, "Points on the way at most; fewer are taken if they add up."),
             ),

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mexplain.attention import BlockAttention, GlobalAttention
 from mexplain.blocks import layout
 from mexplain.config import PRESETS, ModelConfig
+from mexplain.convs import conv_stack
 from mexplain.errors import SettingError
 from mexplain.types import VARIANTS
-
-ALL = slice(None)
 
 
 class HeadOutput(NamedTuple):
@@ -32,126 +32,6 @@ class HeadOutput(NamedTuple):
     attention_weights: Float[Tensor, "b t n"]
     presence: Float[Tensor, "b"]
     units: Float[Tensor, "b t u 2"]
-
-
-def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[nn.Sequential, int]:
-    """Return the convolutions that ``layers`` names (see ``ModelConfig``), and the channels that come out."""
-    stack: list[nn.Module] = []
-    for layer in layers:
-        if layer == "pool":
-            stack.append(nn.MaxPool2d(2))
-            continue
-        width, _, stride = layer.partition("/")
-        stack += [
-            nn.Conv2d(channels, int(width), 3, int(stride or 1), padding=1),
-            nn.BatchNorm2d(int(width)),
-            nn.ReLU(inplace=True),
-        ]
-        channels = int(width)
-    return nn.Sequential(*stack), channels
-
-
-def crop_blocks(
-    features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b n 4"], grid: int, image_size: int
-) -> Float[Tensor, "b t n c {grid} {grid}"]:
-    """Return each block's crop of a feature map, bilinear and differentiable; what lies off the picture is 0.
-
-    ``boxes`` are (x0, y0, x1, y1) in pixels of the ``image_size`` picture that the features were computed from.
-    """
-    b, t, c, h, w = features.shape
-    n = boxes.shape[1]
-    steps = (torch.arange(grid, device=boxes.device, dtype=boxes.dtype) + 0.5) / grid
-    corner, side = boxes[..., None, :2], (boxes[..., 2:] - boxes[..., :2])[..., None, :]
-    points = (corner + steps[:, None] * side) * (2 / image_size) - 1  # b n grid 2, in -1..1
-    xs, ys = points[..., None, :, 0].expand(b, n, grid, grid), points[..., :, None, 1].expand(b, n, grid, grid)
-    where = torch.stack([xs, ys], dim=-1).reshape(b, n * grid, grid, 2)
-    # Boxes stay put over a clip, so its frames ride along as channels of one look-up.
-    # Half precision would move them by a tenth of a cell, so the finer of both types is used.
-    exact = torch.promote_types(features.dtype, where.dtype)
-    crops = F.grid_sample(features.reshape(b, t * c, h, w).to(exact), where.to(exact), align_corners=False)
-    return crops.view(b, t, c, n, grid, grid).transpose(2, 3)
-
-
-class Gate(nn.Module):
-    """An attention unit: 2x2 maximum, 1x1 convolution, average, two fully connected layers, sigmoid.
-
-    The last layer has weights of its own for each of ``count`` blocks; the rest is shared.
-    """
-
-    def __init__(self, channels: int, config: ModelConfig, count: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, config.gate_channels, 1)
-        self.hidden = nn.Linear(config.gate_channels, config.gate_features)
-        self.weight = nn.Parameter(torch.randn(count, config.gate_features) * config.gate_features**-0.5)
-        self.bias = nn.Parameter(torch.zeros(count))
-
-    def forward(self, x: Float[Tensor, "bn c h w"], only: slice = ALL) -> Float[Tensor, "b n"]:
-        """Return the weight of each block, or of ``only`` some, 0..1; rows of ``x`` run over blocks fastest."""
-        weight = self.weight[only]
-        x = F.relu(self.conv(F.max_pool2d(x, 2, ceil_mode=True))).mean((2, 3))
-        x = F.relu(self.hidden(x)).view(-1, *weight.shape)  # b n features
-        return torch.sigmoid((x * weight).sum(-1) + self.bias[only])
-
-
-class GlobalAttention(nn.Module):
-    """GIA: the whole frame as one gated vector."""
-
-    def __init__(self, channels: int, config: ModelConfig) -> None:
-        super().__init__()
-        self.convs, channels = conv_stack(channels, config.global_convs)
-        self.gate = Gate(channels, config, 1)
-        self.pool = config.global_pool
-        self.features = nn.Linear(channels * self.pool**2, config.global_features)
-
-    def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f g"]:
-        """Return one gated vector for each frame."""
-        x = self.convs(x)
-        gate = self.gate(x)
-        return F.relu(self.features(F.adaptive_avg_pool2d(x, self.pool).flatten(1))) * gate
-
-
-class BlockAttention(nn.Module):
-    """BIA: one gated vector for each identification block, or one for the whole face where there are none."""
-
-    def __init__(self, channels: int, config: ModelConfig, blocks: int) -> None:
-        super().__init__()
-        self.image_size = config.image_size
-        self.whole = blocks == 0
-        self.grid = config.uncropped_grid if self.whole else config.block_grid
-        width, padding, count = config.block_channels, config.block_padding, max(blocks, 1)
-        self.convs = nn.Sequential(
-            *(nn.Conv2d(channels, width, 3, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
-            *(nn.Conv2d(width, width, 3, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
-        )
-        self.gate = Gate(width, config, count)
-        self.pool = config.uncropped_pool if self.whole else self.grid - 4 * (1 - padding)
-        inputs = width * self.pool**2
-        self.weight = nn.Parameter(torch.randn(count, inputs, config.block_features) * (2 / inputs) ** 0.5)
-        self.bias = nn.Parameter(torch.zeros(count, 1, config.block_features))
-
-    def forward(
-        self,
-        features: Float[Tensor, "b t c h w"],
-        boxes: Float[Tensor, "b m 4"],
-        gain: Float[Tensor, "b t n"] | None = None,
-        only: slice = ALL,
-    ) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t n"]]:
-        """Return the gated vectors of all blocks, one after the other, and the gates; ``uncropped`` ignores boxes.
-
-        ``gain`` multiplies the gates, to ask what they do. ``boxes`` may be those of ``only`` some blocks.
-        """
-        b, t = features.shape[:2]
-        if self.whole:
-            boxes = boxes.new_tensor([0, 0, self.image_size, self.image_size]).expand(b, 1, 4)
-        n = boxes.shape[1]
-        crops = crop_blocks(features, boxes, self.grid, self.image_size)
-        x = self.convs(crops.flatten(0, 2).contiguous(memory_format=torch.channels_last))  # (b t n) width side side
-        gates = self.gate(x, only).view(b, t, n)
-        x = F.adaptive_avg_pool2d(x, self.pool) if self.whole else x
-        x = x.flatten(1).view(b * t, n, -1).transpose(0, 1)  # n (b t) inputs
-        vectors = F.relu(torch.baddbmm(self.bias[only], x, self.weight[only])).transpose(0, 1).view(b, t, n, -1)
-        used = gates if gain is None else gates * gain
-        return (vectors * used[..., None]).flatten(2), gates
 
 
 class BiLSTM(nn.LSTM):
@@ -200,6 +80,21 @@ class Head(nn.Module):
         whole = course.mean(1)
         units = self.read_units(course).unflatten(-1, (-1, 2))
         return HeadOutput(self.classify(whole), gates, self.notice(whole)[:, 0], units)
+
+    def first(
+        self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]
+    ) -> tuple[Float[Tensor, "b t n d side side"], Float[Tensor, "b t e u v"]]:
+        """Return what enters the first ReLUs of BIA and of GIA: an affine map of trunk features."""
+        seen = self.since_onset(features)
+        whole = self.global_attention.first(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        return self.block_attention.first(seen, boxes), whole
+
+    def rest(
+        self, local: Float[Tensor, "b t n d side side"], whole: Float[Tensor, "b t e u v"]
+    ) -> Float[Tensor, "b k"]:
+        """Return the class logits that ``first`` leads to."""
+        vectors = self.global_attention.rest(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
+        return self.decide(self.block_attention.rest(local)[0], vectors)
 
     def since_onset(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t c h w"]:
         """Return what both attentions see: the features less those of the onset, unless the config says otherwise."""

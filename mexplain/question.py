@@ -3,7 +3,7 @@
 Blocks can be held still: inside their boxes the trunk's features then stay those of the baseline, the onset by default.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.blocks import box_coverage
+from mexplain.coalitions import decide_by_parts
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.
@@ -68,24 +69,13 @@ class Question:
         ``keep`` has a column for each player and a last one for the rest of the picture. Where a block is held still,
         all of its box is, even what other blocks share.
         """
-        near = self._reach()
-        ways = [keep[:, players].unique(dim=0, return_inverse=True) for players in near]
-        # A block sees only what moves in its own box, so most rows look alike to it; it pays if few differ.
-        if not ways or 2 * sum(len(patterns) for patterns, _ in ways) > len(keep) * len(near):
-            return self.held(self.held_cells(keep)[:, None])
-        local: list[Tensor] = []
-        for block, (patterns, inverse) in enumerate(ways):
-            one_of_each = torch.zeros(len(patterns), dtype=torch.long, device=keep.device)
-            one_of_each[inverse] = torch.arange(len(keep), device=keep.device)
-            seen = self._seen(self.held_cells(keep[one_of_each])[:, None], for_blocks=True)
-            only, box = slice(block, block + 1), self.boxes[block : block + 1]
-            vectors = [self.head.block_attention(s, box.expand(len(s), -1, -1), only=only)[0] for s in seen]
-            local.append(torch.cat(vectors)[inverse])
-        together = torch.cat(local, dim=-1).split(_AT_ONCE)
-        seen = self._seen(self.held_cells(keep)[:, None])
-        return torch.cat(
-            [self.head.decide(some, self.head.look_at_all(s)) for some, s in zip(together, seen, strict=True)]
-        )
+        cover = self._cover()
+        cover = torch.cat([cover, 1 - cover.amax(0, keepdim=True)])
+        clip, still = (self.head.since_onset(part)[0] for part in (self.features, self.baseline_features))
+        moves = keep.detach().cpu().numpy() > 0.5
+        boxes = self.boxes.detach().cpu().numpy()
+        said = decide_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
+        return self.held(self.held_cells(keep)[:, None]) if said is None else said
 
     @torch.no_grad()
     def held(self, held: Float[Tensor, "b u h w"]) -> Float[Tensor, "b k"]:
@@ -103,15 +93,14 @@ class Question:
     def held_cells(self, keep: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
         """Return which cells of the trunk's features each row of ``keep`` (see ``moving``) holds still."""
         cover = self._cover()
-        uncovered = 1 - cover.amax(0)
-        return torch.stack([(cover * (1 - row[:-1, None, None])).amax(0) + uncovered * (1 - row[-1]) for row in keep])
+        held = torch.zeros_like(cover[0]).expand(len(keep), -1, -1)
+        for part, moves in zip(cover, keep.T, strict=False):
+            held = torch.maximum(held, part * (1 - moves[:, None, None]))
+        return held + (1 - cover.amax(0)) * (1 - keep[:, -1, None, None])
 
-    def _seen(self, held: Float[Tensor, "b u h w"], for_blocks: bool = False) -> Iterator[Float[Tensor, "_ t c h w"]]:
-        """Yield what the head's attentions see with cells held, some rows at a time; each overwrites the last.
-
-        Crops of blocks are cut from channels that come first in memory, all else is faster when they come last.
-        """
-        order = torch.contiguous_format if for_blocks else torch.channels_last
+    def _seen(self, held: Float[Tensor, "b u h w"]) -> Iterator[Float[Tensor, "_ t c h w"]]:
+        """Yield what the head's attentions see with cells held, some rows at a time; each overwrites the last."""
+        order = torch.channels_last
         both = (self.features, self.baseline_features)
         # The difference from the onset is linear: where the same is held at all times, it can be taken once, before.
         ahead = held.shape[1] == 1
@@ -126,36 +115,40 @@ class Question:
                 seen.sub_(seen[:, :1].clone())
             yield seen
 
-    def _cover(self, margin: float = 0.0) -> Float[Tensor, "m h w"]:
-        """Return how much of each cell of the feature map lies in each player's box, widened by some cells."""
+    def _cover(self) -> Float[Tensor, "m h w"]:
+        """Return how much of each cell of the feature map lies in each player's box."""
         height, width = self.features.shape[-2:]
         boxes = self.players * np.float32(width / self.frames.shape[-1])
-        boxes = boxes + np.array([-margin, -margin, margin, margin], np.float32)
         return torch.from_numpy(box_coverage(boxes, height, width)).to(self.features)
-
-    def _reach(self) -> list[Tensor]:
-        """Return for each block which columns of ``keep`` it can notice: whatever touches its box."""
-        if not len(self.boxes):
-            return []
-        cover, wide = self._cover().flatten(1), self._cover(margin=1.0).flatten(1)
-        touches = torch.cat([cover, 1 - cover.amax(0, keepdim=True)]) @ wide.T  # p n
-        return [touch.nonzero()[:, 0] for touch in touches.T]
 
 
 def ask(
     model: MicroExpressionNet,
-    variant: str,
-    boxes: Float[Tensor, "n 4"],
-    players: Float[np.ndarray, "m 4"],
+    places: Mapping[str, tuple[Float[Tensor, "_ 4"], Float[np.ndarray, "_ 4"]]],
     frames: Float[Tensor, "t 3 s s"],
     baseline: Float[Tensor, "t 3 s s"],
     target: int | None = None,
-) -> Question:
-    """Return the question of one variant's logit for class ``target`` (by default the one it predicts)."""
-    clip, still, where = frames[None], baseline[None], boxes[None]
+) -> dict[str, Question]:
+    """Return each variant's question of its logit for class ``target`` (by default the one it predicts).
+
+    ``places`` holds each variant's boxes and players. The trunk runs once for all of them.
+    """
+    clip, still = frames[None], baseline[None]
+    questions = {}
     with torch.no_grad():
         # One at a time: within a batch, equal clips may differ in their last bits.
-        features, still_features = model.encode(clip), model.encode(still)
-        said, said_still = (model.head(variant)(part, where).logits[0] for part in (features, still_features))
-    chosen = int(said.argmax()) if target is None else target
-    return Question(model, variant, chosen, boxes, players, clip, still, features, still_features, said, said_still)
+        features = model.encode(clip)
+        if torch.equal(clip, still):
+            still_features = features
+        elif torch.equal(still, still[:, :1].expand_as(still)):
+            still_features = model.encode(still[:, :1]).repeat(1, len(frames), 1, 1, 1)
+        else:
+            still_features = model.encode(still)
+        for variant, (boxes, players) in places.items():
+            head, where = model.head(variant), boxes[None]
+            said, said_still = (head(part, where).logits[0] for part in (features, still_features))
+            chosen = int(said.argmax()) if target is None else target
+            questions[variant] = Question(
+                model, variant, chosen, boxes, players, clip, still, features, still_features, said, said_still
+            )
+    return questions

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution import pose
+from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import resolve_device
@@ -59,10 +59,16 @@ class Reading:
 
     def question(self, variant: str, baseline: str = "onset", target: str | None = None) -> Question:
         """Return what there is to explain of one variant; raises ``SettingError`` for an unknown choice."""
+        return self.questions([variant], baseline, target)[variant]
+
+    def questions(
+        self, variants: Sequence[str], baseline: str = "onset", target: str | None = None
+    ) -> dict[str, Question]:
+        """Return what there is to explain of several variants, for which the trunk runs once."""
         labels, model = self.checkpoint.model.config.labels, _on_device(self.checkpoint.model, self.device)
         number = None if target is None else labels.index(target)
         frames, marks = _tensor(self.aligned, self.device), self.aligned.landmarks_xy
-        return pose(model, variant, frames, marks, baseline=baseline, target=number)
+        return pose_all(model, variants, frames, marks, baseline=baseline, target=number)
 
 
 class Stages:

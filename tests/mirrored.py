@@ -29,6 +29,22 @@ class Backwards(nn.Module):
         out = self.part(x.flip(-1))
         return out.flip(-1) if self.turn_back else out
 
+    def first(self, x):
+        return self.part.first(x.flip(-1))
+
+    def rest(self, x):
+        return self.part.rest(x)
+
+    def record(self, x):
+        *within, out = self.part.record(x.flip(-1))
+        return [*within, out.flip(-1)]
+
+    def slopes(self, *between):
+        return self.part.slopes(*between)
+
+    def pull_back(self, slopes, cotangent, size):
+        return self.part.pull_back(slopes, cotangent.flip(-1), size).flip(-1)
+
 
 class BlocksBackwards(nn.Module):
     """A block attention whose block ``i`` is the block ``order[i]`` of the original, seen in a mirror."""
@@ -38,14 +54,20 @@ class BlocksBackwards(nn.Module):
         self.part, self.order = part, list(order)
 
     def forward(self, features, boxes, gain=None, only=slice(None)):
+        return self.rest(self.first(features, boxes, only), gain, only)
+
+    def first(self, features, boxes, only=slice(None)):
         x0, y0, x1, y1 = boxes.unbind(-1)
         boxes = torch.stack([self.part.image_size - x1, y0, self.part.image_size - x0, y1], dim=-1)
+        boxes = boxes[:, self.order] if boxes.shape[1] and only == slice(None) else boxes
+        return self.part.first(features.flip(-1), boxes)
+
+    def rest(self, x, gain=None, only=slice(None)):
         if only != slice(None):
             place = self.order[only.start]
-            return self.part(features.flip(-1), boxes, gain, slice(place, place + 1))
-        boxes = boxes[:, self.order] if boxes.shape[1] else boxes
+            return self.part.rest(x, gain, slice(place, place + 1))
         gain = None if gain is None else gain[..., self.order]
-        vectors, gates = self.part(features.flip(-1), boxes, gain)
+        vectors, gates = self.part.rest(x, gain)
         return vectors.unflatten(-1, (len(self.order), -1))[:, :, self.order].flatten(2), gates[..., self.order]
 
 

@@ -1,0 +1,198 @@
+"""The two attentions of a head: GIA, which sees the whole frame, and BIA, which sees the blocks of the face."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mexplain.config import ModelConfig
+from mexplain.convs import ConvStack, Span, conv_stack
+
+ALL = slice(None)
+
+
+def crop_blocks(
+    features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b n 4"], grid: int, image_size: int
+) -> Float[Tensor, "b t n c {grid} {grid}"]:
+    """Return each block's crop of a feature map, bilinear and differentiable; what lies off the picture is 0.
+
+    ``boxes`` are (x0, y0, x1, y1) in pixels of the ``image_size`` picture that the features were computed from.
+    """
+    b, t, c, h, w = features.shape
+    n = boxes.shape[1]
+    steps = (torch.arange(grid, device=boxes.device, dtype=boxes.dtype) + 0.5) / grid
+    corner, side = boxes[..., None, :2], (boxes[..., 2:] - boxes[..., :2])[..., None, :]
+    points = (corner + steps[:, None] * side) * (2 / image_size) - 1  # b n grid 2, in -1..1
+    xs, ys = points[..., None, :, 0].expand(b, n, grid, grid), points[..., :, None, 1].expand(b, n, grid, grid)
+    where = torch.stack([xs, ys], dim=-1).reshape(b, n * grid, grid, 2)
+    # Boxes stay put over a clip, so its frames ride along as channels of one look-up.
+    # Half precision would move them by a tenth of a cell, so the finer of both types is used.
+    exact = torch.promote_types(features.dtype, where.dtype)
+    crops = F.grid_sample(features.reshape(b, t * c, h, w).to(exact), where.to(exact), align_corners=False)
+    return crops.view(b, t, c, n, grid, grid).transpose(2, 3)
+
+
+def _shrink(x: Float[Tensor, "f c h w"], side: int) -> Float[Tensor, "f c {side} {side}"]:
+    """Return averages over a grid; where all parts are alike, the plain average is several times faster."""
+    height, width = x.shape[-2:]
+    if height == width == side:
+        return x
+    if height % side or width % side:
+        return F.adaptive_avg_pool2d(x, side)
+    return F.avg_pool2d(x, (height // side, width // side))
+
+
+def crop_weights(
+    low: Float[np.ndarray, "n"], high: Float[np.ndarray, "n"], grid: int, cells: int, image_size: int
+) -> Float[np.ndarray, "n {grid} {cells}"]:
+    """Return how much of each cell of a feature map goes into each place of ``crop_blocks``' crops, along one side."""
+    places = low[:, None] + (np.arange(grid) + 0.5) / grid * (high - low)[:, None]
+    apart = np.abs((places * (cells / image_size) - 0.5)[..., None] - np.arange(cells))
+    return (1 - apart).clip(min=0).astype(np.float32)
+
+
+class Gate(nn.Module):
+    """An attention unit: 2x2 maximum, 1x1 convolution, average, two fully connected layers, sigmoid.
+
+    The last layer has weights of its own for each of ``count`` blocks; the rest is shared.
+    """
+
+    def __init__(self, channels: int, config: ModelConfig, count: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, config.gate_channels, 1)
+        self.hidden = nn.Linear(config.gate_channels, config.gate_features)
+        self.weight = nn.Parameter(torch.randn(count, config.gate_features) * config.gate_features**-0.5)
+        self.bias = nn.Parameter(torch.zeros(count))
+
+    def forward(self, x: Float[Tensor, "bn c h w"], only: slice = ALL) -> Float[Tensor, "b n"]:
+        """Return the weight of each block, or of ``only`` some, 0..1; rows of ``x`` run over blocks fastest."""
+        return self.weigh(self.look(x).mean((2, 3)), only)
+
+    def look(self, x: Float[Tensor, "bn c h w"]) -> Float[Tensor, "bn g u v"]:
+        """Return what it sees in each 2x2 window."""
+        return F.relu(self.conv(F.max_pool2d(x, 2, ceil_mode=True)))
+
+    def weigh(self, seen: Float[Tensor, "bn g"], only: slice = ALL) -> Float[Tensor, "b n"]:
+        """Return the weights that the mean over all windows leads to."""
+        weight = self.weight[only]
+        x = F.relu(self.hidden(seen)).view(-1, *weight.shape)  # b n features
+        return torch.sigmoid((x * weight).sum(-1) + self.bias[only])
+
+
+class Tile(NamedTuple):
+    """A window of the gate of GIA: its place, and what the convolutions look at for it (``ConvStack.looks_at``)."""
+
+    rows: Span
+    columns: Span
+    sees_rows: list[tuple[Span, Span]]
+    sees_columns: list[tuple[Span, Span]]
+
+
+class GlobalAttention(nn.Module):
+    """GIA: the whole frame as one gated vector."""
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.convs, channels = conv_stack(channels, config.global_convs)
+        self.gate = Gate(channels, config, 1)
+        self.pool = config.global_pool
+        self.features = nn.Linear(channels * self.pool**2, config.global_features)
+
+    def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f g"]:
+        """Return one gated vector for each frame."""
+        return self.rest(self.first(x))
+
+    def first(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Return its affine beginning: what enters the first ReLU."""
+        return self.convs.before(x)
+
+    def rest(self, x: Float[Tensor, "f d u v"]) -> Float[Tensor, "f g"]:
+        """Return the gated vectors that ``first`` leads to."""
+        x = self.convs.after(x)
+        gate = self.gate(x)
+        return F.relu(self.features(_shrink(x, self.pool).flatten(1))) * gate
+
+    def side(self, cells: int) -> int:
+        """Return how wide the convolutions' maps are for features that are ``cells`` wide."""
+        return self.convs.widths(cells)[-1]
+
+    def tiles(self, height: int, width: int) -> Iterator[Tile]:
+        """Yield the gate's windows, and what each sees; only where nothing is averaged before ``features``."""
+        for top in range(0, self.side(height), 2):
+            for left in range(0, self.side(width), 2):
+                rows, columns = (top, min(top + 2, self.side(height))), (left, min(left + 2, self.side(width)))
+                yield Tile(rows, columns, self.convs.looks_at(rows, height), self.convs.looks_at(columns, width))
+
+    def look_at(self, tile: Tile, x: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f g"], Float[Tensor, "f e"]]:
+        """Return what one window adds to the vector, and to what the gate sees; ``x`` is what ``tile`` sees alone."""
+        x = self.convs.part(x, tile.sees_rows, tile.sees_columns)
+        weight = self.features.weight.unflatten(1, (x.shape[1], self.pool, self.pool))
+        weight = weight[:, :, slice(*tile.rows), slice(*tile.columns)]
+        return x.flatten(1) @ weight.flatten(1).T, self.gate.look(x)[:, :, 0, 0]
+
+    def put_together(self, added: Float[Tensor, "f g"], seen: Float[Tensor, "f e"]) -> Float[Tensor, "f g"]:
+        """Return the gated vectors that all windows together lead to: the sum of one, the mean of the other."""
+        return F.relu(added + self.features.bias) * self.gate.weigh(seen)
+
+
+class BlockAttention(nn.Module):
+    """BIA: one gated vector for each identification block, or one for the whole face where there are none."""
+
+    def __init__(self, channels: int, config: ModelConfig, blocks: int) -> None:
+        super().__init__()
+        self.image_size = config.image_size
+        self.whole = blocks == 0
+        self.grid = config.uncropped_grid if self.whole else config.block_grid
+        width, padding, count = config.block_channels, config.block_padding, max(blocks, 1)
+        self.convs = ConvStack(
+            *(nn.Conv2d(channels, width, 3, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(width, width, 3, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+        )
+        self.gate = Gate(width, config, count)
+        self.pool = config.uncropped_pool if self.whole else self.grid - 4 * (1 - padding)
+        inputs = width * self.pool**2
+        self.weight = nn.Parameter(torch.randn(count, inputs, config.block_features) * (2 / inputs) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(count, 1, config.block_features))
+
+    def forward(
+        self,
+        features: Float[Tensor, "b t c h w"],
+        boxes: Float[Tensor, "b m 4"],
+        gain: Float[Tensor, "b t n"] | None = None,
+        only: slice = ALL,
+    ) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t n"]]:
+        """Return the gated vectors of all blocks, one after the other, and the gates; ``uncropped`` ignores boxes.
+
+        ``gain`` multiplies the gates, to ask what they do. ``boxes`` may be those of ``only`` some blocks.
+        """
+        return self.rest(self.first(features, boxes), gain, only)
+
+    def first(
+        self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]
+    ) -> Float[Tensor, "b t n d side side"]:
+        """Return its affine beginning: what enters the first ReLU of each block."""
+        if self.whole:
+            boxes = boxes.new_tensor([0, 0, self.image_size, self.image_size]).expand(len(boxes), 1, 4)
+        return self.enter(crop_blocks(features, boxes, self.grid, self.image_size))
+
+    def enter(self, crops: Float[Tensor, "b t n c g g"]) -> Float[Tensor, "b t n d side side"]:
+        """Return what enters the first ReLU for crops of blocks."""
+        x = self.convs.before(crops.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+        return x.unflatten(0, crops.shape[:3])
+
+    def rest(
+        self, x: Float[Tensor, "b t n d side side"], gain: Float[Tensor, "b t n"] | None = None, only: slice = ALL
+    ) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t n"]]:
+        """Return the gated vectors and the gates that ``first`` leads to."""
+        b, t, n = x.shape[:3]
+        x = self.convs.after(x.flatten(0, 2))  # (b t n) width side side
+        gates = self.gate(x, only).view(b, t, n)
+        x = _shrink(x, self.pool) if self.whole else x
+        x = x.flatten(1).view(b * t, n, -1).transpose(0, 1)  # n (b t) inputs
+        vectors = F.relu(torch.baddbmm(self.bias[only], x, self.weight[only])).transpose(0, 1).view(b, t, n, -1)
+        used = gates if gain is None else gates * gain
+        return (vectors * used[..., None]).flatten(2), gates

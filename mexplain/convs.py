@@ -1,0 +1,195 @@
+"""Convolutions one after the other, and how what they make of one input changes into what they make of another.
+
+What enters a ReLU moves nearly straight between two inputs that are alike, so its mean slope is that of its chord. The
+product of the layers' mean slopes carries a change of the output back to the input without loss.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# A layer; a convolution with its batch norm comes with the weight and bias of both together.
+Folded = nn.Module | tuple[nn.Conv2d, Tensor, Tensor]
+Span = tuple[int, int]
+# What enters each layer whose slope depends on it (None for the others), and last what comes out.
+Record = list[Tensor | None]
+# A ReLU's mean slope for each value; a maximum's places at either end; None for what is linear.
+Slopes = list[Tensor | tuple[Tensor, Tensor] | None]
+
+
+class ConvStack(nn.Sequential):
+    """Convolutions one after the other; each batch norm is folded into its convolution while nobody trains.
+
+    Up to the first ReLU or pooling a stack is an affine map (``before``); the rest is ``after``.
+    """
+
+    def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Return what the whole stack makes of feature maps."""
+        return self._run(x, list(self))
+
+    def before(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Return what its affine beginning makes of feature maps (the maps themselves, where it has none)."""
+        return self._run(x, list(self)[: self._bend()])
+
+    def after(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Return what the rest makes of that; leaves ``x`` as it is."""
+        rest = list(self)[self._bend() :]
+        return self._run(F.relu(x), rest[1:]) if isinstance(rest[0], nn.ReLU) else self._run(x, rest)
+
+    def folded(self) -> list[Folded]:
+        """Return its layers; a convolution with its batch norm comes with the weight and bias of both together."""
+        return _folded(list(self))
+
+    def record(self, x: Float[Tensor, "f c h w"]) -> Record:
+        """Return what is to be known of each layer for some inputs."""
+        values: Record = []
+        for layer in self.folded():
+            if isinstance(layer, tuple):
+                conv, weight, bias = layer
+                values.append(None)
+                x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
+            else:
+                values.append(x)
+                x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
+        return [*values, x]
+
+    def slopes(self, values: Record, low: slice, high: slice) -> Slopes:
+        """Return each layer's mean slope from the recorded inputs ``low`` to the inputs ``high``."""
+        found: Slopes = []
+        for layer, entering in zip(self.folded(), values[:-1], strict=True):
+            if entering is None:
+                found.append(None)
+            elif isinstance(layer, nn.ReLU):
+                before, after = entering[low], entering[high]
+                # The share of the way that lies beyond the bend; 0/0 is a value that stays at it.
+                share = torch.maximum(before, after).div_((after - before).abs_())
+                found.append(share.clamp_(0, 1).nan_to_num_(0))
+            else:
+                pool = cast(nn.MaxPool2d, layer)
+                places = F.max_pool2d(entering, pool.kernel_size, pool.stride, return_indices=True)[1]
+                found.append((places[low], places[high]))
+        return found
+
+    def pull_back(
+        self, steepness: Slopes, cotangent: Float[Tensor, "v f d i j"], input_size: Sequence[int]
+    ) -> Float[Tensor, "v f c h w"]:
+        """Return the product of the layers' mean slopes, transposed, with some cotangents of each of the inputs.
+
+        ``input_size`` is (channels, height, width).
+        """
+        layers = self.folded()
+        for layer, slope, size in reversed(list(zip(layers, steepness, _sizes(layers, input_size), strict=True))):
+            if isinstance(layer, tuple):
+                conv, weight, _ = layer
+                flat = cotangent.flatten(0, 1)
+                flat = nn.grad.conv2d_input([len(flat), *size], weight, flat, conv.stride, conv.padding)
+                cotangent = flat.unflatten(0, cotangent.shape[:2])
+            elif isinstance(slope, tuple):
+                half = cotangent / 2
+                cotangent = torch.stack(
+                    [sum(F.max_unpool2d(one, places, 2, output_size=size[1:]) for places in slope) for one in half]
+                )
+            else:
+                cotangent = cotangent * cast(Tensor, slope)
+        return cotangent
+
+    def widths(self, size: int) -> list[int]:
+        """Return how wide the maps are that enter each layer, and last those that the stack gives out."""
+        return [width for _, width, _ in _sizes([*self.folded(), nn.Identity()], (1, size, size))]
+
+    def looks_at(self, span: Span, size: int) -> list[tuple[Span, Span]]:
+        """Return which places each layer looks at (first, after last) so that the stack gives out ``span``.
+
+        Along one side of maps that are ``size`` wide at the start. With each comes how many places off the edges, which
+        count as zero, it looks at before and after them.
+        """
+        low, high = span
+        found = []
+        for layer, width in reversed(list(zip(self.folded(), self.widths(size)[:-1], strict=True))):
+            off = (0, 0)
+            if isinstance(layer, tuple):
+                stride, edge = layer[0].stride[0], int(layer[0].padding[0])
+                low, high = low * stride - edge, (high - 1) * stride - edge + 3
+                off = (max(-low, 0), max(high - width, 0))
+                low, high = max(low, 0), min(high, width)
+            elif isinstance(layer, nn.MaxPool2d):
+                low, high = 2 * low, 2 * high
+            found.append(((low, high), off))
+        return found[::-1]
+
+    def part(
+        self, x: Float[Tensor, "f c h w"], rows: list[tuple[Span, Span]], columns: list[tuple[Span, Span]]
+    ) -> Float[Tensor, "f d u v"]:
+        """Return the part of what the stack gives out for which ``looks_at`` said that it looks at ``x`` alone."""
+        for layer, (_, above), (_, beside) in zip(self.folded(), rows, columns, strict=True):
+            if isinstance(layer, tuple):
+                conv, weight, bias = layer
+                x = F.conv2d(F.pad(x, (*beside, *above)) if any((*beside, *above)) else x, weight, bias, conv.stride)
+            else:
+                x = layer(x)
+        return x
+
+    def _run(self, x: Tensor, layers: list[nn.Module]) -> Tensor:
+        for layer in _folded(layers):
+            if isinstance(layer, tuple):
+                conv, weight, bias = layer
+                x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
+            else:
+                x = layer(x)
+        return x
+
+    def _bend(self) -> int:
+        return next(i for i, layer in enumerate(self) if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d))
+
+
+def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
+    """Return the convolutions that ``layers`` names (see ``ModelConfig``), and the channels that come out."""
+    stack: list[nn.Module] = []
+    for layer in layers:
+        if layer == "pool":
+            stack.append(nn.MaxPool2d(2))
+            continue
+        width, _, stride = layer.partition("/")
+        stack += [
+            nn.Conv2d(channels, int(width), 3, int(stride or 1), padding=1),
+            nn.BatchNorm2d(int(width)),
+            nn.ReLU(inplace=True),
+        ]
+        channels = int(width)
+    return ConvStack(*stack), channels
+
+
+def _folded(layers: list[nn.Module]) -> list[Folded]:
+    found: list[Folded] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and not layer.training:
+            conv = cast(nn.Conv2d, found.pop())
+            found.append((conv, *_fold(conv, layer)))
+        else:
+            found.append(layer)
+    return found
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    scale = cast(Tensor, norm.weight) * torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
+    shift = norm.bias - cast(Tensor, norm.running_mean) * scale
+    bias = shift if conv.bias is None else torch.addcmul(shift, conv.bias, scale)
+    return conv.weight * scale[:, None, None, None], bias
+
+
+def _sizes(layers: list[Folded], input_size: Sequence[int]) -> list[list[int]]:
+    """Return the size of what enters each layer."""
+    sizes, (c, h, w) = [], input_size
+    for layer in layers:
+        sizes.append([c, h, w])
+        if isinstance(layer, tuple):
+            conv = layer[0]
+            c = conv.out_channels
+            h, w = ((n + 2 * int(conv.padding[0]) - 3) // conv.stride[0] + 1 for n in (h, w))
+        elif isinstance(layer, nn.MaxPool2d):
+            h, w = h // 2, w // 2
+    return sizes
