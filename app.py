@@ -13,12 +13,12 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 import gradio as gr
 
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
-from mexplain.desk import Asked, Desk
+from mexplain.desk import Asked
 from mexplain.errors import MexplainError
 from mexplain.scorecard.table import Scorecard, read_scorecard
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
-from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, text
+from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, new_desk, text
 from mexplain.ui.programs_tab import ProgramsTab
 from mexplain.ui.simulator_tab import SimulatorTab
 from mexplain.ui.take_tab import TakeTab
@@ -46,9 +46,9 @@ def scorecard() -> Scorecard | None:
 
 def warm_up() -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
-    sample = next(iter(sorted(SAMPLES.glob("*.mp4"))))
-    for _ in Desk().explain(sample, checkpoint(), Asked(method="attention")):
-        pass
+    for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
+        for _ in new_desk().explain(sample, checkpoint(), Asked(method="attention")):
+            pass
 
 
 def build(folder: Path) -> gr.Blocks:
@@ -91,7 +91,10 @@ def main() -> None:
             body_text_color_subdued="*neutral_600",
             body_text_color_subdued_dark="*neutral_300",
         )
-        page = build(Path(folder))
+        try:
+            page = build(Path(folder))
+        except MexplainError as error:
+            sys.exit(f"The hub cannot start: {error}")
         threading.Thread(target=warm_up, daemon=True).start()
         page.launch(
             theme=theme,

@@ -84,7 +84,7 @@ class Visitor:
         self.page.goto(address + query)
         self.page.wait_for_selector("#explain")
         # What the link asks for is set once the server has answered.
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_selector("body[data-ready=yes]")
         self.page.evaluate("window.shifts.length = 0")
 
     def upload(self, path):

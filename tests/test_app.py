@@ -18,7 +18,8 @@ def hottest(page, column):
     """Return the block with the largest value in a column's heatmap."""
     return page.evaluate(
         """(column) => {
-          const { z, y } = document.querySelectorAll('.times .js-plotly-plot')[column].data[0];
+          const plot = document.querySelectorAll('.times .js-plotly-plot')[column];
+          const { z } = plot.calcdata[0][0], { y } = plot.data[0];
           const rows = Array.from(z, (row) => Math.max(...Array.from(row)));
           return y[rows.indexOf(Math.max(...rows))];
         }""",
@@ -150,7 +151,7 @@ def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
         target,
     )
     page.wait_for_function(
-        "was => { const now = document.querySelector('#made_with').innerText; return now !== was && now.includes('sha256') }",
+        "was => (now => now !== was && now.includes('sha256'))(document.querySelector('#made_with').innerText)",
         arg=before,
     )
     assert page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)") == target

@@ -18,6 +18,7 @@ from mexplain.report import to_json
 from mexplain.search import Decision
 from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names
+from mexplain.ui.gpu import on_gpu
 from mexplain.ui.parts import Hub, kept_for_a_while
 from mexplain.what_if import hold_still
 
@@ -39,7 +40,7 @@ class Endpoints:
             with gr.Row():
                 start, end = gr.Number(None, label="start_s"), gr.Number(None, label="end_s")
             gr.Button("Call /explain").click(
-                self.explain, [clip, method, baseline, target, start, end], gr.JSON({}, label="report"),
+                on_gpu(self.explain), [clip, method, baseline, target, start, end], gr.JSON({}, label="report"),
                 api_name="explain", **PUBLIC,
             )  # fmt: skip
         with gr.Accordion("/simulate", open=False, elem_id="try_simulate"):
@@ -53,7 +54,11 @@ class Endpoints:
             photo = gr.Image(type="filepath", label="photo (instead of the person)", height=160)
             made = [gr.Video(label="clip"), gr.JSON({}, label="truth and findings")]
             gr.Button("Call /simulate").click(
-                self.simulate, [person, units, side, strength, lasts, photo], made, api_name="simulate", **PUBLIC
+                on_gpu(self.simulate),
+                [person, units, side, strength, lasts, photo],
+                made,
+                api_name="simulate",
+                **PUBLIC,
             )
         with gr.Accordion("/what_if", open=False, elem_id="try_what_if"):
             clip = gr.Video(label="clip", height=200)
@@ -61,7 +66,7 @@ class Endpoints:
                 blocks = gr.Textbox("mouth corner left, mouth corner right", label="blocks, with commas between")
                 layout = gr.Dropdown(["10", "24"], value="10", label="layout")
             gr.Button("Call /what_if").click(
-                self.what_if, [clip, blocks, layout], gr.JSON({}, label="answers"), api_name="what_if", **PUBLIC
+                on_gpu(self.what_if), [clip, blocks, layout], gr.JSON({}, label="answers"), api_name="what_if", **PUBLIC
             )
 
     def explain(
@@ -145,7 +150,7 @@ class Endpoints:
         """
         with _plain_errors():
             reading = read(_there(clip), self._checkpoint())
-            questions = {variant: reading.question(variant) for variant in reading.outputs}
+            questions = reading.questions(tuple(reading.outputs))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
             found = hold_still(reading, questions, names, layout)
             return [

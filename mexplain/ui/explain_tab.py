@@ -17,7 +17,20 @@ from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
 from mexplain.ui.link import from_query
-from mexplain.ui.parts import QUICK, SAMPLES, SLOW, WORDS, Hub, hint, moving_picture, problem, say, stop_button, text
+from mexplain.ui.parts import (
+    QUICK,
+    SAMPLES,
+    SLOW,
+    WORDS,
+    Hub,
+    hint,
+    moving_picture,
+    new_desk,
+    problem,
+    say,
+    stop_button,
+    text,
+)
 from mexplain.ui.results import View
 from mexplain.ui.samples import captions, sample_buttons
 
@@ -137,7 +150,8 @@ class ExplainTab:
         gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
               trigger_mode="always_last")  # fmt: skip
         wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
-        page.load(self.reopen, None, wanted, **QUICK)
+        opened = page.load(self.reopen, None, wanted, **QUICK)
+        opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
         self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
 
     @property
@@ -158,12 +172,12 @@ class ExplainTab:
         looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
         legend = results.legend(View(wanted.show))  # type: ignore[arg-type]
         asked = [wanted.method, wanted.baseline, wanted.target or OWN]
-        return [Desk(), clip, *asked, *looks, about, legend]
+        return [new_desk(), clip, *asked, *looks, about, legend]
 
     def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
         if not clip:
-            return [desk or Desk(), say(WORDS["no_clip"]), gr.skip()]
-        return [desk or Desk(), "", gr.Column(visible=True)]
+            return [desk or new_desk(), say(WORDS["no_clip"]), gr.skip()]
+        return [desk or new_desk(), "", gr.Column(visible=True)]
 
     def explain(
         self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
@@ -172,7 +186,7 @@ class ExplainTab:
         """Explain a clip, part after part as it is worked out."""
         if not clip:
             return
-        desk = desk or Desk()
+        desk = desk or new_desk()
         asked = self._asked(settings, start_s, end_s)
         yield {self.hub.desk: desk}
         steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, self._tell(progress))

@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 Work = TypeVar("Work", bound=Callable)
-# What a visitor's whole explanation takes at most, in seconds.
+# What a whole explanation takes at most, in seconds.
 LENT_S = 60
+
+# A lent GPU is there for one call, a visitor's desk for many: what tabs show is worked out beside it.
+DESK_DEVICE = "cpu" if find_spec("spaces") else "auto"
 
 
 def on_gpu(work: Work) -> Work:

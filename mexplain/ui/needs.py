@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
-from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, problem, say, stop_button, text
+from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, text
 
 
 class NeedsClip:
@@ -34,7 +34,7 @@ class NeedsClip:
         stop_button(self.halt, self.hub.desk, [run])
 
     def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
-        desk = desk or Desk()
+        desk = desk or new_desk()
         yield desk, ""
 
         def tell(stage: str, share: float) -> None:

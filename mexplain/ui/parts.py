@@ -22,6 +22,7 @@ from mexplain.desk import Desk
 from mexplain.film import Film
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
+from mexplain.ui.gpu import DESK_DEVICE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ASSETS, SAMPLES = ROOT / "assets", ROOT / "samples"
@@ -46,6 +47,11 @@ class Hub:
     desk: gr.State
     custom_weights: bool
     folder: Path
+
+
+def new_desk() -> Desk:
+    """Return an empty desk for a new visitor."""
+    return Desk(DESK_DEVICE)
 
 
 def text(name: str, **values: object) -> str:

@@ -18,7 +18,20 @@ from mexplain.methods import METHODS
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game
-from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, moving_picture, picture_of, problem, say, stop_button, text
+from mexplain.ui.parts import (
+    QUICK,
+    SLOW,
+    WORDS,
+    Hub,
+    hint,
+    moving_picture,
+    new_desk,
+    picture_of,
+    problem,
+    say,
+    stop_button,
+    text,
+)
 from mexplain.video import write_video
 
 OWN = "My own photo"
@@ -82,7 +95,7 @@ class SimulatorTab:
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Make a clip, show it and its truth, then ask who noticed, one method after the other."""
-        desk = desk or Desk()
+        desk = desk or new_desk()
         yield [desk, "", gr.skip(), gr.skip(), "", ""]
         try:
             face = _face(person, photo)
