@@ -15,6 +15,7 @@ LAYER = {
     "mexplain.explain": 3,
     "mexplain.game": 3,
     "mexplain.lab": 3,
+    "mexplain.page": 3,
     "mexplain.prose": 3,
     "mexplain.report": 3,
     "mexplain.scorecard": 3,
