@@ -12,14 +12,18 @@ LAYER = {
     "mexplain.__main__": 4,
     "mexplain.cli": 4,
     "mexplain.commands": 4,
+    "mexplain.bundle": 3,
+    "mexplain.card": 3,
     "mexplain.explain": 3,
     "mexplain.game": 3,
     "mexplain.lab": 3,
+    "mexplain.lesson": 3,
     "mexplain.page": 3,
     "mexplain.prose": 3,
     "mexplain.report": 3,
     "mexplain.scorecard": 3,
     "mexplain.search": 3,
+    "mexplain.tables": 3,
     "mexplain.training": 3,
     "mexplain.algorithms": 2,
     "mexplain.attribution": 2,
@@ -57,7 +61,7 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
-    "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
+    "plotly": {"mexplain.figures", "mexplain.lesson", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 
