@@ -15,6 +15,7 @@ INTERRUPTED = 130
 
 _EXAMPLES = """examples:
   python -m mexplain explain clip.mp4 --out reports
+  python -m mexplain explain clip.mp4 --html clip.html
   python -m mexplain explain *.mp4 --out reports --variant 10 --start 1.2 --end 1.9
   python -m mexplain simulate photo.jpg --aus 6,12 --side left --intensity 0.05 --out clip.mp4
   python -m mexplain train --preset lite --faces photos --out my_checkpoint
@@ -64,9 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Writes DIR/<name of the clip>.json for each clip, and says in a line what each variant saw."
+    parser.description = (
+        "Writes DIR/<name of the clip>.json for each clip, or one clip's report as a web page, or both, and says in a "
+        "line what each variant saw."
+    )
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a video of a face")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the reports")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the reports")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="one web page, complete in itself (one clip only)")
     parser.add_argument(
         "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
     )

@@ -163,9 +163,9 @@ def _pushed(report: Report, variant: VariantReport, method: str, films: Mapping[
     faces = [_picture(attribution_face(report, variant, method), alt, key)]
     if not _has_attention(variant):
         words = f"Face tinted pixel by pixel by what pushed the answer, {_TITLES[variant.variant]}"
-        pixels = _picture(pixel_face(report, variant, method), words, "Pixel by pixel; the same in ten blocks below.")
+        pixels = _picture(pixel_face(report, variant, method), words, "Pixel by pixel; added up in ten blocks below.")
         film = films.get(variant.variant, "") if method == next(iter(variant.maps)) else ""
-        faces = [film, pixels, *faces]
+        faces = [film or pixels, *faces]
     label = f"What each block pushed over time, {_TITLES[variant.variant]}; the table has the numbers"
     heat = page.figure(block_time_heatmap(report, variant, "attribution", method), label)
     checked = prose.trust(variant, method) if method in variant.trust else ""

@@ -16,14 +16,19 @@ LAYER = {
     "mexplain.comparison": 3,
     "mexplain.desk": 3,
     "mexplain.ui": 4,
+    "mexplain.bundle": 3,
+    "mexplain.card": 3,
     "mexplain.explain": 3,
     "mexplain.game": 3,
     "mexplain.lab": 3,
+    "mexplain.lesson": 3,
+    "mexplain.page": 3,
     "mexplain.prose": 3,
     "mexplain.reading": 3,
     "mexplain.report": 3,
     "mexplain.scorecard": 3,
     "mexplain.search": 3,
+    "mexplain.tables": 3,
     "mexplain.training": 3,
     "mexplain.what_if": 3,
     "mexplain.algorithms": 2,
@@ -66,7 +71,10 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
-    "plotly": {"mexplain.compare_figure", "mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
+    "plotly": {
+        *("mexplain.compare_figure", "mexplain.figures", "mexplain.lesson"),
+        *("mexplain.scorecard.figure", "mexplain.training.figure"),
+    },
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 

@@ -1,7 +1,6 @@
 """Parts of the hub that need no browser."""
 
 import os
-import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -50,15 +49,3 @@ def test_a_checkpoint_that_is_not_there_is_named_in_a_sentence():
     done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "The hub cannot start: The checkpoint folder" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_the_example_says_what_drives_each_variant(report, monkeypatch, capsys):
-    script = ROOT / "examples" / "explain_a_clip.py"
-    assert len([line for line in script.read_text().splitlines() if line and not line.startswith('"""')]) <= 10
-    asked = []
-    monkeypatch.setattr("mexplain.explain.explain", lambda *args, **named: asked.append((args, named)) or report[0])
-    monkeypatch.setattr(sys, "argv", [str(script), "clip.mp4"])
-    runpy.run_path(str(script))
-    assert asked[0][0][0] == "clip.mp4"
-    said = capsys.readouterr().out
-    assert all(f"{variant}: " in said for variant in ("24", "10", "uncropped"))

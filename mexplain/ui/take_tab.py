@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
+from mexplain.card import card, png
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.film import Film
-from mexplain.overlay import attribution_face
 from mexplain.page import films_of, write_html
 from mexplain.report import write_json
+from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.link import Settings, to_query
 from mexplain.ui.needs import NeedsClip
@@ -23,8 +22,8 @@ from mexplain.ui.samples import captions
 KINDS = {
     "A page that works offline (HTML)": "html",
     "Films (MP4)": "mp4",
-    "Faces (PNG)": "png",
-    "Table (CSV)": "csv",
+    "One picture (PNG)": "png",
+    "Tables (CSV)": "csv",
     "Everything, for programs (JSON)": "json",
 }
 
@@ -35,6 +34,7 @@ class TakeTab:
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub, self.explain = hub, explain
         hint("take")
+        Batch(hub, explain)
         needs = NeedsClip(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(text("take"))
@@ -117,11 +117,14 @@ class TakeTab:
             for name, film in films.items():
                 paths.append(first.with_name(f"{stem}_{name}.mp4"))
                 film.write(paths[-1])
-        if "png" in kinds and desk.asked.method in report.variants[0].maps:
-            tell("pictures", 0.85)
+        if "png" in kinds:
+            tell("the picture", 0.85)
             paths.append(first.with_suffix(".png"))
-            faces = [attribution_face(report, variant, desk.asked.method) for variant in report.variants]
-            Image.fromarray(np.concatenate(faces, axis=1)).save(paths[-1])
+            paths[-1].write_bytes(png(card(report)))
+        if "csv" in kinds:
+            for name, table in (("variants", variants_csv([report])), ("blocks", blocks_csv([report]))):
+                paths.append(first.with_name(f"{stem}_{name}.csv"))
+                paths[-1].write_text(table, encoding="utf-8")
         if "json" in kinds:
             paths.append(first)
             write_json(report, first)
