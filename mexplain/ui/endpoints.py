@@ -23,6 +23,8 @@ from mexplain.ui.parts import Hub, kept_for_a_while
 from mexplain.what_if import hold_still
 
 NO_CLIP = "A clip is missing: a video of a face was expected."
+# Gradio marks an empty one in a way that screen readers stumble over.
+EMPTY = {"answer": "appears here"}
 PUBLIC: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "network", "show_progress": "minimal"}
 
 
@@ -40,7 +42,7 @@ class Endpoints:
             with gr.Row():
                 start, end = gr.Number(None, label="start_s"), gr.Number(None, label="end_s")
             gr.Button("Call /explain").click(
-                on_gpu(self.explain), [clip, method, baseline, target, start, end], gr.JSON({}, label="report"),
+                on_gpu(self.explain), [clip, method, baseline, target, start, end], gr.JSON(EMPTY, label="report"),
                 api_name="explain", **PUBLIC,
             )  # fmt: skip
         with gr.Accordion("/simulate", open=False, elem_id="try_simulate"):
@@ -52,7 +54,7 @@ class Endpoints:
                 strength = gr.Slider(0, STRONGEST_IOD, 0.06, label="strength_iod")
                 lasts = gr.Slider(SHORTEST_S, LONGEST_S, 0.5, label="lasts_s")
             photo = gr.Image(type="filepath", label="photo (instead of the person)", height=160)
-            made = [gr.Video(label="clip"), gr.JSON({}, label="truth and findings")]
+            made = [gr.Video(label="clip"), gr.JSON(EMPTY, label="truth and findings")]
             gr.Button("Call /simulate").click(
                 on_gpu(self.simulate),
                 [person, units, side, strength, lasts, photo],
@@ -66,7 +68,7 @@ class Endpoints:
                 blocks = gr.Textbox("mouth corner left, mouth corner right", label="blocks, with commas between")
                 layout = gr.Dropdown(["10", "24"], value="10", label="layout")
             gr.Button("Call /what_if").click(
-                on_gpu(self.what_if), [clip, blocks, layout], gr.JSON({}, label="answers"), api_name="what_if", **PUBLIC
+                on_gpu(self.what_if), [clip, blocks, layout], gr.JSON(EMPTY, label="answers"), api_name="what_if", **PUBLIC
             )
 
     def explain(
