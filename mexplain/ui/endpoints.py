@@ -68,7 +68,11 @@ class Endpoints:
                 blocks = gr.Textbox("mouth corner left, mouth corner right", label="blocks, with commas between")
                 layout = gr.Dropdown(["10", "24"], value="10", label="layout")
             gr.Button("Call /what_if").click(
-                on_gpu(self.what_if), [clip, blocks, layout], gr.JSON(EMPTY, label="answers"), api_name="what_if", **PUBLIC
+                on_gpu(self.what_if),
+                [clip, blocks, layout],
+                gr.JSON(EMPTY, label="answers"),
+                api_name="what_if",
+                **PUBLIC,
             )
 
     def explain(

@@ -29,6 +29,7 @@ from mexplain.ui.parts import (
     problem,
     say,
     stop_button,
+    telling,
     text,
 )
 from mexplain.ui.results import View
@@ -189,7 +190,7 @@ class ExplainTab:
         desk = desk or new_desk()
         asked = self._asked(settings, start_s, end_s)
         yield {self.hub.desk: desk}
-        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, self._tell(progress))
+        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, telling(progress))
         yield from self._stream(desk, steps, settings)
 
     def pick(
@@ -202,7 +203,7 @@ class ExplainTab:
             return
         moment = desk.report.moments[number]
         asked = self._asked(settings, max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S)
-        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, self._tell(progress))
+        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, telling(progress))
         yield from self._stream(desk, steps, settings)
 
     def again(
@@ -215,7 +216,7 @@ class ExplainTab:
             return
         asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
         yield {self.about: prose.about_method(asked.method, asked.baseline, self.hub.scorecard())}
-        yield from self._stream(desk, desk.again(asked, self._tell(progress)), settings)
+        yield from self._stream(desk, desk.again(asked, telling(progress)), settings)
 
     def redraw(self, desk: Desk | None, *looks: Any) -> list[Any]:
         """Show the same results from another side; asks the network nothing."""
@@ -230,12 +231,6 @@ class ExplainTab:
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
         return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
-
-    def _tell(self, progress: gr.Progress) -> Any:
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
-
-        return tell
 
     def _stream(self, desk: Desk, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
         view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")

@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
-from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, text
+from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
 
 
 class NeedsClip:
@@ -36,13 +36,9 @@ class NeedsClip:
     def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
         desk = desk or new_desk()
         yield desk, ""
-
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
-
         sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
         try:
-            for _ in desk.explain(sample, self.hub.checkpoint(), Asked(), tell):
+            for _ in desk.explain(sample, self.hub.checkpoint(), Asked(), telling(progress)):
                 pass
             yield desk, ""
         except StoppedError:

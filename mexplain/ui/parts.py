@@ -20,6 +20,7 @@ from PIL import Image
 from mexplain.checkpoints import Checkpoint
 from mexplain.desk import Desk
 from mexplain.film import Film
+from mexplain.reading import Progress
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
 from mexplain.ui.gpu import DESK_DEVICE
@@ -104,6 +105,15 @@ def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
     # Told first: what is cancelled goes on in its thread until it is told.
     button.click(stop, desk, None, **QUICK)
     button.click(None, None, None, cancels=runs)
+
+
+def telling(progress: gr.Progress) -> Progress:
+    """Return what tells a visitor which stage the work has reached."""
+
+    def tell(stage: str, share: float) -> None:
+        progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
+
+    return tell
 
 
 def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:

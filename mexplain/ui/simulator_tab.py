@@ -30,6 +30,7 @@ from mexplain.ui.parts import (
     problem,
     say,
     stop_button,
+    telling,
     text,
 )
 from mexplain.video import write_video
@@ -123,14 +124,11 @@ class SimulatorTab:
             yield [desk, say(error), *[gr.skip()] * 4]
 
     def _ask(self, desk: Desk, moved: Moved, method: str, progress: gr.Progress) -> None:
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
-
         # The network gets the file as it would any other.
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), tell):
+            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), telling(progress)):
                 pass
 
 

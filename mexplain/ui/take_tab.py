@@ -12,6 +12,7 @@ from mexplain.errors import MexplainError
 from mexplain.film import Film
 from mexplain.page import films_of, write_html
 from mexplain.report import write_json
+from mexplain.tables import blocks_csv, variants_csv
 from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.link import Settings, to_query
