@@ -16,7 +16,8 @@ from mexplain.training.coding import CASME2_CODING
 from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
 from mexplain.training.finding import MICRO_KIND, count_matches
-from mexplain.training.loop import FrozenEncoder, Run, plan_for, train
+from mexplain.training.loop import FrozenEncoder, Run, train
+from mexplain.training.plan import plan_for
 from mexplain.training.script import MICRO, NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer
 from mexplain.training.timing import Window, draw_event, draw_window, filmed

@@ -18,7 +18,8 @@ from mexplain.device import resolve_device
 from mexplain.model import MicroExpressionNet
 from mexplain.training.calibration import Answers, ask
 from mexplain.training.faces import load_faces
-from mexplain.training.loop import Run, plan_for, train_heads
+from mexplain.training.loop import Run, train_heads
+from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
 

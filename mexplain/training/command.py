@@ -22,7 +22,8 @@ from mexplain.training.carry_over import as_json, carry_over
 from mexplain.training.evaluation import ablation_config, score
 from mexplain.training.faces import SPLITS, load_faces
 from mexplain.training.finding import best_floor, score_floor, watch_recordings
-from mexplain.training.loop import Run, plan_for, train
+from mexplain.training.loop import Run, train
+from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
 
