@@ -18,7 +18,7 @@ from mexplain.device import resolve_device
 from mexplain.model import MicroExpressionNet
 from mexplain.training.calibration import Answers, ask
 from mexplain.training.faces import load_faces
-from mexplain.training.loop import Run, train_heads
+from mexplain.training.loop import Run, exact_convolutions, train_heads
 from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
@@ -62,7 +62,8 @@ def put_claim_to_test(
         model = MicroExpressionNet(base.config).to(target)
         model.trunk.load_state_dict(base.trunk.state_dict())
         run = Run(plan, seed, target, out / f"seed{seed}", people.split("train"), people.split("validation"))
-        train_heads(run, model, None)
+        with exact_convolutions(base.config.preset):
+            train_heads(run, model, None)
         for name in JUDGED_ON:
             answers = ask(model.eval(), source, TEST_MIXTURES[name], clips=clips, seed=_TEST_SEED)
             right[name].append(_right(answers))

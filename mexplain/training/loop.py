@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -82,10 +83,19 @@ def train(
         if init[1] is not None:
             ablation.load_state_dict(init[1].state_dict())
     reader = MotionReader(channels, len(model.config.units)).to(run.device)
-    _pretrain_trunk(run, model, reader)
-    train_heads(run, model, ablation)
+    with exact_convolutions(preset):
+        _pretrain_trunk(run, model, reader)
+        train_heads(run, model, ablation)
     save_checkpoint(model, run.out)
     return model.eval(), ablation.eval()
+
+
+def exact_convolutions(preset: str) -> AbstractContextManager[None]:
+    """Keep a GPU from rounding to 10 bits: what the heads see are differences of features that are nearly equal.
+
+    The preset ``paper`` cannot afford it.
+    """
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=preset == "paper")
 
 
 def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -> None:
@@ -262,7 +272,7 @@ class _Orders(Dataset):
         self.first, self.last, self.sizes, self.mixture = 0, 0, sizes, mixture
         self.labels, self.people = model.config.labels, len(run.train)
         self.seed = (run.seed * 10 + stage) * 1_000_000
-        self.processes = max((os.cpu_count() or 1) - 2, 1) if run.device.type == "cuda" else 0
+        self.processes = min(4, os.cpu_count() or 1) if run.device.type == "cuda" else 0
 
     def from_step(self, first: int, last: int) -> Iterable[Order]:
         """Return the orders of some steps, in turn."""

@@ -94,7 +94,7 @@ class Synthesizer:
         view = self._views(rng, size, mixture)  # crop -> face, still over the clip
         sway = self._sways(rng, size, frames, mixture)  # what is left of head motion after alignment
         inverse = _invert(view)
-        points = (np.einsum("bij,bnj->bni", inverse[..., :2], points) + inverse[:, None, :, 2]).astype(np.float32)
+        points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
         parts = np.stack([script.parts for script in scripts]) * iod[:, None, None, None]
         courses = self._put(np.stack([script.courses for script in scripts]))
