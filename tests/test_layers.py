@@ -50,6 +50,7 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
+    "matplotlib": {"mexplain.training.curve"},
     "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]

@@ -65,16 +65,17 @@ class Run:
 
 
 def train(
-    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None
+    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None, *, imagenet: bool = True
 ) -> tuple[MicroExpressionNet, Head]:
     """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
 
-    ``init`` are weights to go on from, instead of random ones. Writes ``log.jsonl`` and the state of each stage into
-    ``run.out`` as it goes; started again with the same folder it resumes.
+    ``init`` are weights to go on from, instead of random ones, or of ``imagenet``'s for the preset ``paper``. Writes
+    ``log.jsonl`` and the state of each stage into ``run.out`` as it goes; started again with the same folder it
+    resumes.
     """
     torch.manual_seed(run.seed)
     model = build_model(preset).to(run.device)
-    if preset == "paper" and init is None:
+    if preset == "paper" and init is None and imagenet:
         load_imagenet_trunk(model)
     channels = [layer for layer in model.trunk if isinstance(layer, nn.Conv2d)][-1].out_channels
     ablation = Head("10", channels, ablation_config(model.config)).to(run.device)
@@ -102,7 +103,7 @@ def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -
     """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
     plan, source = run.plan, Synthesizer(run.train, model.config, run.device)
     stage = _Stage(run, "trunk", nn.ModuleList([model.trunk, reader]), plan.macro_steps, plan.macro_rate)
-    orders = _Orders(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
+    orders = Orders(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
     for step, order in stage.work(orders):
         batch = source.make(order)
         features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
@@ -128,7 +129,7 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
         last_quarter = step >= plan.micro_steps * 3 // 4
         return plan.micro_batch, config.frames if last_quarter else min(plan.short_frames, config.frames)
 
-    for step, order in stage.work(_Orders(run, model, 2, sizes, MICRO)):
+    for step, order in stage.work(Orders(run, model, 2, sizes, MICRO)):
         batch = source.make(order)
         features = encode(batch.frames)
         loss, parts = torch.zeros((), device=run.device), {}
@@ -218,7 +219,7 @@ class _Stage:
             log.info("stage %s goes on from step %d", name, self.now)
         module.train()
 
-    def work(self, orders: "_Orders") -> Iterator[tuple[int, Order]]:
+    def work(self, orders: "Orders") -> Iterator[tuple[int, Order]]:
         """Yield the number of each step that is left, and what its batch is to show."""
         left = iter(orders.from_step(self.now, self.steps))
         with tqdm(total=self.steps, initial=self.now, desc=self.name, mininterval=2, smoothing=0.05) as self.bar:
@@ -258,7 +259,7 @@ class _Stage:
         self.module.eval()
 
 
-class _Orders(Dataset):
+class Orders(Dataset):
     """What each step's batch shows; beside a GPU, other processes draw it ahead, which changes nothing but the time."""
 
     def __init__(

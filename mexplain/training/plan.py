@@ -28,16 +28,18 @@ class Plan:
 
 
 PLANS: dict[str, Plan] = {
-    "lite": Plan(macro_steps=700, macro_batch=64, micro_steps=950, micro_batch=32, short_frames=8),
-    "paper": Plan(macro_steps=900, macro_batch=32, micro_steps=1100, micro_batch=16, short_frames=8),
+    "lite": Plan(macro_steps=3000, macro_batch=128, micro_steps=4000, micro_batch=160, short_frames=8, micro_rate=2e-3),
+    "paper": Plan(macro_steps=600, macro_batch=32, micro_steps=700, micro_batch=16, short_frames=8),
 }
 
 
-def plan_for(preset: str, macro_steps: int | None = None, micro_steps: int | None = None) -> Plan:
-    """Return the plan of a preset, with other numbers of steps where they are given."""
+def plan_for(
+    preset: str, macro_steps: int | None = None, micro_steps: int | None = None, batch: int | None = None
+) -> Plan:
+    """Return the plan of a preset, with other numbers of steps, or of clips in a batch, where they are given."""
     if preset not in PLANS:
         raise SettingError(f"preset must be one of {', '.join(PLANS)}; got {preset!r}")
-    changes = {"macro_steps": macro_steps, "micro_steps": micro_steps}
-    if any(steps is not None and steps < 1 for steps in changes.values()):
-        raise SettingError(f"numbers of steps must be at least 1; got {changes}")
-    return replace(PLANS[preset], **{key: steps for key, steps in changes.items() if steps is not None})
+    changes = {"macro_steps": macro_steps, "micro_steps": micro_steps, "macro_batch": batch, "micro_batch": batch}
+    if any(number is not None and number < 1 for number in changes.values()):
+        raise SettingError(f"numbers of steps and of clips in a batch must be at least 1; got {changes}")
+    return replace(PLANS[preset], **{key: number for key, number in changes.items() if number is not None})
