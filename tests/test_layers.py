@@ -71,6 +71,7 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
+    "matplotlib": {"mexplain.training.curve"},
     "plotly": {
         *("mexplain.compare_figure", "mexplain.figures", "mexplain.lesson"),
         *("mexplain.scorecard.figure", "mexplain.training.figure"),
