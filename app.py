@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 import gradio as gr
 
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
-from mexplain.desk import Asked
+from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError
 from mexplain.scorecard.table import Scorecard, read_scorecard
 from mexplain.ui.compare_tab import CompareTab
@@ -44,11 +45,12 @@ def scorecard() -> Scorecard | None:
         return None  # what is wrong with the weights is said when they are used
 
 
-def warm_up() -> None:
+def warm_up(desk: Desk) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
-    for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-        for _ in new_desk().explain(sample, checkpoint(), Asked(method="attention")):
-            pass
+    with suppress(MexplainError):  # it would be told to whoever asks
+        for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
+            for _ in desk.explain(sample, checkpoint(), Asked(method="attention")):
+                pass
 
 
 def build(folder: Path) -> gr.Blocks:
@@ -95,15 +97,21 @@ def main() -> None:
             page = build(Path(folder))
         except MexplainError as error:
             sys.exit(f"The hub cannot start: {error}")
-        threading.Thread(target=warm_up, daemon=True).start()
-        page.launch(
-            theme=theme,
-            css_paths=ASSETS / "style.css",
-            head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
-            max_file_size=MAX_UPLOAD,
-            footer_links=["api", "settings"],
-            mcp_server=True,
-        )
+        desk = new_desk()
+        warming = threading.Thread(target=warm_up, args=(desk,))
+        warming.start()
+        try:
+            page.launch(
+                theme=theme,
+                css_paths=ASSETS / "style.css",
+                head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
+                max_file_size=MAX_UPLOAD,
+                footer_links=["api", "settings"],
+                mcp_server=True,
+            )
+        finally:
+            desk.stop()
+            warming.join()
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ class Batch:
             self.file = gr.File(label="Everything in one zip", visible=False, elem_id="bundle")
         asked = [hub.desk, self.clips, explain.method, explain.baseline, explain.target]
         outputs = [hub.desk, self.problem, self.table, self.file]
-        run = go.click(self.explain, asked, outputs, **SLOW, show_progress_on=self.status)
+        run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(halt, hub.desk, [run])
 
-    def explain(
+    def run(
         self, desk: Desk | None, clips: list[str] | None, method: str, baseline: str, target: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip

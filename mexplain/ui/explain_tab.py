@@ -144,7 +144,7 @@ class ExplainTab:
             sample = (str(path), None, None, "", gr.Column(visible=True))
             into = [self.clip, self.start_s, self.end_s, self.problem, self.results]
             clicks.append(button.click(lambda sample=sample: sample, None, into, **QUICK))
-        runs = [click.then(self.explain, asked, outputs, **slow) for click in clicks]
+        runs = [click.then(self.run, asked, outputs, **slow) for click in clicks]
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
         stop_button(self.halt, desk, runs)
@@ -180,7 +180,7 @@ class ExplainTab:
             return [desk or new_desk(), say(WORDS["no_clip"]), gr.skip()]
         return [desk or new_desk(), "", gr.Column(visible=True)]
 
-    def explain(
+    def run(
         self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip

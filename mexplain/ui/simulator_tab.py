@@ -86,12 +86,12 @@ class SimulatorTab:
                 self.table = gr.HTML(elem_id="findings")
         asked = [hub.desk, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
-        run = self.go.click(self.simulate, asked, outputs, **SLOW, show_progress_on=self.status)
+        run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.desk, [run])
         self.person.change(_sit, self.person, [self.photo, self.clip, self.truth, self.sentence, self.table], **QUICK)
         Game(hub)
 
-    def simulate(
+    def run(
         self, desk: Desk | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
