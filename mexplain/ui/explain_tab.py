@@ -1,6 +1,7 @@
 """First tab: a clip goes in, three explained answers come out, and can be looked at from several sides."""
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,8 @@ class ExplainTab:
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
         clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
         for button, path in self.samples:
-            sample = (str(path), None, None, "", gr.Column(visible=True))
-            into = [self.clip, self.start_s, self.end_s, self.problem, self.results]
-            clicks.append(button.click(lambda sample=sample: sample, None, into, **QUICK))
+            into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
+            clicks.append(button.click(partial(self._take_sample, str(path)), desk, into, **QUICK))
         runs = [click.then(self.run, asked, outputs, **slow) for click in clicks]
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
@@ -176,9 +176,16 @@ class ExplainTab:
         return [new_desk(), clip, *asked, *looks, about, legend]
 
     def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
+        """Make room for results before they come, so that nothing jumps; what still runs is in the way."""
+        desk = desk or new_desk()
         if not clip:
-            return [desk or new_desk(), say(WORDS["no_clip"]), gr.skip()]
-        return [desk or new_desk(), "", gr.Column(visible=True)]
+            return [desk, say(WORDS["no_clip"]), gr.skip()]
+        desk.stop()
+        return [desk, "", gr.Column(visible=True)]
+
+    def _take_sample(self, path: str, desk: Desk | None) -> list[Any]:
+        desk, said, shown = self._show_results(desk, path)
+        return [desk, path, None, None, said, shown]
 
     def run(
         self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
