@@ -186,5 +186,9 @@ def _answer(decision: Decision) -> dict[str, Any]:
 
 
 def without_path(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a report as it leaves the hub: with the clip's name, but not where it lies here."""
-    return report | {"clip": report["clip"] | {"path": Path(report["clip"]["path"]).name}}
+    """Return a report as it leaves the hub: with the clip's name instead of where it lies here.
+
+    A client would take anything with a ``path`` for a file to fetch.
+    """
+    clip = dict(report["clip"])
+    return report | {"clip": {"name": Path(clip.pop("path")).name} | clip}
