@@ -71,6 +71,7 @@ def bundle(
                 folder = f"{number + 1:03d}_{_harmless(clip.stem)}"
                 told = _Told(progress, number, len(clips))
                 try:
+                    told("decode", 0.0)
                     report = explain(
                         clip,
                         checkpoint,
