@@ -61,6 +61,7 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.checkpoints"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
+    "matplotlib": {"mexplain.training.curve"},
     "plotly": {"mexplain.figures", "mexplain.lesson", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
