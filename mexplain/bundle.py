@@ -81,7 +81,6 @@ def bundle(
                         device=device,
                         progress=told,
                     )
-                    told("draw", 0.95)
                     for name, data in _files(report, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{name}", data)
                     outcome = Outcome(clip.name, folder, report)
