@@ -71,6 +71,7 @@ def bundle(
                 folder = f"{number + 1:03d}_{_harmless(clip.stem)}"
                 told = _Told(progress, number, len(clips))
                 try:
+                    told("decode", 0.0)
                     report = explain(
                         clip,
                         checkpoint,
@@ -80,7 +81,6 @@ def bundle(
                         device=device,
                         progress=told,
                     )
-                    told("draw", 0.95)
                     for name, data in _files(report, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{name}", data)
                     outcome = Outcome(clip.name, folder, report)

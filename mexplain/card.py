@@ -50,7 +50,7 @@ def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"
         answer = f"{name[0].upper()}{name[1:]}: none found"
     else:
         answer = f"{name[0].upper()}{name[1:]}: {variant.label}, {percent(variant.probabilities[variant.label])}"
-    parts = [word_strip(_SIDE, answer)]
+    parts = [word_strip(_SIDE, answer, 18)]
     if all(block.attention is not None for block in variant.blocks):
         parts += _face(attention_face(report, variant), "Where it looked (attention)", "attention", 0.0, 1.0, "")
     else:

@@ -120,11 +120,25 @@ def ablation_figure(found: Ablation) -> go.Figure:
         )
     )
     # Over their bars, not beside them: a phone is narrow.
-    for row, name in zip((1, 0), names, strict=True):
+    for row, name, share in zip((1, 0), names, shares, strict=True):
         figure.add_annotation(
-            text=f"Shown {name}", x=0, y=row + 0.24, xanchor="left", yanchor="bottom", showarrow=False
+            text=f"Shown {name}: <b>{_percent(share)}</b>",
+            x=0,
+            y=row + 0.24,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
         )
-    figure.add_vline(found.chance, line={"color": INK, "width": 1.5, "dash": "dot"})
+    # In pieces, so that it does not cross out the words.
+    for low, high in ((-0.62, 0.23), (0.77, 1.23)):
+        figure.add_shape(
+            type="line",
+            x0=found.chance,
+            x1=found.chance,
+            y0=low,
+            y1=high,
+            line={"color": INK, "width": 1.5, "dash": "dot"},
+        )
     figure.add_annotation(
         text=f"picked blindly: {_percent(found.chance)}",
         x=found.chance,
@@ -136,8 +150,9 @@ def ablation_figure(found: Ablation) -> go.Figure:
         font={"size": 11},
     )
     figure.update_xaxes(
-        range=[0, 1],
-        tickformat=".0%",
+        range=[0, 1.06],
+        tickvals=[0.003, 0.5, 0.997],
+        ticktext=["0 %", "50 %", "100 %"],
         title={"text": "attention lands on what moves", "standoff": 6},
         fixedrange=True,
         showgrid=False,
