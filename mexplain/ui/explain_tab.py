@@ -171,7 +171,8 @@ class ExplainTab:
         clip = gr.Video(str(SAMPLES / wanted.sample)) if wanted.sample else gr.skip()
         about = prose.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
         looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
-        legend = results.legend(View(wanted.show))  # type: ignore[arg-type]
+        view = View(wanted.show, magnitude=looks[2])  # type: ignore[arg-type]
+        legend = results.legend(view, wanted.method)
         asked = [wanted.method, wanted.baseline, wanted.target or OWN]
         return [new_desk(), clip, *asked, *looks, about, legend]
 
@@ -233,7 +234,7 @@ class ExplainTab:
         pictures = results.films(desk, view, list(VARIANTS))
         plots = [results.heatmap(desk.report, variant, view, desk.asked.method) for variant in desk.report.variants]
         pairs = zip(pictures.values(), plots, strict=True)
-        return [results.legend(view), *(part for pair in pairs for part in pair)]
+        return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
 
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
@@ -259,7 +260,7 @@ class ExplainTab:
             self.results: gr.Column(visible=True),
             self.answer: f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}",
             self.about: about,
-            self.legend: results.legend(view),
+            self.legend: results.legend(view, desk.asked.method),
             self.agree: self._agreement(report, desk),
             self.moved: "",
             self.where: gr.Column(visible=report.evidence is not None),

@@ -113,6 +113,10 @@ def made_with(report: Report) -> str:
     )
 
 
-def legend(view: View) -> str:
+def legend(view: View, method: str = "integrated_gradients") -> str:
     """Return what the colours mean."""
-    return text("legend_attention" if view.quantity == "attention" else "legend_attribution")
+    if view.quantity == "attention":
+        return text("legend_attention")
+    if view.magnitude or not METHODS[method].signed:
+        return text("legend_magnitude", unit=METHODS[method].unit)
+    return text("legend_attribution", unit=METHODS[method].unit)
