@@ -13,7 +13,6 @@ from mexplain.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence
-from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
@@ -25,7 +24,6 @@ from mexplain.ui.parts import (
     WORDS,
     Hub,
     hint,
-    moving_picture,
     new_desk,
     problem,
     say,
@@ -153,7 +151,7 @@ class ExplainTab:
         wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
         opened = page.load(self.reopen, None, wanted, **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
-        self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
+        self.magnify.expand(results.exaggerated, desk, self.moved, **QUICK)
 
     @property
     def _parts(self) -> list[Any]:
@@ -296,10 +294,3 @@ class ExplainTab:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
         return prose.agreement(report, desk.asked.method)
-
-
-def _exaggerate(desk: Desk | None) -> str:
-    if desk is None or desk.reading is None:
-        return ""
-    film = magnified_film(desk.reading.display, desk.reading.checkpoint.model.config.crop_iod)
-    return moving_picture(film)

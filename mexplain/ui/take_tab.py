@@ -77,7 +77,8 @@ class TakeTab:
             round(opacity),
             name if name in captions() else "",
         )
-        link = f"{request.request.base_url}?{to_query(settings)}"
+        address = request.request.base_url if request.request else "/"
+        link = f"{address}?{to_query(settings)}"
         return [gr.Column(visible=False), gr.Column(visible=True), link]
 
     def write(
