@@ -144,7 +144,7 @@ def test_trust_says_how_good_each_method_is(visit):
     assert (
         "(fails)" in page.inner_text("#scorecard .js-plotly-plot") or page.locator("#scorecard >> text=fails").count()
     )
-    assert "Frames alone" in page.inner_text("#lesson")
+    assert "frames alone" in page.inner_text("#lesson")
     assert "does not read people" in page.inner_text("#limits")
     page.click("#card button")
     page.wait_for_selector("#card >> text=Limits and responsible use")
