@@ -40,10 +40,15 @@ def faces() -> list[tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "478 2"]
     return found
 
 
-def inputs(count: int, config: ModelConfig, device: torch.device) -> list[Input]:
-    """Return some clips, each with one or two action units at 0.02 to 0.10 inter-ocular distances, and some noise."""
+def inputs(count: int, config: ModelConfig, device: torch.device, frames: int | None = None) -> list[Input]:
+    """Return some clips, each with one or two action units at 0.02 to 0.10 inter-ocular distances, and some noise.
+
+    They have as many frames as the network takes, or only some ``frames`` of those.
+    """
     people = faces()
-    return [_one(number, *people[number % len(people)], config, device) for number in range(count)]
+    kept = np.linspace(0, config.frames - 1, frames or config.frames).round().astype(int)
+    clips = (_one(number, *people[number % len(people)], config, device) for number in range(count))
+    return [Input(clip.frames[kept], clip.landmarks_xy) for clip in clips]
 
 
 def film(seconds: float, fps: float, height: int, width: int) -> UInt8[np.ndarray, "t h w 3"]:

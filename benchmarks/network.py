@@ -40,43 +40,43 @@ def measure(
     tables, ratios = {}, {}
     plainly, ours, trunk = Clock(device), {size: Clock(device) for size in sizes}, Clock(device)
     reset_peak(device)
+    # On a processor the plain way takes a minute, and is neither faster when warm nor for many coalitions at once.
+    on_gpu = device.type == "cuda"
+    plain_calls = repeats + 1 if on_gpu else max(1, repeats)
+    timed = _PLAIN if on_gpu else _PLAIN[:-1]
     for turn in range(repeats + 1):
         # In turns, so that what else the machine does falls on both.
         for size in sizes:
             if turn <= (1 if size > 8 else repeats):
                 ours[size]("full explanation", partial(explain, model, clips[:size]))
         one = clips[turn % len(clips)]
-        if turn <= max(1, repeats - 1):
-            plain.explanation(model, one, {name: partial(plainly, name) for name in _PLAIN})
+        if turn < plain_calls:
+            plain.explanation(model, one, {name: partial(plainly, name) for name in timed})
     peak = {"with_plain_way_bytes": peak_bytes(device)}
-    whole = {
-        name: (3 if name in ("integrated_gradients", "attention") else 1) * plainly.times[name].middle
-        for name in _PLAIN
-    }
-    cpu = {
-        name: (3 if name in ("integrated_gradients", "attention") else 1) * plainly.times[name].cpu_middle
-        for name in _PLAIN
-    }
+    times = {"integrated_gradients": 3, "attention": 3}
+    whole = {name: times.get(name, 1) * plainly.times[name].middle for name in timed}
+    cpu = {name: times.get(name, 1) * plainly.times[name].cpu_middle for name in timed}
     for size in sizes:
         _stages(ours[size], model, clips[:size], repeats, methods if size == 1 else EXPLAINED)
         tables[str(size)] = {name: times.row(size) for name, times in ours[size].times.items()}
         full = ours[size].times["full explanation"]
         suffix = "" if size == 1 else f"_{size}_clips"
         for how, took, seconds in (("", full.middle, whole), ("_cpu_time", full.cpu_middle, cpu)):
-            if how and device.type != "cpu":
+            if how and on_gpu:
                 continue
             base = seconds["attention"] + seconds["integrated_gradients"]
             ratios[f"full_explanation_vs_plain{suffix}{how}"] = size * (base + seconds["shapley"]) / took
-            ratios[f"full_explanation_vs_plain_with_batched_shapley{suffix}{how}"] = (
-                size * (base + seconds["shapley_batched"]) / took
-            )
+            if on_gpu:
+                ratios[f"full_explanation_vs_plain_with_batched_shapley{suffix}{how}"] = (
+                    size * (base + seconds["shapley_batched"]) / took
+                )
         ratios[f"integrated_gradients_vs_plain{suffix}"] = (
             size * whole["integrated_gradients"] / ours[size].times["integrated_gradients"].middle
         )
     machine = floor.measure(device)
     return {
         "stages_per_clip": tables,
-        "plain_per_clip": {name: {"seconds": whole[name], "cpu_seconds": cpu[name]} for name in _PLAIN},
+        "plain_per_clip": {name: {"seconds": whole[name], "cpu_seconds": cpu[name]} for name in timed},
         "ratios": ratios,
         "floor": _floor(trunk, model, clips[: sizes[-1]], machine),
         "memory": peak,

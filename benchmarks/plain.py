@@ -84,4 +84,5 @@ def explanation(model: MicroExpressionNet, one: Input, parts: dict[str, Timed]) 
         parts["integrated_gradients"](lambda net=net, t=target: integrated_gradients(net, clip, baseline, t).cpu())
         if variant == "10":
             parts["shapley"](lambda b=boxes, t=target: shapley(model, clip, baseline, b, t).cpu())
-            parts["shapley_batched"](lambda b=boxes, t=target: shapley(model, clip, baseline, b, t, 64).cpu())
+            if "shapley_batched" in parts:
+                parts["shapley_batched"](lambda b=boxes, t=target: shapley(model, clip, baseline, b, t, 64).cpu())

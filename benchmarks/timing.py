@@ -14,6 +14,7 @@ class Times:
     """Seconds of one stage: the first call (cold), and later ones (warm). ``cpu`` is the process's own time."""
 
     cold: float = 0.0
+    cold_cpu: float = 0.0
     warm: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
@@ -25,7 +26,7 @@ class Times:
     @property
     def cpu_middle(self) -> float:
         """The same of the process's own time."""
-        return median(self.cpu) if self.cpu else self.cold
+        return median(self.cpu) if self.cpu else self.cold_cpu
 
     def row(self, clips: int) -> dict[str, float | int]:
         """Return what goes into the report, in seconds for each clip."""
@@ -58,7 +59,7 @@ class Clock:
             self.times[name].warm.append(took)
             self.times[name].cpu.append(spent)
         else:
-            self.times[name] = Times(cold=took)
+            self.times[name] = Times(took, spent)
         return result
 
 

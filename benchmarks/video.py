@@ -1,5 +1,6 @@
 """What happens to a video before and after the network: reading it, finding the face, drawing and writing."""
 
+import importlib.util
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from benchmarks import clips
 from benchmarks.timing import Clock
 from mexplain.checkpoints import Checkpoint
 
-try:
+MISSING = [name for name in ("av", "mediapipe", "captum") if importlib.util.find_spec(name) is None]
+if not MISSING:
     from mexplain.explain import explain
     from mexplain.face import track_each_frame, track_face
     from mexplain.film import heat_film, read_face
@@ -20,15 +22,11 @@ try:
     from mexplain.preprocess import align
     from mexplain.video import read_clip, write_video
 
-    MISSING = ""
-except ImportError as error:
-    MISSING = f"{error.name} is not installed"
-
 
 def measure(checkpoint: Checkpoint, repeats: int, long_s: float) -> dict[str, object]:
     """Return the times of the stages around the network, and how good quick landmarks are; or why there are none."""
     if MISSING:
-        return {"skipped": f"decode, landmarks, alignment, rendering and encoding: {MISSING}"}
+        return {"skipped": f"decode, landmarks, alignment, rendering, encoding: not installed: {', '.join(MISSING)}"}
     clock, config = Clock(torch.device("cpu")), checkpoint.model.config
     with tempfile.TemporaryDirectory() as folder:
         short, long = Path(folder) / "short.mp4", Path(folder) / "long.mp4"

@@ -177,8 +177,7 @@ def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
 
 def attention(question: Question) -> Answer:
     """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
-    with torch.no_grad():
-        gates = question.answer(question.features).attention_weights[0]
+    gates = question.attention_weights
     return _by_gate(question, gates / len(gates))
 
 
@@ -186,9 +185,7 @@ def attention_x_gradient(question: Question) -> Answer:
     """Return each gate's weight times the logit's slope there."""
     from captum.attr import InputXGradient
 
-    with torch.no_grad():
-        gates = question.answer(question.features).attention_weights
-    gain = torch.ones_like(gates).requires_grad_()
+    gain = torch.ones_like(question.attention_weights)[None].requires_grad_()
     values = InputXGradient(lambda g: question.answer(question.features, g).logits[:, question.target]).attribute(gain)
     return _by_gate(question, values.detach()[0])
 

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
-import mediapipe
 import numpy as np
 from jaxtyping import Float, UInt8
-from mediapipe.tasks.python.core.base_options import BaseOptions
-from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 
 from mexplain.errors import FaceError
 from mexplain.landmarks import COUNT, inter_ocular_distance
@@ -33,6 +31,9 @@ _TILES = (1 / 2, 1 / 4)  # sides of the squares searched for small faces, in lon
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.
 _KEY_S, _FAR_IOD, _OFF_IOD = 0.27, 0.12, 0.012
 _VIEW_IOD, _VIEW_PX, _PART_PX, _FLAT = 2.6, 72, 11, 4.0
+
+# MediaPipe's FaceLandmarker. MediaPipe takes a second to load, so that is done when the first face is looked for.
+FaceLandmarker = Any
 
 _Face = Float[np.ndarray, "478 2"]
 _Faces = Float[np.ndarray, "n 478 2"]
@@ -108,12 +109,10 @@ def _track(clip: Clip, key_s: float) -> FaceTrack:
             raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
         anchor = max(looks, key=lambda i: _area(max(looks[i], key=_area)))
         for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
-            last = found.get(anchor)
-            last = max(looks[anchor], key=_area) if last is None else last
+            last = max(looks[anchor], key=_area)
             for i in frames:
-                if i not in found:
-                    found[i] = _follow(landmarker, clip.frames[i], last)
-                    last = last if found[i] is None else found[i]
+                face = found[i] if i in found else _follow(landmarker, clip.frames[i], last)
+                found[i], last = face, last if face is None else face
         keys = sorted(found)
         gaps = list(pairwise(keys))
         while gaps:
@@ -121,8 +120,8 @@ def _track(clip: Clip, key_s: float) -> FaceTrack:
             before, after = found[low], found[high]
             if high - low > 1 and not _blends(clip, low, high, before, after):
                 middle = (low + high) // 2
-                around = before if before is not None else after
-                found[middle] = _follow(landmarker, clip.frames[middle], last if around is None else around)
+                around = next((face for face in (before, after) if face is not None), last)
+                found[middle] = _follow(landmarker, clip.frames[middle], around)
                 gaps += [(low, middle), (middle, high)]
     lost = sum(face is None for face in found.values())
     if lost > count / 2:
@@ -203,6 +202,9 @@ def _model_bytes(path: Path) -> bytes:
 @contextmanager
 def _landmarker() -> Iterator[FaceLandmarker]:
     # One for each call: a landmarker must not be shared between threads, and making one takes 30 ms.
+    from mediapipe.tasks.python.core.base_options import BaseOptions
+    from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
+
     options = FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=_model_bytes(model_path()), delegate=BaseOptions.Delegate.CPU),
         running_mode=RunningMode.IMAGE,
@@ -213,6 +215,8 @@ def _landmarker() -> Iterator[FaceLandmarker]:
 
 
 def _detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> _Faces:
+    import mediapipe
+
     height, width, _ = image.shape
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
     faces = [[(point.x, point.y) for point in face] for face in landmarker.detect(picture).face_landmarks]

@@ -94,9 +94,7 @@ def _attention(question: Question) -> Float[np.ndarray, "m"] | None:
     """Return the mean weight that each block got, None where the variant has no blocks."""
     if not len(question.boxes):
         return None
-    with torch.inference_mode():
-        gates = question.answer(question.features).attention_weights[0]
-    return gates.mean(0).double().cpu().numpy()
+    return question.attention_weights.mean(0).double().cpu().numpy()
 
 
 def _infidelity(question: Question, attribution: Attribution) -> float:
@@ -142,7 +140,7 @@ def _max_sensitivity(question: Question, attribution: Attribution) -> float:
         for clip in clips[0] if isinstance(clips, tuple) else clips:
             still = BASELINES[attribution.baseline].make(clip, crop_iod)
             place = {question.variant: (question.boxes, question.players)}
-            asked = ask(question.model, place, clip, still, question.target)
+            (asked,) = ask(question.model, [place], clip[None], still[None], question.target)
             found.append(
                 answer(asked[question.variant], attribution.method, baseline=attribution.baseline).block_scores
             )

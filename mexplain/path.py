@@ -81,10 +81,10 @@ def integrate(
             rows = [row for row, _ in some]
             part = {v: Asked(a.boxes[rows], [a.targets[r] for r in rows], ()) for v, a in asked.items()}
             ways = torch.tensor([way for _, way in some], dtype=clips.dtype, device=clips.device)
-            for (row, way), parts in zip(
+            for (row, way), stretches in zip(
                 some, _walk(model, clips[rows], baselines[rows], part, ways, steps), strict=True
             ):
-                kept[row] |= dict(zip(pairwise(way), parts, strict=True))
+                kept[row] |= dict(zip(pairwise(way), stretches, strict=True))
         waiting = []
         for row, parts in enumerate(kept):
             whole = {variant: ask.differences[row] for variant, ask in asked.items()}
@@ -119,7 +119,7 @@ def _portions(
 def clips_at_once(model: MicroExpressionNet, clips: Float[Tensor, "b t 3 s s"], cuts: int) -> int:
     """Return how many clips' ways with some cuts are walked at a time, so that they fit the memory they may use."""
     frame = 4 * sum(channels * height * width for channels, height, width in model.trunk.sizes(clips.shape[2:]))
-    return max(1, bytes_at_once(clips.device) // (3 * frame * clips.shape[1] * cuts))
+    return max(1, bytes_at_once(clips.device) // (8 * frame * clips.shape[1] * cuts))
 
 
 def along_trunk(

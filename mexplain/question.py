@@ -5,6 +5,7 @@ Blocks can be held still: inside their boxes the trunk's features then stay thos
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,12 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.blocks import box_coverage
-from mexplain.coalitions import decide_by_parts
+from mexplain.coalitions import look_by_parts
 from mexplain.device import bytes_at_once
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.
 _AT_ONCE = 8
+# What is left once the attentions have looked is small.
+_DECIDED_AT_ONCE = 256
 
 # Where each variant has its own boxes, and the blocks that the answer is told in, in pixels of the frames.
 Places = Mapping[str, tuple[Tensor, Float[np.ndarray, "m 4"]]]
@@ -28,7 +31,8 @@ class Question:
     """Why does one variant give a clip this logit, and not the one it gives the baseline?
 
     ``boxes`` are the variant's own blocks, ``players`` the blocks that the answer is told in (the same, but the 10
-    where a variant has none), both in pixels of the frames; ``logits`` and ``baseline_logits`` are of all classes.
+    where a variant has none), both in pixels of the frames; ``logits`` and ``baseline_logits`` are of all classes;
+    ``attention_weights`` are those that the gates gave the clip.
     """
 
     model: MicroExpressionNet
@@ -42,6 +46,7 @@ class Question:
     baseline_features: Float[Tensor, "1 t c h w"]
     logits: Float[Tensor, "k"]
     baseline_logits: Float[Tensor, "k"]
+    attention_weights: Float[Tensor, "t g"]
 
     @property
     def head(self) -> Head:
@@ -78,20 +83,23 @@ class Question:
         clip, still = (self.head.since_onset(part)[0] for part in (self.features, self.baseline_features))
         moves = keep.detach().cpu().numpy() > 0.5
         boxes = self.boxes.detach().cpu().numpy()
-        said = decide_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
-        return self.held(self.held_cells(keep)[:, None]) if said is None else said
+        local, whole = look_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
+        if local is None and whole is None:
+            return self.held(self.held_cells(keep)[:, None])
+        if local is None or whole is None:
+            seen = self._seen(self.held_cells(keep)[:, None])
+            if local is None:
+                local = torch.cat([self._local(some) for some in seen])
+            else:
+                whole = torch.cat([self.head.look_at_all(some) for some in seen])
+        ways = zip(local.split(_DECIDED_AT_ONCE), cast(Tensor, whole).split(_DECIDED_AT_ONCE), strict=True)
+        return torch.cat([self.head.decide(*some) for some in ways])
 
     @torch.no_grad()
     def held(self, held: Float[Tensor, "b u h w"]) -> Float[Tensor, "b k"]:
         """Return logits with some cells of the trunk's features held at the baseline (1), at all times or each."""
         return torch.cat(
-            [
-                self.head.decide(
-                    self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0],
-                    self.head.look_at_all(seen),
-                )
-                for seen in self._seen(held)
-            ]
+            [self.head.decide(self._local(seen), self.head.look_at_all(seen)) for seen in self._seen(held)]
         )
 
     def held_cells(self, keep: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
@@ -118,6 +126,9 @@ class Question:
             if self.head.onset_difference and not ahead:
                 seen.sub_(seen[:, :1].clone())
             yield seen
+
+    def _local(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
+        return self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
 
     def _cover(self) -> Float[Tensor, "m h w"]:
         """Return how much of each cell of the feature map lies in each player's box."""
@@ -161,12 +172,14 @@ def _ask(
     found: list[dict[str, Question]] = [{} for _ in places]
     for variant in places[0]:
         boxes = torch.stack([place[variant][0] for place in places])
-        said, said_still = (model.head(variant)(part, boxes).logits for part in (features, still))
+        output = model.head(variant)(features, boxes)
+        said, said_still = output.logits, model.head(variant)(still, boxes).logits
         chosen = said.argmax(1).tolist() if target is None else [target] * len(places)
         for row, questions in enumerate(found):
             this = slice(row, row + 1)
             questions[variant] = Question(
                 *(model, variant, chosen[row], *places[row][variant]),
                 *(clips[this], baselines[this], features[this], still[this], said[row], said_still[row]),
+                output.attention_weights[row],
             )
     return found
