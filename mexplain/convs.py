@@ -97,6 +97,10 @@ class ConvStack(nn.Sequential):
                 cotangent = cotangent * cast(Tensor, slope)
         return cotangent
 
+    def sizes(self, entering: Sequence[int]) -> list[list[int]]:
+        """Return (channels, height, width) of what enters each layer, for inputs of such a size."""
+        return _sizes(self.folded(), entering)
+
     def widths(self, size: int) -> list[int]:
         """Return how wide the maps are that enter each layer, and last those that the stack gives out."""
         return [width for _, width, _ in _sizes([*self.folded(), nn.Identity()], (1, size, size))]

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from captum.metrics import infidelity, sensitivity_max
 from jaxtyping import Float
 from torch import Tensor
 
@@ -106,6 +105,8 @@ def _infidelity(question: Question, attribution: Attribution) -> float:
     Yeh et al. 2019: what a random set of blocks takes away when it is held still, against the sum of the map there.
     The map is scaled to fit best, so that methods with units of their own can be compared.
     """
+    from captum.metrics import infidelity
+
     ones = torch.ones_like(question.features[:, :, 0])
     times = attribution.map.shape[-1] // ones.shape[-1]
     coarse = attribution.map.reshape(len(attribution.map), *(part for n in ones.shape[2:] for part in (n, times)))
@@ -130,6 +131,8 @@ def _infidelity(question: Question, attribution: Attribution) -> float:
 
 
 def _max_sensitivity(question: Question, attribution: Attribution) -> float:
+    from captum.metrics import sensitivity_max
+
     generator = torch.Generator().manual_seed(0)
     crop_iod = question.model.config.crop_iod
 

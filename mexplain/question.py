@@ -3,7 +3,7 @@
 Blocks can be held still: inside their boxes the trunk's features then stay those of the baseline, the onset by default.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,14 @@ from torch import Tensor
 
 from mexplain.blocks import box_coverage
 from mexplain.coalitions import decide_by_parts
+from mexplain.device import bytes_at_once
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.
 _AT_ONCE = 8
+
+# Where each variant has its own boxes, and the blocks that the answer is told in, in pixels of the frames.
+Places = Mapping[str, tuple[Tensor, Float[np.ndarray, "m 4"]]]
 
 
 @dataclass(frozen=True)
@@ -124,31 +128,45 @@ class Question:
 
 def ask(
     model: MicroExpressionNet,
-    places: Mapping[str, tuple[Float[Tensor, "_ 4"], Float[np.ndarray, "_ 4"]]],
-    frames: Float[Tensor, "t 3 s s"],
-    baseline: Float[Tensor, "t 3 s s"],
+    places: Sequence[Places],
+    clips: Float[Tensor, "b t 3 s s"],
+    baselines: Float[Tensor, "b t 3 s s"],
     target: int | None = None,
-) -> dict[str, Question]:
-    """Return each variant's question of its logit for class ``target`` (by default the one it predicts).
+) -> list[dict[str, Question]]:
+    """Return for each clip each variant's question of its logit for class ``target`` (by default the one it predicts).
 
-    ``places`` holds each variant's boxes and players. The trunk runs once for all of them.
+    ``places`` holds for each clip where each variant's boxes and players are. The trunk runs once for all variants.
     """
-    clip, still = frames[None], baseline[None]
-    questions = {}
-    with torch.no_grad():
-        # One at a time: within a batch, equal clips may differ in their last bits.
-        features = model.encode(clip)
-        if torch.equal(clip, still):
-            still_features = features
-        elif torch.equal(still, still[:, :1].expand_as(still)):
-            still_features = model.encode(still[:, :1]).repeat(1, len(frames), 1, 1, 1)
-        else:
-            still_features = model.encode(still)
-        for variant, (boxes, players) in places.items():
-            head, where = model.head(variant), boxes[None]
-            said, said_still = (head(part, where).logits[0] for part in (features, still_features))
-            chosen = int(said.argmax()) if target is None else target
+    found: list[dict[str, Question]] = []
+    frame = 16 * 4 * clips[0, 0].numel()
+    for rows in torch.arange(len(clips)).split(max(1, bytes_at_once(clips.device) // (frame * clips.shape[1]))):
+        some = slice(int(rows[0]), int(rows[-1]) + 1)
+        found += _ask(model, places[some], clips[some], baselines[some], target)
+    return found
+
+
+@torch.no_grad()
+def _ask(
+    model: MicroExpressionNet, places: Sequence[Places], clips: Tensor, baselines: Tensor, target: int | None
+) -> list[dict[str, Question]]:
+    # Not in one batch with the clips: there, equal frames may differ in their last bits.
+    features = model.encode(clips)
+    if torch.equal(baselines, baselines[:, :1].expand_as(baselines)):
+        still = model.encode(baselines[:, :1]).repeat(1, clips.shape[1], 1, 1, 1)
+    else:
+        still = model.encode(baselines)
+    for row in range(len(clips)):
+        if torch.equal(clips[row], baselines[row]):
+            still[row] = features[row]
+    found: list[dict[str, Question]] = [{} for _ in places]
+    for variant in places[0]:
+        boxes = torch.stack([place[variant][0] for place in places])
+        said, said_still = (model.head(variant)(part, boxes).logits for part in (features, still))
+        chosen = said.argmax(1).tolist() if target is None else [target] * len(places)
+        for row, questions in enumerate(found):
+            this = slice(row, row + 1)
             questions[variant] = Question(
-                model, variant, chosen, boxes, players, clip, still, features, still_features, said, said_still
+                *(model, variant, chosen[row], *places[row][variant]),
+                *(clips[this], baselines[this], features[this], still[this], said[row], said_still[row]),
             )
-    return questions
+    return found
