@@ -1,10 +1,11 @@
-"""The hub: a place to see, question and teach. It lays out the page and starts the server; the tabs are in mexplain/ui."""
+"""The hub: a place to see, question and teach. The page and its server; the tabs are in ``mexplain/ui``."""
 
 import os
 import signal
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,14 @@ from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError
 from mexplain.scorecard.table import Scorecard, read_scorecard
+from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
-from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, text
+from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, new_desk, text
+from mexplain.ui.programs_tab import ProgramsTab
+from mexplain.ui.simulator_tab import SimulatorTab
+from mexplain.ui.take_tab import TakeTab
+from mexplain.ui.trust_tab import TrustTab
+from mexplain.ui.what_if_tab import WhatIfTab
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
 MAX_QUEUE = 20
@@ -38,22 +45,36 @@ def scorecard() -> Scorecard | None:
         return None  # what is wrong with the weights is said when they are used
 
 
-def warm_up() -> None:
+def warm_up(desk: Desk) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
-    sample = next(iter(sorted(SAMPLES.glob("*.mp4"))))
-    for _ in Desk().explain(sample, checkpoint(), Asked(method="attention")):
-        pass
+    with suppress(MexplainError):  # it would be told to whoever asks
+        for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
+            for _ in desk.explain(sample, checkpoint(), Asked(method="attention")):
+                pass
 
 
 def build(folder: Path) -> gr.Blocks:
     """Lay out the page; ``folder`` is for pictures that all visitors see."""
-    gr.set_static_paths([SAMPLES, folder])
+    (folder / "pictures").mkdir()
+    gr.set_static_paths([SAMPLES, folder / "pictures"])
     with gr.Blocks(title="mexplain", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as page:
         hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=KEEP_S), bool(CHECKPOINT), folder)
         gr.HTML(text("intro").replace("{disclaimer}", disclaimer()), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
-                ExplainTab(hub)
+                explain = ExplainTab(hub, page)
+            with gr.Tab("Compare", id="compare") as tab:
+                CompareTab(hub, tab)
+            with gr.Tab("What if", id="what_if") as tab:
+                WhatIfTab(hub, tab)
+            with gr.Tab("Simulator", id="simulator"):
+                SimulatorTab(hub)
+            with gr.Tab("Trust", id="trust"):
+                TrustTab(hub, Path(CHECKPOINT or SHIPPED))
+            with gr.Tab("Take along", id="take") as tab:
+                TakeTab(hub, tab, explain)
+            with gr.Tab("For programs", id="programs"):
+                ProgramsTab(hub, page)
     return page.queue(max_size=MAX_QUEUE)
 
 
@@ -63,17 +84,34 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "uploads"))
         theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])
-        theme.set(button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700")
-        page = build(Path(folder))
-        threading.Thread(target=warm_up, daemon=True).start()
-        page.launch(
-            theme=theme,
-            css_paths=ASSETS / "style.css",
-            head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
-            max_file_size=MAX_UPLOAD,
-            footer_links=["api", "settings"],
-            mcp_server=True,
+        theme.set(
+            button_primary_background_fill="*primary_700",
+            button_primary_background_fill_dark="*primary_700",
+            button_primary_background_fill_hover="*primary_800",
+            button_primary_background_fill_hover_dark="*primary_800",
+            # Gradio's own greys are too faint to be read by all.
+            body_text_color_subdued="*neutral_600",
+            body_text_color_subdued_dark="*neutral_300",
         )
+        try:
+            page = build(Path(folder))
+        except MexplainError as error:
+            sys.exit(f"The hub cannot start: {error}")
+        desk = new_desk()
+        warming = threading.Thread(target=warm_up, args=(desk,))
+        warming.start()
+        try:
+            page.launch(
+                theme=theme,
+                css_paths=ASSETS / "style.css",
+                head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
+                max_file_size=MAX_UPLOAD,
+                footer_links=["api", "settings"],
+                mcp_server=True,
+            )
+        finally:
+            desk.stop()
+            warming.join()
 
 
 if __name__ == "__main__":

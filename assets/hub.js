@@ -25,12 +25,23 @@
     plot.dataset.choosable = "yes";
   };
 
+  // Films play by themselves; whoever is disturbed by that can pause each.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(".pause");
+    if (!button) return;
+    const film = button.parentElement.querySelector("video");
+    if (film.paused) film.play(); else film.pause();
+    button.textContent = film.paused ? "Play" : "Pause";
+  });
+
   const tidy = () => {
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
     if (still.matches) document.querySelectorAll("video.film[autoplay]").forEach((film) => {
       film.removeAttribute("autoplay");
       film.pause();
+      const button = film.parentElement.querySelector(".pause");
+      if (button) button.textContent = "Play";
     });
   };
   new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });

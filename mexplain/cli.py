@@ -15,6 +15,7 @@ INTERRUPTED = 130
 
 _EXAMPLES = """examples:
   python -m mexplain explain clip.mp4 --out reports
+  python -m mexplain explain clip.mp4 --html clip.html
   python -m mexplain explain *.mp4 --out reports --variant 10 --start 1.2 --end 1.9
   python -m mexplain simulate photo.jpg --aus 6,12 --side left --intensity 0.05 --out clip.mp4
   python -m mexplain train --preset lite --faces photos --out my_checkpoint
@@ -64,9 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Writes DIR/<name of the clip>.json for each clip, and says in a line what each variant saw."
+    parser.description = (
+        "Writes DIR/<name of the clip>.json for each clip, or one clip's report as a web page, or both, and says in a "
+        "line what each variant saw."
+    )
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a video of a face")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the reports")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the reports")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="one web page, complete in itself (one clip only)")
     parser.add_argument(
         "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
     )
@@ -119,11 +124,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="lite", metavar="NAME", help="lite (default) or paper")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the checkpoint and the log")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
-    parser.add_argument("--init", metavar="PATH", help="checkpoint to go on from (default: random weights)")
+    parser.add_argument(
+        "--init", metavar="PATH", help="checkpoint to go on from, or random (default: random, paper: ImageNet's)"
+    )
     parser.add_argument(
         "--macro-steps", type=int, metavar="N", help="steps on large expressions (default: the preset's)"
     )
     parser.add_argument("--micro-steps", type=int, metavar="N", help="steps on small ones (default: the preset's)")
+    _add_batch(parser)
     _add_faces(parser)
     _add_device(parser)
     parser.set_defaults(run=commands.train_command)
@@ -200,12 +208,17 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for heads and claim.json")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="default 3")
     parser.add_argument("--steps", type=int, metavar="N", help="steps for each seed (default: the preset's)")
+    _add_batch(parser)
     parser.add_argument(
         "--clips", type=int, default=500, metavar="N", help="clips to judge on, of each kind (default 500)"
     )
     _add_faces(parser)
     _add_device(parser)
     parser.set_defaults(run=commands.compare_command)
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=int, metavar="N", help="clips in a batch (default: the preset's, for a GPU)")
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

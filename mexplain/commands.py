@@ -10,6 +10,7 @@ from mexplain.errors import MexplainError, SettingError
 
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
+    from mexplain.checkpoints import Checkpoint
     from mexplain.types import Report
 
 USER_ERROR = 2
@@ -18,7 +19,11 @@ PHOTO_SIDE = 960
 
 def explain_command(options: argparse.Namespace) -> int:
     """Explain clips and write a report of each."""
-    targets = _targets(options.clips, options.out)
+    if options.out is None and options.html is None:
+        raise SettingError("Say where the report is to go: --out DIR, --html FILE or both.")
+    if options.html is not None and len(set(options.clips)) > 1:
+        raise SettingError(f"--html writes the page of one clip; {len(set(options.clips))} clips were given.")
+    targets = _targets(options.clips, options.out or Path())
 
     from tqdm import tqdm
 
@@ -33,7 +38,8 @@ def explain_command(options: argparse.Namespace) -> int:
     methods = _chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
     device = resolve_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
     code = 0
     # Shown on a terminal only; a log file has no use for it.
     with tqdm(total=len(targets), disable=None, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
@@ -58,7 +64,10 @@ def explain_command(options: argparse.Namespace) -> int:
                     device=str(device),
                     progress=show,
                 )
-                write_json(report, target)
+                if options.out is not None:
+                    write_json(report, target)
+                if options.html is not None:
+                    _write_page(report, checkpoint, options)
             except MexplainError as error:
                 with tqdm.external_write_mode(sys.stderr):
                     complain(str(error) if len(targets) == 1 else f"{clip}: {error}")
@@ -67,6 +76,18 @@ def explain_command(options: argparse.Namespace) -> int:
             with tqdm.external_write_mode(sys.stdout):
                 print(_summary(clip, report), flush=True)
     return code
+
+
+def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
+    from mexplain.checkpoints import SHIPPED
+    from mexplain.film import read_face
+    from mexplain.page import films_of, write_html
+    from mexplain.scorecard.table import read_scorecard
+
+    config = checkpoint.model.config
+    films = films_of(report, read_face(report, config), config.crop_iod)
+    scorecard = read_scorecard(Path(options.checkpoint or SHIPPED), checkpoint.sha256)
+    write_html(report, options.html, films=films, scorecard=scorecard)
 
 
 def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
@@ -150,6 +171,7 @@ def train_command(options: argparse.Namespace) -> int:
         macro_steps=options.macro_steps,
         micro_steps=options.micro_steps,
         init=options.init,
+        batch=options.batch,
         device=options.device,
     )
     return 0
@@ -235,6 +257,7 @@ def compare_command(options: argparse.Namespace) -> int:
         steps=options.steps,
         clips=options.clips,
         device=options.device,
+        batch=options.batch,
     )
     print(table)
     return 0

@@ -39,9 +39,10 @@ class Desk:
     """What is kept for one visitor, and the means to stop what is being worked out.
 
     Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
-    first. ``reading`` and ``report`` are the latest.
+    first. ``reading`` and ``report`` are the latest. The network runs on ``device``.
     """
 
+    device: str = "auto"
     reading: Reading | None = None
     report: Report | None = None
     asked: Asked = field(default_factory=Asked)
@@ -82,7 +83,9 @@ class Desk:
         if reading is None:
             start, end = asked.start_s, asked.end_s
             found = self._searched.get(clip)
-            reading = read(path, checkpoint, start_s=start, end_s=end, found_at=found, progress=tell)
+            reading = read(
+                path, checkpoint, start_s=start, end_s=end, found_at=found, device=self.device, progress=tell
+            )
             if reading.found_at is not None:
                 self._searched[clip] = reading.found_at
             _keep(self._readings, place, reading, _MOST_CLIPS)
@@ -125,7 +128,7 @@ class Desk:
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
         if self.reading is not None and not self._questions:
-            self._questions = {variant: self.reading.question(variant) for variant in self.reading.outputs}
+            self._questions = self.reading.questions(tuple(self.reading.outputs))
         return self._questions
 
 

@@ -48,6 +48,32 @@ def probability_bars(variant: VariantReport) -> go.Figure:
     return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
 
 
+def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Figure:
+    """Return the probability (0..1) of each class, now as a bar and before as a mark on it."""
+    names = list(before)
+    likeliest = max(after, key=after.__getitem__)
+    figure = go.Figure(
+        go.Bar(
+            x=[after[name] for name in names],
+            y=names,
+            orientation="h",
+            marker={"color": [WINNER if name == likeliest else OTHERS for name in names]},
+            text=[percent(after[name]) for name in names],
+            textposition="outside",
+            cliponaxis=False,
+            customdata=[before[name] for name in names],
+            hovertemplate="%{y}: %{customdata:.1%} before, %{x:.1%} now<extra></extra>",
+        )
+    )
+    mark = {"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": INK}}
+    figure.add_scatter(
+        x=list(before.values()), y=names, mode="markers", marker=mark, hoverinfo="skip", cliponaxis=False
+    )
+    figure.update_xaxes(range=[0, 1.18], visible=False, **_PLAIN)
+    figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
+    return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
+
+
 def evidence_curve(report: Report) -> go.Figure:
     """Return how much evidence of an expression and of a blink there is all over a clip, with its moments shaded.
 

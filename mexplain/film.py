@@ -1,5 +1,6 @@
 """A clip as a slow film with what a Report says of each frame: heat, blocks, and what the colours mean."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,26 @@ class Look:
 
 @dataclass(frozen=True)
 class Film:
-    """Pictures (RGB) at a steady rate, and what they show, in a sentence that stands in for them."""
+    """Pictures (RGB) at a steady rate, and what they show, in a sentence that stands in for them.
+
+    ``peak`` is the picture that shows most, for the time before anyone presses play.
+    """
 
     pictures: UInt8[np.ndarray, "n h w 3"]
     fps: float
     alt: str
+    peak: int
 
     def write(self, path: Path) -> None:
         """Write an H.264 mp4 that every browser plays; raises ``ClipError`` if it cannot be written."""
         write_video(path, self.pictures, self.fps, crf=CRF, fast=True)
+
+    def mp4(self) -> bytes:
+        """Return that file's bytes."""
+        with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
+            path = Path(folder) / "film.mp4"
+            self.write(path)
+            return path.read_bytes()
 
 
 def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedClip:
@@ -81,7 +93,7 @@ def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedC
 
 
 def heat_film(variant: VariantReport, face: AlignedClip, look: Look | None = None) -> Film:
-    """Return the aligned face with its heat in each frame, its blocks drawn, and a legend under it.
+    """Return the aligned face with its heat in each frame, its blocks drawn, and a legend over it.
 
     ``face`` holds the frames that the report is about, as from ``read_face``; pictures between two of them are blends
     of both. Colours mean the same in all frames: attention from 0 to 1, scores up to the largest in any frame,
@@ -110,7 +122,8 @@ def heat_film(variant: VariantReport, face: AlignedClip, look: Look | None = Non
         pictures = with_outlines(pictures, _boxes(variant), ranked)
     title, unit = _words(variant, look, signed)
     strip = colour_strip(size, title, quantity, (-limit if signed else 0.0, limit), unit=unit, opacity=look.opacity)
-    return play(in_between(pictures), strip, face.times_s, f"Film of the face, tinted: {title}.")
+    peak = int(np.abs(heat).mean(axis=(1, 2)).argmax())
+    return play(in_between(pictures), strip, face.times_s, f"The face, slowed down. {title}.", peak)
 
 
 def steps(frames: int) -> Float[np.ndarray, "n"]:
@@ -130,14 +143,23 @@ def in_between(pictures: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "n h
 
 
 def play(
-    pictures: UInt8[np.ndarray, "n h w 3"], strip: UInt8[np.ndarray, "p w 3"], times_s: Float[np.ndarray, "t"], alt: str
+    pictures: UInt8[np.ndarray, "n h w 3"],
+    strip: UInt8[np.ndarray, "p w 3"],
+    times_s: Float[np.ndarray, "t"],
+    alt: str,
+    peak: int,
 ) -> Film:
-    """Return the pictures of all ``steps``, with a strip and a clock under them, slow enough to be looked at."""
+    """Return the pictures of all ``steps`` with a strip over and a clock under them, slow enough to be looked at.
+
+    ``peak`` is the frame that shows most.
+    """
     lasts = float(times_s[-1] - times_s[0])
     shown_s = float(np.clip(_SLOWER * lasts, _LEAST_S, _MOST_S))
     below = clocks(times_s, pictures.shape[2], shown_s / max(lasts, 1e-9))[steps(len(times_s)).round().astype(int)]
     legend = np.broadcast_to(strip, (len(pictures), *strip.shape))
-    return Film(np.concatenate([pictures, legend, below], axis=1), len(pictures) / shown_s, alt)
+    # A player's buttons cover the lower edge, so what colours mean stands above.
+    film = np.concatenate([legend, pictures, below], axis=1)
+    return Film(film, len(pictures) / shown_s, alt, peak * (_BETWEEN + 1))
 
 
 def _block_values_over_time(variant: VariantReport, look: Look) -> tuple[Float[np.ndarray, "t n"], float]:

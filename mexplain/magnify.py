@@ -30,7 +30,8 @@ def magnified_film(face: AlignedClip, crop_iod: float, *, factor: float | None =
         raise SettingError(f"Motion can be magnified 1 to {MOST:.0f} times; got {factor:g}.")
     size = face.frames.shape[1]
     flow = motion(face, crop_iod)
-    largest = float(np.hypot(flow[..., 0], flow[..., 1]).max()) * crop_iod / size
+    course = np.hypot(flow[..., 0], flow[..., 1]).max(axis=(1, 2)) * crop_iod / size
+    largest = float(course.max())
     chosen = factor or float(np.clip(_REACH_IOD / max(largest, 1e-6), 1, MOST))
     places = steps(len(flow))
     first = np.minimum(places.astype(int), len(flow) - 2)
@@ -45,8 +46,8 @@ def magnified_film(face: AlignedClip, crop_iod: float, *, factor: float | None =
             _label(picture[:, :size], "as filmed")
         _label(picture[:, -size:], told)
     title = f"Largest motion found since the first frame: {largest:.2f} eye distances"
-    alt = f"Film of the face{' as filmed and' if beside else ''} with its motion exaggerated ({told}). {title}."
-    return play(pictures, word_strip(pictures.shape[2], title), face.times_s, alt)
+    alt = f"The face, slowed down,{' as filmed and' if beside else ''} with its motion exaggerated ({told}). {title}."
+    return play(pictures, word_strip(pictures.shape[2], title), face.times_s, alt, int(course.argmax()))
 
 
 def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:

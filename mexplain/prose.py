@@ -30,9 +30,10 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str
         else ""
     )
     return (
-        f"{warning}<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
+        f"{warning}<details><summary>About {escape(chosen.name)}, and how good it is</summary>"
+        f"<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
         f"{escape(chosen.limits)}</p><p>{escape(measured(method, scorecard))}</p>"
-        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p>"
+        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p></details>"
     )
 
 
@@ -132,9 +133,9 @@ def compared(comparison: Comparison) -> str:
         return first
     block = most_divided(comparison, widest)
     shares = [comparison.shares[variant][block] for variant in (widest.one, widest.other)]
-    one, other = (f"{share:+.0%}".replace("%", " %") for share in shares)
+    one, other = (f"{share:.0%}".replace("%", " %") for share in shares)
     return (
-        f"{first} They part most on {block}: of all its evidence {VARIANT_NAMES[widest.one]} finds {one} there, "
+        f"{first} They differ most about {block}: {VARIANT_NAMES[widest.one]} finds {one} of its evidence there, "
         f"{VARIANT_NAMES[widest.other]} {other}."
     )
 

@@ -24,7 +24,7 @@ from mexplain.search import Decision, Found, decide, is_long, only_moment, searc
 from mexplain.types import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 from mexplain.video import read_clip
 
-DISPLAY_SIZE = 384
+DISPLAY_SIZE = 320  # as wide as a column of the hub
 
 Progress = Callable[[str, float], None]
 

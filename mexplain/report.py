@@ -54,11 +54,20 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write ``to_json(report)`` to a file, whole or not at all; its folder is made if need be.
+    """Write ``to_json(report)`` to a file; as ``write_whole``."""
+    write_whole(json_text(report), path)
+
+
+def json_text(report: Report) -> str:
+    """Return ``to_json(report)`` as the text of a file."""
+    return json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a text file, whole or not at all; its folder is made if need be.
 
     Raises ``SettingError`` if the file cannot be written.
     """
-    text = json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # A reader never sees half a file: the name appears only when all is written.
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:

@@ -1,4 +1,4 @@
-"""The strip under a picture: what its colours mean, in numbers and words, and where in the clip it stands."""
+"""Strips beside a picture: what its colours mean, in numbers and words, and where in the clip it stands."""
 
 from typing import Literal
 
@@ -43,11 +43,11 @@ def colour_strip(
     return strip
 
 
-def word_strip(width: int, title: str) -> UInt8[np.ndarray, "h {width} 3"]:
-    """Return a strip with words alone."""
-    strip = np.empty((_TITLE_Y + 9, width, 3), np.uint8)
+def word_strip(width: int, title: str, size: int = 13) -> UInt8[np.ndarray, "h {width} 3"]:
+    """Return a strip with words alone, in letters of that size where they fit."""
+    strip = np.empty((_TITLE_Y + size - 4, width, 3), np.uint8)
     strip[:] = _PAPER
-    write(strip, title, _EDGE, _TITLE_Y, size=fitting(title, width - 2 * _EDGE))
+    write(strip, title, _EDGE, size + 4, size=fitting(title, width - 2 * _EDGE, size))
     return strip
 
 

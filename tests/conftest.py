@@ -8,6 +8,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from browsers import open_browser
+from running_hub import Visitor, run_hub
 
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
@@ -94,3 +96,30 @@ def report(person_path, checkpoint):
         person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu", progress=lambda *step: stages.append(step)
     )
     return explained, stages
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """The address of a running hub, one for all tests of a process."""
+    with run_hub(tmp_path_factory.mktemp("hub")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, hub):
+    """Return a function that opens the hub as a new visitor."""
+    visitors = []
+
+    def come(**settings):
+        visitors.append(Visitor(browser, hub, **settings))
+        return visitors[-1]
+
+    yield come
+    for visitor in visitors:
+        visitor.close()

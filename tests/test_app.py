@@ -1,122 +1,30 @@
-"""Drives the real hub, with the shipped weights, in a real browser."""
+"""The first tab of the real hub, with the shipped weights, in a real browser."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
-from urllib.parse import urlsplit
+import json
 
 import pytest
-from browsers import open_browser
+from running_hub import QUICK, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-# A starved machine may need more; a healthy one never waits that long.
-PATIENCE_S = int(os.environ.get("HUB_PATIENCE_S", "120"))
+SAMPLE = ROOT / "samples" / "happiness.mp4"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
+def truth(name, variant):
+    """Return the blocks of a sample that move at least half as strongly as the strongest."""
+    energy = json.loads((ROOT / "samples" / f"{name}.truth.json").read_text())["block_energy"][variant]
+    return {block for block, value in energy.items() if value >= 0.5 * max(energy.values())}
 
 
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory):
-    return tmp_path_factory.mktemp("hub")
-
-
-@pytest.fixture(scope="module")
-def address(temporary):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "TMPDIR": str(temporary)}
-    log = temporary / "log.txt"
-    with log.open("w") as out:
-        hub = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=out, stderr=subprocess.STDOUT
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(2 * PATIENCE_S):
-            if hub.poll() is not None:
-                pytest.fail(f"The hub ended before it was ready:\n{log.read_text()}")
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        else:
-            pytest.fail(f"The hub was not ready within {PATIENCE_S} s:\n{log.read_text()}")
-        yield url
-        hub.terminate()
-        hub.wait(30)
-        assert "Traceback" not in log.read_text()
-        assert not list(temporary.glob("mexplain_*")), "uploads outlived the hub"
-    finally:
-        hub.kill()
-
-
-class Watched:
-    """A page, and all that it complained of or asked other hosts for."""
-
-    def __init__(self, browser, address, width=1440, scheme="light"):
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_S * 1000)
-        self.complaints, self.strangers = [], []
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        host = urlsplit(address).netloc
-        self.page.on(
-            "request",
-            lambda r: (
-                self.strangers.append(r.url)
-                if urlsplit(r.url).scheme not in ("data", "blob") and urlsplit(r.url).netloc != host
-                else None
-            ),
-        )
-        self.page.goto(address)
-        self.page.wait_for_selector("#explain")
-
-    def wait_for_answer(self):
-        self.page.wait_for_selector("#answer h2")
-        self.page.wait_for_function("document.querySelectorAll('.times .hm image').length === 3")
-        for picture in self.page.locator(".part img").all():
-            picture.scroll_into_view_if_needed()
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('.part img')].every(i => i.complete && i.naturalWidth > 0)"
-        )
-
-    def upload(self, path):
-        self.page.set_input_files("input[type=file]", str(path))
-        self.page.wait_for_selector("#input video")
-
-    def check(self):
-        assert self.complaints == []
-        assert self.strangers == []
-        wide, seen = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-        assert wide <= seen, "the page scrolls sideways"
-
-    def close(self):
-        self.context.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    pages = []
-
-    def open_page(**settings):
-        pages.append(Watched(browser, address, **settings))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
+def hottest(page, column):
+    """Return the block with the largest value in a column's heatmap."""
+    return page.evaluate(
+        """(column) => {
+          const plot = document.querySelectorAll('.times .js-plotly-plot')[column];
+          const { z } = plot.calcdata[0][0], { y } = plot.data[0];
+          const rows = Array.from(z, (row) => Math.max(...Array.from(row)));
+          return y[rows.indexOf(Math.max(...rows))];
+        }""",
+        column,
+    )
 
 
 def test_an_uploaded_clip_is_explained_three_times(visit):
@@ -124,78 +32,126 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     page = visitor.page
     assert "does not read people" in page.inner_text("#intro")
     visitor.check()
-    visitor.upload(ROOT / "samples" / "happiness.mp4")
+    visitor.upload(SAMPLE)
     page.click("#explain")
-    visitor.wait_for_answer()
+    # The first useful picture does not wait for the rest.
+    page.wait_for_selector(".picture .film")
+    assert page.locator(".verdict strong").count() >= 1
+    assert "sha256" not in page.inner_text("#made_with")
+    visitor.wait_until_done()
 
     labels = page.locator(".verdict strong").all_inner_texts()
     assert len(labels) == 3 and labels.count("happiness") >= 2
     shares = page.locator(".verdict span").all_inner_texts()
     assert len(shares) == 3 and all("%" in share for share in shares)
-    assert page.locator(".bars .bars path").count() == 3 * 5
-    faces = page.evaluate("[...document.querySelectorAll('.part img')].map(i => [i.naturalWidth, i.alt])")
-    assert len(faces) == 6
-    assert all(width >= 300 and alt for width, alt in faces)
-    assert page.evaluate("new Set([...document.querySelectorAll('.part img')].map(i => i.src)).size") == 6
-    assert page.get_by_text("this variant has no blocks").is_visible()
-    assert page.locator(".part ol li").count() >= 2 * 3
+    assert page.locator(".part .bars .bars path").count() == 3 * 5
     rows = [page.locator(".times").nth(i).locator(".ytick").count() for i in range(3)]
     assert rows == [24, 10, 10]
-    for image in page.locator(".times .hm image").all():
-        assert len(image.get_attribute("href") or image.get_attribute("xlink:href")) > 500
-    assert "Integrated gradients" in page.inner_text("#used") and "Compared with" in page.inner_text("#used")
-    told = page.locator(".trust").all_inner_texts()
-    assert len(told) == 3 and all("checks" in sentence for sentence in told)
+    for column, variant in enumerate(("24", "10", "10")):
+        assert hottest(page, column) in truth("happiness", variant)
+    films = page.locator(".picture video")
+    assert films.count() == 3 and all(film.get_attribute("aria-label") for film in films.all())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.picture video')].every(v => v.videoWidth > 300 && v.duration > 2 && !v.paused)"
+    )
+    page.locator(".picture .pause").first.click()
+    assert page.evaluate("document.querySelector('.picture video').paused")
+    assert page.locator(".picture ol.key li").count() >= 2 * 3
     assert page.locator(".checks li").count() == 6 + 6 + 5
     assert "agree" in page.inner_text("#agreement")
-    assert "sha256" in page.inner_text("#made_with")
     assert "simulated expressions" in page.inner_text("#weights")
-    tops = page.evaluate(
-        "[...document.querySelectorAll('.part h4')].map(h => Math.round(h.getBoundingClientRect().top))"
-    )
-    assert all(len(set(tops[i : i + 3])) == 1 for i in range(0, len(tops), 3)), "columns are not level"
+    visitor.check()
 
-    page.click("#quantity label:nth-of-type(2)")
+    shown = page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.src)")
+    page.locator("#quantity label").nth(1).click()
+    page.wait_for_function("document.querySelectorAll('.times .cbtitle')[0].textContent.includes('attention')")
+    # The uncropped variant has no attention, and says so.
+    page.get_by_text("This variant has no blocks to weigh").wait_for()
+    page.locator("#quantity label").nth(0).click()
+    page.locator("#sign label").nth(1).click()
     page.wait_for_function(
-        "[...document.querySelectorAll('.times .cbtitle')].every(t => t.textContent.includes('logits'))"
+        "[...document.querySelectorAll('.times .cbtitle')].every(t => t.textContent.includes('either way'))"
     )
+    page.wait_for_function(
+        "was => [...document.querySelectorAll('.picture video')].every((v, i) => v.src !== was[i])", arg=shown
+    )
+    page.click("#magnified button")
+    page.wait_for_selector("#moved video")
+    assert "as filmed" in page.get_attribute("#moved video", "aria-label")
     visitor.check()
 
 
 def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
-    visitor = visit(width=390, scheme="dark")
+    visitor = visit(width=390, scheme="dark", query=QUICK)
+    page = visitor.page
+    assert page.locator(".sample").count() == len(list((ROOT / "samples").glob("*.mp4"))) >= 4
     visitor.check()
-    assert visitor.page.locator(".sample").count() == len(list((ROOT / "samples").glob("*.mp4"))) >= 4
-    # Which method, and how good it is, can be read before anything is explained.
-    visitor.page.get_by_text("How to explain").click()
-    visitor.page.get_by_label("Method").click()
-    visitor.page.get_by_role("option", name="Input x gradient").click()
-    visitor.page.wait_for_selector(".about :text('Input x gradient.')")
-    assert "unseen people" in visitor.page.locator(".about").first.inner_text()
-    assert visitor.page.locator("#scorecard .js-plotly-plot").is_visible()
-    visitor.page.locator(".sample").first.click()
-    visitor.wait_for_answer()
-    assert "Input x gradient" in visitor.page.inner_text("#used")
-    assert visitor.page.locator(".verdict strong").count() == 3
-    widths = visitor.page.evaluate("[...document.querySelectorAll('.part img')].map(i => i.clientWidth)")
-    assert min(widths) >= 300
+    visitor.click_sample()
+    assert page.locator(".verdict strong").count() == 3
+    assert min(page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.clientWidth)")) >= 300
     visitor.check()
+    # A method that fails its test is not shown without saying so.
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="Saliency").click()
+    page.wait_for_selector("#used .note")
+    assert "Do not take it for an explanation" in page.inner_text("#used .note")
+    page.wait_for_function("document.querySelectorAll('.checks .no').length > 0")
 
 
-def test_mistakes_are_answered_in_a_sentence(visit, tmp_path):
+def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
     visitor = visit()
     page = visitor.page
     page.click("#explain")
-    page.wait_for_selector("text=There is no clip yet")
-
+    page.wait_for_selector(".problem [role=alert] >> text=There is no clip yet")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"this is no video at all " * 50)
-    page.set_input_files("input[type=file]", str(broken))
-    page.wait_for_selector("#input video", state="attached")
+    visitor.upload(broken)
     page.click("#explain")
-    page.wait_for_selector("text=is not a video that can be read")
-    said = page.locator(".toast-body").all_inner_texts()
-    assert any("broken" in words or "video" in words for words in said)
-    assert not any("Traceback" in words or "Error:" in words for words in said)
-    assert page.locator("#answer h2").count() == 0
-    assert visitor.strangers == []
+    page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+    assert "Traceback" not in page.inner_text("body")
+    assert not page.locator("#results").is_visible()
+
+
+def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
+    one, other = visit(), visit(query=QUICK)
+    one.page.locator(".sample").nth(1).click()
+    one.page.wait_for_selector(".picture .film")
+    one.page.click("#stop")
+    # Had the first visitor's work gone on, the second one would wait for it.
+    other.click_sample(0)
+    assert "happiness" in other.page.inner_text("#answer")
+    assert "sha256" not in one.page.inner_text("#made_with")
+    assert one.page.locator(".checks").count() == 0
+    assert "surprise" not in other.page.inner_text("#answer")
+
+
+@pytest.fixture
+def long_clip(recording):
+    return recording[0]
+
+
+def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
+    visitor = visit(query=QUICK)
+    page = visitor.page
+    visitor.upload(long_clip)
+    page.click("#explain")
+    visitor.wait_until_done()
+    assert page.locator("#picked label").count() >= 2
+    before, chosen = (
+        page.inner_text("#made_with"),
+        page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)"),
+    )
+    target = 1 - min(chosen, 1)
+    page.evaluate(
+        """(number) => {
+          const plot = document.querySelector('#moments .js-plotly-plot');
+          const band = plot.layout.shapes.filter((shape) => shape.type === 'rect')[number];
+          plot.emit('plotly_click', { points: [{ x: (band.x0 + band.x1) / 2 }] });
+        }""",
+        target,
+    )
+    page.wait_for_function(
+        "was => (now => now !== was && now.includes('sha256'))(document.querySelector('#made_with').innerText)",
+        arg=before,
+    )
+    assert page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)") == target

@@ -127,6 +127,18 @@ def test_methods_and_baselines_are_listed_with_their_limits(capsys):
     assert said.count("FAILS") == sum(method.fails_randomisation for method in METHODS.values())
 
 
+def test_a_report_can_be_a_page(person_path, tmp_path, fails, capsys):
+    page = tmp_path / "new" / "page.html"
+    options = ["--variant", "10", "--method", "attention", "--start", "0.2", "--end", "0.6", "--quick"]
+    assert main(["explain", str(person_path), "--html", str(page), *options]) == 0
+    capsys.readouterr()
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "<video" in text and "Measured on" in text
+    assert not list(tmp_path.rglob("*.json"))
+    assert "--out DIR, --html FILE" in fails("explain", str(person_path))
+    assert "2 clips" in fails("explain", str(person_path), "other.mp4", "--html", str(page))
+
+
 def test_one_bad_clip_does_not_stop_the_others(person_path, tmp_path, capsys):
     (tmp_path / "bad.mp4").write_text("not a video")
     arguments = ["explain", str(tmp_path / "bad.mp4"), str(person_path), "--out", str(tmp_path), "--variant", "10"]
@@ -218,7 +230,7 @@ def test_an_output_folder_that_is_a_file(person_path, tmp_path, fails):
 def test_commands_that_are_missing_or_unknown(fails):
     assert "required: COMMAND" in fails()
     assert "invalid choice: 'dance'" in fails("dance")
-    assert "required: --out" in fails("explain", "clip.mp4")
+    assert "--out DIR" in fails("explain", "clip.mp4")
 
 
 def test_control_c_is_quiet(monkeypatch, capsys):
@@ -306,7 +318,7 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
     faces = [Path("a"), Path("b")]
     assert training == {
         **{"preset": "lite", "faces": faces, "out": Path("c"), "seed": 0, "macro_steps": 5, "micro_steps": None},
-        **{"device": "cpu", "init": None},
+        **{"device": "cpu", "init": None, "batch": None},
     }
     assert evaluation == {
         **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"},

@@ -12,7 +12,7 @@ from mexplain.errors import SettingError
 from mexplain.film import Look, heat_film, in_between, read_face
 from mexplain.overlay import COLOURS
 
-FACE_PX = 240
+FACE_PX, OVER = 240, 54
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,12 @@ def scores(index, value, n=10):
     values = np.zeros(n)
     values[index] = value
     return values
+
+
+def faces(film):
+    """The pictures without the strips over and under them."""
+    assert film.pictures.shape[1] == FACE_PX + OVER + 30
+    return film.pictures[:, OVER : OVER + FACE_PX]
 
 
 def at(picture, box):
@@ -40,9 +46,10 @@ def test_attention_is_brightest_where_it_is_strongest_and_rises_with_it(variant)
         report = make_report(variant, attention=0.1 + 0.9 * (np.arange(n) == hottest))
         film = heat_film(report.variants[0], make_face(FACE_PX))
         yellow = COLOURS["attention"][-1]
-        far = [np.abs(at(film.pictures[-1], box) - yellow).sum() for box in boxes(variant)]
+        far = [np.abs(at(faces(film)[-1], box) - yellow).sum() for box in boxes(variant)]
         assert int(np.argmin(far)) == hottest
-        course = [np.abs(at(p, boxes(variant)[hottest]) - yellow).sum() for p in film.pictures[12::6]]
+        assert film.peak == len(film.pictures) - 1
+        course = [np.abs(at(p, boxes(variant)[hottest]) - yellow).sum() for p in faces(film)[12::6]]
         assert (np.diff(course) < 0).all()
 
 
@@ -51,14 +58,14 @@ def test_scores_keep_their_sign_unless_magnitude_is_asked_for():
         variant = make_report("10", scores=scores(6, value)).variants[0]
         for magnitude in (False, True):
             film = heat_film(variant, make_face(FACE_PX), Look("blocks", magnitude=magnitude))
-            red, _, blue = at(film.pictures[-1], boxes("10")[6])
+            red, _, blue = at(faces(film)[-1], boxes("10")[6])
             assert (red > blue + 40) if warm or magnitude else (blue > red + 40)
 
 
 def test_scores_of_one_frame_are_coloured_by_the_largest_of_all_frames():
     # The hand-made scores rise from frame to frame, so only the last one has the full colour.
     film = heat_film(make_report("10", scores=scores(6, 0.8)).variants[0], make_face(FACE_PX), Look("blocks"))
-    spread = [np.ptp(at(picture, boxes("10")[6])) for picture in film.pictures[:: len(film.pictures) // 4]]
+    spread = [np.ptp(at(picture, boxes("10")[6])) for picture in faces(film)[:: len(film.pictures) // 4]]
     assert spread[0] < 3 and (np.diff(spread) > 10).all()
 
 
@@ -66,7 +73,8 @@ def test_pixels_are_coloured_in_the_frame_in_which_they_mattered():
     maps = np.zeros((FRAMES, SIZE, SIZE), np.float32)
     maps[3, 30, 30], maps[8, 80, 80] = 0.5, -0.5
     variant = replace(make_report("uncropped").variants[0], maps={METHOD: maps})
-    pictures = heat_film(variant, make_face(FACE_PX), Look("pixels")).pictures[::3].astype(int)
+    film = heat_film(variant, make_face(FACE_PX), Look("pixels"))
+    pictures = faces(film)[::3].astype(int)
     for frame, place, warm in ((3, 30.5, True), (8, 80.5, False)):
         spot = int(place / SIZE * FACE_PX)
         push = pictures[:, spot, spot, 0] - pictures[:, spot, spot, 2]
@@ -76,10 +84,10 @@ def test_pixels_are_coloured_in_the_frame_in_which_they_mattered():
 
 def test_without_opacity_the_face_shows_through():
     variant, face = make_report("10", attention=np.ones(10)).variants[0], make_face(FACE_PX)
-    clear = heat_film(variant, face, Look(opacity=0.0)).pictures[:, :FACE_PX]
-    whole = heat_film(variant, face).pictures[:, :FACE_PX]
-    assert (np.ptp(clear.astype(int), axis=-1) == 0).all()
-    assert (np.ptp(whole[-1].astype(int), axis=-1) > 60).mean() > 0.2
+    clear = heat_film(variant, face, Look(opacity=0.0))
+    whole = heat_film(variant, face)
+    assert (np.ptp(faces(clear).astype(int), axis=-1) == 0).all()
+    assert (np.ptp(faces(whole)[-1].astype(int), axis=-1) > 60).mean() > 0.2
 
 
 def test_between_two_frames_lies_their_mixture():

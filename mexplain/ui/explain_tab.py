@@ -1,6 +1,7 @@
 """First tab: a clip goes in, three explained answers come out, and can be looked at from several sides."""
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,24 @@ from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
-from mexplain.ui.parts import PRIVATE, QUICK, SAMPLES, SLOW, WORDS, Hub, hint, moving_picture, problem, say, text
+from mexplain.ui.link import from_query
+from mexplain.ui.parts import (
+    QUICK,
+    SAMPLES,
+    SLOW,
+    WORDS,
+    Hub,
+    hint,
+    moving_picture,
+    new_desk,
+    problem,
+    say,
+    stop_button,
+    telling,
+    text,
+)
 from mexplain.ui.results import View
-from mexplain.ui.samples import sample_buttons
+from mexplain.ui.samples import captions, sample_buttons
 
 OWN = "its own answer"
 
@@ -26,12 +42,12 @@ OWN = "its own answer"
 class ExplainTab:
     """The tab's components, and what happens on them."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
         hint("explain")
         self._lay_out_input()
         self._lay_out_results()
-        self._wire()
+        self._wire(page)
 
     def _lay_out_input(self) -> None:
         with gr.Row(elem_id="input"):
@@ -116,47 +132,72 @@ class ExplainTab:
         """How it is looked at."""
         return [self.quantity, self.grain, self.magnitude, self.opacity]
 
-    def _wire(self) -> None:
+    def _wire(self, page: gr.Blocks) -> None:
         desk, everything = self.hub.desk, [*self.settings, *self.looks]
         outputs = [
             desk, self.problem, self.results, self.answer, self.where, self.curve, self.picked, self.about,
-            self.legend, self.agree, self.moved, self.foot, *(part for column in self.columns for part in column.values()),
+            self.legend, self.agree, self.moved, self.foot, *self._parts,
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
         clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
         for button, path in self.samples:
-            sample = (str(path), None, None, "", gr.Column(visible=True))
-            into = [self.clip, self.start_s, self.end_s, self.problem, self.results]
-            clicks.append(button.click(lambda sample=sample: sample, None, into, **QUICK))
-        runs = [click.then(self.explain, asked, outputs, **slow) for click in clicks]
+            into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
+            clicks.append(button.click(partial(self._take_sample, str(path)), desk, into, **QUICK))
+        runs = [click.then(self.run, asked, outputs, **slow) for click in clicks]
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
-        self.halt.click(_stop, desk, None, **QUICK).then(None, None, None, cancels=runs)
+        stop_button(self.halt, desk, runs)
         gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
               trigger_mode="always_last")  # fmt: skip
+        wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
+        opened = page.load(self.reopen, None, wanted, **QUICK)
+        opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
         self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return [part for column in self.columns for part in column.values()]
 
     @property
     def _pictures(self) -> list[Any]:
         return [self.legend, *(column[part] for column in self.columns for part in ("film", "heatmap"))]
 
-    def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
-        if not clip:
-            return [desk or Desk(), say(WORDS["no_clip"]), gr.skip()]
-        return [desk or Desk(), "", gr.Column(visible=True)]
+    def reopen(self, request: gr.Request) -> list[Any]:
+        """Set everything as the link says by which the visitor came."""
+        labels = self.hub.checkpoint().model.config.labels
+        query = dict(request.query_params) if request else {}
+        wanted = from_query(query, labels, tuple(captions()))
+        clip = gr.Video(str(SAMPLES / wanted.sample)) if wanted.sample else gr.skip()
+        about = prose.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
+        looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
+        legend = results.legend(View(wanted.show))  # type: ignore[arg-type]
+        asked = [wanted.method, wanted.baseline, wanted.target or OWN]
+        return [new_desk(), clip, *asked, *looks, about, legend]
 
-    def explain(
+    def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
+        """Make room for results before they come, so that nothing jumps; what still runs is in the way."""
+        desk = desk or new_desk()
+        if not clip:
+            return [desk, say(WORDS["no_clip"]), gr.skip()]
+        desk.stop()
+        return [desk, "", gr.Column(visible=True)]
+
+    def _take_sample(self, path: str, desk: Desk | None) -> list[Any]:
+        desk, said, shown = self._show_results(desk, path)
+        return [desk, path, None, None, said, shown]
+
+    def run(
         self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip
         """Explain a clip, part after part as it is worked out."""
         if not clip:
             return
-        desk = desk or Desk()
+        desk = desk or new_desk()
         asked = self._asked(settings, start_s, end_s)
         yield {self.hub.desk: desk}
-        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, self._tell(progress))
+        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, telling(progress))
         yield from self._stream(desk, steps, settings)
 
     def pick(
@@ -169,7 +210,7 @@ class ExplainTab:
             return
         moment = desk.report.moments[number]
         asked = self._asked(settings, max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S)
-        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, self._tell(progress))
+        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, telling(progress))
         yield from self._stream(desk, steps, settings)
 
     def again(
@@ -182,7 +223,7 @@ class ExplainTab:
             return
         asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
         yield {self.about: prose.about_method(asked.method, asked.baseline, self.hub.scorecard())}
-        yield from self._stream(desk, desk.again(asked, self._tell(progress)), settings)
+        yield from self._stream(desk, desk.again(asked, telling(progress)), settings)
 
     def redraw(self, desk: Desk | None, *looks: Any) -> list[Any]:
         """Show the same results from another side; asks the network nothing."""
@@ -197,12 +238,6 @@ class ExplainTab:
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
         return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
-
-    def _tell(self, progress: gr.Progress) -> Any:
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
-
-        return tell
 
     def _stream(self, desk: Desk, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
         view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")
@@ -239,7 +274,7 @@ class ExplainTab:
 
     def _changed(self, report: Report, desk: Desk, view: View, seen: dict[str, str]) -> dict:
         """Return what is new in the columns since the last report; ``seen`` remembers what was there."""
-        method, changed = desk.asked.method, {}
+        method, changed = desk.asked.method, dict[Any, Any]()
         state = {v.variant: f"{results.shown(v, view, method)}{method in v.maps}" for v in report.variants}
         new = [variant for variant in state if state[variant] != seen[variant].partition("|")[0]]
         pictures = results.films(desk, view, new)
@@ -249,7 +284,7 @@ class ExplainTab:
                 changed |= {column["verdict"]: results.verdict(variant), column["bars"]: results.bars(variant)}
             if name in pictures:
                 plot = results.heatmap(report, variant, view, method)
-                changed |= {column["film"]: pictures[name], column["heatmap"]: plot}
+                changed[column["film"]], changed[column["heatmap"]] = pictures[name], plot
             trusted = method in variant.trust
             if not seen[name] or trusted != seen[name].endswith("True"):
                 changed[column["trust"]] = results.checked(variant, method)
@@ -260,11 +295,6 @@ class ExplainTab:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
         return prose.agreement(report, desk.asked.method)
-
-
-def _stop(desk: Desk | None) -> None:
-    if desk is not None:
-        desk.stop()
 
 
 def _exaggerate(desk: Desk | None) -> str:

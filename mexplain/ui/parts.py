@@ -1,8 +1,11 @@
 """What all tabs share: texts, the visitor's desk, ways to say something, and how events run."""
 
 import base64
+import io
 import json
-import tempfile
+import secrets
+import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -10,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
 
 from mexplain.checkpoints import Checkpoint
+from mexplain.desk import Desk
 from mexplain.film import Film
+from mexplain.reading import Progress
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
+from mexplain.ui.gpu import DESK_DEVICE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ASSETS, SAMPLES = ROOT / "assets", ROOT / "samples"
@@ -39,6 +48,11 @@ class Hub:
     desk: gr.State
     custom_weights: bool
     folder: Path
+
+
+def new_desk() -> Desk:
+    """Return an empty desk for a new visitor."""
+    return Desk(DESK_DEVICE)
 
 
 def text(name: str, **values: object) -> str:
@@ -71,13 +85,55 @@ def disclaimer() -> str:
 
 def moving_picture(film: Film) -> str:
     """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
-    with tempfile.TemporaryDirectory(prefix="mexplain_film_") as folder:
-        path = Path(folder, "film.mp4")
-        film.write(path)
-        data = base64.b64encode(path.read_bytes()).decode()
+    data = base64.b64encode(film.mp4()).decode()
     height, width = film.pictures.shape[1:3]
+    alt = escape(film.alt, quote=True)
     return (
-        f"<video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' autoplay loop muted "
-        f"playsinline controls disablepictureinpicture controlslist='nodownload noremoteplayback' "
-        f"aria-label='{escape(film.alt, quote=True)}'></video>"
+        f"<div class='player'><video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' "
+        f"poster='{data_uri(film.pictures[film.peak])}' autoplay loop muted playsinline aria-label='{alt}'></video>"
+        f"<button type='button' class='pause' aria-label='Pause or play: {alt}'>Pause</button></div>"
     )
+
+
+def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
+    """Have a button end what runs at its next step, and take what still waits from the queue."""
+
+    def stop(desk: Desk | None) -> None:
+        if desk is not None:
+            desk.stop()
+
+    # Told first: what is cancelled goes on in its thread until it is told.
+    button.click(stop, desk, None, **QUICK)
+    button.click(None, None, None, cancels=runs)
+
+
+def telling(progress: gr.Progress) -> Progress:
+    """Return what tells a visitor which stage the work has reached."""
+
+    def tell(stage: str, share: float) -> None:
+        progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
+
+    return tell
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Return a picture so that it can stand in a page."""
+    kept = io.BytesIO()
+    Image.fromarray(picture).save(kept, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
+
+
+def picture_of(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+    """Return a picture for an HTML page, with words that stand in for it."""
+    height, width = picture.shape[:2]
+    return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"
+
+
+def kept_for_a_while(folder: Path, name: str) -> Path:
+    """Return a path of its own for a file that a visitor may fetch, which is deleted after ``KEEP_S`` seconds."""
+    own = folder / "made" / secrets.token_hex(8)
+    own.mkdir(parents=True)
+    end = threading.Timer(KEEP_S, shutil.rmtree, (own,), {"ignore_errors": True})
+    end.daemon = True
+    end.start()
+    return own / name

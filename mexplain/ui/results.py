@@ -3,10 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
-
-import numpy as np
-import plotly.graph_objects as go
-from jaxtyping import UInt8
+from typing import Any
 
 from mexplain import prose
 from mexplain.desk import Desk
@@ -14,7 +11,7 @@ from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
 from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, top_blocks
-from mexplain.types import NONE, Report, VariantReport
+from mexplain.types import NONE, AlignedClip, Report, VariantReport
 from mexplain.ui.parts import WORDS, moving_picture, text
 
 BLOCKS, PIXELS = "blocks", "pixels"
@@ -58,14 +55,14 @@ def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
     report, reading, method = desk.report, desk.reading, desk.asked.method
     if report is None or reading is None:
         return {}
-    faces = reading.display.frames
+    face = reading.display
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(variants, pool.map(lambda v: film(report, v, faces, view, method), chosen), strict=True))
+        return dict(zip(variants, pool.map(lambda v: film(v, face, view, method), chosen), strict=True))
 
 
-def film(report: Report, variant: VariantReport, faces: UInt8[np.ndarray, "t d d 3"], view: View, method: str) -> str:
+def film(variant: VariantReport, face: AlignedClip, view: View, method: str) -> str:
     """Return one variant's film, the key to its numbers, and what it is if it is not what was asked for."""
     quantity = shown(variant, view, method)
     if quantity is None:
@@ -74,7 +71,7 @@ def film(report: Report, variant: VariantReport, faces: UInt8[np.ndarray, "t d d
     look = Look("attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100)
     told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
     note = f"<p class='meanwhile'>{told}</p>" if told else ""
-    picture = moving_picture(heat_film(report, variant, faces, look))
+    picture = moving_picture(heat_film(variant, face, look))
     return picture + key(variant, quantity, method) + note
 
 
@@ -88,7 +85,7 @@ def key(variant: VariantReport, quantity: Quantity, method: str) -> str:
     return f"<ol class='key'>{''.join(lines)}</ol>" if lines else f"<p class='key'>{WORDS['no_difference']}</p>"
 
 
-def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> go.Figure | None:
+def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> Any | None:
     """Return one variant's blocks over time, or None where there is nothing to show yet."""
     quantity = shown(variant, view, method)
     if quantity is None:
@@ -98,10 +95,11 @@ def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> 
 
 def checked(variant: VariantReport, method: str) -> str:
     """Return what one variant's explanation was put to, once that is known."""
-    return prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+    told = prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+    return f"<h4>How far to trust it</h4>{told}"
 
 
-def bars(variant: VariantReport) -> go.Figure:
+def bars(variant: VariantReport) -> Any:
     """Return the probability of each class."""
     return probability_bars(variant)
 

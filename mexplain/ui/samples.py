@@ -16,7 +16,7 @@ def sample_buttons(folder: Path) -> list[tuple[gr.Button, Path]]:
     """Lay out a button for each sample clip; pictures for them are written into ``folder``."""
     made = []
     for name, caption in captions().items():
-        frames, picture = read_clip(SAMPLES / name).frames, folder / f"{name}.jpg"
+        frames, picture = read_clip(SAMPLES / name).frames, folder / "pictures" / f"{name}.jpg"
         Image.fromarray(frames[len(frames) // 2]).resize((_SIDE, _SIDE)).save(picture, quality=88)
         made.append((gr.Button(caption, icon=picture, elem_classes="sample", min_width=120), SAMPLES / name))
     return made

@@ -1,0 +1,16 @@
+"""Explains a clip in ten lines: python -m examples.explain_a_clip samples/happiness.mp4 report.html."""
+
+import sys
+from pathlib import Path
+
+from mexplain.checkpoints import load_checkpoint
+from mexplain.explain import explain
+from mexplain.page import write_html
+
+clip, page = (sys.argv[1:] + ["samples/happiness.mp4", "report.html"][len(sys.argv) - 1 :])[:2]
+report = explain(clip, load_checkpoint(), methods=("integrated_gradients",))
+for variant in report.variants:
+    strongest = max(variant.blocks, key=lambda block: block.attribution["integrated_gradients"])
+    print(f"{variant.variant}: {variant.label}, because of {strongest.name}.")
+    print(f"  {variant.trust['integrated_gradients'].sentence}")
+write_html(report, Path(page))

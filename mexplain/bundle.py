@@ -1,0 +1,171 @@
+"""Several clips explained one after the other: a table of all, and everything in one zip."""
+
+import re
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mexplain.card import card, png
+from mexplain.checkpoints import Checkpoint
+from mexplain.errors import MexplainError, SettingError
+from mexplain.explain import explain
+from mexplain.film import Film, read_face
+from mexplain.page import films_of, to_html
+from mexplain.report import DISCLAIMER, json_text
+from mexplain.scorecard.table import Scorecard
+from mexplain.tables import blocks_csv, columns_in_words, table, variants_csv
+from mexplain.types import VARIANTS, Report
+
+MOST_CLIPS = 50
+_STEM = 40
+
+# What is told of the work: the clip's place (0 first), how many there are, the stage, and the share done of this clip.
+BatchProgress = Callable[[int, int, str, float], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one clip: a report, or the reason why there is none.
+
+    ``clip`` is the file's name, ``folder`` that of its files in the zip: a number and what of the name is harmless.
+    """
+
+    clip: str
+    folder: str
+    report: Report | None
+    reason: str = ""
+
+
+def bundle(
+    clips: Sequence[Path],
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    methods: Sequence[str] = ("integrated_gradients",),
+    baseline: str = "onset",
+    target: str | None = None,
+    scorecard: Scorecard | None = None,
+    device: str = "auto",
+    progress: BatchProgress | None = None,
+) -> Iterator[Outcome]:
+    """Explain clips and yield what came of each, while a zip of everything grows; it is at ``out`` once all are done.
+
+    A clip that cannot be explained becomes a row with its reason. The zip holds a folder for each other clip (JSON,
+    web page, PNG, films, tables), tables over all of them, and what their columns mean. Stopping early, by closing the
+    iterator or by a ``progress`` that raises, leaves no file behind.
+
+    Raises ``SettingError`` for no clip or more than ``MOST_CLIPS``, unknown choices, or a file that cannot be written.
+    """
+    if not 1 <= len(clips) <= MOST_CLIPS:
+        raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    outcomes: list[Outcome] = []
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, clip in enumerate(clips):
+                folder = f"{number + 1:03d}_{_harmless(clip.stem)}"
+                told = _Told(progress, number, len(clips))
+                try:
+                    told("decode", 0.0)
+                    report = explain(
+                        clip,
+                        checkpoint,
+                        methods=methods,
+                        baseline=baseline,
+                        target=target,
+                        device=device,
+                        progress=told,
+                    )
+                    for name, data in _files(report, checkpoint, scorecard):
+                        archive.writestr(f"{folder}/{name}", data)
+                    outcome = Outcome(clip.name, folder, report)
+                except SettingError:
+                    raise  # the same for every clip
+                except MexplainError as error:
+                    if told.raised:
+                        raise
+                    outcome = Outcome(clip.name, folder, None, str(error))
+                outcomes.append(outcome)
+                yield outcome
+            reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+            archive.writestr("overview.csv", overview_csv(outcomes))
+            archive.writestr("variants.csv", variants_csv(reports))
+            archive.writestr("blocks.csv", blocks_csv(reports))
+            archive.writestr("about.txt", f"{DISCLAIMER}\n\n{_CONTENTS}\n{columns_in_words()}")
+        partial.replace(out)
+    except OSError as error:
+        raise SettingError(f"The file {out} could not be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def overview(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return a row for each clip: its name and folder, what each variant answers and how sure it is, or the reason."""
+    rows = []
+    for outcome in outcomes:
+        row: dict[str, Any] = {"clip": outcome.clip, "folder": outcome.folder, "reason": outcome.reason}
+        if outcome.report is not None:
+            row |= {"onset_s": outcome.report.window_s[0], "offset_s": outcome.report.window_s[1]}
+            for variant in outcome.report.variants:
+                row[f"label_{variant.variant}"] = variant.label
+                row[f"p_{variant.variant}"] = variant.probabilities.get(variant.label, 1 - variant.presence)
+            row["notes"] = " ".join(outcome.report.notes)
+        rows.append(row)
+    return rows
+
+
+def overview_csv(outcomes: Sequence[Outcome]) -> str:
+    """Return ``overview`` as comma-separated values."""
+    answers = [f"{what}_{variant}" for variant in VARIANTS for what in ("label", "p")]
+    return table(["clip", "folder", "onset_s", "offset_s", *answers, "reason", "notes"], overview(outcomes))
+
+
+_CONTENTS = """In this file:
+
+overview.csv
+  a row for each clip: what each variant answers, and how sure it is (for "none": that there is none), or the reason why
+  it could not be explained; folder says where the rest lies
+variants.csv, blocks.csv
+  all clips together; each folder has its own
+NNN_NAME/report.html
+  the whole report; open it in a browser, no connection is needed
+NNN_NAME/report.json, card.png, motion.mp4, heat_24.mp4, heat_10.mp4, heat_uncropped.mp4
+"""
+
+
+class _Told:
+    """Passes on how far the work on one clip has got, and remembers whether that was answered by an exception."""
+
+    def __init__(self, progress: BatchProgress | None, number: int, count: int) -> None:
+        self.progress, self.number, self.count, self.raised = progress, number, count, False
+
+    def __call__(self, stage: str, share: float) -> None:
+        """Pass it on."""
+        if self.progress is None:
+            return
+        self.raised = True
+        self.progress(self.number, self.count, stage, share)
+        self.raised = False
+
+
+def _files(report: Report, checkpoint: Checkpoint, scorecard: Scorecard | None) -> Iterator[tuple[str, str | bytes]]:
+    config = checkpoint.model.config
+    films: dict[str, Film] = films_of(report, read_face(report, config), config.crop_iod)
+    yield "report.json", json_text(report)
+    yield "report.html", to_html(report, films=films, scorecard=scorecard)
+    yield "card.png", png(card(report))
+    yield "variants.csv", variants_csv([report])
+    yield "blocks.csv", blocks_csv([report])
+    for name, film in films.items():
+        yield (f"heat_{name}.mp4" if name in VARIANTS else f"{name}.mp4"), film.mp4()
+
+
+def _harmless(stem: str) -> str:
+    """Return what of a file's name can stand in any file system: letters of the English alphabet, digits, - and _."""
+    return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_")[:_STEM] or "clip"

@@ -1,0 +1,79 @@
+"""A report as one picture: what each variant answered, where it looked, what pushed it."""
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from mexplain.figures import VARIANT_NAMES, percent
+from mexplain.methods import METHODS
+from mexplain.overlay import (
+    Quantity,
+    attention_face,
+    attribution_face,
+    block_values,
+    colour_limit,
+    in_grey,
+)
+from mexplain.strip import colour_strip, word_strip
+from mexplain.types import NONE, Report, VariantReport
+
+_SIDE, _GAP = 420, 12
+_PAPER = (20, 24, 29)
+
+
+def card(report: Report) -> UInt8[np.ndarray, "h w 3"]:
+    """Return one picture: a column for each variant, the answer over the faces, a legend over each face.
+
+    The upper face shows attention (the face as it is where a variant computes none), the lower one what pushed the
+    answer, by the first method that was run; without one, it is left out.
+    """
+    columns = [_column(report, variant) for variant in report.variants]
+    height = max(len(column) for column in columns)
+    gap = np.full((height, _GAP, 3), _PAPER, np.uint8)
+    parts = [gap]
+    for column in columns:
+        parts += [np.pad(column, ((0, height - len(column)), (0, 0), (0, 0))), gap]
+    picture = np.concatenate(parts, axis=1)
+    note = word_strip(picture.shape[1], "This shows how a model decides. It does not read people. (mexplain)")
+    return np.concatenate([picture, note])
+
+
+def png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Return an RGB picture as the bytes of a PNG file."""
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return data.tobytes()
+
+
+def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"]:
+    name = VARIANT_NAMES[variant.variant]
+    if variant.label == NONE:
+        answer = f"{name[0].upper()}{name[1:]}: none found"
+    else:
+        answer = f"{name[0].upper()}{name[1:]}: {variant.label}, {percent(variant.probabilities[variant.label])}"
+    parts = [word_strip(_SIDE, answer, 18)]
+    if all(block.attention is not None for block in variant.blocks):
+        parts += _face(attention_face(report, variant), "Where it looked (attention)", "attention", 0.0, 1.0, "")
+    else:
+        blank = np.full_like(colour_strip(_SIDE, "", "attention", (0.0, 1.0)), _PAPER)
+        words = word_strip(_SIDE, "It sees the face as a whole: no attention")
+        blank[: len(words)] = words
+        parts += [blank, _sized(in_grey(report.apex_frame))]
+    if variant.maps:
+        method = METHODS[next(iter(variant.maps))]
+        limit = colour_limit(block_values(variant, "attribution", method.key))
+        title = (
+            f"What {'pushed' if method.signed else 'mattered for'} “{variant.target or variant.label}” ({method.name})"
+        )
+        face = attribution_face(report, variant, method.key)
+        parts += _face(face, title, "attribution", -limit if method.signed else 0.0, limit, method.unit)
+    return np.concatenate(parts)
+
+
+def _face(
+    face: UInt8[np.ndarray, "d d 3"], title: str, quantity: Quantity, low: float, high: float, unit: str
+) -> list[UInt8[np.ndarray, "h w 3"]]:
+    return [colour_strip(_SIDE, title, quantity, (low, high), unit=unit), _sized(face)]
+
+
+def _sized(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    return cv2.resize(face, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

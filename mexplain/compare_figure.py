@@ -1,0 +1,98 @@
+"""A comparison as figures and pictures."""
+
+import plotly.graph_objects as go
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from mexplain.comparison import Comparison, Pair
+from mexplain.figures import FONT, HOVER, INK, VARIANT_NAMES
+from mexplain.overlay import paint_pixels
+from mexplain.types import Report
+
+# Told apart by shape and by colour, with any common colour blindness (Okabe and Ito 2008).
+_MARKS = {"24": ("circle", "#0072b2"), "10": ("square", "#d55e00"), "uncropped": ("diamond", "#009e73")}
+_ROW_PX, _TOP_PX, _BOTTOM_PX = 30, 34, 54
+
+
+def shares_figure(comparison: Comparison) -> go.Figure:
+    """Return what share of its evidence each variant finds in each block, the weightiest block on top.
+
+    Values are -1..1 (against and for the answer explained); their sizes add up to 1 in each variant.
+    """
+    weight = {b: sum(abs(s[b]) for s in comparison.shares.values()) for b in next(iter(comparison.shares.values()))}
+    rows = sorted(weight, key=lambda block: weight[block])
+    figure = go.Figure()
+    for variant, shares in comparison.shares.items():
+        symbol, colour = _MARKS[variant]
+        places = [comparison.ranks[variant][block] for block in rows]
+        figure.add_scatter(
+            x=[shares[block] for block in rows],
+            y=rows,
+            name=VARIANT_NAMES[variant],
+            mode="markers",
+            marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 1, "color": "#ffffff"}},
+            customdata=places,
+            hovertemplate=f"<b>%{{y}}</b><br>{VARIANT_NAMES[variant]}: %{{x:+.0%}} of its evidence, "
+            "place %{customdata}<extra></extra>",
+        )
+    figure.add_vline(0, line={"color": INK, "width": 1})
+    plain = {"fixedrange": True, "zeroline": False, "ticks": ""}
+    grid = {"showgrid": True, "gridcolor": "rgba(128,128,128,0.18)"}
+    figure.update_xaxes(
+        title={"text": "share of its evidence, against (left) or for it (right)"}, tickformat="+.0%", **plain, **grid
+    )
+    figure.update_yaxes(automargin=True, ticksuffix="  ", **plain, **grid)
+    return figure.update_layout(
+        height=_ROW_PX * len(rows) + _TOP_PX + _BOTTOM_PX,
+        margin={"l": 0, "r": 12, "t": _TOP_PX, "b": _BOTTOM_PX},
+        font=FONT,
+        hoverlabel=HOVER,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        template="none",
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    )
+
+
+def agreement_figure(comparison: Comparison) -> go.Figure:
+    """Return how alike each two variants order the ten blocks, -1..1, with the band in which 95 % lie by chance."""
+    known = [pair for pair in comparison.pairs if pair.agreement is not None]
+    figure = go.Figure()
+    names = [f"{VARIANT_NAMES[pair.one]} and {VARIANT_NAMES[pair.other]}" for pair in known]
+    values = [pair.agreement.rank_correlation for pair in known if pair.agreement]
+    if known and known[0].agreement:
+        low, high = known[0].agreement.null_band
+        figure.add_vrect(low, high, fillcolor="rgba(128,128,128,0.18)", line_width=0, layer="below")
+    figure.add_scatter(
+        x=values,
+        y=names,
+        mode="markers+text",
+        text=[f"{value:+.2f}" for value in values],
+        textposition="top center",
+        marker={"size": 12, "color": "#14938a"},
+        hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
+        cliponaxis=False,
+    )
+    figure.update_xaxes(
+        range=[-1.05, 1.05], tickvals=[-1, 0, 1], title={"text": "rank correlation; grey: chance"}, fixedrange=True,
+        zeroline=False, showgrid=False,
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False)
+    return figure.update_layout(
+        height=46 * max(len(known), 1) + 70,
+        margin={"l": 0, "r": 12, "t": 20, "b": 44},
+        font=FONT,
+        hoverlabel=HOVER,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        showlegend=False,
+        template="none",
+    )
+
+
+def difference_face(report: Report, pair: Pair) -> UInt8[ndarray, "d d 3"]:
+    """Return the face tinted where one variant finds more for its answer (orange) than the other (blue)."""
+    # Shares are far smaller than logits; the scale is the picture's own.
+    return paint_pixels(report.apex_frame, pair.difference * 100)

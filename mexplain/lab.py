@@ -1,0 +1,250 @@
+"""Move a muscle: a still face makes a movement of which everything is known, and the network is asked what it saw."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from mexplain.blocks import LAYOUTS, pooling_layout
+from mexplain.checkpoints import Checkpoint
+from mexplain.errors import SettingError
+from mexplain.explain import Progress, explain
+from mexplain.figures import VARIANT_NAMES, percent
+from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance
+from mexplain.methods import METHODS
+from mexplain.overlay import in_grey, tint, with_outlines
+from mexplain.scorecard.measures import moving_blocks
+from mexplain.simulate.action_units import ACTION_UNITS
+from mexplain.simulate.clip import Expression, SimulatedClip, simulate
+from mexplain.sitter import Sitter
+from mexplain.strip import colour_strip
+from mexplain.types import NONE, Report, VariantReport
+from mexplain.video import write_video
+
+STRONGEST_IOD = 0.2
+SHORTEST_S, LONGEST_S = 0.1, 1.0
+FPS = 50.0
+ATTENTION, LABEL = "attention weights", "label"
+_STILL_S = 0.1  # before and after the movement
+_APEX_SHARE = 0.45
+_DRIFT_IOD, _NOISE = 0.01, 1.0  # of a head held still on purpose, before a good camera
+_MAP_PX, _MAP_IOD = 384, 2.8
+_FAINTEST_IOD = 0.01
+_SHARE_SEEN = 0.15  # of the largest motion, from which on the map shows its full colour
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A clip that was made to move, and what is true of it.
+
+    ``ranking`` maps each variant to its blocks and how strongly they move (mean squared motion, the strongest 1), the
+    strongest first; the uncropped one is asked about the ten. ``moving`` names those that move at least half as
+    strongly as the strongest, none where nothing moves. ``motion_map`` is a picture of how far each point moves,
+    with a legend in inter-ocular distances, and ``alt`` says what it shows.
+    """
+
+    clip: SimulatedClip
+    ranking: dict[str, tuple[tuple[str, float], ...]]
+    moving: dict[str, tuple[str, ...]]
+    motion_map: UInt8[np.ndarray, "d w 3"]
+    alt: str
+
+    def chance(self, variant: str) -> float:
+        """Return how often a block picked blindly would be one that moves (0..1)."""
+        return len(self.moving[variant]) / len(self.ranking[variant])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of asking one variant one thing.
+
+    ``asked`` is ``LABEL``, ``ATTENTION`` or a method; ``top`` the answer: a label, or the block with the largest value
+    (None where all are alike). ``found`` tells whether that is right: a label where something moves and "none" where
+    nothing does; a block that moves at least half as strongly as the strongest. ``says`` puts it in a sentence.
+    """
+
+    variant: str
+    asked: str
+    top: str | None
+    found: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A movement, the file it was written to, what the network said of it, and whether that was right."""
+
+    moved: Moved
+    path: Path
+    report: Report
+    findings: tuple[Finding, ...]
+    sentence: str
+
+
+def muscle_choices() -> list[tuple[str, int]]:
+    """Return each action unit's number and plain name, as in "AU12, lip corner puller", with its number."""
+    return [(f"AU{number}, {unit.name}", number) for number, unit in ACTION_UNITS.items()]
+
+
+def move(
+    face: Sitter,
+    aus: tuple[int, ...],
+    *,
+    side: str = "both",
+    strength_iod: float = 0.06,
+    lasts_s: float = 0.5,
+    seed: int = 0,
+) -> Moved:
+    """Return a clip in which action units act once, and what is true of it.
+
+    ``side`` is the subject's own. ``strength_iod`` is how far the point that moves most moves, 0 to ``STRONGEST_IOD``
+    inter-ocular distances (0: nothing moves but a head that is held still); ``lasts_s`` the time from onset to offset,
+    ``SHORTEST_S`` to ``LONGEST_S``. Raises ``SettingError`` for what cannot be.
+    """
+    if not 0 <= strength_iod <= STRONGEST_IOD:
+        raise SettingError(f"The strength must lie between 0 and {STRONGEST_IOD} eye distances; got {strength_iod:g}.")
+    if not SHORTEST_S <= lasts_s <= LONGEST_S:
+        raise SettingError(f"The movement must last {SHORTEST_S} to {LONGEST_S:g} s; got {lasts_s:g} s.")
+    onset, apex, offset = _STILL_S, _STILL_S + _APEX_SHARE * lasts_s, _STILL_S + lasts_s
+    expression = Expression(tuple(dict.fromkeys(aus)), side, strength_iod, onset, apex, offset)
+    clip = simulate(
+        face.photo,
+        face.landmarks_xy,
+        expression,
+        duration_s=offset + _STILL_S,
+        fps=FPS,
+        drift_iod=_DRIFT_IOD,
+        noise=_NOISE,
+        seed=seed,
+    )
+    energy = {variant: clip.block_energy[pooling_layout(variant).variant] for variant in LAYOUTS}
+    ranking = {variant: _ranked(blocks) for variant, blocks in energy.items()}
+    moving = {variant: _moving(blocks) for variant, blocks in ranking.items()}
+    picture, alt = _motion_map(clip, moving["10"])
+    return Moved(clip, ranking, moving, picture, alt)
+
+
+def experiment(
+    face: Sitter,
+    aus: tuple[int, ...],
+    path: Path,
+    checkpoint: Checkpoint,
+    *,
+    side: str = "both",
+    strength_iod: float = 0.06,
+    lasts_s: float = 0.5,
+    seed: int = 0,
+    methods: tuple[str, ...] = ("integrated_gradients",),
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Experiment:
+    """Make a face move, write that as a video to ``path``, explain it, and say who found what moved.
+
+    Arguments and errors as for ``move`` and ``explain``. The network gets the file as it would any other.
+    """
+    moved = move(face, aus, side=side, strength_iod=strength_iod, lasts_s=lasts_s, seed=seed)
+    write_video(path, moved.clip.frames, moved.clip.fps)
+    report = explain(path, checkpoint, methods=methods, device=device, progress=progress)
+    findings = judge(moved, report)
+    return Experiment(moved, path, report, findings, in_a_sentence(moved, findings))
+
+
+def judge(moved: Moved, report: Report) -> tuple[Finding, ...]:
+    """Return whether each variant noticed the movement, and whether its attention and each method found the place."""
+    found = []
+    for variant in report.variants:
+        found.append(_named(moved, variant))
+        for asked, values in _values(variant).items():
+            found.append(_located(moved, variant, asked, values))
+    return tuple(found)
+
+
+def in_a_sentence(moved: Moved, findings: tuple[Finding, ...]) -> str:
+    """Return how many variants noticed the movement, and how many found its place by attention and by each method."""
+
+    def count(asked: str) -> str:
+        marks = [finding.found for finding in findings if finding.asked == asked]
+        return f"{sum(marks)} of {len(marks)}"
+
+    if not moved.moving["10"]:
+        return f"Nothing moved, and {count(LABEL)} variants rightly found no expression."
+    places = [asked for asked in dict.fromkeys(finding.asked for finding in findings) if asked != LABEL]
+    told = [f"{'attention' if asked == ATTENTION else METHODS[asked].name} in {count(asked)}" for asked in places]
+    where = f" What moved was found by {'; '.join(told)}." if told else ""
+    lucky = f" A block picked blindly would be right in {percent(moved.chance('10'))} of cases (10 blocks)."
+    return f"{count(LABEL)} variants noticed it.{where}{lucky}"
+
+
+def _ranked(energy: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    largest = max(*energy.values(), 1e-12)
+    return tuple(sorted(((name, value / largest) for name, value in energy.items()), key=lambda item: -item[1]))
+
+
+def _moving(ranking: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
+    strengths = np.array([strength for _, strength in ranking])
+    moves = moving_blocks(strengths) & (strengths > 0)
+    return tuple(name for (name, _), yes in zip(ranking, moves.tolist(), strict=True) if yes)
+
+
+def _named(moved: Moved, variant: VariantReport) -> Finding:
+    who, seen, moves = VARIANT_NAMES[variant.variant], variant.label != NONE, bool(moved.moving[variant.variant])
+    sure = f"“{variant.target or variant.label}” ({percent(variant.probabilities[variant.target or variant.label])})"
+    if seen:
+        says = f"{who} noticed it and calls it {sure}." if moves else f"{who} sees {sure} where nothing moved."
+    else:
+        says = f"{who} missed it: none found." if moves else f"{who} rightly finds none."
+    return Finding(variant.variant, LABEL, variant.label, seen == moves, says[0].upper() + says[1:])
+
+
+def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
+    """Return each block's mean attention over the frames, where there is any, and its score by each method."""
+    found = {
+        method: {block.name: block.attribution[method] for block in variant.blocks if method in block.attribution}
+        for method in variant.maps
+    }
+    own = {block.name: float(np.mean(block.attention)) for block in variant.blocks if block.attention is not None}
+    return ({ATTENTION: own} if own else {}) | found
+
+
+def _located(moved: Moved, variant: VariantReport, asked: str, values: dict[str, float]) -> Finding:
+    who, moving = VARIANT_NAMES[variant.variant], moved.moving[variant.variant]
+    what = "attention" if asked == ATTENTION else METHODS[asked].name
+    top = max(values, key=lambda name: values[name]) if np.ptp(list(values.values())) > 0 else None
+    if top is None:
+        says = f"{who}, {what}: points at no block."
+    elif top in moving:
+        says = f"{who}, {what}: points at {top}, which moved."
+    elif moving:
+        share = dict(moved.ranking[variant.variant])[top]
+        first = moved.ranking[variant.variant][0][0]
+        says = f"{who}, {what}: points at {top}, which moved {percent(share)} as strongly as {first}."
+    else:
+        says = f"{who}, {what}: points at {top}, though nothing moved."
+    return Finding(variant.variant, asked, top, top in moving, says[0].upper() + says[1:])
+
+
+def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.ndarray, "d w 3"], str]:
+    """Return the face, cut out as the network gets it, in the colours of how far each point moves."""
+    to_photo = fit_pose(clip.landmarks_xy) @ np.vstack([crop_to_iod(_MAP_PX, _MAP_IOD), [0, 0, 1]]).astype(np.float32)
+    # cv2 puts (0, 0) in the middle of the first pixel.
+    to_photo[:, 2] += to_photo[:, :2] @ (0.5, 0.5) - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    face, motion = (
+        cv2.warpAffine(picture, to_photo, (_MAP_PX, _MAP_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for picture in (clip.frames[0], clip.motion_px / float(inter_ocular_distance(clip.landmarks_xy)))
+    )
+    largest = float(motion.max())
+    limit = max(largest, _FAINTEST_IOD)
+    heat = (motion / limit).astype(np.float32)
+    picture = tint(in_grey(face, _MAP_PX), heat, (heat / _SHARE_SEEN).clip(0, 1), "attention")
+    back = np.linalg.inv(np.vstack([to_photo, [0, 0, 1]]))[:2]
+    corners = LAYOUTS["10"].boxes((clip.landmarks_xy @ back[:, :2].T + back[:, 2]).astype(np.float32))
+    ranked = [LAYOUTS["10"].names.index(name) for name in moving]
+    picture = with_outlines(picture[None], corners / _MAP_PX, ranked)[0]
+    title = "What truly moves, and how far at most"
+    strip = colour_strip(_MAP_PX, title, "attention", (0.0, limit), unit="eye distances")
+    where = f"most in {', '.join(moving)}" if moving else "nowhere"
+    alt = f"Face tinted by how far each point moves: {where}, up to {largest:.2f} eye distances."
+    return np.concatenate([picture, strip]), alt

@@ -1,0 +1,177 @@
+"""A lesson on attention: the same network with and without the difference from the first frame."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from mexplain.errors import CheckpointError
+from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
+from mexplain.training.evaluation import ABLATION
+
+METRICS = "metrics.json"
+_FULL = "10"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What was measured with the onset difference (``full``) and without (``bare``), 10 blocks, on unseen people.
+
+    ``lands`` are shares of clips in which the block with most attention is one that moves at least half as strongly as
+    the strongest, with 95 % intervals; ``chance`` is that share for a block picked blindly; ``accuracy`` are shares of
+    clips named rightly.
+    """
+
+    clips: int
+    people: int
+    full_lands: float
+    full_interval: tuple[float, float]
+    bare_lands: float
+    bare_interval: tuple[float, float]
+    chance: float
+    full_accuracy: float
+    bare_accuracy: float
+
+
+def read_ablation(folder: Path, sha256: str, mixture: str = "rough") -> Ablation | None:
+    """Return what ``evaluate`` wrote beside a checkpoint, None where there is nothing about these very weights.
+
+    ``mixture`` is the kind of clips: calm, rough or shifted. Raises ``CheckpointError`` for a file that is damaged.
+    """
+    path = folder / METRICS
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["checkpoint_sha256"] != sha256 or ABLATION not in found[mixture]["scores"]:
+            return None
+        full, bare = (found[mixture]["scores"][name] for name in (_FULL, ABLATION))
+        return Ablation(
+            clips=full["clips"],
+            people=found["people"],
+            full_lands=full["attention_hits"],
+            full_interval=tuple(full["attention_interval"]),
+            bare_lands=bare["attention_hits"],
+            bare_interval=tuple(bare["attention_interval"]),
+            chance=bare["chance"],
+            full_accuracy=full["accuracy"],
+            bare_accuracy=bare["accuracy"],
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path.name} is not what `evaluate` writes ({type(error).__name__}: {error})."
+        ) from error
+
+
+def ablation_sentence(found: Ablation) -> str:
+    """Return what the numbers say, in a sentence or two."""
+    low, high = found.bare_interval
+    if high < found.chance:
+        against = "less often than a block picked blindly would"
+    elif low <= found.chance:
+        against = "no more often than a block picked blindly would"
+    else:
+        against = "more often than a block picked blindly would"
+    if found.full_interval[0] > high:
+        ending = "Attention is not true by itself: what it points at depends on what the network is shown."
+    elif found.full_interval[1] < low:
+        ending = "Here the difference makes attention worse, which was not expected."
+    else:
+        ending = "With these weights, the difference makes no difference to attention that could be told from chance."
+    return (
+        f"Shown what changed since the first frame, the network's attention lands on what moves in "
+        f"{_percent(found.full_lands)} of {found.clips} clips. Shown the frames as they are, the same network lands in "
+        f"{_percent(found.bare_lands)}, {against} ({_percent(found.chance)}), and it names "
+        f"{_percent(found.bare_accuracy)} of the clips rightly instead of {_percent(found.full_accuracy)}. {ending}"
+    )
+
+
+def ablation_alt(found: Ablation) -> str:
+    """Return what the figure shows, for those who cannot see it."""
+    return (
+        f"Two bars: attention lands on what moves in {_percent(found.full_lands)} of clips with the change since the "
+        f"first frame, in {_percent(found.bare_lands)} without; a dotted line marks chance, {_percent(found.chance)}."
+    )
+
+
+def ablation_figure(found: Ablation) -> go.Figure:
+    """Return how often attention lands on what moves, with and without the difference, beside chance."""
+    names = ["what changed since the first frame", "the frames as they are"]
+    shares = [found.full_lands, found.bare_lands]
+    intervals = [found.full_interval, found.bare_interval]
+    figure = go.Figure(
+        go.Bar(
+            x=shares,
+            y=[1, 0],
+            orientation="h",
+            width=0.42,
+            marker={"color": [WINNER, OTHERS]},
+            error_x={
+                "array": [high - share for share, (_, high) in zip(shares, intervals, strict=True)],
+                "arrayminus": [share - low for share, (low, _) in zip(shares, intervals, strict=True)],
+                "color": INK,
+                "thickness": 1.5,
+                "width": 4,
+            },
+            customdata=[[name, low, high] for name, (low, high) in zip(names, intervals, strict=True)],
+            hovertemplate="shown %{customdata[0]}: %{x:.0%}<br>95 %: %{customdata[1]:.0%} to %{customdata[2]:.0%}"
+            "<extra></extra>",
+        )
+    )
+    # Over their bars, not beside them: a phone is narrow.
+    for row, name, share in zip((1, 0), names, shares, strict=True):
+        figure.add_annotation(
+            text=f"Shown {name}: <b>{_percent(share)}</b>",
+            x=0,
+            y=row + 0.24,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+        )
+    # In pieces, so that it does not cross out the words.
+    for low, high in ((-0.62, 0.23), (0.77, 1.23)):
+        figure.add_shape(
+            type="line",
+            x0=found.chance,
+            x1=found.chance,
+            y0=low,
+            y1=high,
+            line={"color": INK, "width": 1.5, "dash": "dot"},
+        )
+    figure.add_annotation(
+        text=f"picked blindly: {_percent(found.chance)}",
+        x=found.chance,
+        y=-0.32,
+        xanchor="left",
+        yanchor="top",
+        showarrow=False,
+        xshift=4,
+        font={"size": 11},
+    )
+    figure.update_xaxes(
+        range=[0, 1.06],
+        tickvals=[0.003, 0.5, 0.997],
+        ticktext=["0 %", "50 %", "100 %"],
+        title={"text": "attention lands on what moves", "standoff": 6},
+        fixedrange=True,
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(range=[-0.75, 1.65], visible=False, fixedrange=True)
+    figure.update_layout(
+        height=220,
+        margin={"l": 4, "r": 14, "t": 4, "b": 48},
+        font=FONT,
+        hoverlabel=HOVER,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        showlegend=False,
+        template="none",
+    )
+    return figure
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")

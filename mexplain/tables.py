@@ -1,0 +1,133 @@
+"""Reports as tables for a spreadsheet or a script: comma-separated values, a header line, UTF-8."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mexplain.types import Report, VariantReport
+
+# What each column holds; METHOD and LABEL stand for each method that was run and each class, a column each.
+BLOCK_COLUMNS: dict[str, str] = {
+    "clip": "name of the file",
+    "variant": "24, 10 or uncropped (whose attributions are added up in the ten blocks)",
+    "block": "its name; left and right are the subject's own",
+    "x0": "left edge, in pixels of the file, at the onset",
+    "y0": "upper edge",
+    "x1": "right edge",
+    "y1": "lower edge",
+    "attention_mean": "attention weight, 0 to 1, mean over the frames; empty where the variant computes none",
+    "attention_most": "the largest attention weight in any frame",
+    "METHOD": "attribution for the class explained, summed over the frames, in the method's unit (logits for most)",
+}
+VARIANT_COLUMNS: dict[str, str] = {
+    "clip": "name of the file",
+    "onset_s": "first frame explained, in seconds of the file",
+    "offset_s": "last frame explained",
+    "variant": "24, 10 or uncropped",
+    "label": 'its answer; "none" where there is no more evidence of an expression than in clips without one',
+    "presence": "probability that there is an expression, 0 to 1, calibrated",
+    "target": "the class explained",
+    "baseline": "what the clip was compared with",
+    "p_LABEL": "probability of the class, 0 to 1, calibrated",
+    "logit_LABEL": "the network's number for the class",
+    "METHOD_difference": "logit of the class explained, less that of the baseline",
+    "METHOD_outside": "attribution that fell on no block",
+    "METHOD_deletion": "mean probability while the highest-scoring blocks are held still one by one (low is good)",
+    "METHOD_insertion": "mean probability while only they are let move (high is good)",
+    "METHOD_checks_passed": "how many of the checks of this explanation it passed",
+    "METHOD_checks": "how many there were",
+    "weights_sha256": "which weights",
+    "device": "where it ran",
+    "seconds": "how long it took, all variants together",
+}
+
+
+def blocks_csv(reports: Sequence[Report]) -> str:
+    """Return a row for each block of each variant of each report; columns as in ``BLOCK_COLUMNS``."""
+    methods = _methods(reports)
+    rows = []
+    for report in reports:
+        for variant in report.variants:
+            for block in variant.blocks:
+                weights = block.attention or ()
+                row: dict[str, Any] = {"clip": _name(report), "variant": variant.variant, "block": block.name}
+                row |= dict(zip(("x0", "y0", "x1", "y1"), block.xyxy, strict=True))
+                if weights:
+                    row |= {"attention_mean": sum(weights) / len(weights), "attention_most": max(weights)}
+                rows.append(row | block.attribution)
+    return table([name for name in BLOCK_COLUMNS if name != "METHOD"] + methods, rows)
+
+
+def variants_csv(reports: Sequence[Report]) -> str:
+    """Return a row for each variant of each report; columns as in ``VARIANT_COLUMNS``."""
+    methods = _methods(reports)
+    labels = list(dict.fromkeys(label for r in reports for v in r.variants for label in v.probabilities))
+    columns = [made for name in VARIANT_COLUMNS for made in _columns(name, methods, labels)]
+    return table(columns, [_variant_row(report, variant) for report in reports for variant in report.variants])
+
+
+def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as comma-separated values under those columns; what a row lacks stays empty.
+
+    Numbers have six significant digits. Text that a spreadsheet would run as a formula is kept from it by a quote.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def columns_in_words() -> str:
+    """Return what each column of the tables holds, a line each."""
+    parts = []
+    for title, columns in (("blocks.csv", BLOCK_COLUMNS), ("variants.csv", VARIANT_COLUMNS)):
+        parts.append("\n".join([title, *(f"  {name}: {says}" for name, says in columns.items())]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _variant_row(report: Report, variant: VariantReport) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "clip": _name(report),
+        "onset_s": report.window_s[0],
+        "offset_s": report.window_s[1],
+        "variant": variant.variant,
+        "label": variant.label,
+        "presence": variant.presence,
+        "target": variant.target or variant.label,
+        "baseline": report.baseline,
+        "weights_sha256": report.checkpoint_sha256,
+        "device": report.device,
+        "seconds": float(sum(report.elapsed_s.values())),
+    }
+    row |= {f"p_{label}": value for label, value in variant.probabilities.items()}
+    row |= {f"logit_{label}": value for label, value in variant.logits.items()}
+    row |= {f"{method}_difference": value for method, value in variant.difference.items()}
+    row |= {f"{method}_outside": value for method, value in variant.outside_blocks.items()}
+    for method, trust in variant.trust.items():
+        row |= {f"{method}_deletion": trust.deletion_auc, f"{method}_insertion": trust.insertion_auc}
+        row |= {f"{method}_checks_passed": sum(check.passed for check in trust.checks)}
+        row |= {f"{method}_checks": len(trust.checks)}
+    return row
+
+
+def _columns(name: str, methods: Sequence[str], labels: Sequence[str]) -> list[str]:
+    if "METHOD" in name:
+        return [name.replace("METHOD", method) for method in methods]
+    return [name.replace("LABEL", label) for label in labels] if "LABEL" in name else [name]
+
+
+def _methods(reports: Sequence[Report]) -> list[str]:
+    return list(dict.fromkeys(method for r in reports for v in r.variants for method in v.outside_blocks))
+
+
+def _name(report: Report) -> str:
+    return Path(report.info.path).name
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

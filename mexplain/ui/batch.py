@@ -1,0 +1,101 @@
+"""Several clips at once, on the tab of what can be taken along: one table, one zip."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain.bundle import MOST_CLIPS, Outcome, bundle
+from mexplain.desk import Desk, StoppedError
+from mexplain.errors import MexplainError
+from mexplain.figures import VARIANT_NAMES, percent
+from mexplain.types import NONE
+from mexplain.ui.explain_tab import OWN, ExplainTab
+from mexplain.ui.gpu import DESK_DEVICE
+from mexplain.ui.parts import SLOW, WORDS, Hub, kept_for_a_while, new_desk, problem, say, stop_button, text
+
+
+class Batch:
+    """The part's components, and what happens on them."""
+
+    def __init__(self, hub: Hub, explain: ExplainTab) -> None:
+        self.hub = hub
+        with gr.Accordion("Explain many clips at once", open=False, elem_id="batch"):
+            gr.HTML(text("batch", most=MOST_CLIPS))
+            self.clips = gr.File(
+                file_count="multiple", file_types=["video"], type="filepath", label="Clips", elem_id="clips", height=160
+            )
+            with gr.Row():
+                go = gr.Button("Explain all", variant="primary", elem_id="explain_all", min_width=160, scale=0)
+                halt = gr.Button("Stop", min_width=90, scale=0)
+            self.status = gr.HTML(elem_classes="status")
+            self.problem = problem()
+            self.table = gr.HTML(elem_id="batch_table")
+            self.file = gr.File(label="Everything in one zip", visible=False, elem_id="bundle")
+        asked = [hub.desk, self.clips, explain.method, explain.baseline, explain.target]
+        outputs = [hub.desk, self.problem, self.table, self.file]
+        run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
+        stop_button(halt, hub.desk, [run])
+
+    def run(
+        self, desk: Desk | None, clips: list[str] | None, method: str, baseline: str, target: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        """Explain one clip after the other; each has its row as soon as it is done."""
+        desk = desk or new_desk()
+        hidden = gr.File(visible=False)
+        if not clips:
+            yield [desk, say("Choose some clips first."), "", hidden]
+            return
+        yield [desk, "", "", hidden]
+
+        def tell(stage: str, share: float) -> None:
+            progress(share, desc=stage)
+
+        told = desk.watched(tell)
+
+        def tell_of(clip: int, count: int, stage: str, share: float) -> None:
+            words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
+            told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
+
+        out, done = kept_for_a_while(self.hub.folder, "explained_clips.zip"), list[Outcome]()
+        try:
+            for outcome in bundle(
+                [Path(clip) for clip in clips],
+                self.hub.checkpoint(),
+                out,
+                methods=(method,),
+                baseline=baseline,
+                target=None if target == OWN else target,
+                scorecard=self.hub.scorecard(),
+                device=DESK_DEVICE,
+                progress=tell_of,
+            ):
+                done.append(outcome)
+                yield [desk, "", _table(done), hidden]
+            yield [desk, "", _table(done), gr.File(str(out), visible=True)]
+        except StoppedError:
+            yield [desk, say(WORDS["stopped"]), _table(done), hidden]
+        except MexplainError as error:
+            yield [desk, say(error), _table(done), hidden]
+
+
+def _table(outcomes: list[Outcome]) -> str:
+    """Return a row for each clip that is done: what each variant answers, or why it cannot be explained."""
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in VARIANT_NAMES.values())
+    rows = []
+    for outcome in outcomes:
+        if outcome.report is None:
+            told = f"<td class='no' colspan='{len(VARIANT_NAMES)}'>{escape(outcome.reason)}</td>"
+        else:
+            told = "".join(
+                f"<td>{escape(v.label)} <span class='quiet'>{percent(v.probabilities[v.label])}</span></td>"
+                if v.label != NONE
+                else "<td>none found</td>"
+                for v in outcome.report.variants
+            )
+        rows.append(f"<tr><th scope='row'>{escape(outcome.clip)}</th>{told}</tr>")
+    head = f"<thead><tr><th scope='col'>clip</th>{heads}</tr></thead>"
+    return f"<div class='wide'><table class='found'>{head}<tbody>{''.join(rows)}</tbody></table></div>"

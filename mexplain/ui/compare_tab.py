@@ -1,0 +1,67 @@
+"""Second tab: one face, three variants; where their explanations differ, and whether they rest on the same blocks."""
+
+from collections.abc import Iterator
+from html import escape
+
+import gradio as gr
+
+from mexplain import prose
+from mexplain.compare_figure import agreement_figure, difference_face, shares_figure
+from mexplain.comparison import Comparison, compare
+from mexplain.desk import Desk
+from mexplain.figures import VARIANT_NAMES
+from mexplain.methods import METHODS
+from mexplain.ui.needs import NeedsClip
+from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
+
+_LISTED = 5
+
+
+class CompareTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub, tab: gr.Tab) -> None:
+        hint("compare")
+        needs = NeedsClip(hub, "compare")
+        with gr.Column(visible=False, elem_id="comparison") as self.results:
+            self.sentence = gr.HTML(elem_id="compared")
+            with gr.Row(elem_classes="columns"):
+                self.lists = [gr.HTML(elem_classes="part ranked") for _ in range(3)]
+            with gr.Row():
+                with gr.Column(min_width=300, scale=3):
+                    gr.HTML(text("shares"))
+                    self.shares = gr.Plot(show_label=False, container=False, elem_id="shares")
+                with gr.Column(min_width=300, scale=2):
+                    gr.HTML(text("agreement"))
+                    self.agreement = gr.Plot(show_label=False, container=False, elem_id="alike")
+            gr.HTML(text("differences"))
+            with gr.Row(elem_classes="columns"):
+                self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
+        outputs = [needs.box, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
+        tab.select(self.show, hub.desk, outputs, **QUICK)
+        needs.when_ready(self.show, outputs)
+
+    def show(self, desk: Desk | None) -> list:
+        """Show the comparison of the latest report, or that there is none yet."""
+        report, method = (desk.report, desk.asked.method) if desk else (None, "")
+        if report is None or any(method not in variant.maps for variant in report.variants):
+            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
+        found = compare(report, method)
+        pictures = []
+        for pair in found.pairs:
+            one, other = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
+            alt = f"Face tinted orange where {one} finds more than {other}, blue where it finds less"
+            caption = f"<h3>{one} less {other}</h3>"
+            pictures.append(caption + picture_of(difference_face(report, pair), alt))
+        sentence = f"<h2>{escape(prose.compared(found))}</h2><p class='quiet'>By {METHODS[method].name}.</p>"
+        ranked = list(_ranked(found))
+        plots = [shares_figure(found), agreement_figure(found) if found.comparable else None]
+        return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
+
+
+def _ranked(found: Comparison) -> Iterator[str]:
+    for variant, shares in found.shares.items():
+        order = sorted(shares, key=found.ranks[variant].__getitem__)[:_LISTED]
+        rows = "".join(f"<li>{escape(block)} <b>{shares[block]:+.0%}</b></li>" for block in order)
+        target = escape(found.targets[variant])
+        yield f"<h3>{VARIANT_NAMES[variant].capitalize()}: “{target}”</h3><ol class='key'>{rows}</ol>"

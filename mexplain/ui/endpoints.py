@@ -1,0 +1,194 @@
+"""What programs can ask of a running hub: three named endpoints, over HTTP and over MCP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain.baselines import BASELINES
+from mexplain.checkpoints import Checkpoint
+from mexplain.errors import MexplainError, SettingError
+from mexplain.explain import explain
+from mexplain.lab import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
+from mexplain.methods import METHODS
+from mexplain.reading import read
+from mexplain.report import to_json
+from mexplain.search import Decision
+from mexplain.simulate.action_units import SIDES, parse_action_units
+from mexplain.sitter import built_in, from_photo, names
+from mexplain.ui.gpu import on_gpu
+from mexplain.ui.parts import Hub, kept_for_a_while
+from mexplain.what_if import hold_still
+
+NO_CLIP = "A clip is missing: a video of a face was expected."
+# Gradio marks an empty one in a way that screen readers stumble over.
+EMPTY = {"answer": "appears here"}
+PUBLIC: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "network", "show_progress": "minimal"}
+
+
+class Endpoints:
+    """Forms to try the endpoints with, which are also their documentation."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        with gr.Accordion("/explain", open=False, elem_id="try_explain"):
+            clip = gr.Video(label="clip", height=200)
+            with gr.Row():
+                method = gr.Dropdown(list(METHODS), value="integrated_gradients", label="method")
+                baseline = gr.Dropdown(list(BASELINES), value="onset", label="baseline")
+                target = gr.Textbox("", label="target (empty: each variant's own answer)")
+            with gr.Row():
+                start, end = gr.Number(None, label="start_s"), gr.Number(None, label="end_s")
+            gr.Button("Call /explain").click(
+                on_gpu(self.explain), [clip, method, baseline, target, start, end], gr.JSON(EMPTY, label="report"),
+                api_name="explain", **PUBLIC,
+            )  # fmt: skip
+        with gr.Accordion("/simulate", open=False, elem_id="try_simulate"):
+            with gr.Row():
+                person = gr.Dropdown(list(names()), value=names()[0], label="person")
+                units = gr.Textbox("12", label="action_units, such as 6,12")
+                side = gr.Dropdown(list(SIDES), value="both", label="side")
+            with gr.Row():
+                strength = gr.Slider(0, STRONGEST_IOD, 0.06, label="strength_iod")
+                lasts = gr.Slider(SHORTEST_S, LONGEST_S, 0.5, label="lasts_s")
+            photo = gr.Image(type="filepath", label="photo (instead of the person)", height=160)
+            made = [gr.Video(label="clip"), gr.JSON(EMPTY, label="truth and findings")]
+            gr.Button("Call /simulate").click(
+                on_gpu(self.simulate),
+                [person, units, side, strength, lasts, photo],
+                made,
+                api_name="simulate",
+                **PUBLIC,
+            )
+        with gr.Accordion("/what_if", open=False, elem_id="try_what_if"):
+            clip = gr.Video(label="clip", height=200)
+            with gr.Row():
+                blocks = gr.Textbox("mouth corner left, mouth corner right", label="blocks, with commas between")
+                layout = gr.Dropdown(["10", "24"], value="10", label="layout")
+            gr.Button("Call /what_if").click(
+                on_gpu(self.what_if),
+                [clip, blocks, layout],
+                gr.JSON(EMPTY, label="answers"),
+                api_name="what_if",
+                **PUBLIC,
+            )
+
+    def explain(
+        self,
+        clip: str,
+        method: str = "integrated_gradients",
+        baseline: str = "onset",
+        target: str = "",
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Explain what each variant of the micro-expression network says of a video of a face, block by block.
+
+        Args:
+            clip: A video of one face, up to 60 seconds long.
+            method: The attribution method, by its key.
+            baseline: What the clip is compared with, by its key.
+            target: The label to explain; empty for the one that each variant gives.
+            start_s: Where the part to explain starts, in seconds; empty to look for the best moment.
+            end_s: Where the part to explain ends, in seconds.
+
+        Returns:
+            The report: labels, probabilities, and each block's attention, attribution and trust.
+        """
+        with _plain_errors():
+            report = explain(
+                _there(clip), self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
+                start_s=start_s, end_s=end_s,
+            )  # fmt: skip
+            return without_path(to_json(report))
+
+    def simulate(
+        self,
+        person: str,
+        action_units: str = "12",
+        side: str = "both",
+        strength_iod: float = 0.06,
+        lasts_s: float = 0.5,
+        photo: str | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a still face move after action units, and say which variants and explanations found what moved.
+
+        Args:
+            person: A built-in face of a person who does not exist, such as "Person 1".
+            action_units: FACS numbers, such as "6,12".
+            side: The subject's own side: both, left or right.
+            strength_iod: How far the point that moves most moves, in eye distances (0.02 to 0.10: a micro-expression).
+            lasts_s: How long the movement lasts, in seconds.
+            photo: A photo to use instead of the person.
+
+        Returns:
+            The clip, and what truly moved with what was found.
+        """
+        with _plain_errors():
+            face = from_photo(Path(photo)) if photo else built_in(person)
+            path = kept_for_a_while(self.hub.folder, "simulated.mp4")
+            done = experiment(
+                face, parse_action_units(action_units), path, self._checkpoint(), side=side,
+                strength_iod=float(strength_iod), lasts_s=float(lasts_s),
+            )  # fmt: skip
+            truth = {
+                "moving_blocks": {variant: list(blocks) for variant, blocks in done.moved.moving.items()},
+                "findings": [
+                    {"variant": f.variant, "asked": f.asked, "top": f.top, "found": f.found, "says": f.says}
+                    for f in done.findings
+                ],
+                "sentence": done.sentence,
+            }
+            return str(path), truth
+
+    def what_if(self, clip: str, blocks: str, layout: str = "10") -> list[dict[str, Any]]:
+        """Say what each variant would answer if some blocks of the face had not moved.
+
+        Args:
+            clip: A video of one face, up to 60 seconds long.
+            blocks: Names of blocks to hold still, with commas between them.
+            layout: Which layout the names are from, 10 or 24.
+
+        Returns:
+            For each variant its label, probabilities and presence before and after.
+        """
+        with _plain_errors():
+            reading = read(_there(clip), self._checkpoint())
+            questions = reading.questions(tuple(reading.outputs))
+            names = [name.strip() for name in blocks.split(",") if name.strip()]
+            found = hold_still(reading, questions, names, layout)
+            return [
+                {"variant": one.variant, "before": _answer(one.before), "after": _answer(one.after)} for one in found
+            ]
+
+    def _checkpoint(self) -> Checkpoint:
+        return self.hub.checkpoint()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except MexplainError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _there(clip: str | None) -> Path:
+    if not clip:
+        raise SettingError(NO_CLIP)
+    return Path(clip)
+
+
+def _answer(decision: Decision) -> dict[str, Any]:
+    return {"label": decision.label, "probabilities": decision.probabilities, "presence": decision.presence}
+
+
+def without_path(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report as it leaves the hub: with the clip's name instead of where it lies here.
+
+    A client would take anything with a ``path`` for a file to fetch.
+    """
+    clip = dict(report["clip"])
+    return report | {"clip": {"name": Path(clip.pop("path")).name} | clip}

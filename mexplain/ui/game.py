@@ -1,0 +1,109 @@
+"""The class game on the simulator's tab: guess the region before the reveal."""
+
+import random
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from mexplain.film import Film
+from mexplain.game import Mark, Round, clip_of, mark, rounds, score
+from mexplain.lab import FPS, Moved
+from mexplain.sitter import built_in
+from mexplain.ui.parts import QUICK, WORDS, Hub, moving_picture, picture_of, say, text
+
+_ROUNDS = 5
+_MOST_SEED = 9999
+
+
+@dataclass
+class Play:
+    """One game under way."""
+
+    questions: tuple[Round, ...]
+    marks: list[Mark] = field(default_factory=list)
+    moved: Moved | None = None
+
+    @property
+    def question(self) -> Round:
+        """The round that is asked."""
+        return self.questions[min(len(self.marks), len(self.questions) - 1)]
+
+
+class Game:
+    """The game's components, and what happens on them."""
+
+    def __init__(self, hub: Hub) -> None:
+        gr.HTML(text("game"))
+        self.play = gr.State(None)
+        with gr.Row():
+            with gr.Column(min_width=300, scale=2):
+                with gr.Row():
+                    self.seed = gr.Number(
+                        None, label="Number of the game (the same number, the same questions)", precision=0, minimum=0,
+                        maximum=_MOST_SEED, elem_id="seed", min_width=160,
+                    )  # fmt: skip
+                    self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140, scale=0)
+                self.choice = gr.Radio([], label="What moves?", visible=False, elem_id="choice")
+                with gr.Row():
+                    self.reveal = gr.Button("Reveal", variant="primary", visible=False, elem_id="reveal", min_width=120)
+                    self.next = gr.Button("Next", visible=False, elem_id="next", min_width=120)
+                self.score = gr.HTML(elem_id="score")
+            with gr.Column(min_width=300, scale=3), gr.Row(elem_classes="columns"):
+                self.clip = gr.HTML(elem_id="puzzle", elem_classes="part")
+                self.truth = gr.HTML(elem_id="solution", elem_classes="part")
+        outputs = [self.play, self.clip, self.truth, self.choice, self.reveal, self.next, self.score]
+        self.start.click(self.begin, self.seed, outputs, **QUICK)
+        self.reveal.click(self.guess, [self.play, self.choice], outputs, **QUICK)
+        self.next.click(self.ask, self.play, outputs, **QUICK)
+
+    def begin(self, seed: float | None) -> list[Any]:
+        """Start a game with a number of its own, or the one that was asked for."""
+        number = random.randrange(_MOST_SEED) if seed is None else min(max(int(seed), 0), _MOST_SEED)
+        return self.ask(Play(rounds(number, _ROUNDS)))
+
+    def ask(self, play: Play | None) -> list[Any]:
+        """Show the next clip with its choices."""
+        if play is None:
+            return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
+        question = play.question
+        play.moved = clip_of(question, built_in(question.face))
+        film = moving_picture(Film(play.moved.clip.frames, FPS, "The clip to guess about", 0))
+        choices = [(name, number) for number, name in enumerate(question.choices)]
+        title = f"<h3>Round {question.number} of {len(play.questions)}: watch closely</h3>"
+        return [
+            play,
+            title + film,
+            "",
+            gr.Radio(choices, value=None, visible=True, interactive=True),
+            gr.Button(visible=True),
+            gr.Button(visible=False),
+            _standing(play),
+        ]
+
+    def guess(self, play: Play | None, choice: int | None) -> list[Any]:
+        """Mark the guess and show what moved."""
+        if play is None or play.moved is None:
+            return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
+        if choice is None:
+            return [play, *[gr.skip()] * 5, say("Choose what moves first.")]
+        told = mark(play.question, choice)
+        play.marks.append(told)
+        last = len(play.marks) == len(play.questions)
+        truth = f"<h3>{escape(told.says)}</h3>{picture_of(play.moved.motion_map, play.moved.alt)}"
+        play.moved = None
+        return [
+            play,
+            gr.skip(),
+            truth,
+            gr.Radio(interactive=False),
+            gr.Button(visible=False),
+            gr.Button(visible=not last),
+            _standing(play),
+        ]
+
+
+def _standing(play: Play) -> str:
+    done = len(play.marks) == len(play.questions)
+    return f"<p role='status'>{'The game is over. ' if done else ''}{escape(score(play.marks))}</p>"

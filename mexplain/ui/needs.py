@@ -1,0 +1,47 @@
+"""What a tab shows as long as there is no explained clip: how to get one, and a button that gets one at once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain.desk import Asked, Desk, StoppedError
+from mexplain.errors import MexplainError
+from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
+
+
+class NeedsClip:
+    """Says that a clip is needed, and explains a sample on request."""
+
+    def __init__(self, hub: Hub, tab: str) -> None:
+        self.hub = hub
+        with gr.Column(visible=True, elem_classes="needs") as self.box:
+            gr.HTML(text("needs"))
+            with gr.Row():
+                self.go = gr.Button(
+                    "Explain a sample", variant="primary", elem_id=f"{tab}_sample", min_width=160, scale=0
+                )
+                self.halt = gr.Button("Stop", min_width=90, scale=0)
+            self.status = gr.HTML(elem_classes="status")
+            self.problem = problem()
+
+    def when_ready(self, show: Callable[[Desk | None], list], outputs: list[Any]) -> None:
+        """Have ``show`` fill the tab once the sample is explained."""
+        slow = {**SLOW, "show_progress_on": self.status}
+        run = self.go.click(self._explain, self.hub.desk, [self.hub.desk, self.problem], **slow)
+        run.then(show, self.hub.desk, outputs, show_progress="hidden", api_visibility="private")
+        stop_button(self.halt, self.hub.desk, [run])
+
+    def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
+        desk = desk or new_desk()
+        yield desk, ""
+        sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
+        try:
+            for _ in desk.explain(sample, self.hub.checkpoint(), Asked(), telling(progress)):
+                pass
+            yield desk, ""
+        except StoppedError:
+            yield desk, say(WORDS["stopped"])
+        except MexplainError as error:
+            yield desk, say(error)

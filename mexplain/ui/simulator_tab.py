@@ -1,0 +1,176 @@
+"""Fourth tab: move a muscle of a still face, and see whether the network and its explanations notice."""
+
+import tempfile
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain import lab
+from mexplain.desk import Asked, Desk, StoppedError
+from mexplain.errors import MexplainError, SettingError
+from mexplain.figures import VARIANT_NAMES
+from mexplain.film import Film
+from mexplain.lab import FPS, Finding, Moved
+from mexplain.methods import METHODS
+from mexplain.simulate.action_units import SIDES
+from mexplain.sitter import Sitter, built_in, from_photo, names
+from mexplain.ui.game import Game
+from mexplain.ui.parts import (
+    QUICK,
+    SLOW,
+    WORDS,
+    Hub,
+    hint,
+    moving_picture,
+    new_desk,
+    picture_of,
+    problem,
+    say,
+    stop_button,
+    telling,
+    text,
+)
+from mexplain.video import write_video
+
+OWN = "My own photo"
+MOST_METHODS = 4
+
+
+class SimulatorTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        hint("simulator")
+        with gr.Row():
+            with gr.Column(min_width=300, scale=2):
+                people = names()
+                self.person = gr.Radio([*people, OWN], value=people[0], label="Whose face", elem_id="person")
+                self.photo = gr.Image(
+                    type="filepath", sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
+                    visible=False, webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
+                )  # fmt: skip
+                self.units = gr.Dropdown(
+                    lab.muscle_choices(), value=[12], multiselect=True, label="Muscles to move", elem_id="units"
+                )
+                sides = [("Both", "both"), ("Their left", "left"), ("Their right", "right")]
+                assert {key for _, key in sides} == set(SIDES)
+                self.side = gr.Radio(sides, value="both", label="Side", elem_id="side")
+                self.strength = gr.Slider(
+                    0, lab.STRONGEST_IOD, 0.06, step=0.005, elem_id="strength",
+                    label="Strength (eye distances; 0.02 to 0.10 is a micro-expression, 0 is none)",
+                )  # fmt: skip
+                self.lasts = gr.Slider(
+                    lab.SHORTEST_S, lab.LONGEST_S, 0.5, step=0.05, label="How long it lasts (seconds)", elem_id="lasts"
+                )
+                chosen = [(m.name, m.key) for m in METHODS.values()]
+                self.methods = gr.Dropdown(
+                    chosen, value=["integrated_gradients"], multiselect=True, max_choices=MOST_METHODS,
+                    label="Methods to put to the test", elem_id="tested",
+                )  # fmt: skip
+                with gr.Row():
+                    self.go = gr.Button("Move it", variant="primary", size="lg", elem_id="move", min_width=150)
+                    self.halt = gr.Button("Stop", size="lg", min_width=90, scale=0)
+            with gr.Column(min_width=300, scale=3):
+                self.status = gr.HTML(elem_classes="status")
+                self.problem = problem()
+                with gr.Row(elem_classes="columns"):
+                    self.clip = gr.HTML(
+                        _sit(people[0])[1] if people else text("simulated"), elem_id="simulated", elem_classes="part"
+                    )
+                    self.truth = gr.HTML(elem_id="truth", elem_classes="part")
+                self.sentence = gr.HTML(elem_id="noticed")
+                self.table = gr.HTML(elem_id="findings")
+        asked = [hub.desk, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
+        outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
+        run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
+        stop_button(self.halt, hub.desk, [run])
+        self.person.change(_sit, self.person, [self.photo, self.clip, self.truth, self.sentence, self.table], **QUICK)
+        Game(hub)
+
+    def run(
+        self, desk: Desk | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
+        lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        """Make a clip, show it and its truth, then ask who noticed, one method after the other."""
+        desk = desk or new_desk()
+        yield [desk, "", gr.skip(), gr.skip(), "", ""]
+        try:
+            face = _face(person, photo)
+            if not units:
+                raise SettingError("Choose at least one muscle to move.")
+            moved = lab.move(face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts))
+            yield [desk, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
+            findings: dict[tuple[str, str], Finding] = {}
+            for method in methods or ["attention"]:
+                self._ask(desk, moved, method, progress)
+                assert desk.report is not None
+                findings |= {(found.asked, found.variant): found for found in lab.judge(moved, desk.report)}
+                every = tuple(findings.values())
+                yield [
+                    desk,
+                    "",
+                    gr.skip(),
+                    gr.skip(),
+                    f"<h2>{escape(lab.in_a_sentence(moved, every))}</h2>",
+                    table(every),
+                ]
+        except StoppedError:
+            yield [desk, say(WORDS["stopped"]), *[gr.skip()] * 4]
+        except MexplainError as error:
+            yield [desk, say(error), *[gr.skip()] * 4]
+
+    def _ask(self, desk: Desk, moved: Moved, method: str, progress: gr.Progress) -> None:
+        # The network gets the file as it would any other.
+        with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
+            path = Path(folder, "simulated.mp4")
+            write_video(path, moved.clip.frames, moved.clip.fps)
+            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), telling(progress)):
+                pass
+
+
+def _sit(person: str) -> list[Any]:
+    """Show the still face that was chosen."""
+    if person == OWN:
+        return [gr.Image(visible=True), text("simulated"), "", "", ""]
+    still = f"<h3>{escape(person)}, who does not exist</h3>{picture_of(built_in(person).photo, 'The still face')}"
+    return [gr.Image(visible=False), still, "", "", ""]
+
+
+def _face(person: str, photo: str | None) -> Sitter:
+    if person != OWN:
+        return built_in(person)
+    if not photo:
+        raise SettingError("There is no photo yet. Upload one, or take one with the webcam.")
+    return from_photo(Path(photo))
+
+
+def _clip(moved: Moved) -> str:
+    return f"<h3>{WORDS['simulated']}</h3>{moving_picture(Film(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
+
+
+def _truth(moved: Moved) -> str:
+    return f"<h3>{WORDS['truth']}</h3>{picture_of(moved.motion_map, moved.alt)}"
+
+
+def table(findings: tuple[Finding, ...]) -> str:
+    """Return who found what, a row for each question, a column for each variant."""
+    variants = list(dict.fromkeys(finding.variant for finding in findings))
+    heads = "".join(f"<th scope='col'>{VARIANT_NAMES[variant]}</th>" for variant in variants)
+    rows = []
+    for asked in dict.fromkeys(finding.asked for finding in findings):
+        name = {"label": "Noticed it?", "attention weights": "Attention"}.get(asked) or METHODS[asked].name
+        cells = {finding.variant: finding for finding in findings if finding.asked == asked}
+        told = "".join(_cell(cells.get(variant)) for variant in variants)
+        rows.append(f"<tr><th scope='row'>{escape(name)}</th>{told}</tr>")
+    head = f"<thead><tr><td></td>{heads}</tr></thead>"
+    return f"<div class='wide'><table class='found'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+
+
+def _cell(finding: Finding | None) -> str:
+    if finding is None:
+        return "<td>none to show</td>"
+    return f"<td class='{'yes' if finding.found else 'no'}'>{escape(finding.says)}</td>"

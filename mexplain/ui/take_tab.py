@@ -1,0 +1,132 @@
+"""Sixth tab: keep what was seen, or explain many clips at once."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mexplain.card import card, png
+from mexplain.desk import Desk, StoppedError
+from mexplain.errors import MexplainError
+from mexplain.film import Film
+from mexplain.page import films_of, write_html
+from mexplain.report import write_json
+from mexplain.tables import blocks_csv, variants_csv
+from mexplain.ui.batch import Batch
+from mexplain.ui.explain_tab import OWN, ExplainTab
+from mexplain.ui.link import Settings, to_query
+from mexplain.ui.needs import NeedsClip
+from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, kept_for_a_while, problem, say, stop_button, text
+from mexplain.ui.samples import captions
+
+KINDS = {
+    "A page that works offline (HTML)": "html",
+    "Films (MP4)": "mp4",
+    "One picture (PNG)": "png",
+    "Tables (CSV)": "csv",
+    "Everything, for programs (JSON)": "json",
+}
+
+
+class TakeTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
+        self.hub, self.explain = hub, explain
+        hint("take")
+        Batch(hub, explain)
+        needs = NeedsClip(hub, "take")
+        with gr.Column(visible=False, elem_id="taking") as self.results:
+            gr.HTML(text("take"))
+            self.kinds = gr.CheckboxGroup(
+                list(KINDS.items()), value=list(KINDS.values()), label="Files", elem_id="kinds"
+            )
+            with gr.Row():
+                self.make = gr.Button("Make the files", variant="primary", elem_id="make", min_width=160, scale=0)
+                self.halt = gr.Button("Stop", min_width=90, scale=0)
+            self.status = gr.HTML(elem_classes="status")
+            self.problem = problem()
+            self.files = gr.Files(label="Yours to keep; deleted here after ten minutes", visible=False, elem_id="files")
+            self.link = gr.Textbox(
+                label="A link that reopens these settings (your clip is not in it)", interactive=False,
+                buttons=["copy"], elem_id="link",
+            )  # fmt: skip
+        looks = [explain.method, explain.baseline, explain.target, *explain.looks]
+        outputs = [needs.box, self.results, self.link]
+        tab.select(self.show, [hub.desk, *looks], outputs, **QUICK)
+        needs.when_ready(lambda desk: self.show(desk), outputs)
+        run = self.make.click(
+            self.write, [hub.desk, self.kinds], [self.files, self.problem], **SLOW, show_progress_on=self.status
+        )
+        stop_button(self.halt, hub.desk, [run])
+
+    def show(self, desk: Desk | None, *looks: Any, request: gr.Request | None = None) -> list[Any]:
+        """Show what can be kept, and the link."""
+        if desk is None or desk.report is None:
+            return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
+        name = Path(desk.report.info.path).name
+        sample = name if name in captions() else ""
+        if looks:
+            method, baseline, target, shown, grain, magnitude, opacity = looks
+            sign = "magnitude" if magnitude else "signed"
+            settings = Settings(
+                method, baseline, "" if target == OWN else target, shown, grain, sign, round(opacity), sample
+            )
+        else:
+            settings = Settings(sample=sample)
+        address = str(request.request.base_url) if request and request.request else "/"
+        return [gr.Column(visible=False), gr.Column(visible=True), f"{address}?{to_query(settings)}"]
+
+    def write(
+        self, desk: Desk | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> tuple[Any, str]:  # fmt: skip
+        """Write the files that were asked for."""
+        if desk is None or desk.report is None or desk.reading is None:
+            return gr.skip(), say(WORDS["expired"])
+        if not kinds:
+            return gr.skip(), say("Choose at least one kind of file.")
+
+        def tell(stage: str, share: float) -> None:
+            progress(share, desc=f"Writing {stage}")
+
+        try:
+            paths = self._write(desk, set(kinds), desk.watched(tell))
+        except StoppedError:
+            return gr.skip(), say(WORDS["stopped"])
+        except MexplainError as error:
+            return gr.skip(), say(error)
+        return gr.Files([str(path) for path in paths], visible=True), ""
+
+    def _write(self, desk: Desk, kinds: set[str], tell: Any) -> list[Path]:
+        report, reading = desk.report, desk.reading
+        assert report is not None and reading is not None
+        name = Path(report.info.path).name
+        report, stem = replace(report, info=replace(report.info, path=name)), Path(name).stem
+        first = kept_for_a_while(self.hub.folder, f"{stem}.json")
+        paths: list[Path] = []
+        films: dict[str, Film] = {}
+        if kinds & {"html", "mp4"}:
+            tell("films", 0.0)
+            films = films_of(report, reading.display, reading.checkpoint.model.config.crop_iod)
+        if "html" in kinds:
+            tell("the page", 0.5)
+            paths.append(first.with_suffix(".html"))
+            write_html(report, paths[-1], films=films, scorecard=self.hub.scorecard())
+        if "mp4" in kinds:
+            tell("films", 0.7)
+            for name, film in films.items():
+                paths.append(first.with_name(f"{stem}_{name}.mp4"))
+                film.write(paths[-1])
+        if "png" in kinds:
+            tell("the picture", 0.85)
+            paths.append(first.with_suffix(".png"))
+            paths[-1].write_bytes(png(card(report)))
+        if "csv" in kinds:
+            for name, table in (("variants", variants_csv([report])), ("blocks", blocks_csv([report]))):
+                paths.append(first.with_name(f"{stem}_{name}.csv"))
+                paths[-1].write_text(table, encoding="utf-8")
+        if "json" in kinds:
+            paths.append(first)
+            write_json(report, first)
+        return paths

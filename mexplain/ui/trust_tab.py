@@ -1,0 +1,49 @@
+"""Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from mexplain.lesson import ablation_alt, ablation_figure, ablation_sentence, read_ablation
+from mexplain.scorecard.figure import scorecard_figure
+from mexplain.scorecard.table import Scorecard, markdown
+from mexplain.types import VARIANTS
+from mexplain.ui.parts import QUICK, WORDS, Hub, disclaimer, hint, text
+
+
+class TrustTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub, folder: Path) -> None:
+        hint("trust")
+        card = hub.scorecard()
+        if card is None:
+            gr.HTML(f"<p class='note'>{WORDS['no_scorecard']}</p>")
+        else:
+            self._scorecard(card)
+        gr.HTML(text("words"))
+        if found := read_ablation(folder, hub.checkpoint().sha256):
+            with gr.Column(elem_id="lesson"):
+                gr.HTML(text("lesson", says=ablation_sentence(found), clips=found.clips, people=found.people))
+                gr.Plot(ablation_figure(found), show_label=False, container=False)
+                gr.HTML(f"<p class='unseen'>{ablation_alt(found)}</p>")
+        gr.HTML(text("limits").replace("{disclaimer}", disclaimer()), elem_id="limits")
+        if (folder / "README.md").is_file():
+            with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
+                gr.Markdown(_body((folder / "README.md").read_text(encoding="utf-8")))
+
+    def _scorecard(self, card: Scorecard) -> None:
+        with gr.Column(elem_id="scorecard"):
+            gr.HTML(text("scorecard", clips=card.clips, people=card.people))
+            choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
+            which = gr.Radio(choices, value="10", label="Variant", elem_id="scored")
+            plot = gr.Plot(scorecard_figure(card, "10"), show_label=False, container=False)
+            which.input(lambda variant: scorecard_figure(card, variant), which, plot, **QUICK)
+            with gr.Accordion("All numbers, all variants", open=False, elem_id="numbers"):
+                gr.Markdown(markdown(card).partition("\n")[2])
+
+
+def _body(card: str) -> str:
+    """Return a model card without its front matter, its headings one step smaller."""
+    page = card.split("---", 2)[2] if card.startswith("---") else card
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.strip().splitlines())

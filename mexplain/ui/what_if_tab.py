@@ -1,0 +1,156 @@
+"""Third tab: hold parts of the face at their onset look, and watch the answers move."""
+
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from mexplain import prose
+from mexplain.blocks import layout
+from mexplain.desk import Desk, StoppedError
+from mexplain.errors import MexplainError
+from mexplain.figures import VARIANT_NAMES, before_and_after, percent
+from mexplain.reading import Progress
+from mexplain.types import NONE
+from mexplain.ui.needs import NeedsClip
+from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, text
+from mexplain.what_if import WhatIf, hold_still, smallest_flip
+
+
+class WhatIfTab:
+    """The tab's components, and what happens on them."""
+
+    def __init__(self, hub: Hub, tab: gr.Tab) -> None:
+        self.hub = hub
+        hint("what_if")
+        needs = NeedsClip(hub, "what_if")
+        with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
+            with gr.Column(min_width=300, scale=2):
+                grids = [("10 blocks", "10"), ("24 blocks", "24")]
+                self.grid = gr.Radio(grids, value="10", label="Blocks to choose from", elem_id="grid")
+                self.face = gr.HTML(
+                    value={"face": "", "blocks": [], "chosen": []},
+                    html_template=text("blocks"),
+                    js_on_load=(ASSETS / "blocks.js").read_text(encoding="utf-8"),
+                    elem_id="blocks",
+                    show_label=False,
+                )
+                with gr.Row():
+                    self.clear = gr.Button("Let all move", min_width=120, elem_id="clear")
+                    self.everything = gr.Button("Hold all", min_width=120, elem_id="hold_all")
+            with gr.Column(min_width=300, scale=3):
+                self.told = gr.HTML(elem_id="held")
+                self.answers = [self._answer(variant) for variant in VARIANT_NAMES]
+                gr.HTML(text("smallest"))
+                with gr.Row():
+                    self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
+                    self.halt = gr.Button("Stop", min_width=90, scale=0)
+                self.status = gr.HTML(elem_classes="status")
+                self.problem = problem()
+                self.found = gr.HTML(elem_id="smallest")
+        parts = [part for pair in self.answers for part in pair]
+        outputs = [needs.box, self.results, self.face, self.found, self.told, *parts]
+        tab.select(self.show, [hub.desk, self.grid], outputs, **QUICK)
+        needs.when_ready(lambda desk: self.show(desk, "10"), outputs)
+        change = [self.told, *parts]
+        self.face.input(self.hold, [hub.desk, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
+        self.grid.input(self.show, [hub.desk, self.grid], outputs, **QUICK)
+        for button, every in ((self.clear, False), (self.everything, True)):
+            button.click(
+                lambda desk, value, grid, every=every: self._choose(desk, value, grid, every),
+                [hub.desk, self.face, self.grid], [self.face, *change], **QUICK,
+            )  # fmt: skip
+        run = self.find.click(
+            self.smallest, [hub.desk, self.face, self.grid], [self.found, self.problem, self.face, *change],
+            **SLOW, show_progress_on=self.status,
+        )  # fmt: skip
+        stop_button(self.halt, hub.desk, [run])
+
+    def _answer(self, variant: str) -> tuple[gr.HTML, gr.Plot]:
+        with gr.Row(elem_classes="answer"):
+            words = gr.HTML(elem_classes="change", min_height=84)
+            return words, gr.Plot(show_label=False, container=False, elem_classes="bars")
+
+    def show(self, desk: Desk | None, grid: str) -> list[Any]:
+        """Show the face of the latest clip with its blocks, all of them moving."""
+        if desk is None or desk.reading is None:
+            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
+        value = self._face(desk, grid)
+        return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(desk, value, grid)]
+
+    def hold(self, desk: Desk | None, value: dict, grid: str) -> list[Any]:
+        """Answer with the chosen blocks held still."""
+        if desk is None or desk.reading is None:
+            return [say(WORDS["expired"]), *[gr.skip()] * 6]
+        chosen = [block for block in value["chosen"] if block in layout(grid).names]
+        found = hold_still(desk.reading, desk.questions(), chosen, grid)
+        told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
+        return [f"<p>{escape(told)}</p>", *(part for one in found for part in (_words(one), _bars(one)))]
+
+    def _choose(self, desk: Desk | None, value: dict, grid: str, every: bool) -> list[Any]:
+        value = {**value, "chosen": list(layout(grid).names) if every else []}
+        return [value, *self.hold(desk, value, grid)]
+
+    def smallest(
+        self, desk: Desk | None, value: dict, grid: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        """Look for the smallest set of blocks that flips each variant's answer, one variant after the other."""
+        if desk is None or desk.reading is None:
+            yield ["", say(WORDS["expired"]), *[gr.skip()] * 8]
+            return
+        labels, lines = desk.reading.checkpoint.model.config.labels, []
+        questions = desk.questions()
+
+        def tell(stage: str, share: float) -> None:
+            progress(share, desc=f"Trying sets of blocks in {VARIANT_NAMES[stage]}")
+
+        tell_or_stop = desk.watched(tell)
+        try:
+            for number, (variant, question) in enumerate(questions.items()):
+                found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
+                lines.append(f"<li><strong>{VARIANT_NAMES[variant]}:</strong> {escape(prose.flipped(found))}</li>")
+                held: list[Any] = [gr.skip()] * 8
+                if variant == grid and found.blocks:
+                    value = {**value, "chosen": list(found.blocks)}
+                    held = [value, *self.hold(desk, value, grid)]
+                yield [f"<ul>{''.join(lines)}</ul>", "", *held]
+        except StoppedError:
+            yield [f"<ul>{''.join(lines)}</ul>", say(WORDS["stopped"]), *[gr.skip()] * 8]
+        except MexplainError as error:
+            yield ["", say(error), *[gr.skip()] * 8]
+
+    @staticmethod
+    def _tell_one(tell: Progress, variant: str, number: int, share: float) -> None:
+        tell(variant, (number + share) / len(VARIANT_NAMES))
+
+    def _face(self, desk: Desk, grid: str) -> dict[str, Any]:
+        reading, report = desk.reading, desk.report
+        assert reading is not None and report is not None
+        names, side = layout(grid).names, reading.aligned.frames.shape[1]
+        boxes = (100 * layout(grid).boxes(reading.aligned.landmarks_xy) / side).round(2).tolist()
+        blocks = [{"name": n, "x": x0, "y": y0, "w": round(x1 - x0, 2), "h": round(y1 - y0, 2),
+                   "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
+                  for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip
+        return {"face": data_uri(report.apex_frame), "blocks": blocks, "chosen": []}
+
+
+def _words(found: WhatIf) -> str:
+    """Return what happened to one variant's answer."""
+    before, after = found.before, found.after
+    name = max(before.probabilities, key=before.probabilities.__getitem__)
+    one, other = percent(before.probabilities[name]), percent(after.probabilities[name])
+    first = "none found" if before.label == NONE else before.label
+    then = "none found" if after.label == NONE else after.label
+    flips = " flipped" if before.label != after.label else ""
+    move = f"<strong>{escape(first)}</strong> → <strong>{escape(then)}</strong>"
+    there = f"an expression is there: {percent(before.presence)} → {percent(after.presence)}"
+    title = f"<h3>{VARIANT_NAMES[found.variant].capitalize()}</h3>"
+    share = f"{escape(name)}: {one} → {other} · {there}"
+    return f"{title}<p class='moved{flips}'>{move}</p><p class='quiet'>{share}</p>"
+
+
+def _bars(found: WhatIf) -> Any:
+    return before_and_after(found.before.probabilities, found.after.probabilities)

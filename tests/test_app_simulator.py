@@ -1,0 +1,49 @@
+"""The simulator's tab of the real hub: move a muscle, see who notices, and play."""
+
+
+def test_move_a_muscle_and_see_who_noticed(visit):
+    visitor = visit(query="?method=attention")
+    page = visitor.page
+    visitor.open_tab("Simulator")
+    page.wait_for_selector("#simulated img")
+    page.locator("#tested .token-remove").first.click()
+    page.locator("#tested input").click()
+    page.get_by_role("option", name="Attention x gradient").click()
+    page.keyboard.press("Escape")
+    page.click("#move")
+    page.wait_for_selector("#truth img")
+    assert "mouth corner" in page.get_attribute("#truth img", "alt")
+    page.wait_for_selector("#findings table")
+    assert page.locator("#findings tbody tr").count() == 3
+    assert page.locator("#findings tbody tr").first.locator("td.yes").count() >= 2
+    assert page.locator("#findings td.yes, #findings td.no").count() >= 3 + 2 + 2
+    assert "noticed it" in page.inner_text("#noticed")
+    visitor.check()
+
+    # What was simulated can be looked at in the other tabs.
+    visitor.open_tab("What if")
+    page.wait_for_selector("[data-block]")
+
+
+def test_the_class_game_keeps_the_score(visit):
+    visitor = visit(width=390, scheme="dark")
+    page = visitor.page
+    visitor.open_tab("Simulator")
+    page.fill("#seed input", "7")
+    page.click("#start")
+    for number in range(1, 6):
+        page.wait_for_selector(f"#puzzle >> text=Round {number} of 5")
+        assert page.locator("#choice label").count() == 4
+        if number == 1:
+            page.click("#reveal")
+            page.wait_for_selector("#score >> text=Choose what moves first")
+        page.locator("#choice label").nth(number % 4).click()
+        page.click("#reveal")
+        page.wait_for_selector("#solution img")
+        assert "AU" in page.inner_text("#solution h3")
+        page.wait_for_selector(f"#score >> text=of {number} right")
+        if number < 5:
+            page.click("#next")
+    page.wait_for_selector("#score >> text=The game is over")
+    assert not page.locator("#next").is_visible()
+    visitor.check()

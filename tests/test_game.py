@@ -1,0 +1,75 @@
+"""The class game: fair questions, the same for everyone with the same seed."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mexplain.blocks import LAYOUTS
+from mexplain.errors import SettingError
+from mexplain.game import CHOICES, Round, clip_of, mark, regions, rounds, score
+from mexplain.simulate.action_units import ACTION_UNITS
+from mexplain.sitter import built_in
+
+
+def test_a_seed_is_a_game():
+    assert rounds(7, 6) == rounds(7, 6) and rounds(7, 3) == rounds(7, 6)[:3]
+    assert rounds(7, 6) != rounds(8, 6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_questions_have_one_answer_each(seed):
+    game = rounds(seed, 20)
+    assert [asked.number for asked in game] == list(range(1, 21))
+    for asked in game:
+        assert len(set(asked.choices)) == CHOICES
+        first, wrong = regions(asked.unit, asked.side)
+        assert asked.choices[asked.answer] == first
+        assert set(asked.choices) - {first} <= set(wrong)
+    assert len({asked.answer for asked in game}) == CHOICES, "the answer's place must not give it away"
+    assert all(one.unit != other.unit for one, other in pairwise(game))
+
+
+@pytest.mark.parametrize(
+    ("unit", "side", "region"),
+    [
+        (12, "both", "mouth corners"),
+        (12, "left", "left mouth corner"),
+        (17, "left", "chin"),
+        (1, "both", "inner brows"),
+    ],
+)
+def test_regions_are_named_plainly(unit, side, region):
+    assert regions(unit, side)[0] == region
+
+
+def test_every_region_is_made_of_blocks():
+    names = {frozenset(name.split()) for name in LAYOUTS["10"].names}
+    for unit in ACTION_UNITS:
+        for region in (regions(unit, "left")[0], *regions(unit, "left")[1]):
+            assert any(set(region.removesuffix("s").split()) <= name for name in names), region
+
+
+def test_the_clip_of_a_round_moves_where_the_answer_says():
+    for asked in rounds(1, 4):
+        strongest = clip_of(asked, built_in(asked.face)).ranking["10"][0][0]
+        words = asked.choices[asked.answer].split()
+        assert {word.removesuffix("s") for word in words} <= set(strongest.split())
+
+
+def test_guesses_are_marked_and_counted():
+    (asked,) = rounds(2, 1)
+    marks = [mark(asked, guess) for guess in range(CHOICES)]
+    assert [one.right for one in marks] == (np.arange(CHOICES) == asked.answer).tolist()
+    assert all(asked.choices[asked.answer] in one.says and f"AU{asked.unit}" in one.says for one in marks)
+    assert score(marks) == "1 of 4 right; guessing blindly gives 1.0 on average."
+    assert score([]) == ""
+    with pytest.raises(SettingError):
+        mark(asked, CHOICES)
+
+
+def test_impossible_games_are_refused():
+    for seed, count in ((0, 0), (0, 21), (-1, 5)):
+        with pytest.raises(SettingError):
+            rounds(seed, count)
+    assert isinstance(rounds(0, 1, ["someone"])[0], Round)

@@ -1,0 +1,51 @@
+"""Parts of the hub that need no browser."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from running_hub import ROOT
+
+from mexplain.ui.gpu import LENT_S, on_gpu
+from mexplain.ui.link import Settings, from_query, to_query
+
+LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
+
+
+def test_a_link_brings_the_settings_back():
+    settings = Settings("saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4")
+    query = dict(part.split("=") for part in to_query(settings).split("&"))
+    assert from_query(query, LABELS, SAMPLES) == settings
+    assert to_query(Settings()) == ""
+
+
+@pytest.mark.parametrize(
+    "query", [{"method": "magic"}, {"target": "joy"}, {"sample": "../secret.mp4"}, {"opacity": "-3"}, {"opacity": "x"}]
+)
+def test_a_link_that_says_what_cannot_be_changes_nothing(query):
+    assert from_query(query, LABELS, SAMPLES) == Settings()
+
+
+def test_an_opacity_beyond_the_scale_is_the_largest():
+    assert from_query({"opacity": "900"}, LABELS, SAMPLES).opacity == 100
+
+
+def test_spaces_lends_a_gpu_where_it_can(monkeypatch):
+    def work():
+        return 1
+
+    assert on_gpu(work) is work
+    asked = []
+    fake = SimpleNamespace(GPU=lambda duration: asked.append(duration) or (lambda f: lambda: f() + 1))
+    monkeypatch.setattr("mexplain.ui.gpu.find_spec", lambda name: name == "spaces")
+    monkeypatch.setitem(sys.modules, "spaces", fake)
+    assert on_gpu(work)() == 2 and asked == [LENT_S]
+
+
+def test_a_checkpoint_that_is_not_there_is_named_in_a_sentence():
+    env = os.environ | {"MEXPLAIN_CHECKPOINT": str(ROOT / "docs")}
+    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "The hub cannot start: The checkpoint folder" in done.stderr and "Traceback" not in done.stderr
