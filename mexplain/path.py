@@ -163,7 +163,9 @@ def _walk(
         back.append(pulled[:, :, moving].flatten(0, 2))
         changes.append(logits.diff(dim=0))
     with torch.no_grad():
-        slope = model.trunk.pull_back(steep, torch.stack(back), clips.shape[2:])
+        slope = model.trunk.pull_back(
+            steep, torch.stack(back).movedim(2, -1).contiguous().movedim(-1, 2), clips.shape[2:]
+        )
         slope = (slope / model.std).unflatten(1, (cuts - 1, b, len(moving)))
         maps = clips.new_zeros(len(asked), cuts - 1, b, t, size, size)
         maps[:, :, :, moving] = (slope * (clips - baselines)[:, moving]).sum(4)
