@@ -33,7 +33,12 @@ def look_by_parts(
     ``boxes`` are the head's own blocks, in pixels.
     """
     parts = _Parts(clip, still, cover, keep)
-    return (_blocks(head.block_attention, parts, boxes) if len(boxes) else None, _whole(head.global_attention, parts))
+    glance, gaze = head.block_attention, head.global_attention
+    # An attention that somebody wrapped is looked at as a whole: its parts may lie elsewhere.
+    return (
+        _blocks(glance, parts, boxes) if len(boxes) and isinstance(glance, BlockAttention) else None,
+        _whole(gaze, parts) if isinstance(gaze, GlobalAttention) else None,
+    )
 
 
 def _blocks(attention: BlockAttention, parts: "_Parts", boxes: Float[np.ndarray, "n 4"]) -> Tensor | None:

@@ -38,11 +38,6 @@ class Backwards(nn.Module):
     def rest(self, x):
         return self.part.rest(x)
 
-    pool = 0  # so that nobody looks at parts of it, which lie elsewhere in a mirror
-
-    def side(self, cells):
-        return 1
-
     def record(self, x):
         *within, out = self.part.record(x.flip(-1))
         return [*within, out.flip(-1)]
