@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -176,6 +174,10 @@ def _fill(model: MicroExpressionNet, tensors: dict[str, Tensor], source: str) ->
 
 
 def _from_hub(repository: str, name: str, revision: str | None) -> Path:
+    # Most checkpoints lie in a folder.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(hf_hub_download(repository, name, revision=revision))
     except HFValidationError as error:

@@ -32,8 +32,16 @@ class Backwards(nn.Module):
     def first(self, x):
         return self.part.first(x.flip(-1))
 
+    def sizes(self, entering):
+        return self.part.sizes(entering)
+
     def rest(self, x):
         return self.part.rest(x)
+
+    pool = 0  # so that nobody looks at parts of it, which lie elsewhere in a mirror
+
+    def side(self, cells):
+        return 1
 
     def record(self, x):
         *within, out = self.part.record(x.flip(-1))
