@@ -8,6 +8,7 @@ from typing import NoReturn
 from mexplain import __version__, commands
 from mexplain.commands import USER_ERROR, complain
 from mexplain.errors import MexplainError, SettingError
+from mexplain.hub_command import add_hub
 from mexplain.training.datasets.readers import DATASETS
 from mexplain.training.protocol import PROTOCOLS
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
     _add_compare(commands.add_parser("compare-variants", help="test whether ten blocks recognise more"))
     _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
+    add_hub(commands.add_parser("hub", help="share checkpoints through the Hugging Face Hub"))
     return parser
 
 
@@ -210,7 +212,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", metavar="PATH", help="folder or Hub repository with the weights (default: those shipped)"
+        "--checkpoint",
+        metavar="PATH",
+        help="folder with the weights, or ORG/NAME[@REVISION] on the Hub (default: those shipped)",
     )
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the Hub repository")
 

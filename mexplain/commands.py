@@ -248,8 +248,8 @@ def methods_command(options: argparse.Namespace) -> int:
     from mexplain.prose import measured
     from mexplain.scorecard.table import read_scorecard
 
-    source = options.checkpoint or SHIPPED
-    scorecard = read_scorecard(Path(source), load_checkpoint(source, revision=options.revision).sha256)
+    loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)
+    scorecard = read_scorecard(loaded.folder, loaded.sha256)
     print("Methods (--method):\n")
     for method in METHODS.values():
         print(f"{method.key}\n    {method.says}\n    Limits: {method.limits}")

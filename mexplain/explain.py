@@ -119,6 +119,7 @@ def explain(
         times_s=tuple(aligned.times_s.tolist()),
         checkpoint_id=checkpoint.id,
         checkpoint_sha256=checkpoint.sha256,
+        checkpoint_revision=checkpoint.revision,
         device=str(where),
         elapsed_s=stages.elapsed_s,
         variants=reports,
