@@ -73,7 +73,7 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
 def load_checkpoint(
     source: str | Path = SHIPPED, *, revision: str | None = None, device: str | torch.device = "cpu"
 ) -> Checkpoint:
-    """Return the network in a local folder, or in a Hub repository: ``organisation/name`` with or without ``@revision``.
+    """Return the network in a local folder, or in a Hub repository: ``organisation/name``, ``@revision`` or not.
 
     From the Hub, everything is of one commit, also where ``revision`` names a branch that moves meanwhile. Raises
     ``CheckpointError``, in one sentence, for a missing file, a pickle, another schema, block layout, key, shape, type

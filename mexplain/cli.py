@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mexplain import __version__, commands
+from mexplain.archive.command import add_explain_archive
 from mexplain.commands import USER_ERROR, complain
 from mexplain.errors import MexplainError, SettingError
 from mexplain.hub_command import add_hub
@@ -61,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
     _add_compare(commands.add_parser("compare-variants", help="test whether ten blocks recognise more"))
     _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
+    add_explain_archive(
+        commands.add_parser("explain-archive", help="explain thousands of clips, here or on a Ray cluster")
+    )
     add_hub(commands.add_parser("hub", help="share checkpoints through the Hugging Face Hub"))
     return parser
 

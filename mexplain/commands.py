@@ -29,8 +29,8 @@ def explain_command(options: argparse.Namespace) -> int:
     from mexplain.report import write_json
     from mexplain.types import VARIANTS
 
-    variants = _chosen("Variant", options.variant or ["all"], VARIANTS)
-    methods = _chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
+    variants = chosen("Variant", options.variant or ["all"], VARIANTS)
+    methods = chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
     device = resolve_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     return {clip: out / f"{clip.stem}.json" for clip in owner.values()}
 
 
-def _chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the names in comma lists such as ``24,10``, each once; ``all`` stands for all there are."""
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in (*known, "all")]:
