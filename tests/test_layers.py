@@ -13,6 +13,8 @@ LAYER = {
     "mexplain.cli": 4,
     "mexplain.commands": 4,
     "mexplain.hub_command": 4,
+    "mexplain.archive": 3,
+    "mexplain.archive.command": 4,
     "mexplain.explain": 3,
     "mexplain.prose": 3,
     "mexplain.report": 3,
@@ -53,6 +55,8 @@ ONLY_IN = {
     "huggingface_hub": {"mexplain.hf_hub"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
+    "pyarrow": {"mexplain.archive.command", "mexplain.archive.table"},
+    "ray": {"mexplain.archive.ray_engine"},
     "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
@@ -85,6 +89,7 @@ def test_imports_point_down(path: Path) -> None:
         if imported.split(".")[0] != "mexplain":
             continue
         same_package = package in (
+            "mexplain.archive",
             "mexplain.scorecard",
             "mexplain.training",
             "mexplain.simulate",

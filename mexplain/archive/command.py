@@ -33,12 +33,16 @@ def add_explain_archive(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--baseline", default="onset", metavar="NAME", help="what to compare with (default onset)")
     work.add_argument("--thorough", action="store_true", help="test also how much noise would change an explanation")
     work.add_argument("--no-pictures", action="store_true", help="write no picture of any face")
-    work.add_argument("--checkpoint", metavar="PATH", help="folder, or ORG/NAME[@REVISION] on the Hub (default: shipped)")
+    work.add_argument(
+        "--checkpoint", metavar="PATH", help="folder, or ORG/NAME[@REVISION] on the Hub (default: shipped)"
+    )
     work.add_argument("--again", action="store_true", help="try those clips anew that had no answer")
     where = parser.add_argument_group("where it runs")
     where.add_argument("--engine", default="local", metavar="NAME", help=f"{' or '.join(ENGINES)} (default local)")
     where.add_argument("--address", metavar="URL", help="of a Ray cluster (default: one is started on this machine)")
-    where.add_argument("--workers", type=int, metavar="N", help="processes, each with the network (default: all fit in)")
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="processes, each with the network (default: all fit in)"
+    )
     where.add_argument(
         "--gpu-share", type=float, default=0.0, metavar="X", help="of a GPU for each worker: 0.25 puts four on one"
     )
@@ -95,6 +99,6 @@ def explain_archive_command(options: argparse.Namespace) -> int:
     )
     index = write_index(options.out, options.compare)
     if tally.failed:
-        complain(f"{tally.failed} clips have no answer; {index} lists why.")
+        complain(f"Without an answer: {tally.failed} of {tally.done} clips; {index} lists why.")
     print(f"{index}: {tally}")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mexplain.archive.outliers import COUNT, Outlier
-from mexplain.archive.summary import Drive, Group, draws, scores_of
+from mexplain.archive.summary import Drive, Group, draws, name_of, scores_of
 
 # Rows of the other archive that are held in memory at once; a larger one is gone through several times.
 HELD = 100_000
@@ -93,8 +93,10 @@ def _count(found: Drift, old: dict[str, Any], row: dict[str, Any], quantity: str
     if now and before.keys() == now.keys():
         variant.blocks = variant.blocks or Group(tuple(now))
         change = np.array([now[name] - before[name] for name in variant.blocks.blocks])
-        variant.blocks.add(change, draws(row["subject"] or row["sha256"]))
-    said = " and ".join(f"{r['label']} ({r['probabilities'].get(r['label'], 1 - r['presence']):.2f})" for r in (old, row))
+        variant.blocks.add(change, name_of(row), draws(name_of(row)))
+    said = " and ".join(
+        f"{r['label']} ({r['probabilities'].get(r['label'], 1 - r['presence']):.2f})" for r in (old, row)
+    )
     why = f"Variant {row['variant']}: {said.replace(' and ', ' before, now ')}."
     heapq.heappush(found.most, Outlier(float(max(moved)), row["clip"], row["sha256"], why))
     if len(found.most) > COUNT:

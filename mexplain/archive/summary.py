@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 # Intervals: 95 % of this many weighted draws of the people (or clips) there are.
 DRAWS = 400
-# Below this many clips an interval says nothing.
-FEWEST = 5
+# With fewer people (or clips, where nobody said whose they are) an interval would be too narrow to be true.
+FEWEST = 8
 _EXAMPLES = 200
 
 
@@ -21,7 +21,7 @@ class Drive:
     """How much one block adds to one class: the mean over clips, its 95 % interval, and how often it adds most.
 
     In logits where blocks are scored by a method, 0..1 where by attention. ``low`` and ``high`` are None where there
-    are too few clips.
+    are too few people.
     """
 
     block: str
@@ -52,15 +52,18 @@ class Group:
     top: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
     drawn: Float[np.ndarray, "b n"] = field(default_factory=lambda: np.zeros((0, 0)))
     weight: Float[np.ndarray, "b"] = field(default_factory=lambda: np.zeros(DRAWS))
+    names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         n = len(self.blocks)
         self.total, self.squares, self.top = np.zeros(n), np.zeros(n), np.zeros(n)
         self.drawn = np.zeros((DRAWS, n))
 
-    def add(self, values: Float[np.ndarray, "n"], weights: Float[np.ndarray, "b"]) -> None:
-        """Count one clip."""
+    def add(self, values: Float[np.ndarray, "n"], name: str, weights: Float[np.ndarray, "b"]) -> None:
+        """Count one clip, of a person (or clip) of that name with those ``draws``."""
         self.clips += 1
+        if len(self.names) < FEWEST:
+            self.names.add(name)
         self.total += values
         self.squares += values**2
         self.top[int(np.abs(values).argmax())] += 1
@@ -69,6 +72,7 @@ class Group:
 
     @property
     def mean(self) -> Float[np.ndarray, "n"]:
+        """The mean of each block."""
         return self.total / max(self.clips, 1)
 
     @property
@@ -77,13 +81,14 @@ class Group:
         return np.sqrt(np.maximum(self.squares / max(self.clips, 1) - self.mean**2, 0))
 
     def interval(self) -> Float[np.ndarray, "2 n"] | None:
-        """Return 2.5 % and 97.5 % of the means of the draws, None if there are too few clips."""
-        if self.clips < FEWEST:
+        """Return 2.5 % and 97.5 % of the means of the draws, None if there are too few people."""
+        if len(self.names) < FEWEST:
             return None
         drawn = self.weight > 0
         return np.quantile(self.drawn[drawn] / self.weight[drawn, None], (0.025, 0.975), axis=0)
 
     def drives(self) -> tuple[Drive, ...]:
+        """Return all blocks, the strongest first."""
         bounds, mean = self.interval(), self.mean
         found = [
             Drive(
@@ -138,7 +143,8 @@ def summarise(clips: Iterable[Sequence[dict[str, Any]]], quantity: str) -> Summa
             if len(found.failures) < _EXAMPLES:
                 found.failures.append((rows[0]["clip"], rows[0]["error"]))
             continue
-        weights = draws(rows[0]["subject"] or rows[0]["sha256"])
+        name = name_of(rows[0])
+        weights = draws(name)
         found.disagree += len({row["label"] for row in rows}) > 1
         for row in rows:
             found.labels.setdefault(row["variant"], Counter())[row["label"]] += 1
@@ -147,13 +153,18 @@ def summarise(clips: Iterable[Sequence[dict[str, Any]]], quantity: str) -> Summa
             if scores:
                 key = row["variant"], row["label"]
                 group = found.groups.setdefault(key, Group(tuple(scores)))
-                group.add(np.array([scores[name] for name in group.blocks]), weights)
+                group.add(np.array([scores[block] for block in group.blocks]), name, weights)
     return found
 
 
 def scores_of(row: dict[str, Any], quantity: str) -> dict[str, float]:
     """Return the blocks' scores of a row; empty where the variant has none."""
     return (row["attention"] if quantity == "attention" else (row["block_scores"] or {}).get(quantity)) or {}
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """Return whose clip it is, as far as anyone said, else which."""
+    return str(row["subject"] or row["sha256"])
 
 
 def draws(name: str) -> Float[np.ndarray, "b"]:
