@@ -282,3 +282,21 @@ def test_the_command_line_writes_tables_and_a_page(
     ):
         assert main(["explain-archive", str(one), "--out", str(tmp_path / "no"), *wrong]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "archives.md").read_text(encoding="utf-8")
+    lines = text.partition("```bash\n")[2].partition("```")[0].splitlines()
+    install, *rest, look = lines
+    assert len(lines) <= 10 and install.startswith("pip install")
+    assert all((ROOT / name).is_file() for name in install.split() if name.endswith(".txt"))
+    (tmp_path / "samples").mkdir()
+    shutil.copyfile(ROOT / "samples" / "happiness.mp4", tmp_path / "samples" / "happiness.mp4")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(rest)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 clips" in done.stdout and "uncropped" in done.stdout
+    assert (tmp_path / look.split()[-1]).is_file()

@@ -140,8 +140,8 @@ def _drift(drift: Drift, settings: dict[str, Any], before: dict[str, Any]) -> st
         if found.blocks
     ]
     text += f"<div class=grid>{''.join(figures)}</div>"
-    most = [found for found in drift.most if found.oddness > _TOLD_CHANGE]
-    return text + (f"<h3>Changed most</h3>{_cards(most)}" if most else "<p class=quiet>No answer changed.</p>")
+    changed = [clip for clip in drift.most if clip.oddness > _TOLD_CHANGE]
+    return text + (f"<h3>Changed most</h3>{_cards(changed)}" if changed else "<p class=quiet>No answer changed.</p>")
 
 
 def _outliers(title: str, anchor: str, found: Sequence[Outlier]) -> str:
