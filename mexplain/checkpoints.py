@@ -50,7 +50,7 @@ class Checkpoint:
     @property
     def source(self) -> str:
         """Where it can be loaded from again: ``organisation/name@commit``, or the local folder."""
-        return self.id if self.revision else str(self.folder)
+        return self.id if self.revision else str(self.folder.resolve())
 
 
 def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:

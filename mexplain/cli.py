@@ -163,6 +163,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     real.add_argument("--seeds", type=int, metavar="N", help="how often to run all folds (default 3)")
     real.add_argument("--zero-shot", action="store_true", help="train nothing: map the checkpoint's own answers")
     real.add_argument("--out", type=Path, metavar="DIR", help="folder for folds, cached faces and results")
+    real.add_argument("--engine", metavar="NAME", help="local (default), or ray: folds side by side on a cluster")
+    real.add_argument("--address", metavar="URL", help="of the Ray cluster (default: one is started on this machine)")
+    real.add_argument("--workers", type=int, metavar="N", help="folds at once (default: one for each CPU)")
     _add_device(parser)
     parser.set_defaults(run=commands.evaluate_command)
 

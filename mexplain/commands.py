@@ -175,7 +175,19 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-_LOSO_OPTIONS = ("dataset", "classes", "init", "train", "epochs", "seeds", "zero_shot", "out")
+_LOSO_OPTIONS = (
+    "dataset",
+    "classes",
+    "init",
+    "train",
+    "epochs",
+    "seeds",
+    "zero_shot",
+    "out",
+    "engine",
+    "address",
+    "workers",
+)
 
 
 def _loso(options: argparse.Namespace) -> int:
@@ -185,6 +197,7 @@ def _loso(options: argparse.Namespace) -> int:
     if options.zero_shot:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
+    from mexplain.archive.engines import Cluster
     from mexplain.training.loso_command import loso_command
 
     text = loso_command(
@@ -197,6 +210,8 @@ def _loso(options: argparse.Namespace) -> int:
         zero_shot=options.zero_shot,
         out=options.out,
         device=options.device,
+        engine_name=options.engine or "local",
+        cluster=Cluster(options.address, options.workers),
     )
     print(text)
     return 0

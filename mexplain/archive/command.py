@@ -39,7 +39,7 @@ def add_explain_archive(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--again", action="store_true", help="try those clips anew that had no answer")
     where = parser.add_argument_group("where it runs")
     where.add_argument("--engine", default="local", metavar="NAME", help=f"{' or '.join(ENGINES)} (default local)")
-    where.add_argument("--address", metavar="URL", help="of a Ray cluster (default: one is started on this machine)")
+    where.add_argument("--address", metavar="URL", help="of a Ray cluster, or auto (default: start one here)")
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes, each with the network (default: all fit in)"
     )

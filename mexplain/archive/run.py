@@ -114,7 +114,7 @@ def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
             progress.skip(listed_twice=True)
             continue
         seen.add(name)
-        task = Task(clip.name, clip.path, _sha256(Path(clip.path)), clip.subject)
+        task = Task(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
         if key_of(task.clip, task.sha256) in there:
             progress.skip()
             continue

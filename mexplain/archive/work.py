@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mexplain.checkpoints import load_checkpoint
+from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, MexplainError
 from mexplain.explain import explain
 from mexplain.overlay import attention_face, attribution_face
@@ -58,7 +59,7 @@ def explainer(job: Job) -> Callable[[Task], Outcome]:
     That function raises nothing: what is wrong with a clip is said in the rows. Raises ``CheckpointError`` if the
     weights cannot be loaded or are others than the job's.
     """
-    checkpoint = load_checkpoint(job.checkpoint)
+    checkpoint = load_checkpoint(job.checkpoint, device=resolve_device(job.device))
     if checkpoint.sha256 != job.sha256:
         raise CheckpointError(
             f"The weights at {job.checkpoint} have SHA-256 {checkpoint.sha256[:12]}... here, "
