@@ -70,19 +70,6 @@ def done(archive: Path, job: Job, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two workers of a Ray cluster on this machine."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-archive.txt")
-    with pytest.MonkeyPatch.context() as patch:
-        # By default its workers are so polite that they get nothing done beside other tests.
-        patch.setenv("RAY_worker_niceness", "0")
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 1024**2)
-        yield Cluster(workers=2)
-        ray.shutdown()
-
-
 def spread(build: Callable, tasks, cluster: Cluster) -> list:
     return list(engine("ray")(build, tasks, cluster))
 

@@ -17,7 +17,6 @@ from trees import TREES, Planted, casme2_tree, flat_clips
 
 import mexplain.training.crops as crops_module
 import mexplain.training.loso as loso_module
-from mexplain.archive.engines import Cluster
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import load_checkpoint, save_checkpoint
 from mexplain.cli import main
@@ -317,13 +316,9 @@ def test_a_run_that_is_killed_goes_on_without_repeating_folds(first, casme2, sma
             np.testing.assert_allclose(table, uncut["probabilities"][variant], atol=1e-4)
 
 
-def test_folds_side_by_side_are_those_one_after_the_other(first, casme2, small_path, tmp_path, monkeypatch):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-archive.txt")
-    # By default its workers are so polite that they get nothing done beside other tests.
-    monkeypatch.setenv("RAY_worker_niceness", "0")
+def test_folds_side_by_side_are_those_one_after_the_other(first, casme2, small_path, tmp_path, cluster):
     out = with_cache(first, tmp_path / "out")
-    options = {"engine_name": "ray", "cluster": Cluster(workers=2), "epochs": 2}
-    leave_out(casme2, out, small_path, **options)
+    leave_out(casme2, out, small_path, engine_name="ray", cluster=cluster, epochs=2)
     alone = {name: fold for name, fold in folds_of(first).items() if fold["seed"] == 0}
     assert folds_of(out).keys() == alone.keys()
     for name, fold in folds_of(out).items():
