@@ -125,11 +125,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="lite", metavar="NAME", help="lite (default) or paper")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the checkpoint and the log")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
-    parser.add_argument("--init", metavar="PATH", help="checkpoint to go on from (default: random weights)")
+    parser.add_argument(
+        "--init", metavar="PATH", help="checkpoint to go on from, or random (default: random, paper: ImageNet's)"
+    )
     parser.add_argument(
         "--macro-steps", type=int, metavar="N", help="steps on large expressions (default: the preset's)"
     )
     parser.add_argument("--micro-steps", type=int, metavar="N", help="steps on small ones (default: the preset's)")
+    _add_batch(parser)
     _add_faces(parser)
     _add_device(parser)
     parser.set_defaults(run=commands.train_command)
@@ -209,12 +212,17 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for heads and claim.json")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="default 3")
     parser.add_argument("--steps", type=int, metavar="N", help="steps for each seed (default: the preset's)")
+    _add_batch(parser)
     parser.add_argument(
         "--clips", type=int, default=500, metavar="N", help="clips to judge on, of each kind (default 500)"
     )
     _add_faces(parser)
     _add_device(parser)
     parser.set_defaults(run=commands.compare_command)
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=int, metavar="N", help="clips in a batch (default: the preset's, for a GPU)")
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -150,6 +150,7 @@ def train_command(options: argparse.Namespace) -> int:
         macro_steps=options.macro_steps,
         micro_steps=options.micro_steps,
         init=options.init,
+        batch=options.batch,
         device=options.device,
     )
     return 0
@@ -250,6 +251,7 @@ def compare_command(options: argparse.Namespace) -> int:
         steps=options.steps,
         clips=options.clips,
         device=options.device,
+        batch=options.batch,
     )
     print(table)
     return 0

@@ -306,7 +306,7 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
     faces = [Path("a"), Path("b")]
     assert training == {
         **{"preset": "lite", "faces": faces, "out": Path("c"), "seed": 0, "macro_steps": 5, "micro_steps": None},
-        **{"device": "cpu", "init": None},
+        **{"device": "cpu", "init": None, "batch": None},
     }
     assert evaluation == {
         **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"},

@@ -57,6 +57,7 @@ ONLY_IN = {
     "openpyxl": {"mexplain.training.datasets.sheet"},
     "pyarrow": {"mexplain.archive.command", "mexplain.archive.table"},
     "ray": {"mexplain.archive.ray_engine"},
+    "matplotlib": {"mexplain.training.curve"},
     "plotly": {"mexplain.figures", "mexplain.scorecard.figure", "mexplain.training.figure"},
 }
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]

@@ -1,23 +1,29 @@
 import json
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from mexplain.checkpoints import SHIPPED
 from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
-from mexplain.training.card import carry_over_table
+from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.carry_over import as_json, carry_over
-from mexplain.training.claim import claim_table, judge
+from mexplain.training.claim import CLAIM, claim_table, judge
 from mexplain.training.coding import CASME2_CODING
+from mexplain.training.curve import draw_curve
 from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
 from mexplain.training.finding import MICRO_KIND, count_matches
-from mexplain.training.loop import FrozenEncoder, Run, plan_for, train
-from mexplain.training.script import MICRO, NUISANCE_ONLY, PROBE, SHIFTED, Mixture
+from mexplain.training.loop import FrozenEncoder, Orders, Run, train
+from mexplain.training.plan import plan_for
+from mexplain.training.script import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer
 from mexplain.training.timing import Window, draw_event, draw_window, filmed
 from mexplain.types import Moment
@@ -139,13 +145,14 @@ def test_impossible_plans_are_refused() -> None:
         plan_for("huge")
     with pytest.raises(SettingError, match="at least 1"):
         plan_for("lite", macro_steps=0)
+    with pytest.raises(SettingError, match="at least 1"):
+        plan_for("lite", batch=0)
 
 
 def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: Path) -> None:
     def run(folder: str, heads: int) -> Run:
-        plan = plan_for("lite", 2, heads)
-        small = {**plan.__dict__, "macro_batch": 2, "micro_batch": 2, "short_frames": 3}
-        return Run(type(plan)(**small), 0, CPU, tmp_path / folder, faces, faces)
+        plan = replace(plan_for("lite", 2, heads, batch=2), short_frames=3)
+        return Run(plan, 0, CPU, tmp_path / folder, faces, faces)
 
     whole, _ = train(run("whole", 4), "lite")
     stopped = run("parts", 4)
@@ -193,6 +200,56 @@ def test_clips_that_begin_too_late_have_no_label(source: Synthesizer) -> None:
     batch = source.batch(8, 8, Mixture(late=1.0, empty=0.0), 3)
     assert (batch.labels == -1).all() and (batch.intensity_iod > 0).all()
     assert (batch.course[:, 0] > batch.course[:, -1]).all()
+
+
+def test_lids_and_jaw_move_as_far_as_they_are_told(source: Synthesizer) -> None:
+    parts = np.zeros((2, PARTS, 478, 2), np.float32)
+    parts[0, EYES.start], parts[1, JAW] = FULL[45, "left"], FULL[26, "left"]
+    points, ticks = torch.from_numpy(source.landmarks[:2]), torch.linspace(-1.4, 1.9, 300)
+    field = source._field(np.random.default_rng(0), points, parts, np.ones(2, np.float32), ticks, ticks, shifted=False)
+    moved = field.square().sum(2).sqrt().amax((2, 3))
+    told = torch.from_numpy(np.linalg.norm(parts, axis=-1).max(-1))
+    assert torch.allclose(moved, told, rtol=1e-3)
+
+
+def test_orders_are_the_same_whoever_draws_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
+    run = Run(plan_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
+
+    def drawn(processes: int) -> list[list[np.ndarray]]:
+        orders = Orders(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO)
+        orders.processes = processes
+        return [[script.courses for script in order.scripts] for order in orders.from_step(1, 4)]
+
+    here, elsewhere = drawn(0), drawn(1)
+    assert [[course.shape[1] for course in batch] for batch in here] == [[4, 4], [5, 5], [6, 6]]
+    assert all(np.array_equal(np.stack(one), np.stack(other)) for one, other in zip(here, elsewhere, strict=True))
+
+
+def test_the_curve_shows_every_head(tmp_path: Path) -> None:
+    rows = [{"stage": "trunk", "step": n, "motion": 1 / (n + 1)} for n in range(5)]
+    rows += [{"stage": "heads", "step": n, "24": 1.6, "10": 1.5} for n in range(5)]
+    rows += [{"stage": "heads", "step": 4, "validation": {"24": [0.5, 0.4], "10": [0.6, None]}}]
+    log, out = tmp_path / "log.jsonl", tmp_path / "curve.svg"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    draw_curve(log, out)
+    words = [text.text for text in ElementTree.parse(out).iter("{http://www.w3.org/2000/svg}text")]
+    assert words.count("24") >= 2 and words.count("10") >= 2 and "motion" in words
+
+
+def test_the_card_tells_how_the_claim_fared(checkpoint, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(SHIPPED, folder)
+    (folder / CLAIM).unlink(missing_ok=True)
+    write_card(folder)
+    assert "Do ten blocks win?" not in (folder / "README.md").read_text(encoding="utf-8")
+    rng = np.random.default_rng(0)
+    claim = judge([{variant: rng.random(50) < 0.9 for variant in ("24", "10", "uncropped")} for _ in range(2)])
+    facts = {"seeds": 2, "steps": 7, "batch": 3, "clips": 50, "trunk_sha256": "0" * 64}
+    facts |= {name: asdict(claim) for name in ("rough", "shifted")}
+    (folder / CLAIM).write_text(json.dumps(facts), encoding="utf-8")
+    write_card(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert claim_table({"rough": claim, "shifted": claim}) in card and "--seeds 2 --steps 7 --batch 3" in card
 
 
 def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:

@@ -38,7 +38,7 @@ def degrade(
     dark = some(0.15)[:, None, None, None, None]
     light = torch.where(dark, each(0.2, 0.6), each(0.55, 1.25))
     clips = clips.clamp_min(1e-4) ** each(0.7, 1.4) * light * each(0.92, 1.08, 1, 3)
-    clips = clips * (1 + _flicker(rng, b, t, s, nuisance).to(device))
+    clips = clips * (1 + _flicker(rng, b, t, s, nuisance, device))
     if (chosen := some(0.4)).any():
         clips[chosen] = _blur(clips[chosen], float(rng.uniform(0.05, 0.3)))
     if (chosen := some(0.25 if not shifted else 0.5)).any():
@@ -54,24 +54,25 @@ def degrade(
     return (clips.clamp(0, 1) * 255).round() / 255
 
 
-def _flicker(rng: np.random.Generator, b: int, t: int, s: int, nuisance: float) -> Float[Tensor, "b t 1 s s"]:
+def _flicker(
+    rng: np.random.Generator, b: int, t: int, s: int, nuisance: float, device: torch.device
+) -> Float[Tensor, "b t 1 s s"]:
     """Return how much brighter each pixel is than it should be: slow waves, lamps, bands of a rolling shutter."""
 
     def size(high: float, share: float = 1.0) -> np.ndarray:
-        return (rng.uniform(0, high * nuisance, b) * (rng.random(b) < share)).astype(np.float32)[:, None, None, None]
+        return (rng.uniform(0, high * nuisance, b) * (rng.random(b) < share))[:, None, None]
 
-    ticks = np.linspace(-1, 1, s, dtype=np.float32)
-    slow, slope = (wave(rng, b, t)[:, :, None, None] for _ in range(2))
-    lamp = rng.normal(0, 1, (b, t, 1, 1)).astype(np.float32)
-    phase = rng.uniform(0, 2 * np.pi, (b, 1, 1, 1)) + rng.uniform(-2, 2, (b, 1, 1, 1)) * np.arange(t)[:, None, None]
-    bands = np.sin(rng.uniform(1, 6, (b, 1, 1, 1)) * ticks[:, None] + phase).astype(np.float32)
-    total = (
-        slow * size(0.05)
-        + slope * size(0.04) * ticks
-        + lamp * size(0.02, 0.3)
-        + (bands - bands[:, :1]) * size(0.03, 0.2)
-    )
-    return torch.from_numpy(np.broadcast_to(total, (b, t, s, s)).astype(np.float32))[:, :, None]
+    def put(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).to(device)
+
+    ticks = np.linspace(-1, 1, s)
+    slow, slope = (wave(rng, b, t)[:, :, None] for _ in range(2))
+    lamp = rng.normal(0, 1, (b, t, 1))
+    phase = rng.uniform(0, 2 * np.pi, (b, 1, 1)) + rng.uniform(-2, 2, (b, 1, 1)) * np.arange(t)[:, None]
+    bands = np.sin(rng.uniform(1, 6, (b, 1, 1)) * ticks + phase)  # b t s
+    columns = slow * size(0.05) + lamp * size(0.02, 0.3) + slope * size(0.04) * ticks
+    rows = (bands - bands[:, :1]) * size(0.03, 0.2)
+    return put(columns)[:, :, None, None, :] + put(rows)[:, :, None, :, None]
 
 
 def _blur(clips: Float[Tensor, "b t 3 s s"], weight: float) -> Float[Tensor, "b t 3 s s"]:

@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from mexplain.device import resolve_device
 from mexplain.model import MicroExpressionNet
 from mexplain.training.calibration import Answers, ask
 from mexplain.training.faces import load_faces
-from mexplain.training.loop import Run, plan_for, train_heads
+from mexplain.training.loop import Run, exact_convolutions, train_heads
+from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
 
+CLAIM = "claim.json"
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078
 
@@ -44,7 +47,15 @@ class Claim:
 
 
 def put_claim_to_test(
-    *, init: str, faces: list[Path], out: Path, seeds: int, steps: int | None, clips: int, device: str
+    *,
+    init: str,
+    faces: list[Path],
+    out: Path,
+    seeds: int,
+    steps: int | None,
+    clips: int,
+    device: str,
+    batch: int | None = None,
 ) -> str:
     """Train fresh heads on a checkpoint's trunk with each seed, score them, write ``claim.json``; return a table.
 
@@ -53,7 +64,7 @@ def put_claim_to_test(
     target = resolve_device(device)
     base = load_checkpoint(init, device=target).model
     people = load_faces(faces, base.config.crop_iod)
-    plan = plan_for(base.config.preset, None, steps)
+    plan = plan_for(base.config.preset, None, steps, batch)
     right: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in JUDGED_ON}
     source = Synthesizer(people.split("test"), base.config, target)
     for seed in range(seeds):
@@ -61,15 +72,34 @@ def put_claim_to_test(
         model = MicroExpressionNet(base.config).to(target)
         model.trunk.load_state_dict(base.trunk.state_dict())
         run = Run(plan, seed, target, out / f"seed{seed}", people.split("train"), people.split("validation"))
-        train_heads(run, model, None)
+        with exact_convolutions(base.config.preset):
+            train_heads(run, model, None)
         for name in JUDGED_ON:
             answers = ask(model.eval(), source, TEST_MIXTURES[name], clips=clips, seed=_TEST_SEED)
             right[name].append(_right(answers))
     found = {name: judge(values) for name, values in right.items()}
-    facts = {"seeds": seeds, "steps": plan.micro_steps, "clips": clips, "trunk_sha256": load_checkpoint(init).sha256}
+    facts = {
+        "seeds": seeds,
+        "steps": plan.micro_steps,
+        "batch": plan.micro_batch,
+        "clips": clips,
+        "trunk_sha256": load_checkpoint(init).sha256,
+    }
     facts |= {name: asdict(claim) | {"ten_win": claim.ten_win} for name, claim in found.items()}
-    (out / "claim.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (out / CLAIM).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return claim_table(found)
+
+
+def read_claim(folder: Path) -> tuple[dict[str, Any], dict[str, Claim]] | None:
+    """Return what ``put_claim_to_test`` wrote into a folder, and the claim on each kind of clips; None without it."""
+    if not (folder / CLAIM).is_file():
+        return None
+    facts = json.loads((folder / CLAIM).read_text(encoding="utf-8"))
+    found = {
+        name: Claim(facts[name]["accuracy"], {pair: tuple(lead) for pair, lead in facts[name]["lead"].items()})
+        for name in JUDGED_ON
+    }
+    return facts, found
 
 
 def judge(right: list[dict[str, np.ndarray]]) -> Claim:

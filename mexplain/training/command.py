@@ -19,14 +19,17 @@ from mexplain.model import Head, MicroExpressionNet
 from mexplain.training.calibration import FITTED_ON, ask, fit, join
 from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
 from mexplain.training.carry_over import as_json, carry_over
+from mexplain.training.curve import draw_curve
 from mexplain.training.evaluation import ablation_config, score
 from mexplain.training.faces import SPLITS, load_faces
 from mexplain.training.finding import best_floor, score_floor, watch_recordings
-from mexplain.training.loop import Run, plan_for, train
+from mexplain.training.loop import Run, train
+from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
+RANDOM = "random"
 _TEST_SEED = 20_230_077
 _log = logging.getLogger("mexplain.train")
 
@@ -41,16 +44,18 @@ def train_command(
     micro_steps: int | None,
     device: str,
     init: str | None = None,
+    batch: int | None = None,
     clips: int = 1000,
 ) -> None:
     """Train a network on simulated clips of the faces in some folders, score it on people kept out, write its card.
 
     Writes into ``out``: weights, ``config.json``, ``metrics.json``, ``README.md`` (the model card), ``log.jsonl``.
     Started again with the same ``out`` it goes on where it was stopped. ``init`` names a checkpoint to go on from,
-    instead of random weights; raises ``SettingError`` if its sizes are not the preset's.
+    instead of random weights (preset ``paper``: instead of ImageNet's, unless it is "random"); raises ``SettingError``
+    if its sizes are not the preset's.
     """
-    plan, target = plan_for(preset, macro_steps, micro_steps), resolve_device(device)
-    if init is not None:
+    plan, target = plan_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
+    if init is not None and init != RANDOM:
         # What has been learned is to be refined, not to be washed away.
         plan = replace(plan, macro_rate=plan.macro_rate / 2, micro_rate=plan.micro_rate * 2 / 3)
     out.mkdir(parents=True, exist_ok=True)
@@ -59,12 +64,12 @@ def train_command(
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
     run = Run(plan, seed, target, out, parts["train"], parts["validation"])
-    _, ablation = train(run, preset, _start(init, preset))
+    _, ablation = train(run, preset, _start(init, preset), imagenet=init != RANDOM)
     _save_ablation(ablation, out)
     facts: dict[str, Any] = {
         "preset": preset,
         "seed": seed,
-        "init": None if init is None else load_checkpoint(init).sha256,
+        "init": init if init is None or init == RANDOM else load_checkpoint(init).sha256,
         "plan": asdict(plan),
         "faces": [folder.name for folder in faces],
         "people": {name: len(part) for name, part in parts.items()},
@@ -72,6 +77,7 @@ def train_command(
         "torch": torch.__version__,
     }
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    draw_curve(out / "log.jsonl", out / "curve.svg")
     calibrate_command(checkpoint=out, faces=faces, device=device)
     evaluate_command(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
 
@@ -127,7 +133,7 @@ def evaluate_command(
 
 
 def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | None] | None:
-    if init is None:
+    if init is None or init == RANDOM:
         return None
     model = load_checkpoint(init).model
     if model.config != PRESETS[preset]:

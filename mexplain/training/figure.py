@@ -66,23 +66,25 @@ def page(results: Results) -> str:
         for dataset, subject, clips, right in results.subjects
     ]
     figures = [
-        f"<h3>{html.escape(variant)}</h3>"
+        f"<h3>{html.escape(variant)}</h3><div class='wide'>"
         + confusion_figure(results, variant).to_html(
             full_html=False,
             div_id=f"confusion-{variant}",
             include_plotlyjs=number == 0,
             config={"displayModeBar": False},
         )
+        + "</div>"
         for number, variant in enumerate(results.scores)
     ]
     style = (
         "body{font-family:system-ui,sans-serif;color:#333;max-width:900px;margin:1rem auto;padding:0 .5rem}"
         "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ddd}"
+        ".wide{overflow-x:auto}"
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Leave one subject out</title><style>{style}</style><h1>Leave one subject out</h1>"
-        f"<p>{'<br>'.join(html.escape(line) for line in facts(results))}</p>"
+        f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in facts(results))}</ul>"
         f"<h2>Scores</h2>{_table(['variant', 'clips of', 'clips', *MEASURES.values()], scores)}"
         f"<h2>Confusion</h2><p>Numbers: clips over all seeds; colour: share of the true class.</p>{''.join(figures)}"
         f"<h2>Subjects</h2><p>Share of each left-out subject's clips that each variant got right.</p>"
@@ -93,4 +95,4 @@ def page(results: Results) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    return f"<table>{''.join(lines)}</table>"
+    return f"<div class='wide'><table>{''.join(lines)}</table></div>"

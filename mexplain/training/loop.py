@@ -4,9 +4,11 @@ import copy
 import json
 import logging
 import math
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,45 +17,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mexplain.checkpoints import load_imagenet_trunk, save_checkpoint
-from mexplain.errors import SettingError
 from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.training.evaluation import ABLATION, ablation_config, score
 from mexplain.training.faces import FaceSet
-from mexplain.training.script import MACRO, MICRO, SHIFTED
-from mexplain.training.synthesis import Batch, Synthesizer
+from mexplain.training.plan import Plan
+from mexplain.training.script import MACRO, MICRO, SHIFTED, Mixture
+from mexplain.training.synthesis import Batch, Order, Synthesizer, draw_order
 
 log = logging.getLogger("mexplain.train")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast to train.
-
-    Steps are counted, not seconds, so that the same plan and seed give the same weights on the same machine.
-    ``short_frames`` is the length of the clips in all but the last quarter of the second stage, where they have the
-    network's own: heads learn most of what they need from fewer frames, for less.
-    """
-
-    macro_steps: int
-    macro_batch: int
-    micro_steps: int
-    micro_batch: int
-    short_frames: int
-    macro_rate: float = 2e-3
-    micro_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    gate_supervision: float = 0.6
-    presence_weight: float = 0.6
-    unit_weight: float = 2.0
-
-
-PLANS: dict[str, Plan] = {
-    "lite": Plan(macro_steps=700, macro_batch=64, micro_steps=950, micro_batch=32, short_frames=8),
-    "paper": Plan(macro_steps=900, macro_batch=32, micro_steps=1100, micro_batch=16, short_frames=8),
-}
+_CHECK_EVERY = 500
 
 
 class MotionReader(nn.Module):
@@ -89,16 +65,17 @@ class Run:
 
 
 def train(
-    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None
+    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None, *, imagenet: bool = True
 ) -> tuple[MicroExpressionNet, Head]:
     """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
 
-    ``init`` are weights to go on from, instead of random ones. Writes ``log.jsonl`` and the state of each stage into
-    ``run.out`` as it goes; started again with the same folder it resumes.
+    ``init`` are weights to go on from, instead of random ones, or of ``imagenet``'s for the preset ``paper``. Writes
+    ``log.jsonl`` and the state of each stage into ``run.out`` as it goes; started again with the same folder it
+    resumes.
     """
     torch.manual_seed(run.seed)
     model = build_model(preset).to(run.device)
-    if preset == "paper" and init is None:
+    if preset == "paper" and init is None and imagenet:
         load_imagenet_trunk(model)
     channels = [layer for layer in model.trunk if isinstance(layer, nn.Conv2d)][-1].out_channels
     ablation = Head("10", channels, ablation_config(model.config)).to(run.device)
@@ -107,25 +84,34 @@ def train(
         if init[1] is not None:
             ablation.load_state_dict(init[1].state_dict())
     reader = MotionReader(channels, len(model.config.units)).to(run.device)
-    _pretrain_trunk(run, model, reader)
-    train_heads(run, model, ablation)
+    with exact_convolutions(preset):
+        _pretrain_trunk(run, model, reader)
+        train_heads(run, model, ablation)
     save_checkpoint(model, run.out)
     return model.eval(), ablation.eval()
+
+
+def exact_convolutions(preset: str) -> AbstractContextManager[None]:
+    """Keep a GPU from rounding to 10 bits: what the heads see are differences of features that are nearly equal.
+
+    The preset ``paper`` cannot afford it.
+    """
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=preset == "paper")
 
 
 def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -> None:
     """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
     plan, source = run.plan, Synthesizer(run.train, model.config, run.device)
     stage = _Stage(run, "trunk", nn.ModuleList([model.trunk, reader]), plan.macro_steps, plan.macro_rate)
-    for step in stage:
-        batch = source.batch(plan.macro_batch, 3, MACRO, _seed(run, 1, step))
-        with _autocast(run.device):
-            features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
-            motion, units = reader(features[:, 1] - features[:, 0])
+    orders = Orders(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
+    for step, order in stage.work(orders):
+        batch = source.make(order)
+        features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
+        motion, units = reader(features[:, 1] - features[:, 0])
         seen = 2 if step % 4 == 0 else 1
         wanted = F.adaptive_avg_pool2d(batch.motion[:, seen], motion.shape[-2:]) * 10
-        motion_loss = F.smooth_l1_loss(motion.float(), wanted, beta=0.05)
-        unit_loss = F.binary_cross_entropy_with_logits(units.float(), batch.units[..., seen].flatten(1))
+        motion_loss = F.smooth_l1_loss(motion, wanted, beta=0.05)
+        unit_loss = F.binary_cross_entropy_with_logits(units, batch.units[..., seen].flatten(1))
         stage.step(motion_loss * 4 + unit_loss, motion=motion_loss, units=unit_loss)
     stage.close()
 
@@ -137,23 +123,23 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
     encode = FrozenEncoder(model)
     heads = nn.ModuleDict({**model.heads, **({ABLATION: ablation} if ablation is not None else {})})
     stage = _Stage(run, "heads", heads, plan.micro_steps, plan.micro_rate)
-    for step in stage:
+    variants = {name: "10" if name == ABLATION else name for name in heads}
+
+    def sizes(step: int) -> tuple[int, int]:
         last_quarter = step >= plan.micro_steps * 3 // 4
-        frames = config.frames if last_quarter else min(plan.short_frames, config.frames)
-        batch = source.batch(plan.micro_batch, frames, MICRO, _seed(run, 2, step))
-        variants = {name: "10" if name == ABLATION else name for name in heads}
-        with _autocast(run.device):
-            features = encode(batch.frames)
-            outputs = {name: head(features, batch.boxes[variants[name]]) for name, head in heads.items()}
+        return plan.micro_batch, config.frames if last_quarter else min(plan.short_frames, config.frames)
+
+    for step, order in stage.work(Orders(run, model, 2, sizes, MICRO)):
+        batch = source.make(order)
+        features = encode(batch.frames)
         loss, parts = torch.zeros((), device=run.device), {}
-        # Outside autocast: the gates' loss needs, and insists on, full precision.
-        for name, output in outputs.items():
-            losses = head_losses(output, batch, variants[name])
+        for name, head in heads.items():
+            losses = head_losses(head(features, batch.boxes[variants[name]]), batch, variants[name])
             parts[name] = losses.label
             loss = loss + losses.label + plan.gate_supervision * losses.gates
             loss = loss + plan.presence_weight * losses.presence + plan.unit_weight * losses.units
         stage.step(loss, **parts)
-        if (step + 1) % 250 == 0:
+        if (step + 1) % _CHECK_EVERY == 0:
             heads.eval()
             check = Synthesizer(run.validation, config, run.device)
             scores = score(model, ablation, check, SHIFTED, clips=200, seed=run.seed + 1)
@@ -180,13 +166,13 @@ def head_losses(output: HeadOutput, batch: Batch, variant: str) -> HeadLosses:
     A clip that shows no expression is evidence for no class: its target is even. A gate's target is its block's share
     of the strongest block's motion, times how far the expression has moved since the first frame.
     """
-    logits, gates = output.logits.float(), output.attention_weights.float()
+    logits, gates = output.logits, output.attention_weights
     empty = batch.labels < 0
     target = F.one_hot(batch.labels.clamp_min(0), logits.shape[1]).float()
     target = torch.where(empty[:, None], torch.full_like(target, 1 / logits.shape[1]), target)
     label_loss = F.cross_entropy(logits, target, label_smoothing=0.02)
-    presence_loss = F.binary_cross_entropy_with_logits(output.presence.float(), (~empty).float())
-    unit_loss = F.binary_cross_entropy_with_logits(output.units.float(), batch.units.permute(0, 3, 1, 2))
+    presence_loss = F.binary_cross_entropy_with_logits(output.presence, (~empty).float())
+    unit_loss = F.binary_cross_entropy_with_logits(output.units, batch.units.permute(0, 3, 1, 2))
     energy = batch.energy[variant]
     if energy.shape[1] == 0:
         return HeadLosses(label_loss, torch.zeros_like(label_loss), presence_loss, unit_loss)
@@ -233,10 +219,12 @@ class _Stage:
             log.info("stage %s goes on from step %d", name, self.now)
         module.train()
 
-    def __iter__(self) -> Iterator[int]:
+    def work(self, orders: "Orders") -> Iterator[tuple[int, Order]]:
+        """Yield the number of each step that is left, and what its batch is to show."""
+        left = iter(orders.from_step(self.now, self.steps))
         with tqdm(total=self.steps, initial=self.now, desc=self.name, mininterval=2, smoothing=0.05) as self.bar:
             while self.now < self.steps:
-                yield self.now
+                yield self.now, next(left)
                 self.now += 1
                 self.bar.update()
                 if time.monotonic() - self.saved > self.run.save_every_s:
@@ -271,20 +259,30 @@ class _Stage:
         self.module.eval()
 
 
-def _seed(run: Run, stage: int, step: int) -> int:
-    return (run.seed * 10 + stage) * 1_000_000 + step
+class Orders(Dataset):
+    """What each step's batch shows; beside a GPU, other processes draw it ahead, which changes nothing but the time."""
 
+    def __init__(
+        self,
+        run: Run,
+        model: MicroExpressionNet,
+        stage: int,
+        sizes: Callable[[int], tuple[int, int]],
+        mixture: Mixture,
+    ) -> None:
+        self.first, self.last, self.sizes, self.mixture = 0, 0, sizes, mixture
+        self.labels, self.people = model.config.labels, len(run.train)
+        self.seed = (run.seed * 10 + stage) * 1_000_000
+        self.processes = min(4, os.cpu_count() or 1) if run.device.type == "cuda" else 0
 
-def _autocast(device: torch.device) -> torch.autocast:
-    # On a GPU the convolutions run in bf16; most CPUs have no units for it and would be slower.
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    def from_step(self, first: int, last: int) -> Iterable[Order]:
+        """Return the orders of some steps, in turn."""
+        self.first, self.last = first, last
+        return DataLoader(self, batch_size=None, num_workers=self.processes)
 
+    def __len__(self) -> int:
+        return self.last - self.first
 
-def plan_for(preset: str, macro_steps: int | None = None, micro_steps: int | None = None) -> Plan:
-    """Return the plan of a preset, with other numbers of steps where they are given."""
-    if preset not in PLANS:
-        raise SettingError(f"preset must be one of {', '.join(PLANS)}; got {preset!r}")
-    changes = {"macro_steps": macro_steps, "micro_steps": micro_steps}
-    if any(steps is not None and steps < 1 for steps in changes.values()):
-        raise SettingError(f"numbers of steps must be at least 1; got {changes}")
-    return replace(PLANS[preset], **{key: steps for key, steps in changes.items() if steps is not None})
+    def __getitem__(self, number: int) -> Order:
+        step = self.first + number
+        return draw_order(self.labels, self.people, *self.sizes(step), self.mixture, self.seed + step)

@@ -23,6 +23,7 @@ from mexplain.training.timing import (
 
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw.
 PARTS = 6
+EYES, JAW = slice(2, 4), 5
 FULL = {(unit, side): full_displacement(unit, side) for unit in UNITS for side in ("left", "right")}
 _LIPS = (10, 12, 15, 17, 20, 24, 25)
 _JAW, _BLINK = NUISANCE_UNITS

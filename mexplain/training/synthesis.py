@@ -14,7 +14,7 @@ from mexplain.landmarks import crop_to_iod, inter_ocular_distance, mean_shape, m
 from mexplain.simulate.warp import dense_field, sample
 from mexplain.training.camera import degrade
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.training.script import PARTS, Mixture, draw_script
+from mexplain.training.script import EYES, JAW, PARTS, Mixture, Script, draw_script
 from mexplain.training.timing import wave
 from mexplain.types import VARIANTS
 
@@ -47,6 +47,23 @@ class Batch:
     intensity_iod: Float[Tensor, "b"]
 
 
+@dataclass(frozen=True)
+class Order:
+    """What a batch is to show: drawn on the CPU, by another process if there are many, and small enough to send."""
+
+    seed: int
+    frames: int
+    mixture: Mixture
+    scripts: tuple[Script, ...]
+
+
+def draw_order(labels: tuple[str, ...], people: int, size: int, frames: int, mixture: Mixture, seed: int) -> Order:
+    """Draw what happens in ``size`` clips of ``frames`` frames."""
+    rng = np.random.default_rng(seed)
+    scripts = tuple(draw_script(rng, labels, people, frames, mixture) for _ in range(size))
+    return Order(seed, frames, mixture, scripts)
+
+
 class Synthesizer:
     """Makes batches from still faces; the same seed gives the same batch."""
 
@@ -59,9 +76,13 @@ class Synthesizer:
 
     def batch(self, size: int, frames: int, mixture: Mixture, seed: int) -> Batch:
         """Return ``size`` clips of ``frames`` frames."""
-        config, rng = self.config, np.random.default_rng(seed)
-        torch_rng = torch.Generator(self.device).manual_seed(seed)
-        scripts = [draw_script(rng, config.labels, len(self.landmarks), frames, mixture) for _ in range(size)]
+        return self.make(draw_order(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
+
+    def make(self, order: Order) -> Batch:
+        """Return the clips that were ordered."""
+        scripts, mixture, frames, size = order.scripts, order.mixture, order.frames, len(order.scripts)
+        rng = np.random.default_rng((order.seed, 1))
+        torch_rng = torch.Generator(self.device).manual_seed(order.seed)
         people = np.array([script.person for script in scripts])
         flipped = np.array([script.flipped for script in scripts])
         points = self.landmarks[people]
@@ -73,21 +94,18 @@ class Synthesizer:
         view = self._views(rng, size, mixture)  # crop -> face, still over the clip
         sway = self._sways(rng, size, frames, mixture)  # what is left of head motion after alignment
         inverse = _invert(view)
-        points = (np.einsum("bij,bnj->bni", inverse[..., :2], points) + inverse[:, None, :, 2]).astype(np.float32)
+        points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
         parts = np.stack([script.parts for script in scripts]) * iod[:, None, None, None]
         courses = self._put(np.stack([script.courses for script in scripts]))
         ticks = self._put(self.to_iod[0, 0] * (np.arange(self.config.image_size, dtype=np.float32) + 0.5))
         x, y = ticks + float(self.to_iod[0, 2]), ticks + float(self.to_iod[1, 2])
-        narrow, broad = (0.045, 0.20) if mixture.shifted else (0.055, 0.14)
-        kernel = self._put(rng.uniform(narrow, broad, size).astype(np.float32) * iod)
-        power = float(rng.choice((1.0, 4.0))) if mixture.shifted else 2.0
         # The field is smooth: half the resolution does.
         half_x, half_y = F.avg_pool1d(torch.stack([x, y]), 2)
-        field = dense_field(self._put(points), self._put(parts), kernel, half_x, half_y, power)
+        field = self._field(rng, self._put(points), parts, iod, half_x, half_y, shifted=mixture.shifted)
         field = F.interpolate(field.flatten(1, 2), scale_factor=2, mode="bilinear").view(size, PARTS, 2, len(y), -1)
-        peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
         wanted = np.array([script.intensity for script in scripts], np.float32)
+        peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
         field[:, :2] *= (self._put(wanted * iod) / peak)[:, None, None, None, None]
 
         turns = np.array([script.turn for script in scripts]) * mixture.nuisance
@@ -120,6 +138,36 @@ class Synthesizer:
             intensity_iod=self._put(wanted),
         )
 
+    def _field(
+        self,
+        rng: np.random.Generator,
+        points: Float[Tensor, "b n 2"],
+        parts: Float[np.ndarray, "b g n 2"],
+        iod: Float[np.ndarray, "b"],
+        x: Tensor,
+        y: Tensor,
+        *,
+        shifted: bool,
+    ) -> Float[Tensor, "b g 2 h w"]:
+        """Return how far each part, at its full, moves each point.
+
+        Lids and eyes have kernels of their own: they move beneath skin that stays. Lids and jaw go as far as they were
+        told, whatever the kernel's mean takes away; expressions are brought to their strength by the caller.
+        """
+
+        def kernel(narrow: float, broad: float) -> Tensor:
+            return self._put(rng.uniform(narrow, broad, len(iod)).astype(np.float32) * iod)
+
+        power = float(rng.choice((1.0, 4.0))) if shifted else 2.0
+        skin = kernel(0.045, 0.20) if shifted else kernel(0.055, 0.14)
+        moves = self._put(parts)
+        field = dense_field(points, moves, skin, x, y, power)
+        field[:, EYES] = dense_field(points, moves[:, EYES], kernel(0.03, 0.12), x, y)
+        for part in (EYES.start, JAW):
+            asked, peak = _length(moves[:, part], -1).amax(1), _length(field[:, part], 1).amax((1, 2))
+            field[:, part] *= (asked / peak.clamp_min(1e-6))[:, None, None, None]
+        return field
+
     def _put(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
@@ -130,9 +178,9 @@ class Synthesizer:
     def _sways(self, rng: np.random.Generator, size: int, t: int, mixture: Mixture) -> Float[np.ndarray, "b t 2 3"]:
         """Return what alignment leaves of the head's motion: a slow drift, and jitter from frame to frame."""
         drift = wave(rng, size * 4, t).reshape(size, 4, t).transpose(0, 2, 1)
-        drift = drift * rng.uniform(0, 1, (size, 1, 1)) ** 3 * np.array([0.012, 0.010, 0.020, 0.020])
+        drift = drift * rng.uniform(0, 1, (size, 1, 1)) ** 3 * np.array([0.006, 0.005, 0.010, 0.010])
         jitter = rng.normal(0, 1, (size, t, 4)) * rng.uniform(0, 1, (size, 1, 1)) ** 3
-        return _similarity((drift + jitter * np.array([0.002, 0.002, 0.005, 0.005])) * mixture.nuisance)
+        return _similarity((drift + jitter * np.array([0.001, 0.001, 0.0025, 0.0025])) * mixture.nuisance)
 
     def _parallax(
         self, rng: np.random.Generator, turns: Float[np.ndarray, "b"], t: int, x: Tensor, y: Tensor
