@@ -12,7 +12,7 @@ from typing import Any
 from mexplain.archive.clips import find_clips
 from mexplain.archive.engines import Cluster, Lost, engine
 from mexplain.archive.progress import Progress, Tally
-from mexplain.archive.table import PART_S, Writer, drop, key_of, read_rows
+from mexplain.archive.table import PART_S, Writer, drop, key_of, read_clips
 from mexplain.archive.work import Job, Task, explainer, failed
 from mexplain.errors import DatasetError, SettingError
 
@@ -104,10 +104,10 @@ def picture_of(sha256: str) -> str:
 
 def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
     """Return what is left to do, one at a time, as workers ask for it."""
-    rows = [(key_of(row["clip"]), key_of(row["clip"], row["sha256"])) for row in read_rows(out, ("clip", "sha256"))]
-    names, there = {name for name, _ in rows}, {key for _, key in rows}
-    del rows
-    seen: set[int] = set()
+    names, there, seen = set[int](), set[int](), set[int]()
+    for rows in read_clips(out, ()):
+        names.add(key_of(rows[0]["clip"]))
+        there.add(key_of(rows[0]["clip"], rows[0]["sha256"]))
     for clip in find_clips(source):
         name = key_of(clip.name)
         if name in seen:
