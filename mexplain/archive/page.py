@@ -103,11 +103,15 @@ def _answers(summary: Summary) -> str:
 
 
 def _drives(summary: Summary) -> str:
-    what = "attention it got" if summary.quantity == "attention" else "logits it added"
+    if summary.quantity == "attention":
+        title = "Where attention lies, by class"
+        what = "mean of the most attention each block got in any frame. It need not be what the answer rests on"
+    else:
+        title = "Which blocks drive which class"
+        what = "mean of the logits each block adds, strongest first. A block can drive an answer that is wrong"
     text = (
-        f"<h2 id=drives>Which blocks drive which class</h2><p>For the clips that got a label: mean of what each block "
-        f"adds ({what}), strongest first. Bars are 95 % intervals from drawing people anew where the archive says who "
-        f"is seen, else clips; fewer than {FEWEST} of them have none. A block can drive an answer that is wrong.</p>"
+        f"<h2 id=drives>{title}</h2><p>For the clips that got a label: {what}. Bars are 95 % intervals from drawing "
+        f"people anew where the archive says who is seen, else clips; fewer than {FEWEST} of them have none.</p>"
     )
     shown: dict[str, list[str]] = {}
     for found in summary.drives():
