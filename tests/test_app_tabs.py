@@ -79,6 +79,7 @@ def test_take_along_and_the_link_that_reopens_it(visitor, visit, tmp_path):
     visitor.open_tab("Take along")
     page.wait_for_selector("#kinds")
     link = page.input_value("#link textarea, #link input")
+    assert link.startswith("http://127.0.0.1")
     assert "method=attention_x_gradient" in link and "sample=happiness.mp4" in link and "opacity=60" in link
     page.click("#make")
     page.wait_for_selector("#files a[download]")

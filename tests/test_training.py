@@ -20,7 +20,7 @@ from mexplain.training.coding import CASME2_CODING
 from mexplain.training.curve import draw_curve
 from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
-from mexplain.training.finding import MICRO_KIND, count_matches
+from mexplain.training.finding import MICRO_KIND, Watched, best_floor, count_matches
 from mexplain.training.loop import FrozenEncoder, Orders, Run, train
 from mexplain.training.plan import plan_for
 from mexplain.training.script import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
@@ -310,3 +310,14 @@ def test_carrying_over_is_measured_for_every_variant(checkpoint, source: Synthes
     assert set(found) == {"24", "10", "uncropped"}
     table = carry_over_table({"carry_over": {"variants": as_json(found)}})
     assert table.count("\n") == 9 and "0.3 s" in table
+
+
+def test_of_floors_that_do_as_well_the_highest_is_taken() -> None:
+    def moment(start_s: float, score: float) -> Moment:
+        return Moment(start_s, start_s + 0.2, start_s + 0.4, MICRO_KIND, score)
+
+    busy = Watched((moment(1.0, 1.0), moment(5.0, 1.0)), 30.0, (moment(1.0, 0.9), moment(5.0, 0.7), moment(8.0, 0.4)))
+    quiet = Watched((), 120.0, (moment(3.0, 0.5),))
+    found = best_floor([busy, quiet])
+    assert (found.found, found.wrong, found.false_per_2_minutes) == (2, 0, 0)
+    assert 0.66 < found.floor < 0.7  # not 0.5, which the false one only just misses

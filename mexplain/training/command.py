@@ -83,7 +83,7 @@ def train_command(
 
 
 def calibrate_command(
-    *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 15
+    *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 24
 ) -> None:
     """Fit on validation people how sure a local checkpoint may say it is, and write that into its config."""
     target = resolve_device(device)

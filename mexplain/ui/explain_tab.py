@@ -13,7 +13,6 @@ from mexplain.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence
-from mexplain.magnify import magnified_film
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
@@ -25,7 +24,6 @@ from mexplain.ui.parts import (
     WORDS,
     Hub,
     hint,
-    moving_picture,
     new_desk,
     problem,
     say,
@@ -153,7 +151,7 @@ class ExplainTab:
         wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
         opened = page.load(self.reopen, None, wanted, **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
-        self.magnify.expand(_exaggerate, desk, self.moved, **QUICK)
+        self.magnify.expand(results.exaggerated, desk, self.moved, **QUICK)
 
     @property
     def _parts(self) -> list[Any]:
@@ -171,7 +169,8 @@ class ExplainTab:
         clip = gr.Video(str(SAMPLES / wanted.sample)) if wanted.sample else gr.skip()
         about = prose.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
         looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
-        legend = results.legend(View(wanted.show))  # type: ignore[arg-type]
+        view = View(wanted.show, magnitude=looks[2])  # type: ignore[arg-type]
+        legend = results.legend(view, wanted.method)
         asked = [wanted.method, wanted.baseline, wanted.target or OWN]
         return [new_desk(), clip, *asked, *looks, about, legend]
 
@@ -233,7 +232,7 @@ class ExplainTab:
         pictures = results.films(desk, view, list(VARIANTS))
         plots = [results.heatmap(desk.report, variant, view, desk.asked.method) for variant in desk.report.variants]
         pairs = zip(pictures.values(), plots, strict=True)
-        return [results.legend(view), *(part for pair in pairs for part in pair)]
+        return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
 
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
@@ -259,7 +258,7 @@ class ExplainTab:
             self.results: gr.Column(visible=True),
             self.answer: f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}",
             self.about: about,
-            self.legend: results.legend(view),
+            self.legend: results.legend(view, desk.asked.method),
             self.agree: self._agreement(report, desk),
             self.moved: "",
             self.where: gr.Column(visible=report.evidence is not None),
@@ -295,10 +294,3 @@ class ExplainTab:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
         return prose.agreement(report, desk.asked.method)
-
-
-def _exaggerate(desk: Desk | None) -> str:
-    if desk is None or desk.reading is None:
-        return ""
-    film = magnified_film(desk.reading.display, desk.reading.checkpoint.model.config.crop_iod)
-    return moving_picture(film)

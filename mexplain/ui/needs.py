@@ -1,6 +1,6 @@
 """What a tab shows as long as there is no explained clip: how to get one, and a button that gets one at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ class NeedsClip:
             self.status = gr.HTML(elem_classes="status")
             self.problem = problem()
 
-    def when_ready(self, show: Callable[[Desk | None], list], outputs: list[Any]) -> None:
-        """Have ``show`` fill the tab once the sample is explained."""
+    def when_ready(self, show: Callable[..., list], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
+        """Have ``show`` fill the tab once the sample is explained; it gets the desk and ``inputs``."""
         slow = {**SLOW, "show_progress_on": self.status}
         run = self.go.click(self._explain, self.hub.desk, [self.hub.desk, self.problem], **slow)
-        run.then(show, self.hub.desk, outputs, show_progress="hidden", api_visibility="private")
+        run.then(show, [self.hub.desk, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.desk, [run])
 
     def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008

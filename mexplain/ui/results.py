@@ -9,6 +9,7 @@ from mexplain import prose
 from mexplain.desk import Desk
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
+from mexplain.magnify import magnified_film
 from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, top_blocks
 from mexplain.types import NONE, AlignedClip, Report, VariantReport
@@ -113,6 +114,18 @@ def made_with(report: Report) -> str:
     )
 
 
-def legend(view: View) -> str:
+def legend(view: View, method: str = "integrated_gradients") -> str:
     """Return what the colours mean."""
-    return text("legend_attention" if view.quantity == "attention" else "legend_attribution")
+    if view.quantity == "attention":
+        return text("legend_attention")
+    if view.magnitude or not METHODS[method].signed:
+        return text("legend_magnitude", unit=METHODS[method].unit)
+    return text("legend_attribution", unit=METHODS[method].unit)
+
+
+def exaggerated(desk: Desk | None) -> str:
+    """Return the film of the latest clip with its motion made large enough to be seen."""
+    if desk is None or desk.reading is None:
+        return ""
+    crop_iod = desk.reading.checkpoint.model.config.crop_iod
+    return moving_picture(magnified_film(desk.reading.display, crop_iod))

@@ -55,28 +55,31 @@ class TakeTab:
         looks = [explain.method, explain.baseline, explain.target, *explain.looks]
         outputs = [needs.box, self.results, self.link]
         tab.select(self.show, [hub.desk, *looks], outputs, **QUICK)
-        needs.when_ready(lambda desk: self.show(desk), outputs)
+        needs.when_ready(self.show, outputs, looks)
         run = self.make.click(
             self.write, [hub.desk, self.kinds], [self.files, self.problem], **SLOW, show_progress_on=self.status
         )
         stop_button(self.halt, hub.desk, [run])
 
-    def show(self, desk: Desk | None, *looks: Any, request: gr.Request | None = None) -> list[Any]:
+    def show(self, request: gr.Request, desk: Desk | None, *looks: Any) -> list[Any]:
         """Show what can be kept, and the link."""
         if desk is None or desk.report is None:
             return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
         name = Path(desk.report.info.path).name
-        sample = name if name in captions() else ""
-        if looks:
-            method, baseline, target, shown, grain, magnitude, opacity = looks
-            sign = "magnitude" if magnitude else "signed"
-            settings = Settings(
-                method, baseline, "" if target == OWN else target, shown, grain, sign, round(opacity), sample
-            )
-        else:
-            settings = Settings(sample=sample)
-        address = str(request.request.base_url) if request and request.request else "/"
-        return [gr.Column(visible=False), gr.Column(visible=True), f"{address}?{to_query(settings)}"]
+        method, baseline, target, shown, grain, magnitude, opacity = looks
+        settings = Settings(
+            method,
+            baseline,
+            "" if target == OWN else target,
+            shown,
+            grain,
+            "magnitude" if magnitude else "signed",
+            round(opacity),
+            name if name in captions() else "",
+        )
+        address = request.request.base_url if request.request else "/"
+        link = f"{address}?{to_query(settings)}"
+        return [gr.Column(visible=False), gr.Column(visible=True), link]
 
     def write(
         self, desk: Desk | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008

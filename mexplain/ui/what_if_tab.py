@@ -53,7 +53,7 @@ class WhatIfTab:
         parts = [part for pair in self.answers for part in pair]
         outputs = [needs.box, self.results, self.face, self.found, self.told, *parts]
         tab.select(self.show, [hub.desk, self.grid], outputs, **QUICK)
-        needs.when_ready(lambda desk: self.show(desk, "10"), outputs)
+        needs.when_ready(self.show, outputs, [self.grid])
         change = [self.told, *parts]
         self.face.input(self.hold, [hub.desk, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
         self.grid.input(self.show, [hub.desk, self.grid], outputs, **QUICK)
