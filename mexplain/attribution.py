@@ -11,6 +11,7 @@ from torch import Tensor
 from mexplain.algorithms import Answer
 from mexplain.baselines import BASELINES
 from mexplain.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
+from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.methods import METHODS, Method
 from mexplain.model import MicroExpressionNet
@@ -80,6 +81,7 @@ def pose_all(
     return pose_clips(model, variants, frames[None], landmarks_xy[None], baseline=baseline, target=target)[0]
 
 
+@exact_convolutions()
 def pose_clips(
     model: MicroExpressionNet,
     variants: Sequence[str],
@@ -109,6 +111,7 @@ def pose_clips(
         return ask(model, places, shown, still, target)
 
 
+@exact_convolutions()
 def attribute(
     model: MicroExpressionNet,
     variant: str,
@@ -141,6 +144,7 @@ def answer(
     return answer_all([question], method, baseline=baseline, settings=settings)[0]
 
 
+@exact_convolutions()
 def answer_all(
     questions: Sequence[Question],
     method: str,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mexplain.blocks import box_coverage, layout
 from mexplain.config import NUISANCE_UNITS, ModelConfig
+from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
 from mexplain.face import track_face
 from mexplain.landmarks import inter_ocular_distance
@@ -108,6 +109,7 @@ def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
     return FaceTrack(points, notes)
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def watch(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
     """Return what the head sees in windows of several lengths, all over a clip."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
-from mexplain.device import resolve_device
+from mexplain.device import exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError
 from mexplain.face import track_face
 from mexplain.model import HeadOutput, MicroExpressionNet
@@ -148,6 +148,7 @@ def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressi
     return model if model.mean.device == device else copy.deepcopy(model).to(device)
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def _predict(
     model: MicroExpressionNet, aligned: AlignedClip, device: torch.device, variants: Sequence[str]
