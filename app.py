@@ -40,7 +40,7 @@ def checkpoint() -> Checkpoint:
 def scorecard() -> Scorecard | None:
     """Return how well each method did with these weights, if that was measured."""
     try:
-        return read_scorecard(Path(CHECKPOINT or SHIPPED), checkpoint().sha256)
+        return read_scorecard(checkpoint().folder, checkpoint().sha256)
     except MexplainError:
         return None  # what is wrong with the weights is said when they are used
 

@@ -1,23 +1,17 @@
 """Ways to share an answer out among pixels or blocks; Captum does it wherever it can.
 
+Captum loads a plotting library, so it is imported where it is used: the first page is up a second sooner.
+
 Captum's own random methods draw from the process's global random state, which other threads share; here points and
 noise come from a generator of the call's own, and Captum takes the gradients.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from captum.attr import (
-    FeatureAblation,
-    InputXGradient,
-    LayerGradCam,
-    Occlusion,
-    Saliency,
-    ShapleyValueSampling,
-)
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -49,14 +43,15 @@ def integrated_gradients(question: Question, most_steps: int) -> Answer:
 
 def integrated_gradients_together(questions: Sequence[Question], most_steps: int) -> list[Answer]:
     """Return the same for several questions of one network; its trunk runs once for all variants of a clip."""
-    clips: list[Question] = []
+    clips: dict[tuple[int, int], Question] = {}
     place: list[tuple[str, int]] = []
     by_variant: dict[str, dict[int, Question]] = {}
     for question in questions:
-        row = next((i for i, clip in enumerate(clips) if _same_clip(clip, question)), len(clips))
-        clips += [question] if row == len(clips) else []
-        by_variant.setdefault(question.variant, {})[row] = question
-        place.append((question.variant, row))
+        # Questions of one clip hold the same memory.
+        key = question.frames.data_ptr(), question.baseline.data_ptr()
+        clips.setdefault(key, question)
+        place.append((question.variant, list(clips).index(key)))
+        by_variant.setdefault(question.variant, {})[place[-1][1]] = question
     if not clips:
         return []
     asked = {}
@@ -67,17 +62,13 @@ def integrated_gradients_together(questions: Sequence[Question], most_steps: int
             torch.stack([q.boxes for q in whole]), [q.target for q in whole], [q.difference for q in whole]
         )
     found = integrate(
-        clips[0].model,
-        torch.cat([clip.frames for clip in clips]),
-        torch.cat([clip.baseline for clip in clips]),
+        questions[0].model,
+        torch.cat([clip.frames for clip in clips.values()]),
+        torch.cat([clip.baseline for clip in clips.values()]),
         asked,
         most_steps,
     )
     return [Answer(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
-
-
-def _same_clip(one: Question, other: Question) -> bool:
-    return one.frames.data_ptr() == other.frames.data_ptr() and one.baseline.data_ptr() == other.baseline.data_ptr()
 
 
 def gradient_shap(question: Question, samples: int) -> Answer:
@@ -105,6 +96,8 @@ def smoothgrad(question: Question, samples: int, noise: float) -> Answer:
 
 def input_x_gradient(question: Question) -> Answer:
     """Return each pixel's change since the baseline times the slope there."""
+    from captum.attr import InputXGradient
+
     change = (question.frames - question.baseline).requires_grad_()
     values = InputXGradient(lambda moved: question.score(question.baseline + moved)).attribute(change)
     return Answer(values.detach()[0].sum(1))
@@ -112,6 +105,7 @@ def input_x_gradient(question: Question) -> Answer:
 
 def grad_cam(question: Question) -> Answer:
     """Return Grad-CAM on the trunk's features since the baseline, for each frame, both signs kept."""
+    from captum.attr import LayerGradCam
 
     class FromChange(nn.Module):
         # Captum hooks a layer: this one is the call's own, the network's are left alone.
@@ -131,6 +125,8 @@ def grad_cam(question: Question) -> Answer:
 
 def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answer:
     """Return how far the logit falls when a window of space and time is held still, shared among the window's cells."""
+    from captum.attr import Occlusion
+
     t, _, *grid = question.features.shape[1:]
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
     with torch.no_grad():
@@ -146,10 +142,8 @@ def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answe
 def block_ablation(question: Question) -> Answer:
     """Return the fall of the logit when one block, or all that lies in none, is held still."""
     count = len(question.players) + 1
-    with torch.no_grad():
-        values = FeatureAblation(lambda keep: question.moving(keep)[:, question.target]).attribute(
-            question.frames.new_ones(1, count), perturbations_per_eval=count
-        )[0]
+    alone = question.moving(1 - torch.eye(count).to(question.frames))[:, question.target]
+    values = question.logits[question.target] - alone
     return Answer(blocks=values[:-1], outside=float(values[-1]), steps=count)
 
 
@@ -167,7 +161,9 @@ def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
     nobody = float(worth(rest.new_zeros(1, players))[0])
     outside = nobody - float(question.baseline_logits[question.target])
     if 0 < len(question.boxes) <= exact_up_to:
-        return Answer(blocks=_exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players)
+        return Answer(blocks=exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players)
+    from captum.attr import ShapleyValueSampling
+
     sampler = ShapleyValueSampling(worth)
     sampler.permutation_generator = _both_ways
     with torch.no_grad():
@@ -177,16 +173,15 @@ def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
 
 def attention(question: Question) -> Answer:
     """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
-    with torch.no_grad():
-        gates = question.answer(question.features).attention_weights[0]
+    gates = question.attention_weights
     return _by_gate(question, gates / len(gates))
 
 
 def attention_x_gradient(question: Question) -> Answer:
     """Return each gate's weight times the logit's slope there."""
-    with torch.no_grad():
-        gates = question.answer(question.features).attention_weights
-    gain = torch.ones_like(gates).requires_grad_()
+    from captum.attr import InputXGradient
+
+    gain = torch.ones_like(question.attention_weights)[None].requires_grad_()
     values = InputXGradient(lambda g: question.answer(question.features, g).logits[:, question.target]).attribute(gain)
     return _by_gate(question, values.detach()[0])
 
@@ -198,7 +193,8 @@ def _by_gate(question: Question, values: Float[Tensor, "t n"]) -> Answer:
     return Answer(values[:, :, None].expand(-1, size, size) / size**2)
 
 
-def _exact_shapley(worth, players: int, device: torch.device) -> Float[Tensor, "m"]:
+def exact_shapley(worth: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
+    """Return each player's mean contribution over all orders; ``worth`` tells what many coalitions are worth."""
     coalitions = torch.arange(2**players, device=device)
     member = (coalitions[:, None] >> torch.arange(players, device=device)) & 1
     value = worth(member.float())
@@ -224,6 +220,8 @@ def _both_ways(players: int, count: int) -> Iterator[list[int]]:
 
 
 def _mean_gradient(question: Question, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
+    from captum.attr import Saliency
+
     total = torch.zeros_like(question.frames)
     for start in range(0, len(points), _at_once(question)):
         some = torch.cat(points[start : start + _at_once(question)]).requires_grad_()

@@ -11,6 +11,7 @@ from torch import Tensor
 from mexplain.algorithms import Answer
 from mexplain.baselines import BASELINES
 from mexplain.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
+from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.methods import METHODS, Method
 from mexplain.model import MicroExpressionNet
@@ -77,6 +78,20 @@ def pose_all(
     target: int | None = None,
 ) -> dict[str, Question]:
     """Return the questions of several variants, for which the trunk runs once; else as ``pose``."""
+    return pose_clips(model, variants, frames[None], landmarks_xy[None], baseline=baseline, target=target)[0]
+
+
+@exact_convolutions()
+def pose_clips(
+    model: MicroExpressionNet,
+    variants: Sequence[str],
+    clips: Float[Tensor, "b t 3 s s"],
+    landmarks_xy: Float[np.ndarray, "b 478 2"],
+    *,
+    baseline: str = "onset",
+    target: int | None = None,
+) -> list[dict[str, Question]]:
+    """Return the questions of several variants for each of several clips; else as ``pose``."""
     for variant in variants:
         _check_key("Variant", variant, model.variants)
     _check_key("Baseline", baseline, BASELINES)
@@ -87,18 +102,16 @@ def pose_all(
         raise SettingError(f"Target must be a class number from 0 to {classes - 1}; got {target}.")
     # What was made in inference mode must be copied to carry gradients.
     with torch.inference_mode(False):
-        clip = frames.detach().clone()
-        still = BASELINES[baseline].make(clip, model.config.crop_iod)
-        places = {
-            variant: (
-                torch.from_numpy(layout(variant).boxes(landmarks_xy)).to(clip),
-                pooling_layout(variant).boxes(landmarks_xy),
-            )
-            for variant in variants
-        }
-        return ask(model, places, clip, still, target)
+        shown = clips.detach().clone()
+        still = torch.stack([BASELINES[baseline].make(clip, model.config.crop_iod) for clip in shown])
+        places = [
+            {v: (torch.from_numpy(layout(v).boxes(marks)).to(shown), pooling_layout(v).boxes(marks)) for v in variants}
+            for marks in landmarks_xy
+        ]
+        return ask(model, places, shown, still, target)
 
 
+@exact_convolutions()
 def attribute(
     model: MicroExpressionNet,
     variant: str,
@@ -131,6 +144,7 @@ def answer(
     return answer_all([question], method, baseline=baseline, settings=settings)[0]
 
 
+@exact_convolutions()
 def answer_all(
     questions: Sequence[Question],
     method: str,

@@ -85,8 +85,8 @@ def pool_into_blocks(
     Where blocks overlap, each gets a share of the pixel in proportion to how much of it the block covers.
     """
     share, uncovered = _shares(boxes, *pixel_map.shape[-2:])
-    scores = np.einsum("...hw,nhw->...n", pixel_map, share)
-    outside = np.einsum("...hw,hw->...", pixel_map, uncovered)
+    flat = pixel_map.reshape(*pixel_map.shape[:-2], -1).astype(np.float64)
+    scores, outside = flat @ share.reshape(len(share), -1).T, flat @ uncovered.ravel()
     return scores.astype(np.float32), np.asarray(outside, np.float32)
 
 
@@ -105,7 +105,8 @@ def spread_over_pixels(
     parts = np.concatenate([share, uncovered[None]])
     area = parts.sum(axis=(1, 2), keepdims=True)
     parts = np.where(area > 1e-6, parts / np.maximum(area, 1e-6), 1 / (height * width))
-    return np.einsum("...n,nhw->...hw", np.concatenate([scores, outside[..., None]], axis=-1), parts).astype(np.float32)
+    values = np.concatenate([scores, outside[..., None]], axis=-1)
+    return (values @ parts.reshape(len(parts), -1)).reshape(*values.shape[:-1], height, width).astype(np.float32)
 
 
 def _shares(

@@ -2,25 +2,29 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mexplain.blocks import LAYOUTS
-from mexplain.config import ModelConfig
+from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import CheckpointError
+from mexplain.hf_hub import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model import MicroExpressionNet
 from mexplain.types import Calibration
 
 SCHEMA_VERSION = 1
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, SCORECARD = "model.safetensors", "config.json", "scorecard.json"
+# The hash of every file that was published together, as `sha256sum -c` reads them.
+SUMS = "SHA256SUMS"
+# Files that run code when they are read.
+PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 # ImageNet weights of the paper's trunk, as torchvision trained them.
 VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
@@ -31,6 +35,8 @@ class Checkpoint:
     """A network in evaluation mode, where its weights came from, and their SHA-256.
 
     ``calibration`` holds how sure each variant may say it is, ``moment_floor`` how much evidence a moment needs.
+    ``id`` is the folder's name, or repository and commit; ``revision`` the commit on the Hub (None: a local folder).
+    ``folder`` holds the files, a cached copy of them if they came from the Hub.
     """
 
     model: MicroExpressionNet
@@ -38,6 +44,13 @@ class Checkpoint:
     sha256: str
     calibration: dict[str, Calibration]
     moment_floor: float
+    folder: Path
+    revision: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it can be loaded from again: ``organisation/name@commit``, or the local folder."""
+        return self.id if self.revision else str(self.folder.resolve())
 
 
 def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
@@ -52,36 +65,51 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
     config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "model": asdict(model.config)}
     config["variants"] = list(model.variants)
     config["blocks"] = {variant: list(LAYOUTS[variant].names) for variant in model.variants}
-    config["sha256"] = _sha256(folder / WEIGHTS)
+    config["layouts"] = _layouts(model.variants)
+    config["sha256"] = sha256_of(folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
 def load_checkpoint(
     source: str | Path = SHIPPED, *, revision: str | None = None, device: str | torch.device = "cpu"
 ) -> Checkpoint:
-    """Return the network in a local folder, or in a Hub repository ("organisation/name").
+    """Return the network in a local folder, or in a Hub repository: ``organisation/name``, ``@revision`` or not.
 
-    Raises ``CheckpointError``, in one sentence, for a missing file, another schema, block list, key, shape or hash.
+    From the Hub, everything is of one commit, also where ``revision`` names a branch that moves meanwhile. Raises
+    ``CheckpointError``, in one sentence, for a missing file, a pickle, another schema, block layout, key, shape, type
+    or hash, and for whatever keeps the Hub from answering.
     """
-    folder = Path(source)
+    folder, commit, name = Path(source), None, str(source)
     if folder.is_dir():
-        paths = {name: folder / name for name in (CONFIG, WEIGHTS)}
-        if missing := [name for name, path in paths.items() if not path.is_file()]:
-            raise CheckpointError(f"The checkpoint folder {folder} lacks {' and '.join(missing)}.")
+        if revision is not None:
+            raise CheckpointError(f"{folder} is a folder here and has no revision {revision}.")
+        if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
+            raise CheckpointError(f"The checkpoint folder {folder} lacks {' and '.join(missing)}.{_beside(folder)}")
+        label = folder.resolve().name
     else:
-        paths = {name: _from_hub(str(source), name, revision) for name in (CONFIG, WEIGHTS)}
-    config = _read_config(paths[CONFIG])
-    sha256 = _sha256(paths[WEIGHTS])
+        repository, wanted = split_revision(str(source), revision)
+        folder = _from_hub(repository, wanted)
+        commit = folder.name
+        name = label = f"{repository}@{commit}"
+    check_sums(folder, (CONFIG, WEIGHTS), name)
+    config = _read_config(folder / CONFIG)
+    sha256 = sha256_of(folder / WEIGHTS)
     if config["sha256"] != sha256:
         raise CheckpointError(
-            f"{source}: {WEIGHTS} has SHA-256 {sha256[:12]}..., but its config expects {config['sha256'][:12]}...; "
+            f"{name}: {WEIGHTS} has SHA-256 {sha256[:12]}..., but its config expects {str(config['sha256'])[:12]}...; "
             f"the file is damaged or belongs to another config."
         )
-    model = MicroExpressionNet(_model_config(config), tuple(config["variants"]))
-    _fill(model, _read_tensors(paths[WEIGHTS]), str(source))
+    try:
+        model = MicroExpressionNet(_model_config(config), tuple(config["variants"]))
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{name}: no network can be built of the sizes in {CONFIG} ({error}).") from error
+    _fill(model, _read_tensors(folder / WEIGHTS), name)
     model = model.to(device).eval().requires_grad_(False)
-    name = folder.name if folder.is_dir() else f"{source}@{revision}" if revision else str(source)
-    return Checkpoint(model, name, sha256, *_calibration(config))
+    return Checkpoint(model, label, sha256, *_calibration(config), folder, commit)
+
+
+# The name that people who know the Hub look for.
+from_pretrained = load_checkpoint
 
 
 def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> None:
@@ -92,7 +120,7 @@ def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> 
     """
     if model.config.preset != "paper":
         raise CheckpointError(f"ImageNet weights fit the preset paper, not {model.config.preset}.")
-    tensors = _read_tensors(path or _from_hub(*VGG16_BN, None))
+    tensors = _read_tensors(path or fetch(*VGG16_BN, None))
     # Both stacks follow the order of torchvision's `features`: conv5_1 and conv5_2 lie at 34 to 38 there, and after
     # the pool at 0 of ours.
     stacks = [(model.trunk, 0), *((model.head(variant).global_attention.convs, 33) for variant in model.variants)]
@@ -121,10 +149,24 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.name} must have schema_version {SCHEMA_VERSION}, got {version!r}.")
     if missing := [key for key in ("model", "variants", "blocks", "sha256") if key not in config]:
         raise CheckpointError(f"{path.name} lacks {', '.join(missing)}.")
+    for key, kind in (("model", dict), ("variants", list), ("blocks", dict), ("sha256", str)):
+        if not isinstance(config[key], kind) or not config[key]:
+            raise CheckpointError(f"{path.name}: {key} must be a filled {kind.__name__}, got {config[key]!r}.")
     for variant in config["variants"]:
         if variant not in LAYOUTS or list(LAYOUTS[variant].names) != config["blocks"].get(variant):
             raise CheckpointError(f"{path.name}: the blocks of variant {variant!r} are not those this version knows.")
+        # Checkpoints written before places were recorded name their blocks only.
+        if "layouts" in config and config["layouts"].get(variant) != _layouts((variant,))[variant]:
+            raise CheckpointError(
+                f"{path.name}: the blocks of variant {variant!r} lie elsewhere than where this version has them."
+            )
     return config
+
+
+def _layouts(variants: Sequence[str]) -> dict[str, Any]:
+    """Return where the blocks of each variant lie on a face, as JSON holds it."""
+    blocks = {variant: [asdict(block) for block in LAYOUTS[variant].blocks] for variant in variants}
+    return json.loads(json.dumps(blocks))
 
 
 def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:
@@ -133,6 +175,8 @@ def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_
     variants = {variant: asdict(values) for variant, values in calibration.items()}
     config["calibration"] = {"variants": variants, "moment_floor": moment_floor}
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    # It was of what has just been changed.
+    (folder / SUMS).unlink(missing_ok=True)
 
 
 def _calibration(config: dict[str, Any]) -> tuple[dict[str, Calibration], float]:
@@ -154,10 +198,22 @@ def _model_config(config: dict[str, Any]) -> ModelConfig:
         raise CheckpointError(f"{CONFIG}: the keys of model must be those of ModelConfig; these differ: {odd}.")
     # JSON knows no tuples.
     thawed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for key, value in thawed.items():
+        example = getattr(PRESETS["lite"], key)
+        parts = value if isinstance(value, tuple) else ()
+        if type(value) is not type(example) or any(type(part) is not type(example[0]) for part in parts):
+            raise CheckpointError(f"{CONFIG}: {key} of model must look like {example!r}, got {value!r}.")
     return ModelConfig(**thawed)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        start = file.read(2)
+    # A pickle of any protocol since 2, or torch's archive of one.
+    if start[:1] == b"\x80" or start == b"PK":
+        raise CheckpointError(
+            f"{path.name} is a pickle and not a safetensors file; it is not read, for reading one runs code."
+        )
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -172,22 +228,64 @@ def _fill(model: MicroExpressionNet, tensors: dict[str, Tensor], source: str) ->
         if tensors[name].shape != value.shape:
             got = tuple(tensors[name].shape)
             raise CheckpointError(f"{source}: {name} must have shape {tuple(value.shape)}, got {got}.")
+        stored = torch.float16 if value.is_floating_point() else value.dtype
+        if tensors[name].dtype != stored:
+            raise CheckpointError(f"{source}: {name} must have type {stored}, got {tensors[name].dtype}.")
     model.load_state_dict({name: tensors[name].to(value.dtype) for name, value in expected.items()}, strict=True)
 
 
-def _from_hub(repository: str, name: str, revision: str | None) -> Path:
-    try:
-        return Path(hf_hub_download(repository, name, revision=revision))
-    except HFValidationError as error:
-        raise CheckpointError(
-            f"{repository!r} is neither a folder here nor a Hub repository such as organisation/name."
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(f"{repository}: the Hub cannot be reached, and {name} is not in the cache.") from error
-    except (HfHubHTTPError, OSError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise CheckpointError(f"{repository}: {name} cannot be fetched from the Hub ({first_line}).") from error
+def _from_hub(repository: str, revision: str | None) -> Path:
+    """Return the folder of the local cache with all that loading needs, of one commit."""
+    folder = fetch(repository, CONFIG, revision).parent
+    commit = folder.name
+    sums = fetch_if_there(repository, SUMS, commit)
+    if fetch_if_there(repository, WEIGHTS, commit) is None:
+        if any(Path(name).suffix in PICKLES for name in names_in(repository, commit)):
+            raise CheckpointError(
+                f"{repository} lacks {WEIGHTS} and holds a pickle, which is not read, for reading one runs code."
+            )
+        raise CheckpointError(f"{repository} lacks {WEIGHTS}.")
+    if sums is not None and SCORECARD in read_sums(sums):
+        fetch_if_there(repository, SCORECARD, commit)
+    return folder
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def read_sums(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a record; raises ``CheckpointError`` for a line that is none."""
+    found = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        sha256, _, name = line.partition("  ")
+        if len(sha256) != 64 or not name:
+            raise CheckpointError(f"{path.name} must hold a SHA-256, two spaces and a name in each line; got {line!r}.")
+        found[name] = sha256
+    return found
+
+
+def check_sums(folder: Path, names: Sequence[str], source: str) -> dict[str, str]:
+    """Compare files with the record beside them, if there is one, and return the hash of each that it lists.
+
+    Raises ``CheckpointError`` for a file that is missing or another.
+    """
+    record = read_sums(folder / SUMS) if (folder / SUMS).is_file() else {}
+    listed = [name for name in names if name in record]
+    if missing := [name for name in listed if not (folder / name).is_file()]:
+        raise CheckpointError(f"{source} lacks {' and '.join(missing)}, which {SUMS} lists.")
+    hashes = {name: sha256_of(folder / name) for name in listed}
+    for name, sha256 in hashes.items():
+        if sha256 != record[name]:
+            raise CheckpointError(
+                f"{source}: {name} has SHA-256 {sha256[:12]}..., but {SUMS} expects {record[name][:12]}...; "
+                f"it is damaged or was changed. Remove {(folder / name).resolve()} and fetch it again."
+            )
+    return hashes
+
+
+def _beside(folder: Path) -> str:
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    return f" {found[0]} is a pickle and is not read, for reading one runs code." if found else ""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from mexplain import __version__, commands
+from mexplain.archive.command import add_explain_archive
 from mexplain.commands import USER_ERROR, complain
 from mexplain.errors import MexplainError, SettingError
+from mexplain.hub_command import add_hub
 from mexplain.training.datasets.readers import DATASETS
 from mexplain.training.protocol import PROTOCOLS
 
@@ -61,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
     _add_compare(commands.add_parser("compare-variants", help="test whether ten blocks recognise more"))
     _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
+    add_explain_archive(
+        commands.add_parser("explain-archive", help="explain thousands of clips, here or on a Ray cluster")
+    )
+    add_hub(commands.add_parser("hub", help="share checkpoints through the Hugging Face Hub"))
     return parser
 
 
@@ -165,6 +171,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     real.add_argument("--seeds", type=int, metavar="N", help="how often to run all folds (default 3)")
     real.add_argument("--zero-shot", action="store_true", help="train nothing: map the checkpoint's own answers")
     real.add_argument("--out", type=Path, metavar="DIR", help="folder for folds, cached faces and results")
+    real.add_argument("--engine", metavar="NAME", help="local (default), or ray: folds side by side on a cluster")
+    real.add_argument("--address", metavar="URL", help="of the Ray cluster (default: one is started on this machine)")
+    real.add_argument("--workers", type=int, metavar="N", help="folds at once (default: one for each CPU)")
     _add_device(parser)
     parser.set_defaults(run=commands.evaluate_command)
 
@@ -223,7 +232,9 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", metavar="PATH", help="folder or Hub repository with the weights (default: those shipped)"
+        "--checkpoint",
+        metavar="PATH",
+        help="folder with the weights, or ORG/NAME[@REVISION] on the Hub (default: those shipped)",
     )
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the Hub repository")
 

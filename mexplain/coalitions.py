@@ -12,98 +12,108 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mexplain.attention import crop_weights
+from mexplain.attention import BlockAttention, GlobalAttention, crop_weights
+from mexplain.convs import Span
 from mexplain.device import bytes_at_once
 from mexplain.model import Head
 
-_Cases = tuple[Int[np.ndarray, "k"], Int[np.ndarray, "b"]]
 
-
-def decide_by_parts(
+def look_by_parts(
     head: Head,
     clip: Float[Tensor, "t c h w"],
     still: Float[Tensor, "t c h w"],
     cover: Float[np.ndarray, "p h w"],
     keep: Bool[np.ndarray, "b p"],
     boxes: Float[np.ndarray, "n 4"],
-) -> Float[Tensor, "b k"] | None:
-    """Return class logits with only some parts of the picture moving, or None where that is no sooner than all at once.
+) -> tuple[Float[Tensor, "b t nv"] | None, Float[Tensor, "b t g"] | None]:
+    """Return the vectors of BIA and of GIA with only some parts of the picture moving; None for what would not pay.
 
     ``clip`` and ``still`` are what the head's attentions see of clip and baseline. ``cover`` is how much of each cell
     of the features lies in each part (blocks, which may overlap, and last the rest), ``keep`` which parts move.
     ``boxes`` are the head's own blocks, in pixels.
     """
+    parts = _Parts(clip, still, cover, keep)
     glance, gaze = head.block_attention, head.global_attention
-    if not len(boxes) or gaze.pool != gaze.side(clip.shape[-1]):
-        return None
-    height, width = clip.shape[-2:]
-    rows = crop_weights(boxes[:, 1], boxes[:, 3], glance.grid, height, glance.image_size)
-    columns = crop_weights(boxes[:, 0], boxes[:, 2], glance.grid, width, glance.image_size)
+    # An attention that somebody wrapped is looked at as a whole: its parts may lie elsewhere.
+    return (
+        _blocks(glance, parts, boxes) if len(boxes) and isinstance(glance, BlockAttention) else None,
+        _whole(gaze, parts) if isinstance(gaze, GlobalAttention) else None,
+    )
+
+
+def _blocks(attention: BlockAttention, parts: "_Parts", boxes: Float[np.ndarray, "n 4"]) -> Tensor | None:
+    height, width = parts.change.shape[1:3]
+    rows = crop_weights(boxes[:, 1], boxes[:, 3], attention.grid, height, attention.image_size)
+    columns = crop_weights(boxes[:, 0], boxes[:, 2], attention.grid, width, attention.image_size)
     fields = [(_span(r), _span(c)) for r, c in zip(rows, columns, strict=True)]
-    tiles = list(gaze.tiles(height, width))
-    seen = [(tile.sees_rows[0][0], tile.sees_columns[0][0]) for tile in tiles]
-    near, far = [_cases(cover, keep, *at) for at in fields], [_cases(cover, keep, *at) for at in seen]
-    if 2 * sum(len(first) for first, _ in near) > keep.shape[0] * len(near):
+    cases = [parts.cases(*field) for field in fields]
+    # Cutting the cases out costs a little too.
+    if 4 * sum(len(first) for first, _ in cases) > 3 * parts.choices * len(cases):
         return None
-    if 2 * sum(len(first) for first, _ in far) > keep.shape[0] * len(far):
-        return None
-    t, device = len(clip), clip.device
-    parts = _Parts(clip, still, torch.from_numpy(cover).to(clip), torch.from_numpy(keep).to(clip))
-    local = []
-    for block, ((first, place), (top, left)) in enumerate(zip(near, fields, strict=True)):
-        across = torch.from_numpy(
-            np.einsum("ir,jc->ijrc", rows[block][:, slice(*top)], columns[block][:, slice(*left)])
-        )
-        across = across.reshape(glance.grid**2, -1).to(clip)
-        only = slice(block, block + 1)
+    found = []
+    for block, ((first, place), (top, left)) in enumerate(zip(cases, fields, strict=True)):
+        across = np.einsum("ir,jc->ijrc", rows[block][:, slice(*top)], columns[block][:, slice(*left)])
+        across = torch.from_numpy(across.reshape(attention.grid**2, -1)).to(parts.change)
         vectors = [
-            glance.rest(glance.enter(crops.unflatten(2, (1, -1))), only=only)[0]
+            attention.rest(attention.enter(crops.unflatten(2, (1, -1))), only=slice(block, block + 1))[0]
             for crops in parts.crops(first, top, left, across)
         ]
-        local.append(torch.cat(vectors)[torch.from_numpy(place).to(device)])
-    lines = clip.new_zeros(len(keep), t, gaze.features.out_features)
-    looks = clip.new_zeros(len(keep), t, gaze.gate.conv.out_channels)
-    for tile, (first, place) in zip(tiles, far, strict=True):
-        found = [
-            gaze.look_at(tile, some.flatten(0, 1))
-            for some in parts.regions(first, tile.sees_rows[0][0], tile.sees_columns[0][0])
-        ]
-        where = torch.from_numpy(place).to(device)
+        found.append(torch.cat(vectors)[place])
+    return torch.cat(found, dim=-1)
+
+
+def _whole(attention: GlobalAttention, parts: "_Parts") -> Tensor | None:
+    t, height, width = parts.change.shape[:3]
+    if attention.pool != attention.side(width):
+        return None
+    tiles = list(attention.tiles(height, width))
+    fields = [(tile.sees_rows[0][0], tile.sees_columns[0][0]) for tile in tiles]
+    cases = [parts.cases(*field) for field in fields]
+    # Windows share what they see, so all of them together cost twice as much as the whole.
+    if 2 * sum(len(first) for first, _ in cases) > parts.choices * len(cases):
+        return None
+    lines = parts.change.new_zeros(parts.choices, t, attention.features.out_features)
+    looks = parts.change.new_zeros(parts.choices, t, attention.gate.conv.out_channels)
+    for tile, (first, place), field in zip(tiles, cases, fields, strict=True):
+        found = [attention.look_at(tile, some.flatten(0, 1)) for some in parts.regions(first, *field)]
         for total, some in zip((lines, looks), zip(*found, strict=True), strict=True):
-            total += torch.cat(some).unflatten(0, (-1, t))[where]
-    whole = gaze.put_together(lines.flatten(0, 1), looks.flatten(0, 1) / len(tiles)).unflatten(0, (-1, t))
-    at_once = max(1, bytes_at_once(device) // (64 * 4 * t * head.fuse.in_features))
-    together = torch.cat(local, dim=-1)
-    return torch.cat([head.decide(*some) for some in zip(together.split(at_once), whole.split(at_once), strict=True)])
+            total += torch.cat(some).unflatten(0, (-1, t))[place]
+    return attention.put_together(lines.flatten(0, 1), looks.flatten(0, 1) / len(tiles)).unflatten(0, (-1, t))
 
 
 class _Parts:
-    """Clip and baseline, and who holds which cell."""
+    """Clip and baseline, and which part of the picture moves in each choice."""
 
-    def __init__(self, clip: Tensor, still: Tensor, cover: Tensor, keep: Tensor) -> None:
+    def __init__(
+        self, clip: Tensor, still: Tensor, cover: Float[np.ndarray, "p h w"], keep: Bool[np.ndarray, "b p"]
+    ) -> None:
         # With channels last, as convolutions want them.
         self.still, self.change = (x.movedim(1, -1).contiguous() for x in (still, clip - still))
-        self.cover, self.keep = cover, keep
+        self.cover, self.keep = torch.from_numpy(cover).to(clip), torch.from_numpy(keep).to(clip)
+        self.choices, self._cover, self._keep = len(keep), cover, keep
 
-    def loose(self, first: Int[np.ndarray, "k"], top: tuple[int, int], left: tuple[int, int]) -> Float[Tensor, "k r c"]:
+    def cases(self, top: Span, left: Span) -> tuple[Int[Tensor, "k"], Int[Tensor, "b"]]:
+        """Return a choice for each case that is different in a region, and each choice's case."""
+        touching = self._cover[:, slice(*top), slice(*left)].any((1, 2))
+        code = self._keep[:, touching] @ (1 << np.arange(touching.sum(), dtype=np.int64))
+        _, first, place = np.unique(code, return_index=True, return_inverse=True)
+        return torch.from_numpy(first).to(self.keep.device), torch.from_numpy(place).to(self.keep.device)
+
+    def loose(self, first: Int[Tensor, "k"], top: Span, left: Span) -> Float[Tensor, "k r c"]:
         """Return how far each cell of a region moves in some choices."""
         cover = self.cover[:, slice(*top), slice(*left)]
-        free = 1 - self.keep[torch.from_numpy(first).to(cover.device)]
-        held = torch.zeros_like(cover[0]).expand(len(first), -1, -1)
-        for part, how in zip(cover[:-1], free.T, strict=False):
-            held = torch.maximum(held, how[:, None, None] * part)
+        free = 1 - self.keep[first]
+        held = (free[:, :-1, None, None] * cover[:-1]).amax(1)
         return 1 - held - free[:, -1, None, None] * cover[-1]
 
-    def regions(
-        self, first: Int[np.ndarray, "k"], top: tuple[int, int], left: tuple[int, int]
-    ) -> Iterator[Float[Tensor, "_ t c r s"]]:
+    def regions(self, first: Int[Tensor, "k"], top: Span, left: Span) -> Iterator[Float[Tensor, "_ t c r s"]]:
         """Yield what is seen in a region in some choices, some at a time."""
         still, change = (x[:, slice(*top), slice(*left)] for x in (self.still, self.change))
         for some in self.loose(first, top, left).split(self._at_once(change)):
             yield torch.addcmul(still, change, some[:, None, :, :, None]).movedim(-1, 2)
 
     def crops(
-        self, first: Int[np.ndarray, "k"], top: tuple[int, int], left: tuple[int, int], across: Float[Tensor, "g rs"]
+        self, first: Int[Tensor, "k"], top: Span, left: Span, across: Float[Tensor, "g rs"]
     ) -> Iterator[Float[Tensor, "_ t g c"]]:
         """Yield a block's crops in some choices, some at a time; ``across`` takes a region to the places of a crop."""
         still, change = (
@@ -121,16 +131,6 @@ class _Parts:
         return max(1, bytes_at_once(region.device) // (8 * 4 * region.numel()))
 
 
-def _cases(
-    cover: Float[np.ndarray, "p h w"], keep: Bool[np.ndarray, "b p"], top: tuple[int, int], left: tuple[int, int]
-) -> _Cases:
-    """Return a choice for each case that is different in a region, and each choice's case."""
-    touching = cover[:, slice(*top), slice(*left)].any((1, 2))
-    code = keep[:, touching] @ (1 << np.arange(touching.sum(), dtype=np.int64))
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
-    return first, place
-
-
-def _span(weights: Float[np.ndarray, "g cells"]) -> tuple[int, int]:
-    used = weights.any(0).nonzero()[0]
+def _span(weights: Float[np.ndarray, "g cells"]) -> Span:
+    used = np.flatnonzero(weights.any(0))
     return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)

@@ -34,8 +34,8 @@ def explain_command(options: argparse.Namespace) -> int:
     from mexplain.report import write_json
     from mexplain.types import VARIANTS
 
-    variants = _chosen("Variant", options.variant or ["all"], VARIANTS)
-    methods = _chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
+    variants = chosen("Variant", options.variant or ["all"], VARIANTS)
+    methods = chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
     device = resolve_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
     if options.out is not None:
@@ -104,7 +104,7 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     return {clip: out / f"{clip.stem}.json" for clip in owner.values()}
 
 
-def _chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the names in comma lists such as ``24,10``, each once; ``all`` stands for all there are."""
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in (*known, "all")]:
@@ -197,7 +197,19 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-_LOSO_OPTIONS = ("dataset", "classes", "init", "train", "epochs", "seeds", "zero_shot", "out")
+_LOSO_OPTIONS = (
+    "dataset",
+    "classes",
+    "init",
+    "train",
+    "epochs",
+    "seeds",
+    "zero_shot",
+    "out",
+    "engine",
+    "address",
+    "workers",
+)
 
 
 def _loso(options: argparse.Namespace) -> int:
@@ -207,6 +219,7 @@ def _loso(options: argparse.Namespace) -> int:
     if options.zero_shot:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
+    from mexplain.archive.engines import Cluster
     from mexplain.training.loso_command import loso_command
 
     text = loso_command(
@@ -219,6 +232,8 @@ def _loso(options: argparse.Namespace) -> int:
         zero_shot=options.zero_shot,
         out=options.out,
         device=options.device,
+        engine_name=options.engine or "local",
+        cluster=Cluster(options.address, options.workers),
     )
     print(text)
     return 0
@@ -271,8 +286,8 @@ def methods_command(options: argparse.Namespace) -> int:
     from mexplain.prose import measured
     from mexplain.scorecard.table import read_scorecard
 
-    source = options.checkpoint or SHIPPED
-    scorecard = read_scorecard(Path(source), load_checkpoint(source, revision=options.revision).sha256)
+    loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)
+    scorecard = read_scorecard(loaded.folder, loaded.sha256)
     print("Methods (--method):\n")
     for method in METHODS.values():
         print(f"{method.key}\n    {method.says}\n    Limits: {method.limits}")

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
-# A layer; a convolution with its batch norm comes with the weight and bias of both together.
-Folded = nn.Module | tuple[nn.Conv2d, Tensor, Tensor]
+# A layer; a convolution comes with its weight and bias, or with those of it and its batch norm together.
+Folded = nn.Module | tuple[nn.Conv2d, Tensor, Tensor | None]
 Span = tuple[int, int]
 # What enters each layer whose slope depends on it (None for the others), and last what comes out.
 Record = list[Tensor | None]
@@ -86,16 +87,22 @@ class ConvStack(nn.Sequential):
             if isinstance(layer, tuple):
                 conv, weight, _ = layer
                 flat = cotangent.flatten(0, 1)
-                flat = nn.grad.conv2d_input([len(flat), *size], weight, flat, conv.stride, conv.padding)
+                flat = conv2d_input([len(flat), *size], weight, flat, conv.stride, conv.padding)
                 cotangent = flat.unflatten(0, cotangent.shape[:2])
             elif isinstance(slope, tuple):
-                half = cotangent / 2
-                cotangent = torch.stack(
-                    [sum(F.max_unpool2d(one, places, 2, output_size=size[1:]) for places in slope) for one in half]
-                )
+                low, high = slope
+                sides = [
+                    [F.max_unpool2d(one / 2, places, [2, 2], output_size=size[1:]) for places in (low, high)]
+                    for one in cotangent
+                ]
+                cotangent = torch.stack([one + other for one, other in sides])
             else:
                 cotangent = cotangent * cast(Tensor, slope)
         return cotangent
+
+    def sizes(self, entering: Sequence[int]) -> list[list[int]]:
+        """Return (channels, height, width) of what enters each layer, for inputs of such a size."""
+        return _sizes(self.folded(), entering)
 
     def widths(self, size: int) -> list[int]:
         """Return how wide the maps are that enter each layer, and last those that the stack gives out."""
@@ -167,10 +174,10 @@ def _folded(layers: list[nn.Module]) -> list[Folded]:
     found: list[Folded] = []
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d) and not layer.training:
-            conv = cast(nn.Conv2d, found.pop())
+            conv, *_ = cast(tuple, found.pop())
             found.append((conv, *_fold(conv, layer)))
         else:
-            found.append(layer)
+            found.append((layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer)
     return found
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -49,3 +51,16 @@ def bytes_at_once(device: torch.device) -> int:
     if not 0.1 <= gigabytes < float("inf"):
         raise SettingError(f"{MEMORY_VARIABLE} must be a number of gigabytes from 0.1 on; got {text!r}.")
     return int(gigabytes * 2**30)
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Keep a GPU's convolutions from rounding to 10 bits, as they do by default; afterwards all is as before.
+
+    Heads see differences of features that are nearly equal: what is rounded off is a tenth of a logit there.
+    """
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    ):
+        yield

@@ -166,6 +166,7 @@ def _report(
         times_s=tuple(aligned.times_s.tolist()),
         checkpoint_id=reading.checkpoint.id,
         checkpoint_sha256=reading.checkpoint.sha256,
+        checkpoint_revision=reading.checkpoint.revision,
         device=str(reading.device),
         elapsed_s=dict(elapsed_s),
         variants=reports,

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from captum.metrics import infidelity, sensitivity_max
 from jaxtyping import Float
 from torch import Tensor
 
@@ -95,9 +94,7 @@ def _attention(question: Question) -> Float[np.ndarray, "m"] | None:
     """Return the mean weight that each block got, None where the variant has no blocks."""
     if not len(question.boxes):
         return None
-    with torch.inference_mode():
-        gates = question.answer(question.features).attention_weights[0]
-    return gates.mean(0).double().cpu().numpy()
+    return question.attention_weights.mean(0).double().cpu().numpy()
 
 
 def _infidelity(question: Question, attribution: Attribution) -> float:
@@ -106,6 +103,8 @@ def _infidelity(question: Question, attribution: Attribution) -> float:
     Yeh et al. 2019: what a random set of blocks takes away when it is held still, against the sum of the map there.
     The map is scaled to fit best, so that methods with units of their own can be compared.
     """
+    from captum.metrics import infidelity
+
     ones = torch.ones_like(question.features[:, :, 0])
     times = attribution.map.shape[-1] // ones.shape[-1]
     coarse = attribution.map.reshape(len(attribution.map), *(part for n in ones.shape[2:] for part in (n, times)))
@@ -130,6 +129,8 @@ def _infidelity(question: Question, attribution: Attribution) -> float:
 
 
 def _max_sensitivity(question: Question, attribution: Attribution) -> float:
+    from captum.metrics import sensitivity_max
+
     generator = torch.Generator().manual_seed(0)
     crop_iod = question.model.config.crop_iod
 
@@ -139,7 +140,7 @@ def _max_sensitivity(question: Question, attribution: Attribution) -> float:
         for clip in clips[0] if isinstance(clips, tuple) else clips:
             still = BASELINES[attribution.baseline].make(clip, crop_iod)
             place = {question.variant: (question.boxes, question.players)}
-            asked = ask(question.model, place, clip, still, question.target)
+            (asked,) = ask(question.model, [place], clip[None], still[None], question.target)
             found.append(
                 answer(asked[question.variant], attribution.method, baseline=attribution.baseline).block_scores
             )

@@ -150,7 +150,7 @@ METHODS: dict[str, Method] = {
             "Shapley values",
             "A block's mean contribution over all orders in which blocks could start to move: exact where the "
             "variant has ten blocks, else sampled.",
-            "It takes two to six seconds. Faces of which half moves are not natural ones. It does not tell when.",
+            "It takes a second or more. Faces of which half moves are not natural ones. It does not tell when.",
             algorithms.shapley,
             parameters=(
                 Parameter("permutations", 8, 2, 1000, "Orders tried where all are too many."),

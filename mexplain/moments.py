@@ -8,6 +8,7 @@ lids themselves, from landmarks.
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from mexplain.blocks import box_coverage, layout
 from mexplain.config import NUISANCE_UNITS, ModelConfig
+from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
 from mexplain.face import track_face
 from mexplain.landmarks import inter_ocular_distance
@@ -107,6 +109,7 @@ def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
     return FaceTrack(points, notes)
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def watch(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
     """Return what the head sees in windows of several lengths, all over a clip."""
@@ -264,13 +267,16 @@ def _within(one: Moment, other: Moment) -> float:
 
 
 def _features(model: MicroExpressionNet, steady: SteadyClip, tell: Tell) -> Float[Tensor, "t c h w"]:
-    # Half precision: a minute of features takes 180 MB.
-    kept = []
-    for first in range(0, len(steady.frames), _FRAMES_AT_ONCE):
-        tell(0.55 + 0.2 * first / len(steady.frames))
+    # Half precision, and one tensor from the start: a minute of features takes 180 MB.
+    count, features = len(steady.frames), None
+    for first in range(0, count, _FRAMES_AT_ONCE):
+        tell(0.55 + 0.2 * first / count)
         frames = torch.from_numpy(steady.frames[first : first + _FRAMES_AT_ONCE]).to(model.mean.device)
-        kept.append(model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0].half())
-    return torch.cat(kept)
+        some = model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0]
+        if features is None:
+            features = some.new_empty(count, *some.shape[1:], dtype=torch.half)
+        features[first : first + len(some)] = some
+    return cast(Tensor, features)
 
 
 def _windows(times: Float[np.ndarray, "t"]) -> Iterator[tuple[float, float]]:

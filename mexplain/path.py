@@ -9,12 +9,14 @@ once a stretch, by its mean slope there (``convs``), all variants together.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mexplain.convs import Slopes
 from mexplain.device import bytes_at_once
 from mexplain.model import Head, MicroExpressionNet
 
@@ -79,10 +81,10 @@ def integrate(
             rows = [row for row, _ in some]
             part = {v: Asked(a.boxes[rows], [a.targets[r] for r in rows], ()) for v, a in asked.items()}
             ways = torch.tensor([way for _, way in some], dtype=clips.dtype, device=clips.device)
-            for (row, way), parts in zip(
+            for (row, way), stretches in zip(
                 some, _walk(model, clips[rows], baselines[rows], part, ways, steps), strict=True
             ):
-                kept[row] |= dict(zip(pairwise(way), parts, strict=True))
+                kept[row] |= dict(zip(pairwise(way), stretches, strict=True))
         waiting = []
         for row, parts in enumerate(kept):
             whole = {variant: ask.differences[row] for variant, ask in asked.items()}
@@ -109,11 +111,38 @@ def _portions(
     model: MicroExpressionNet, clips: Tensor, waiting: list[tuple[int, _Way]]
 ) -> Iterator[list[tuple[int, _Way]]]:
     """Yield as many ways at a time as memory is meant to hold."""
-    config = model.config
-    frame = 4 * config.image_size**2 * sum(int(w.partition("/")[0]) for w in config.trunk[:1])
-    at_once = max(1, bytes_at_once(clips.device) // (16 * frame * clips.shape[1] * len(waiting[0][1])))
+    at_once = clips_at_once(model, clips, len(waiting[0][1]))
     for start in range(0, len(waiting), at_once):
         yield waiting[start : start + at_once]
+
+
+def clips_at_once(model: MicroExpressionNet, clips: Float[Tensor, "b t 3 s s"], cuts: int) -> int:
+    """Return how many clips' ways with some cuts are walked at a time, so that they fit the memory they may use."""
+    frame = 4 * sum(channels * height * width for channels, height, width in model.trunk.sizes(clips.shape[2:]))
+    return max(1, bytes_at_once(clips.device) // (8 * frame * clips.shape[1] * cuts))
+
+
+def along_trunk(
+    model: MicroExpressionNet,
+    clips: Float[Tensor, "b t 3 s s"],
+    baselines: Float[Tensor, "b t 3 s s"],
+    ways: Float[Tensor, "b c"],
+) -> tuple[Float[Tensor, "c b t d h w"], Slopes, Int[Tensor, "m"]]:
+    """Return the trunk's features at the cuts, its slopes between them, and which frames are not the baseline's."""
+    cuts, (b, t) = ways.shape[1], clips.shape[:2]
+    moves = (clips != baselines).flatten(2).any(2).any(0)
+    moving, resting = moves.nonzero()[:, 0], (~moves).nonzero()[:, 0]
+    shown = torch.lerp(baselines[:, moving], clips[:, moving], ways.T[..., None, None, None, None])  # c b m 3 s s
+    shown = ((shown - model.mean) / model.std).flatten(0, 2).contiguous(memory_format=torch.channels_last)
+    known = model.trunk.record(shown)
+    last = cast(Tensor, known[-1])
+    features = last.unflatten(0, (cuts, b, len(moving)))
+    if len(resting):
+        whole = features.new_empty(cuts, b, t, *features.shape[3:])
+        whole[:, :, moving], whole[:, :, resting] = features, model.encode(baselines[:, resting])
+        features = whole
+    each = b * len(moving)
+    return features, model.trunk.slopes(known, slice(0, (cuts - 1) * each), slice(each, cuts * each)), moving
 
 
 def _walk(
@@ -126,31 +155,20 @@ def _walk(
 ) -> list[list[dict[str, _Part]]]:
     """Return what each variant's gradients add up to over each stretch of each way."""
     (b, t, *_, size), cuts = clips.shape, ways.shape[1]
-    change = clips - baselines
-    moving = (change != 0).flatten(2).any(2).any(0).nonzero()[:, 0]
     with torch.no_grad():
-        still = model.encode(baselines).unsqueeze(0).expand(cuts, -1, -1, -1, -1, -1) if len(moving) < t else None
-        shown = torch.lerp(baselines[:, moving], clips[:, moving], ways.T[..., None, None, None, None])  # c b m 3 s s
-        shown = ((shown - model.mean) / model.std).flatten(0, 2).contiguous(memory_format=torch.channels_last)
-        known = model.trunk.record(shown)
-        features = known[-1].unflatten(0, (cuts, b, len(moving)))
-        if still is not None:
-            whole = still.contiguous()
-            whole[:, :, moving] = features
-            features = whole
-        each = b * len(moving)
-        steep = model.trunk.slopes(known, slice(0, (cuts - 1) * each), slice(each, cuts * each))
-    del known
+        features, steep, moving = along_trunk(model, clips, baselines, ways)
     back, changes = [], []
     for variant, ask in asked.items():
         pulled, logits = _through_head(model.head(variant), features, ask, ways, steps)
         back.append(pulled[:, :, moving].flatten(0, 2))
         changes.append(logits.diff(dim=0))
     with torch.no_grad():
-        slope = model.trunk.pull_back(steep, torch.stack(back), shown.shape[1:])
+        slope = model.trunk.pull_back(
+            steep, torch.stack(back).movedim(2, -1).contiguous().movedim(-1, 2), clips.shape[2:]
+        )
         slope = (slope / model.std).unflatten(1, (cuts - 1, b, len(moving)))
         maps = clips.new_zeros(len(asked), cuts - 1, b, t, size, size)
-        maps[:, :, :, moving] = (slope * change[:, moving]).sum(4)
+        maps[:, :, :, moving] = (slope * (clips - baselines)[:, moving]).sum(4)
         totals = torch.stack([maps.double().sum((3, 4, 5)), torch.stack(changes).double()]).tolist()
     return [
         [

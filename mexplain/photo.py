@@ -30,3 +30,12 @@ def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
     if min(height, width) < 2:
         raise FaceError(f"{path.name} is too small: {picture.shape[1]} x {picture.shape[0]} px.")
     return np.ascontiguousarray(picture[:height, :width, ::-1])
+
+
+def encode_jpeg(picture: UInt8[np.ndarray, "h w 3"], longest: int, quality: int = 82) -> bytes:
+    """Return an RGB picture as a JPEG file of at most ``longest`` px a side."""
+    shrink = min(1.0, longest / max(picture.shape))
+    if shrink < 1:
+        picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()

@@ -7,6 +7,7 @@ rms, and 0.0003 to 0.004 while an expression of 0.06 IOD runs.
 """
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -39,6 +40,14 @@ def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_io
     Raises ``FaceError`` if the eyes are less than ``MIN_IOD_PX`` px apart or the track does not fit the clip,
     ``SettingError`` for sizes that are too small.
     """
+    return align_at(clip, track, frames=frames, sizes=(image_size,), crop_iod=crop_iod)[0]
+
+
+def align_at(
+    clip: Clip, track: FaceTrack, *, frames: int, sizes: Sequence[int], crop_iod: float
+) -> tuple[AlignedClip, ...]:
+    """Return the same at several sizes, for which the head is held still once; errors as for ``align``."""
+    image_size = min(sizes, default=0)
     if frames < 2 or image_size < 16 or not crop_iod > 0:
         raise SettingError(
             "align needs at least 2 frames, an image_size of at least 16 and a crop_iod above 0; "
@@ -49,25 +58,20 @@ def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_io
     notes = track.notes
     if (iod := _check_size(track)) < SMALL_IOD_PX:
         notes += (f"The face is small: {iod:.0f} px between the eyes; faint movements may not show.",)
-    poses = head_poses(clip, track)
-    to_iod = crop_to_iod(image_size, crop_iod)
-    onset = _compose(poses[0], to_iod)
-
     times = np.linspace(clip.times_s[0], clip.times_s[-1], frames)
     right = np.searchsorted(clip.times_s, times).clip(1, len(clip.times_s) - 1)
     share = (times - clip.times_s[right - 1]) / (clip.times_s[right] - clip.times_s[right - 1])
-    crops = {
-        int(i): _crop(clip.frames[i].astype(np.float32), _compose(poses[i], to_iod), image_size)
-        for i in {*right, *(right - 1)}
-    }
-    blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
-    return AlignedClip(
-        frames=_pixels(np.stack(blended)),
-        times_s=times,
-        landmarks_xy=_apply(_invert(onset), track.landmarks_xy[0]).astype(np.float32),
-        to_clip=_in_file(onset, clip),
-        notes=notes,
-    )
+    needed = sorted({0, *right.tolist(), *(right - 1).tolist()})
+    poses = head_poses(clip, track, needed=needed)
+    found = []
+    for size in sizes:
+        to_iod = crop_to_iod(size, crop_iod)
+        onset = _compose(poses[0], to_iod)
+        crops = {i: _crop(clip.frames[i].astype(np.float32), _compose(poses[i], to_iod), size) for i in needed}
+        blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
+        marks = _apply(_invert(onset), track.landmarks_xy[0]).astype(np.float32)
+        found.append(AlignedClip(_pixels(np.stack(blended)), times, marks, _in_file(onset, clip), notes))
+    return tuple(found)
 
 
 def hold_still(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float) -> SteadyClip:
@@ -104,18 +108,24 @@ def prepare(clip: Clip, *, frames: int, image_size: int, crop_iod: float) -> Ali
     return align(clip, track_face(clip), frames=frames, image_size=image_size, crop_iod=crop_iod)
 
 
-def head_poses(clip: Clip, track: FaceTrack, *, chain_s: float = np.inf) -> Float[np.ndarray, "t 2 3"]:
+def head_poses(
+    clip: Clip, track: FaceTrack, *, chain_s: float = np.inf, needed: Sequence[int] | None = None
+) -> Float[np.ndarray, "t 2 3"]:
     """Return the map from the mean face (IOD) to pixels of each frame: ``p_frame = A @ p_iod + b``.
 
     From smoothed landmarks, refined so that skin which expressions do not move stays where it was in frame 0, or, in
     a clip longer than ``chain_s`` seconds, in a frame at most so long before, which was refined in the same way.
+    Where ``needed`` names frames, only they are refined.
     """
+    wanted = set(range(len(clip.frames)) if needed is None else needed)
     poses = _smooth(fit_pose(track.landmarks_xy).astype(np.float64), clip.times_s)
     start, count = 0, len(poses)
     while start < count - 1:
         until = int(np.searchsorted(clip.times_s, clip.times_s[start] + chain_s, side="right"))
         end = min(max(until, start + 2), count)
-        poses[start:end] = _register(clip.frames[start:end], poses[start:end], track.landmarks_xy[start])
+        # The last frame of a stretch is the first of the next.
+        some = [start, *(i for i in range(start + 1, end) if i in wanted or i == end - 1 < count - 1)]
+        poses[some] = _register([clip.frames[i] for i in some], poses[some], track.landmarks_xy[start])
         start = end - 1
     return poses
 
@@ -163,7 +173,9 @@ def _smooth(poses: Float[np.ndarray, "t 2 3"], times_s: Float[np.ndarray, "t"]) 
 
 
 def _register(
-    frames: UInt8[np.ndarray, "t h w 3"], poses: Float[np.ndarray, "t 2 3"], landmarks_xy: Float[np.ndarray, "478 2"]
+    frames: Sequence[UInt8[np.ndarray, "h w 3"]],
+    poses: Float[np.ndarray, "t 2 3"],
+    landmarks_xy: Float[np.ndarray, "478 2"],
 ) -> Float[np.ndarray, "t 2 3"]:
     """Refine poses by least squares on brightness (Lucas-Kanade) against frame 0, where skin stays in place.
 

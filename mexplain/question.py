@@ -3,8 +3,9 @@
 Blocks can be held still: inside their boxes the trunk's features then stay those of the baseline, the onset by default.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,11 +13,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.blocks import box_coverage
-from mexplain.coalitions import decide_by_parts
+from mexplain.coalitions import look_by_parts
+from mexplain.device import bytes_at_once
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.
 _AT_ONCE = 8
+# What is left once the attentions have looked is small.
+_DECIDED_AT_ONCE = 256
+
+# Where each variant has its own boxes, and the blocks that the answer is told in, in pixels of the frames.
+Places = Mapping[str, tuple[Tensor, Float[np.ndarray, "m 4"]]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class Question:
     """Why does one variant give a clip this logit, and not the one it gives the baseline?
 
     ``boxes`` are the variant's own blocks, ``players`` the blocks that the answer is told in (the same, but the 10
-    where a variant has none), both in pixels of the frames; ``logits`` and ``baseline_logits`` are of all classes.
+    where a variant has none), both in pixels of the frames; ``logits`` and ``baseline_logits`` are of all classes;
+    ``attention_weights`` are those that the gates gave the clip.
     """
 
     model: MicroExpressionNet
@@ -38,6 +46,7 @@ class Question:
     baseline_features: Float[Tensor, "1 t c h w"]
     logits: Float[Tensor, "k"]
     baseline_logits: Float[Tensor, "k"]
+    attention_weights: Float[Tensor, "t g"]
 
     @property
     def head(self) -> Head:
@@ -74,20 +83,23 @@ class Question:
         clip, still = (self.head.since_onset(part)[0] for part in (self.features, self.baseline_features))
         moves = keep.detach().cpu().numpy() > 0.5
         boxes = self.boxes.detach().cpu().numpy()
-        said = decide_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
-        return self.held(self.held_cells(keep)[:, None]) if said is None else said
+        local, whole = look_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
+        if local is None and whole is None:
+            return self.held(self.held_cells(keep)[:, None])
+        if local is None or whole is None:
+            seen = self._seen(self.held_cells(keep)[:, None])
+            if local is None:
+                local = torch.cat([self._local(some) for some in seen])
+            else:
+                whole = torch.cat([self.head.look_at_all(some) for some in seen])
+        ways = zip(local.split(_DECIDED_AT_ONCE), cast(Tensor, whole).split(_DECIDED_AT_ONCE), strict=True)
+        return torch.cat([self.head.decide(*some) for some in ways])
 
     @torch.no_grad()
     def held(self, held: Float[Tensor, "b u h w"]) -> Float[Tensor, "b k"]:
         """Return logits with some cells of the trunk's features held at the baseline (1), at all times or each."""
         return torch.cat(
-            [
-                self.head.decide(
-                    self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0],
-                    self.head.look_at_all(seen),
-                )
-                for seen in self._seen(held)
-            ]
+            [self.head.decide(self._local(seen), self.head.look_at_all(seen)) for seen in self._seen(held)]
         )
 
     def held_cells(self, keep: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
@@ -115,6 +127,9 @@ class Question:
                 seen.sub_(seen[:, :1].clone())
             yield seen
 
+    def _local(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
+        return self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
+
     def _cover(self) -> Float[Tensor, "m h w"]:
         """Return how much of each cell of the feature map lies in each player's box."""
         height, width = self.features.shape[-2:]
@@ -124,31 +139,47 @@ class Question:
 
 def ask(
     model: MicroExpressionNet,
-    places: Mapping[str, tuple[Float[Tensor, "_ 4"], Float[np.ndarray, "_ 4"]]],
-    frames: Float[Tensor, "t 3 s s"],
-    baseline: Float[Tensor, "t 3 s s"],
+    places: Sequence[Places],
+    clips: Float[Tensor, "b t 3 s s"],
+    baselines: Float[Tensor, "b t 3 s s"],
     target: int | None = None,
-) -> dict[str, Question]:
-    """Return each variant's question of its logit for class ``target`` (by default the one it predicts).
+) -> list[dict[str, Question]]:
+    """Return for each clip each variant's question of its logit for class ``target`` (by default the one it predicts).
 
-    ``places`` holds each variant's boxes and players. The trunk runs once for all of them.
+    ``places`` holds for each clip where each variant's boxes and players are. The trunk runs once for all variants.
     """
-    clip, still = frames[None], baseline[None]
-    questions = {}
-    with torch.no_grad():
-        # One at a time: within a batch, equal clips may differ in their last bits.
-        features = model.encode(clip)
-        if torch.equal(clip, still):
-            still_features = features
-        elif torch.equal(still, still[:, :1].expand_as(still)):
-            still_features = model.encode(still[:, :1]).repeat(1, len(frames), 1, 1, 1)
-        else:
-            still_features = model.encode(still)
-        for variant, (boxes, players) in places.items():
-            head, where = model.head(variant), boxes[None]
-            said, said_still = (head(part, where).logits[0] for part in (features, still_features))
-            chosen = int(said.argmax()) if target is None else target
+    found: list[dict[str, Question]] = []
+    frame = 16 * 4 * clips[0, 0].numel()
+    for rows in torch.arange(len(clips)).split(max(1, bytes_at_once(clips.device) // (frame * clips.shape[1]))):
+        some = slice(int(rows[0]), int(rows[-1]) + 1)
+        found += _ask(model, places[some], clips[some], baselines[some], target)
+    return found
+
+
+@torch.no_grad()
+def _ask(
+    model: MicroExpressionNet, places: Sequence[Places], clips: Tensor, baselines: Tensor, target: int | None
+) -> list[dict[str, Question]]:
+    # Not in one batch with the clips: there, equal frames may differ in their last bits.
+    features = model.encode(clips)
+    if torch.equal(baselines, baselines[:, :1].expand_as(baselines)):
+        still = model.encode(baselines[:, :1]).repeat(1, clips.shape[1], 1, 1, 1)
+    else:
+        still = model.encode(baselines)
+    for row in range(len(clips)):
+        if torch.equal(clips[row], baselines[row]):
+            still[row] = features[row]
+    found: list[dict[str, Question]] = [{} for _ in places]
+    for variant in places[0]:
+        boxes = torch.stack([place[variant][0] for place in places])
+        output = model.head(variant)(features, boxes)
+        said, said_still = output.logits, model.head(variant)(still, boxes).logits
+        chosen = said.argmax(1).tolist() if target is None else [target] * len(places)
+        for row, questions in enumerate(found):
+            this = slice(row, row + 1)
             questions[variant] = Question(
-                model, variant, chosen, boxes, players, clip, still, features, still_features, said, said_still
+                *(model, variant, chosen[row], *places[row][variant]),
+                *(clips[this], baselines[this], features[this], still[this], said[row], said_still[row]),
+                output.attention_weights[row],
             )
-    return questions
+    return found

@@ -14,11 +14,11 @@ from torch import Tensor
 from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
-from mexplain.device import resolve_device
+from mexplain.device import exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError
 from mexplain.face import track_face
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.preprocess import align
+from mexplain.preprocess import align_at
 from mexplain.question import Question
 from mexplain.search import Decision, Found, decide, is_long, only_moment, search
 from mexplain.types import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
@@ -118,8 +118,7 @@ def read(
         track = track_face(clip)
     with stages("align", 0.2):
         count, side, iod = config.frames, config.image_size, config.crop_iod
-        aligned = align(clip, track, frames=count, image_size=side, crop_iod=iod)
-        display = align(clip, track, frames=count, image_size=DISPLAY_SIZE, crop_iod=iod)
+        aligned, display = align_at(clip, track, frames=count, sizes=(side, DISPLAY_SIZE), crop_iod=iod)
     with stages("predict", 0.25):
         outputs = _predict(model, aligned, where, variants)
     something = chosen or found_at is None or found_at.best is not None
@@ -149,6 +148,7 @@ def _on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressi
     return model if model.mean.device == device else copy.deepcopy(model).to(device)
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def _predict(
     model: MicroExpressionNet, aligned: AlignedClip, device: torch.device, variants: Sequence[str]

@@ -39,7 +39,11 @@ def to_json(report: Report) -> dict[str, Any]:
         "times_s": report.times_s,
         "moments": [asdict(moment) for moment in report.moments],
         "evidence": None if report.evidence is None else _evidence(report.evidence),
-        "checkpoint": {"id": report.checkpoint_id, "sha256": report.checkpoint_sha256},
+        "checkpoint": {
+            "id": report.checkpoint_id,
+            "sha256": report.checkpoint_sha256,
+            "revision": report.checkpoint_revision,
+        },
         "device": report.device,
         "baseline": report.baseline,
         "elapsed_s": report.elapsed_s,

@@ -282,7 +282,8 @@ class Report:
     crop at a size to look at. ``baseline`` is what the clip was compared with. ``agreement`` maps a method to how
     alike two variants' scores of the ten blocks are, for each pair of variants. ``moments`` are what happens in the
     clip, best first, and ``evidence`` the curve that they were found in (None where nobody looked for any, because the
-    clip is short or a part of it was asked for).
+    clip is short or a part of it was asked for). ``checkpoint_revision`` is the
+    commit on the Hub that the weights are of, None for those of a folder.
     """
 
     info: ClipInfo
@@ -300,3 +301,4 @@ class Report:
     moments: tuple[Moment, ...] = ()
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
+    checkpoint_revision: str | None = None

@@ -89,7 +89,7 @@ def read_clip(
             f"A clip needs at least 2 frames; {path.name} is damaged and only {len(frames)} could be read "
             f"between {wanted[0]:.2f} s and {wanted[-1]:.2f} s."
         )
-    return Clip(np.stack(frames), np.array(times), index.info, view)
+    return Clip(frames, np.array(times), index.info, view)
 
 
 def write_video(
@@ -247,13 +247,14 @@ def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count
 
 def _decode(
     path: Path, index: _Index, wanted: Float[np.ndarray, "k"], max_side: int, view: View, *, seek: bool
-) -> tuple[list[float], list[UInt8[np.ndarray, "h w 3"]]]:
+) -> tuple[list[float], UInt8[np.ndarray, "t h w 3"]]:
     """Decode from just before the first wanted time to the last; keep the frame at (or first after) each."""
     x0, y0, x1, y1 = view
     shrink = min(1.0, max_side / max((x1 - x0) * index.info.width, (y1 - y0) * index.info.height))
     width, height = (max(2, round(side * shrink)) for side in index.size_on_screen)
     times: list[float] = []
-    frames: list[np.ndarray] = []
+    # One array from the start: putting a minute's frames together afterwards would take their memory twice.
+    frames = np.empty((0, 2, 2, 3), np.uint8)
     with _open(path) as (container, stream):
         base = float(stream.time_base or 1)
         if seek:
@@ -269,11 +270,13 @@ def _decode(
                 picture = _upright_rgb(frame, width, height)
                 h, w, _ = picture.shape
                 part = picture[round(y0 * h) : max(round(y1 * h), 2), round(x0 * w) : max(round(x1 * w), 2)]
-                frames.append(part.copy() if view != WHOLE else picture)
+                if len(times) == 1:
+                    frames = np.empty((len(wanted), *part.shape), np.uint8)
+                frames[len(times) - 1] = part
                 done = due
             if time >= wanted[-1] - _SLACK_S:
                 break
-    return times, frames
+    return times, frames[: len(times)]
 
 
 def _size_on_screen(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:

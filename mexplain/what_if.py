@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mexplain.blocks import box_coverage, layout, pooling_layout
+from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.model import HeadOutput
 from mexplain.question import Question
@@ -45,6 +46,7 @@ class Flip:
     after: str
 
 
+@exact_convolutions()
 def hold_still(
     reading: Reading, questions: Mapping[str, Question], blocks: Sequence[str], variant: str = "10"
 ) -> tuple[WhatIf, ...]:
@@ -72,6 +74,7 @@ def _hold(reading: Reading, question: Question, boxes: np.ndarray) -> WhatIf:
     return WhatIf(question.variant, before, decide(reading.checkpoint, question.variant, said, reading.something))
 
 
+@exact_convolutions()
 def smallest_flip(question: Question, labels: Sequence[str], progress: Callable[[float], None] | None = None) -> Flip:
     """Return the fewest blocks that, held still, change a variant's likeliest class.
 

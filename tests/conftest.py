@@ -11,6 +11,7 @@ import torch
 from browsers import open_browser
 from running_hub import Visitor, run_hub
 
+from mexplain.archive.engines import Cluster
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
 from mexplain.face import find_face
@@ -123,3 +124,16 @@ def visit(browser, hub):
     yield come
     for visitor in visitors:
         visitor.close()
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Two workers of a Ray cluster on this machine."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-archive.txt")
+    with pytest.MonkeyPatch.context() as patch:
+        # By default its workers are so polite that they get nothing done beside other tests.
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 1024**2)
+        yield Cluster(workers=2)
+        ray.shutdown()

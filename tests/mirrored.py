@@ -32,6 +32,9 @@ class Backwards(nn.Module):
     def first(self, x):
         return self.part.first(x.flip(-1))
 
+    def sizes(self, entering):
+        return self.part.sizes(entering)
+
     def rest(self, x):
         return self.part.rest(x)
 

@@ -235,7 +235,7 @@ def test_attention_x_gradient_is_what_a_gate_that_closes_a_little_takes(checkpoi
     assert float(more - less) / 0.02 == pytest.approx(float(expected[t, block]), rel=0.02)
 
 
-def test_exact_shapley_values_are_the_mean_over_all_orders():
+def testexact_shapley_values_are_the_mean_over_all_orders():
     """A made-up game: 0 and 1 are alike and only count together, 2 hinders 0, 3 does nothing at all."""
 
     def worth(keep):
@@ -249,7 +249,7 @@ def test_exact_shapley_values_are_the_mean_over_all_orders():
     for order in permutations(range(4)):
         for place, player in enumerate(order):
             expected[player] += (value(order[: place + 1]) - value(order[:place])) / 24
-    values = algorithms._exact_shapley(worth, 4, torch.device("cpu")).numpy()
+    values = algorithms.exact_shapley(worth, 4, torch.device("cpu")).numpy()
     np.testing.assert_allclose(values, expected, atol=1e-6)
     assert values[3] == pytest.approx(0, abs=1e-6) and values[0] == pytest.approx(values[1])
     assert values.sum() == pytest.approx(value(range(4)) - value(()))

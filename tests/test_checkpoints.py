@@ -105,7 +105,7 @@ def test_a_pickle_is_never_read(saved: Path) -> None:
     import hashlib
 
     edit(saved, sha256=hashlib.sha256((saved / WEIGHTS).read_bytes()).hexdigest())
-    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+    with pytest.raises(CheckpointError, match="is a pickle and not a safetensors file"):
         load_checkpoint(saved)
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-import mexplain.algorithms as algorithms
 import mexplain.explain as module
+import mexplain.path as path
 from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
@@ -95,8 +95,8 @@ def test_some_variants_in_the_order_asked_for(person_path, checkpoint):
 def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, monkeypatch):
     few = replace(METHODS["integrated_gradients"], parameters=(Parameter("most_steps", 12, 12, 12, "Few."),))
     monkeypatch.setitem(METHODS, "integrated_gradients", few)
-    monkeypatch.setattr(algorithms, "GAP_SHARE", 0.0)
-    monkeypatch.setattr(algorithms, "GAP_FLOOR", 0.0)
+    monkeypatch.setattr(path, "GAP_SHARE", 0.0)
+    monkeypatch.setattr(path, "GAP_FLOOR", 0.0)
     some = explain(person_path, checkpoint, variants=("10",), end_s=0.3, device="cpu")
     assert "Integrated gradients of variant 10: the parts add up to" in some.notes[-1]
 

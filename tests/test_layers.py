@@ -18,6 +18,9 @@ LAYER = {
     "mexplain.ui": 4,
     "mexplain.bundle": 3,
     "mexplain.card": 3,
+    "mexplain.hub_command": 4,
+    "mexplain.archive": 3,
+    "mexplain.archive.command": 4,
     "mexplain.explain": 3,
     "mexplain.game": 3,
     "mexplain.lab": 3,
@@ -37,6 +40,8 @@ LAYER = {
     "mexplain.checkpoints": 2,
     "mexplain.coalitions": 2,
     "mexplain.faithfulness": 2,
+    "mexplain.hf_hub": 2,
+    "mexplain.publishing": 2,
     "mexplain.figures": 2,
     "mexplain.film": 2,
     "mexplain.magnify": 2,
@@ -68,9 +73,11 @@ ONLY_IN = {
     "av": {"mexplain.video"},
     "captum": {"mexplain.algorithms", "mexplain.faithfulness"},
     "gradio": {"app", "mexplain.ui"},
-    "huggingface_hub": {"mexplain.checkpoints"},
+    "huggingface_hub": {"mexplain.hf_hub"},
     "mediapipe": {"mexplain.face"},
     "openpyxl": {"mexplain.training.datasets.sheet"},
+    "pyarrow": {"mexplain.archive.command", "mexplain.archive.table"},
+    "ray": {"mexplain.archive.ray_engine"},
     "matplotlib": {"mexplain.training.curve"},
     "plotly": {
         *("mexplain.compare_figure", "mexplain.figures", "mexplain.lesson"),
@@ -107,6 +114,7 @@ def test_imports_point_down(path: Path) -> None:
         if imported.split(".")[0] != "mexplain":
             continue
         same_package = package in (
+            "mexplain.archive",
             "mexplain.scorecard",
             "mexplain.training",
             "mexplain.simulate",

@@ -316,6 +316,16 @@ def test_a_run_that_is_killed_goes_on_without_repeating_folds(first, casme2, sma
             np.testing.assert_allclose(table, uncut["probabilities"][variant], atol=1e-4)
 
 
+def test_folds_side_by_side_are_those_one_after_the_other(first, casme2, small_path, tmp_path, cluster):
+    out = with_cache(first, tmp_path / "out")
+    leave_out(casme2, out, small_path, engine_name="ray", cluster=cluster, epochs=2)
+    alone = {name: fold for name, fold in folds_of(first).items() if fold["seed"] == 0}
+    assert folds_of(out).keys() == alone.keys()
+    for name, fold in folds_of(out).items():
+        for variant, table in fold["probabilities"].items():
+            np.testing.assert_allclose(table, alone[name]["probabilities"][variant], atol=1e-3)
+
+
 def test_a_finished_run_trains_nothing_and_takes_more_seeds(first, casme2, small_path, tmp_path, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(first, out)

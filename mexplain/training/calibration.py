@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mexplain.device import exact_convolutions
 from mexplain.model import MicroExpressionNet
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer
@@ -49,6 +50,7 @@ class Reliability:
     bins: tuple[tuple[float, float, int], ...]
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def ask(model: MicroExpressionNet, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int) -> Answers:
     """Return what a network says of that many clips of a mixture."""

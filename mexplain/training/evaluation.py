@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 
 from mexplain.config import ModelConfig
+from mexplain.device import exact_convolutions
 from mexplain.model import Head, MicroExpressionNet
 from mexplain.training.script import Mixture
 from mexplain.training.synthesis import Synthesizer
@@ -45,6 +46,7 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     return float(max(0, middle - half)), float(min(1, middle + half))
 
 
+@exact_convolutions()
 @torch.inference_mode()
 def score(
     model: MicroExpressionNet, ablation: Head | None, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int

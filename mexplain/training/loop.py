@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mexplain.checkpoints import load_imagenet_trunk, save_checkpoint
+from mexplain.convs import ConvStack
 from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.training.evaluation import ABLATION, ablation_config, score
 from mexplain.training.faces import FaceSet
@@ -195,7 +196,7 @@ class FrozenEncoder:
                 folded[-1] = fuse_conv_bn_eval(before, layer)
             else:
                 folded.append(layer)
-        self.model.trunk = nn.Sequential(*folded)
+        self.model.trunk = ConvStack(*folded)
 
     @torch.no_grad()
     def __call__(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from mexplain.archive.engines import Cluster, Engine, Lost, local
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.training.crops import FaceCrops
@@ -73,8 +76,10 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
             )
 
 
-def run(experiment: Experiment, crops: Sequence[FaceCrops]) -> list[Fold]:
-    """Return all folds of all seeds, reading those that are there and training the rest.
+def run(
+    experiment: Experiment, crops: Sequence[FaceCrops], spread: Engine = local, cluster: Cluster | None = None
+) -> list[Fold]:
+    """Return all folds of all seeds, reading those that are there and training the rest, here or on a cluster.
 
     Writes ``settings.json`` and, as each fold ends, ``folds/NAME.json``: stopped at any moment and started again,
     it goes on with the folds that are not there. Raises ``SettingError`` if the folder holds another run,
@@ -92,16 +97,26 @@ def run(experiment: Experiment, crops: Sequence[FaceCrops]) -> list[Fold]:
     _write(experiment.out / SETTINGS, settings)
     seeds = 1 if experiment.plan is None else experiment.seeds
     wanted = list(product(range(seeds), task.people))
-    bank = None
-    folds = []
-    for seed, person in tqdm(wanted, desc="folds", disable=None, mininterval=2):
-        path = _path(experiment.out, seed, person)
-        if not path.is_file():
-            # Only if there is anything to do: the trunk's features take a while.
-            bank = bank or _bank(experiment, crops)
-            _write(path, _run_fold(experiment, bank, seed, person))
-        folds.append(_fold(_read(path)))
-    return folds
+    paths = {fold: _path(experiment.out, *fold) for fold in wanted}
+    missing = [fold for fold, path in paths.items() if not path.is_file()]
+    with tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc="folds", disable=None, mininterval=2) as bar:
+        # Only if there is anything to do: the trunk's features take a while.
+        work = spread(partial(_folds_of, experiment, crops), missing, cluster or Cluster()) if missing else None
+        with closing(work) if work else nullcontext(()) as results:
+            for fold, record in results:
+                if isinstance(record, Lost):
+                    raise SettingError(f"Fold {fold[0]} of {'/'.join(fold[1])}: {record.reason} Start again to go on.")
+                _write(paths[fold], record)
+                bar.update()
+    return [_fold(_read(path)) for path in paths.values()]
+
+
+def _folds_of(
+    experiment: Experiment, crops: Sequence[FaceCrops]
+) -> Callable[[tuple[int, tuple[str, str]]], dict[str, Any]]:
+    """Return the function that trains and tests one fold, given seed and left-out person."""
+    bank = _bank(experiment, crops)
+    return lambda fold: _run_fold(experiment, bank, *fold)
 
 
 def _bank(experiment: Experiment, crops: Sequence[FaceCrops]) -> Bank:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mexplain.archive.engines import Cluster, engine
 from mexplain.checkpoints import SHIPPED, load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import DatasetError, SettingError
@@ -31,6 +32,8 @@ def loso_command(
     zero_shot: bool,
     out: Path,
     device: str,
+    engine_name: str = "local",
+    cluster: Cluster | None = None,
 ) -> str:
     """Leave out one subject after the other, and return the scores as text.
 
@@ -39,7 +42,7 @@ def loso_command(
     it goes on. Raises ``SettingError`` and ``DatasetError`` for what does not fit.
     """
     plan = None if zero_shot else FineTuning(part, epochs)
-    target = resolve_device(device)
+    target, spread = resolve_device(device), engine(engine_name)
     sources = parse_sources(datasets)
     samples: list[Sample] = []
     problems: list[Problem] = []
@@ -64,7 +67,9 @@ def loso_command(
     lost = set(task.samples) - set(crops)
     task = assign(name, [sample for sample in samples if sample not in lost])
     experiment = Experiment(task, checkpoint, plan, seeds, out)
-    results = collect(experiment, run(experiment, [crops[sample] for sample in task.samples]), problems)
+    results = collect(
+        experiment, run(experiment, [crops[sample] for sample in task.samples], spread, cluster), problems
+    )
     (out / RESULTS).write_text(results.to_json(), encoding="utf-8")
     (out / PAGE).write_text(page(results), encoding="utf-8")
     return as_text(results)

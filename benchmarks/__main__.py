@@ -1,0 +1,64 @@
+"""``python -m benchmarks``: times, ratios, the floor; ``check``: answers against float64; ``memory``: of a minute."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks import memory, network, video
+from benchmarks.check import check
+from benchmarks.clips import inputs
+from benchmarks.table import table
+from mexplain.checkpoints import SHIPPED, load_checkpoint
+from mexplain.device import resolve_device
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what the command line asks for, print it, and write it as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=("speed", "check", "memory"), default="speed", help="what to measure"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--clips", type=int, default=1, help="clips at once at most: 1, 8 and 64 up to that are timed")
+    parser.add_argument("--frames", type=int, help="frames of each clip, by default as many as the network takes")
+    parser.add_argument("--repeats", type=int, default=3, help="warm calls of each stage")
+    parser.add_argument("--json", type=Path, help="where to write everything")
+    parser.add_argument("--threads", type=int, help="processor cores to use")
+    parser.add_argument(
+        "--all-methods", action="store_true", help="time every method, not those of the explanation only"
+    )
+    parser.add_argument("--no-video", action="store_true", help="leave out reading, finding the face and drawing")
+    parser.add_argument("--long", type=float, default=10.0, help="seconds of the long clip (landmarks, memory)")
+    parser.add_argument("--steps", type=int, default=400, help="check: points of the float64 reference")
+    chosen = parser.parse_args(arguments)
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    started, load = time.perf_counter(), os.getloadavg()
+    checkpoint = load_checkpoint(SHIPPED, device=resolve_device(chosen.device))
+    model = checkpoint.model
+    if chosen.what == "check":
+        found = check(model, inputs(chosen.clips, model.config, model.mean.device, chosen.frames), chosen.steps)
+    elif chosen.what == "memory":
+        found = memory.measure(checkpoint, chosen.long)
+    else:
+        sizes = sorted({size for size in (1, 8, 64, chosen.clips) if size <= chosen.clips})
+        clips = inputs(chosen.clips, model.config, model.mean.device, chosen.frames)
+        methods = network.all_methods() if chosen.all_methods else network.EXPLAINED
+        found = network.measure(model, clips, sizes, chosen.repeats, methods)
+        skipped = {"skipped": "decode, landmarks, alignment, rendering and encoding: not asked for"}
+        found["video"] = skipped if chosen.no_video else video.measure(checkpoint, chosen.repeats, chosen.long)
+        if "decode_and_face_s" in found["video"]:
+            quick = found["stages_per_clip"]["1"]["predict, attention, block ablation"]["median_s"]
+            found["ratios"]["quick_answer_vs_decode_and_face"] = quick / found["video"]["decode_and_face_s"]
+    found |= {"load_before": load, "load_after": os.getloadavg(), "seconds": time.perf_counter() - started}
+    print(table(found))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

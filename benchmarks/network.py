@@ -1,0 +1,175 @@
+"""The network's part of an explanation: its stages, the whole of it, and the plain way, in turns in one run."""
+
+import platform
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+
+from benchmarks import floor, plain
+from benchmarks.clips import Input
+from benchmarks.timing import Clock, peak_bytes
+from mexplain import path
+from mexplain.attribution import Attribution, answer, answer_all, pose_clips
+from mexplain.methods import METHODS
+from mexplain.model import MicroExpressionNet
+from mexplain.question import Question
+from mexplain.types import VARIANTS
+
+EXPLAINED = ("integrated_gradients", "attention", "shapley")
+
+
+def explain(model: MicroExpressionNet, clips: Sequence[Input]) -> dict[str, list[Attribution]]:
+    """Explain clips at once: three variants, attention, integrated gradients, exact Shapley values of the 10 blocks."""
+    asked = _pose(model, clips)
+    everything = [questions[variant] for questions in asked for variant in VARIANTS]
+    return {
+        "integrated_gradients": answer_all(everything, "integrated_gradients"),
+        "attention": answer_all(everything, "attention"),
+        "shapley": answer_all([questions["10"] for questions in asked], "shapley"),
+    }
+
+
+def measure(
+    model: MicroExpressionNet, clips: Sequence[Input], sizes: Sequence[int], repeats: int, methods: Sequence[str]
+) -> dict[str, object]:
+    """Return the times of all stages, the ratios to the plain way, and the floor."""
+    device = model.mean.device
+    tables, ratios = {}, {}
+    plainly, ours, trunk = Clock(device), {size: Clock(device) for size in sizes}, Clock(device)
+    reset_peak(device)
+    # On a processor the plain way takes a minute, and is neither faster when warm nor for many coalitions at once.
+    on_gpu = device.type == "cuda"
+    plain_calls = repeats + 1 if on_gpu else max(1, repeats)
+    timed = _PLAIN if on_gpu else _PLAIN[:-1]
+    for turn in range(repeats + 1):
+        # In turns, so that what else the machine does falls on both.
+        for size in sizes:
+            if turn <= (1 if size > 8 else repeats):
+                ours[size]("full explanation", partial(explain, model, clips[:size]))
+        one = clips[turn % len(clips)]
+        if turn < plain_calls:
+            plain.explanation(model, one, {name: partial(plainly, name) for name in timed})
+    peak = {"with_plain_way_bytes": peak_bytes(device)}
+    times = {"integrated_gradients": 3, "attention": 3}
+    whole = {name: times.get(name, 1) * plainly.times[name].middle for name in timed}
+    cpu = {name: times.get(name, 1) * plainly.times[name].cpu_middle for name in timed}
+    for size in sizes:
+        _stages(ours[size], model, clips[:size], repeats, methods if size == 1 else EXPLAINED)
+        tables[str(size)] = {name: times.row(size) for name, times in ours[size].times.items()}
+        full = ours[size].times["full explanation"]
+        suffix = "" if size == 1 else f"_{size}_clips"
+        for how, took, seconds in (("", full.middle, whole), ("_cpu_time", full.cpu_middle, cpu)):
+            if how and on_gpu:
+                continue
+            base = seconds["attention"] + seconds["integrated_gradients"]
+            ratios[f"full_explanation_vs_plain{suffix}{how}"] = size * (base + seconds["shapley"]) / took
+            if on_gpu:
+                ratios[f"full_explanation_vs_plain_with_batched_shapley{suffix}{how}"] = (
+                    size * (base + seconds["shapley_batched"]) / took
+                )
+        ratios[f"integrated_gradients_vs_plain{suffix}"] = (
+            size * whole["integrated_gradients"] / ours[size].times["integrated_gradients"].middle
+        )
+    if on_gpu:
+        reset_peak(device)
+        explain(model, clips[: sizes[-1]])
+        peak["full_explanation_bytes"] = peak_bytes(device)
+    machine = floor.measure(device)
+    return {
+        "stages_per_clip": tables,
+        "plain_per_clip": {name: {"seconds": whole[name], "cpu_seconds": cpu[name]} for name in timed},
+        "ratios": ratios,
+        "floor": _floor(trunk, model, clips[: sizes[-1]], machine),
+        "memory": peak,
+        "captum": plain.CAPTUM,
+        "machine": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "product_flops": machine.operations,
+            "copy_bytes_a_second": machine.bytes,
+        },
+    }
+
+
+_PLAIN = ("attention", "integrated_gradients", "shapley", "shapley_batched")
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget how much memory a GPU needed so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _pose(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, Question]]:
+    frames = torch.stack([clip.frames for clip in clips])
+    return pose_clips(model, VARIANTS, frames, np.stack([clip.landmarks_xy for clip in clips]))
+
+
+def _stages(
+    clock: Clock, model: MicroExpressionNet, clips: Sequence[Input], repeats: int, methods: Sequence[str]
+) -> None:
+    frames = torch.stack([clip.frames for clip in clips])
+    asked = _pose(model, clips)
+    everything = [questions[variant] for questions in asked for variant in VARIANTS]
+
+    def heads() -> None:
+        for variant in VARIANTS:
+            boxes = torch.stack([questions[variant].boxes for questions in asked])
+            model.head(variant)(features, boxes)
+
+    for _ in range(repeats + 1 if len(clips) <= 8 else 2):
+        with torch.inference_mode():
+            features = clock("trunk", lambda: model.encode(frames))
+            clock("heads", heads)
+        clock("questions", lambda: _pose(model, clips))
+        for method in methods:
+            some = [q for q in everything if q.variant == "10"] if method == "shapley" else everything
+            clock(method, lambda some=some, method=method: answer_all(some, method))
+        if len(clips) == 1:
+            clock("predict, attention, block ablation", lambda: _quick(model, clips))
+
+
+def _quick(model: MicroExpressionNet, clips: Sequence[Input]) -> None:
+    for questions in _pose(model, clips):
+        for question in questions.values():
+            answer(question, "attention")
+            answer(question, "block_ablation")
+
+
+def _floor(
+    clock: Clock, model: MicroExpressionNet, clips: Sequence[Input], machine: floor.Machine
+) -> dict[str, float | int]:
+    """Return how near the trunk's part of integrated gradients comes to the least time it could take."""
+    frames = torch.stack([clip.frames for clip in clips])
+    baseline = frames[:, :1].expand_as(frames)
+    ways = torch.tensor([path.CUTS], dtype=frames.dtype, device=frames.device).expand(len(frames), -1)
+    at_once = max(1, path.clips_at_once(model, frames, len(path.CUTS)))
+
+    def trunk_alone() -> None:
+        with torch.no_grad():
+            for some in range(0, len(frames), at_once):
+                part = slice(some, some + at_once)
+                features, steep, moving = path.along_trunk(model, frames[part], baseline[part], ways[part])
+                back = torch.ones_like(features[:-1, :, moving]).flatten(0, 2).expand(len(VARIANTS), -1, -1, -1, -1)
+                model.trunk.pull_back(steep, back, frames.shape[2:])
+
+    for _ in range(4):
+        clock("trunk", trunk_alone)
+    count = len(frames) * (frames.shape[1] - 1)
+    work = floor.trunk_gradients(model, count, len(path.CUTS), len(VARIANTS))
+    took, least = clock.times["trunk"].middle, work.seconds(machine)
+    return {
+        "clips": len(frames),
+        "trunk_gradients_s": took,
+        "floor_s": least,
+        "share_of_floor": least / took,
+        "operations": work.operations,
+    }
+
+
+def all_methods() -> tuple[str, ...]:
+    """Return every method there is, those of the whole explanation first."""
+    return (*EXPLAINED, *(method for method in METHODS if method not in EXPLAINED))

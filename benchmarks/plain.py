@@ -1,0 +1,88 @@
+"""The plain way to explain: what one writes first, with nothing shared and nothing kept."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.clips import Input
+from mexplain.algorithms import exact_shapley
+from mexplain.blocks import box_coverage, layout
+from mexplain.model import MicroExpressionNet
+from mexplain.types import VARIANTS
+
+STEPS = 50
+
+# What runs some work and takes its time.
+Timed = Callable[[Callable[[], object]], object]
+
+try:
+    from captum.attr import IntegratedGradients
+
+    CAPTUM = True
+except ImportError:
+    CAPTUM = False
+
+
+def integrated_gradients(net: Callable[[Tensor], Tensor], clip: Tensor, baseline: Tensor, target: int) -> Tensor:
+    """Return Captum's integrated gradients with its defaults: 50 Gauss-Legendre points, all in one batch.
+
+    Where Captum is not installed, the same is done by hand.
+    """
+    if CAPTUM:
+        return IntegratedGradients(net).attribute(clip, baseline, target=target).detach()
+    nodes, weights = (torch.from_numpy(a).to(clip) for a in np.polynomial.legendre.leggauss(STEPS))
+    shares = ((nodes + 1) / 2).view(-1, 1, 1, 1, 1)
+    points = (baseline + shares * (clip - baseline)).requires_grad_()
+    (slope,) = torch.autograd.grad(net(points)[:, target].sum(), points)
+    return (slope * (weights / 2).view(-1, 1, 1, 1, 1)).sum(0, keepdim=True) * (clip - baseline)
+
+
+def network(model: MicroExpressionNet, variant: str, boxes: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the whole network as a function from clips to one variant's logits."""
+    return lambda clips: model(clips, {variant: boxes.expand(len(clips), -1, -1)})[variant].logits
+
+
+def shapley(model: MicroExpressionNet, clip: Tensor, baseline: Tensor, boxes: Tensor, target: int, at_once: int = 1):
+    """Return exact Shapley values of the ten blocks: each coalition goes through all of the head.
+
+    ``at_once`` coalitions go through it together; Captum's default is one. The trunk runs once.
+    """
+    with torch.no_grad():
+        features, still = model.encode(clip), model.encode(baseline)
+        cells = features.shape[-1]
+        where = boxes[0].cpu().numpy() * np.float32(cells / clip.shape[-1])
+        cover = torch.from_numpy(box_coverage(where, cells, cells)).to(clip)
+
+        def worth(keep: Tensor) -> Tensor:
+            said = []
+            for some in keep.split(at_once):
+                held = ((1 - some)[:, :, None, None] * cover).amax(1)[:, None, None]
+                seen = features * (1 - held) + still * held
+                said.append(model.head("10")(seen, boxes.expand(len(some), -1, -1)).logits[:, target])
+            return torch.cat(said).double()
+
+        return exact_shapley(worth, len(cover), clip.device)
+
+
+def explanation(model: MicroExpressionNet, one: Input, parts: dict[str, Timed]) -> None:
+    """Explain one clip; each part goes through the timer that ``parts`` has for it."""
+    clip = one.frames[None]
+    baseline = clip[:, :1].expand_as(clip).clone()
+    for variant in VARIANTS:
+        boxes = torch.from_numpy(layout(variant).boxes(one.landmarks_xy)).to(clip)[None]
+        net = network(model, variant, boxes)
+        with torch.no_grad():
+            target = int(model(clip, {variant: boxes})[variant].logits[0].argmax())
+
+        def by_gates(variant: str = variant, boxes: Tensor = boxes) -> object:
+            with torch.no_grad():
+                return model(clip, {variant: boxes})[variant].attention_weights.cpu()
+
+        parts["attention"](by_gates)
+        parts["integrated_gradients"](lambda net=net, t=target: integrated_gradients(net, clip, baseline, t).cpu())
+        if variant == "10":
+            parts["shapley"](lambda b=boxes, t=target: shapley(model, clip, baseline, b, t).cpu())
+            if "shapley_batched" in parts:
+                parts["shapley_batched"](lambda b=boxes, t=target: shapley(model, clip, baseline, b, t, 64).cpu())

@@ -1,0 +1,158 @@
+"""An archive explained: what is done is left, what is bad is recorded, and the rest goes to an engine."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mexplain.archive.clips import find_clips
+from mexplain.archive.engines import Cluster, Lost, engine
+from mexplain.archive.progress import Progress, Tally
+from mexplain.archive.table import PART_S, Writer, drop, key_of, read_clips
+from mexplain.archive.work import Job, Task, explainer, failed
+from mexplain.errors import DatasetError, SettingError
+
+SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"
+SCHEMA_VERSION = 1
+# These may be others when a run goes on: they change no number, and weights are known by their hash.
+_FREE = ("device", "pictures", "checkpoint")
+
+
+def run_archive(
+    source: str,
+    out: Path,
+    job: Job,
+    *,
+    engine_name: str = "local",
+    cluster: Cluster | None = None,
+    again: bool = False,
+    part_s: float = PART_S,
+) -> Tally:
+    """Explain all clips of ``source`` that are not in the table at ``out`` yet, and write them there.
+
+    A clip is known by its name and the SHA-256 of its content: one that has changed is explained anew, and its old
+    rows are taken out. ``again`` tries those anew that have no answer; ``part_s`` is how many seconds of work may be
+    lost if the run is killed. Raises ``SettingError`` if ``out`` holds a run with other settings, or is being written
+    to by another run, and ``DatasetError`` if there are no clips.
+    """
+    spread = engine(engine_name)
+    total = sum(1 for _ in find_clips(source))
+    if not total:
+        raise DatasetError(f"{source} holds no clips.")
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out), Progress(Tally(total)) as progress:
+        claim(out, job)
+        if again:
+            drop(out, lambda row: row["error"] is not None)
+        writer = Writer(out, seconds=part_s)
+        tasks = _tasks(source, out, progress)
+        try:
+            with closing(spread(partial(explainer, job), tasks, cluster or Cluster())) as results:
+                for task, result in results:
+                    outcome = failed(task, job, result.reason) if isinstance(result, Lost) else result
+                    if outcome.picture is not None:
+                        path = out / picture_of(task.sha256)
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        path.write_bytes(outcome.picture)
+                    progress.finish(outcome.rows[0].get("error") is not None)
+                    if writer.add(outcome.rows):
+                        _write_json(out / PROGRESS, asdict(progress.tally))
+        finally:
+            # Also when the run is broken off: what is done need not be done again.
+            writer.flush()
+            _write_json(out / PROGRESS, asdict(progress.tally))
+    return progress.tally
+
+
+def claim(out: Path, job: Job) -> None:
+    """Make sure that a folder is new or holds a run with these settings, and write them down.
+
+    Raises ``SettingError``, naming the first that differs.
+    """
+    settings = json.loads(json.dumps({name: value for name, value in asdict(job).items() if name not in _FREE}))
+    kept = read_settings(out) if (out / SETTINGS).is_file() else settings
+    for name, value in settings.items():
+        if kept.get(name) != value:
+            raise SettingError(
+                f"{out} holds an archive with other settings: {name} was {json.dumps(kept.get(name))}, now it is "
+                f"{json.dumps(value)}; give another folder to --out."
+            )
+    _write_json(out / SETTINGS, {"schema_version": SCHEMA_VERSION, "checkpoint": job.checkpoint, **settings})
+
+
+def read_settings(out: Path) -> dict[str, Any]:
+    """Return what an archive was made with; raises ``SettingError`` if the folder holds none."""
+    try:
+        found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingError(f"{out} holds no archive; it lacks {SETTINGS}.") from error
+    except ValueError as error:
+        raise SettingError(f"{out / SETTINGS} is not valid JSON ({error}).") from error
+    if found.get("schema_version") != SCHEMA_VERSION:
+        raise SettingError(f"{out / SETTINGS} must have schema_version {SCHEMA_VERSION}.")
+    return found
+
+
+def picture_of(sha256: str) -> str:
+    """Return where the picture of a clip's content lies below the archive's folder, in one of 256 folders."""
+    return f"{PICTURES}/{sha256[:2]}/{sha256}.jpg"
+
+
+def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
+    """Return what is left to do, one at a time, as workers ask for it."""
+    names, there, seen = set[int](), set[int](), set[int]()
+    for rows in read_clips(out, ()):
+        names.add(key_of(rows[0]["clip"]))
+        there.add(key_of(rows[0]["clip"], rows[0]["sha256"]))
+    for clip in find_clips(source):
+        name = key_of(clip.name)
+        if name in seen:
+            progress.skip(listed_twice=True)
+            continue
+        seen.add(name)
+        task = Task(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
+        if key_of(task.clip, task.sha256) in there:
+            progress.skip()
+            continue
+        if name in names:
+            drop(out, partial(_is_of, task))
+        yield task
+
+
+def _is_of(task: Task, row: dict[str, Any]) -> bool:
+    return bool(row["clip"] == task.clip)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        # What is wrong with it is said, and recorded, where it is to be explained.
+        return ""
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".partial")
+    unfinished.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep a second run out of the same folder; the lock is gone when the process is."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has none
+        yield
+        return
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingError(f"{out} is being written to by another run.") from error
+        yield

@@ -1,0 +1,159 @@
+"""The one function that engines map: a clip in, its rows and a picture out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mexplain.checkpoints import load_checkpoint
+from mexplain.device import resolve_device
+from mexplain.errors import CheckpointError, MexplainError
+from mexplain.explain import explain
+from mexplain.overlay import attention_face, attribution_face
+from mexplain.photo import encode_jpeg
+from mexplain.types import Report, VariantReport
+
+PICTURE_SIDE = 224
+# What is measured means the same to this many digits; more would only take space.
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of every clip. ``sha256`` is that of the weights, so that no worker takes others."""
+
+    checkpoint: str
+    sha256: str
+    variants: tuple[str, ...]
+    methods: tuple[str, ...]
+    baseline: str = "onset"
+    thorough: bool = False
+    device: str = "cpu"
+    threads: int = 1
+    pictures: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to explain: its name in the tables, its file, the SHA-256 of the file, and whose face it shows."""
+
+    clip: str
+    path: str
+    sha256: str
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row for each variant (see ``table.SCHEMA``), and the face with what drove the answer, as JPEG."""
+
+    rows: tuple[dict[str, Any], ...]
+    picture: bytes | None = None
+
+
+def explainer(job: Job) -> Callable[[Task], Outcome]:
+    """Load the network, and return the function that explains one clip with it.
+
+    That function raises nothing: what is wrong with a clip is said in the rows. Raises ``CheckpointError`` if the
+    weights cannot be loaded or are others than the job's.
+    """
+    checkpoint = load_checkpoint(job.checkpoint, device=resolve_device(job.device))
+    if checkpoint.sha256 != job.sha256:
+        raise CheckpointError(
+            f"The weights at {job.checkpoint} have SHA-256 {checkpoint.sha256[:12]}... here, "
+            f"but {job.sha256[:12]}... where the archive was begun."
+        )
+
+    def explain_one(task: Task) -> Outcome:
+        try:
+            with _threads(job.threads):
+                report = explain(
+                    task.path,
+                    checkpoint,
+                    variants=job.variants,
+                    methods=job.methods,
+                    baseline=job.baseline,
+                    thorough=job.thorough,
+                    device=job.device,
+                )
+                rows = tuple(_row(task, report, variant) for variant in report.variants)
+                return Outcome(rows, _picture(report, job) if job.pictures else None)
+        except MexplainError as error:
+            return failed(task, job, str(error))
+        except Exception as error:
+            # Nobody sits beside a run of a million clips: the one clip is recorded, and the run goes on.
+            return failed(task, job, f"Unexpected: {type(error).__name__}: {error}")
+
+    return explain_one
+
+
+def failed(task: Task, job: Job, reason: str) -> Outcome:
+    """Return the rows of a clip that has no answer, with the reason."""
+    line = " ".join(reason.split())
+    return Outcome(tuple(_key(task, variant) | {"error": line} for variant in job.variants))
+
+
+def _key(task: Task, variant: str) -> dict[str, Any]:
+    return {"clip": task.clip, "sha256": task.sha256, "subject": task.subject, "variant": variant}
+
+
+def _row(task: Task, report: Report, variant: VariantReport) -> dict[str, Any]:
+    moment = report.moments[0] if report.moments else None
+    times = (
+        {key: getattr(moment, key) for key in ("onset_s", "apex_s", "offset_s", "kind", "score")} if moment else None
+    )
+    attention = {block.name: max(block.attention) for block in variant.blocks if block.attention is not None}
+    failed_checks = {
+        f"{method}: {check.key}"
+        for method, trust in variant.trust.items()
+        for check in trust.checks
+        if not check.passed
+    }
+    row = {
+        "label": variant.label,
+        "target": variant.target,
+        "presence": variant.presence,
+        "probabilities": variant.probabilities,
+        "block_scores": {
+            method: {block.name: block.attribution[method] for block in variant.blocks} for method in variant.maps
+        },
+        "outside_blocks": variant.outside_blocks,
+        "attention": attention,
+        "moment": times,
+        "moments": len(report.moments),
+        "failed_checks": sorted(failed_checks),
+        "notes": list(report.notes),
+        "error": None,
+    }
+    return _key(task, variant.variant) | _rounded(row)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _picture(report: Report, job: Job) -> bytes:
+    by_name = {variant.variant: variant for variant in report.variants}
+    shown = by_name.get("10", report.variants[0])
+    if job.methods:
+        face = attribution_face(report, shown, job.methods[0])
+    elif shown.blocks[0].attention is not None:
+        face = attention_face(report, shown)
+    else:
+        face = report.apex_frame
+    return encode_jpeg(face, PICTURE_SIDE)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    # Sums come out the same, to the last digit, only with as many threads; and workers share the cores.
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

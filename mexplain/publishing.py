@@ -1,0 +1,91 @@
+"""Checkpoints sent to the Hub with what was measured of them, brought back, and checked file by file."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mexplain.checkpoints import CONFIG, SCORECARD, SUMS, WEIGHTS, check_sums, load_checkpoint, read_sums, sha256_of
+from mexplain.errors import CheckpointError
+from mexplain.hf_hub import fetch, fetch_if_there, send, split_revision
+
+CARD, METRICS = "README.md", "metrics.json"
+NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
+# What `train` and `bench-explanations` leave beside them.
+BESIDES = (SCORECARD, "training.json", "frames_only.safetensors")
+
+
+def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, private: bool = False) -> str:
+    """Publish a checkpoint in one commit: weights, config, model card, measurements, and the hash of each; return it.
+
+    The card must say what was measured of these very weights (``evaluate`` writes it). Raises ``CheckpointError`` if
+    it does not, if the checkpoint would not load, or if the Hub does not take it; then nothing has been published.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is no folder; give the folder of a checkpoint.")
+    sha256 = load_checkpoint(folder).sha256
+    if missing := [name for name in NEEDED if not (folder / name).is_file()]:
+        raise CheckpointError(
+            f"{folder} lacks {' and '.join(missing)}, which say what was measured; run `evaluate` on it first."
+        )
+    for name in (CARD, METRICS, SCORECARD):
+        if (folder / name).is_file() and sha256 not in (folder / name).read_text(encoding="utf-8"):
+            maker = "bench-explanations" if name == SCORECARD else "evaluate"
+            raise CheckpointError(f"{folder / name} is about other weights than those beside it; run `{maker}` anew.")
+    names = [name for name in (*NEEDED, *BESIDES) if (folder / name).is_file()]
+    sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    files: dict[str, Path | bytes] = {name: folder / name for name in names}
+    says = f"Publish weights {sha256[:12]}"
+    return send(repository, {**files, SUMS: sums.encode()}, branch=branch, private=private, says=says)
+
+
+def pull_from_hub(source: str, out: Path, *, revision: str | None = None) -> str:
+    """Copy a published checkpoint, with all that was published beside it, into a folder; return its commit.
+
+    Every file is checked first, and the network loaded: what is in the folder can be used. Raises ``CheckpointError``
+    otherwise, or if the folder holds something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} holds something already; give another folder.")
+    repository, wanted = split_revision(source, revision)
+    loaded = load_checkpoint(repository, revision=wanted)
+    if loaded.revision is None:
+        raise CheckpointError(f"{repository} is a folder here; there is nothing to fetch.")
+    names = _fetch_all(repository, loaded.revision, loaded.folder)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in names:
+        shutil.copyfile(loaded.folder / name, partial / name)
+    if out.exists():
+        out.rmdir()
+    partial.replace(out)
+    return loaded.revision
+
+
+def verify(source: str, *, revision: str | None = None) -> list[tuple[str, str]]:
+    """Check a checkpoint, local or on the Hub, file by file; return name and SHA-256 of those that were compared.
+
+    ``model.safetensors`` is compared with the config, everything else with ``SHA256SUMS``. Raises ``CheckpointError``
+    for the first that is not as it should be.
+    """
+    loaded = load_checkpoint(source, revision=revision)
+    folder = loaded.folder
+    if loaded.revision is not None:
+        _fetch_all(split_revision(source)[0], loaded.revision, folder)
+    names = list(read_sums(folder / SUMS)) if (folder / SUMS).is_file() else []
+    found = {WEIGHTS: loaded.sha256, **check_sums(folder, names, loaded.id)}
+    return sorted(found.items())
+
+
+def _fetch_all(repository: str, commit: str, folder: Path) -> Sequence[str]:
+    """Fetch all files of a commit that belong to a checkpoint, compare them with its record, and return their names."""
+    sums = fetch_if_there(repository, SUMS, commit)
+    if sums is None:
+        names = [name for name in (*NEEDED, *BESIDES) if fetch_if_there(repository, name, commit)]
+    else:
+        # A record names files; it must not lead out of the folder.
+        names = [name for name in read_sums(sums) if name in (*NEEDED, *BESIDES)]
+        for name in names:
+            fetch(repository, name, commit)
+    check_sums(folder, names, f"{repository}@{commit}")
+    return names if sums is None else [*names, SUMS]

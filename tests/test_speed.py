@@ -1,0 +1,264 @@
+"""Every quick way says what the plain way says. How quick it is, ``python -m benchmarks`` tells."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import mexplain.path as path
+from benchmarks import plain
+from benchmarks.__main__ import main
+from benchmarks.check import check
+from benchmarks.clips import Input, inputs
+from mexplain.attribution import answer_all, pose_all, pose_clips
+from mexplain.config import PRESETS
+from mexplain.convs import conv_stack
+from mexplain.device import MEMORY_VARIABLE, bytes_at_once
+from mexplain.errors import SettingError
+from mexplain.face import track_each_frame, track_face
+from mexplain.landmarks import inter_ocular_distance
+from mexplain.model import MicroExpressionNet
+from mexplain.question import Question
+from mexplain.types import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def clips(checkpoint):
+    return inputs(2, checkpoint.model.config, torch.device("cpu"), frames=4)
+
+
+@pytest.fixture(scope="module")
+def smiling(smile):
+    return Input(torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255, smile.landmarks_xy)
+
+
+def gradients(questions, **settings):
+    return answer_all(questions, "integrated_gradients", settings=settings)
+
+
+def stack(*layers, seed=0):
+    torch.manual_seed(seed)
+    return conv_stack(3, layers)[0].eval()
+
+
+# Against the plain way, in double precision
+
+
+def test_block_scores_are_those_of_the_plain_way_in_double_precision(checkpoint, smiling):
+    few = Input(smiling.frames[[0, 6]], smiling.landmarks_xy)
+    found = check(checkpoint.model, [few], 60)
+    assert found["same_labels_share"] == 1
+    for name in ("24", "10", "uncropped"):
+        assert found["apart"][name]["norm_error_median"] < 0.03
+        assert found["apart"][name]["rank_correlation_median"] > 0.97
+    assert found["apart"]["shapley"]["largest_error_most"] < 1e-4
+    assert found["apart"]["shapley"]["rank_correlation_median"] > 0.999
+
+
+def test_more_points_come_nearer(checkpoint, clips, monkeypatch):
+    questions = [pose_all(checkpoint.model, ["10"], clips[1].frames, clips[1].landmarks_xy)["10"]]
+    coarse = gradients(questions)[0].map
+    monkeypatch.setattr(path, "CUTS", tuple((i / 30) ** 1.7 for i in range(31)))
+    fine = gradients(questions, most_steps=300)[0].map
+    monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
+    coarsest = gradients(questions, most_steps=12)[0].map
+    assert np.linalg.norm(coarse - fine) < 0.5 * np.linalg.norm(coarsest - fine)
+
+
+# Together is as each alone
+
+
+def test_variants_and_clips_together_are_as_each_alone(checkpoint, clips):
+    model = checkpoint.model
+    frames, marks = torch.stack([c.frames for c in clips]), np.stack([c.landmarks_xy for c in clips])
+    asked = [q for questions in pose_clips(model, VARIANTS, frames, marks) for q in questions.values()]
+    for question, together in zip(asked, gradients(asked), strict=True):
+        (alone,) = gradients([question])
+        assert alone.target == together.target and together.complete
+        size = np.abs(alone.map).max()
+        # A clip whose other variant needs a finer way gets one in all of them.
+        np.testing.assert_allclose(
+            together.block_scores, alone.block_scores, atol=0.05 * np.abs(alone.block_scores).max()
+        )
+        if alone.steps == together.steps:
+            np.testing.assert_allclose(together.map, alone.map, atol=1e-3 * size)
+
+
+def test_a_still_clip_among_others_gets_nothing(checkpoint, clips):
+    still = clips[0].frames[:1].expand_as(clips[0].frames)
+    frames = torch.stack([clips[0].frames, still])
+    marks = np.stack([clips[0].landmarks_xy] * 2)
+    moving, resting = (q["10"] for q in pose_clips(checkpoint.model, ["10"], frames, marks))
+    found = gradients([resting, moving])
+    assert not found[0].map.any() and found[0].steps == 0
+    assert found[1].map.any() and found[1].complete
+
+
+def test_memory_bounds_what_is_done_at_once_and_changes_nothing(checkpoint, clips, monkeypatch):
+    model = checkpoint.model
+    frames, marks = torch.stack([c.frames for c in clips]), np.stack([c.landmarks_xy for c in clips])
+    asked = [questions["10"] for questions in pose_clips(model, ["10"], frames, marks)]
+    usual = gradients(asked)
+    monkeypatch.setattr(path, "bytes_at_once", lambda device: 1)
+    assert path.clips_at_once(model, frames, 6) == 1
+    for one, other in zip(usual, gradients(asked), strict=True):
+        np.testing.assert_allclose(one.map, other.map, atol=1e-4 * np.abs(one.map).max())
+
+
+@pytest.mark.parametrize("text", ["much", "0", "-1", "inf", "nan"])
+def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
+    monkeypatch.setenv(MEMORY_VARIABLE, text)
+    with pytest.raises(SettingError, match=MEMORY_VARIABLE):
+        bytes_at_once(torch.device("cuda"))
+    monkeypatch.setenv(MEMORY_VARIABLE, "2")
+    assert bytes_at_once(torch.device("cuda")) == 2 * 2**30
+
+
+def test_a_stretch_that_adds_up_badly_is_halved(checkpoint, smiling, monkeypatch):
+    monkeypatch.setattr(path, "STEPS", 2)
+    monkeypatch.setattr(path, "GAP_SHARE", 0.001)
+    monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
+    question = pose_all(checkpoint.model, ["10"], smiling.frames, smiling.landmarks_xy)["10"]
+    (rough,), (fine,) = gradients([question], most_steps=12), gradients([question], most_steps=200)
+    assert 2 < rough.steps <= 12 < fine.steps <= 200
+    assert abs(fine.gap) < abs(rough.gap)
+
+
+# The parts
+
+
+@pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6"), ("pool", "8", "6/2")])
+def test_mean_slopes_carry_all_of_a_change(layers):
+    net = stack(*layers)
+    start, end = torch.rand(2, 4, 3, 16, 16).double()
+    if "pool" in layers:  # a maximum that changes its place on the way is carried only nearly
+        end = start + 0.02 * end
+    net = net.double()
+    with torch.no_grad():
+        known = net.record(torch.cat([start, end]))
+        out = known[-1]
+        assert torch.allclose(out, net(torch.cat([start, end])))
+        weight = torch.randn(2, *out[:4].shape, dtype=torch.float64)
+        back = net.pull_back(net.slopes(known, slice(0, 4), slice(4, 8)), weight, start.shape[1:])
+    said = (back * (end - start)).sum((2, 3, 4))
+    expected = (weight * (out[4:] - out[:4])).sum((2, 3, 4))
+    if "pool" in layers:
+        assert float((said - expected).norm() / expected.norm()) < 0.1
+    else:
+        assert torch.allclose(said, expected)
+
+
+@pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6")])
+def test_between_equal_inputs_the_mean_slope_is_the_slope(layers):
+    net = stack(*layers).double()
+    x = torch.rand(2, 3, 16, 16).double().requires_grad_()
+    out = net(x)
+    weight = torch.randn_like(out)
+    (expected,) = torch.autograd.grad(out, x, weight)
+    with torch.no_grad():
+        known = net.record(torch.cat([x, x]))
+        back = net.pull_back(net.slopes(known, slice(0, 2), slice(2, 4)), weight[None], x.shape[1:])
+    assert torch.allclose(back[0], expected)
+
+
+@pytest.mark.parametrize("layers", [("8/2", "8/2"), ("pool", "8", "6"), ("8", "8/2", "6")])
+def test_a_part_of_a_stack_is_that_part_of_all_of_it(layers):
+    net = stack(*layers).double()
+    x = torch.rand(2, 3, 28, 28).double()
+    with torch.no_grad():
+        whole = net(x)
+        side = net.widths(28)[-1]
+        assert side == whole.shape[-1]
+        for low, high in pairwise(sorted({0, 2, side - 1, side})):
+            rows, columns = net.looks_at((low, high), 28), net.looks_at((0, 2), 28)
+            seen = x[:, :, slice(*rows[0][0]), slice(*columns[0][0])]
+            assert torch.allclose(net.part(seen, rows, columns), whole[:, :, low:high, :2])
+
+
+def test_a_stack_is_its_beginning_and_its_rest():
+    net = stack("8/2", "8")
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        begun = net.before(x)
+        kept = begun.clone()
+        assert torch.allclose(net.after(begun), net(x), atol=1e-6)
+        plainly = F.relu(net[4](net[3](F.relu(net[1](net[0](x))))))
+    assert torch.equal(begun, kept)
+    assert torch.allclose(net(x), plainly, atol=1e-5)
+
+
+def test_a_stack_that_learns_uses_the_statistics_of_its_batch():
+    net = stack("8").train()
+    out = net(torch.rand(16, 3, 8, 8))
+    out.sum().backward()
+    assert net[0].weight.grad is not None and net[1].num_batches_tracked == 1
+
+
+def test_coalitions_looked_at_by_parts_are_those_looked_at_whole(checkpoint, smiling, monkeypatch):
+    questions = pose_all(checkpoint.model, ["10", "24"], smiling.frames[[0, 5, 9]], smiling.landmarks_xy)
+    for question in questions.values():
+        keep = torch.rand(60, len(question.players) + 1, generator=torch.Generator().manual_seed(1)).round()
+        keep[:, 5:] = keep[:1, 5:]  # few enough ways that parts pay
+        with torch.no_grad():
+            whole = question.held(question.held_cells(keep)[:, None])
+        with monkeypatch.context() as patched:
+            patched.setattr(Question, "held", None)
+            parts = question.moving(keep)
+        assert torch.allclose(parts, whole, atol=1e-4)
+
+
+def test_a_network_with_pools_as_the_large_preset_has_is_explained_too(smiling):
+    torch.manual_seed(0)
+    trunk, whole = ("8", "pool", "16/2", "16"), ("pool", "16", "16")
+    config = replace(PRESETS["lite"], trunk=trunk, global_convs=whole, global_pool=14)
+    model = MicroExpressionNet(config, ("10",)).eval()
+    question = pose_all(model, ["10"], smiling.frames[[0, 6]], smiling.landmarks_xy)["10"]
+    (found,) = gradients([question])
+    net = plain.network(model, "10", question.boxes[None])
+    expected = plain.integrated_gradients(net, question.frames, question.baseline, question.target)[0].sum(1).numpy()
+    assert np.corrcoef(found.map[1].ravel(), expected[1].ravel())[0, 1] > 0.95
+    keep = torch.ones(40, 11)
+    keep[:20, 3] = 0
+    with torch.no_grad():
+        assert torch.allclose(question.moving(keep), question.held(question.held_cells(keep)[:, None]), atol=1e-5)
+
+
+# Landmarks
+
+
+def test_landmarks_between_looks_are_near_those_of_each_frame(person_clip):
+    each, quick = track_each_frame(person_clip), track_face(person_clip)
+    iod = inter_ocular_distance(each.landmarks_xy)[:, None]
+    away = np.linalg.norm(quick.landmarks_xy - each.landmarks_xy, axis=-1) / iod
+    assert away.mean() < 0.01 and np.quantile(away, 0.9) < 0.01
+
+
+# The benchmark itself
+
+
+def test_the_benchmark_writes_what_it_measures(tmp_path, capsys):
+    main(
+        [
+            "--device",
+            "cpu",
+            "--clips",
+            "1",
+            "--frames",
+            "2",
+            "--repeats",
+            "1",
+            "--no-video",
+            "--json",
+            str(tmp_path / "b.json"),
+        ]
+    )
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert found["ratios"]["full_explanation_vs_plain"] > 0
+    assert found["stages_per_clip"]["1"]["shapley"]["median_s"] > 0
+    assert found["floor"]["share_of_floor"] > 0
+    assert found["video"]["skipped"]
+    assert "full_explanation_vs_plain" in capsys.readouterr().out
