@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mexplain import __version__, commands
+from mexplain import __version__, commands, training_commands
 from mexplain.archive.command import add_explain_archive
 from mexplain.commands import USER_ERROR, complain
 from mexplain.errors import MexplainError, SettingError
@@ -140,7 +140,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_batch(parser)
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=commands.train_command)
+    parser.set_defaults(run=training_commands.train_command)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +175,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     real.add_argument("--address", metavar="URL", help="of the Ray cluster (default: one is started on this machine)")
     real.add_argument("--workers", type=int, metavar="N", help="folds at once (default: one for each CPU)")
     _add_device(parser)
-    parser.set_defaults(run=commands.evaluate_command)
+    parser.set_defaults(run=training_commands.evaluate_command)
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +205,7 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=commands.calibrate_command)
+    parser.set_defaults(run=training_commands.calibrate_command)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -223,7 +223,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     )
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=commands.compare_command)
+    parser.set_defaults(run=training_commands.compare_command)
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,8 @@ from mexplain.device import bytes_at_once
 from mexplain.model import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
-CUTS = tuple(float((i / 5) ** 1.7) for i in range(6))
-STEPS = 10  # points of a stretch at most
+CUTS = tuple(float((i / 8) ** 1.7) for i in range(9))
+STEPS = 8  # points of a stretch at most
 # The integral is refined until it misses less than this share of the difference it explains, or too little to see.
 GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
 

@@ -12,6 +12,7 @@ LAYER = {
     "mexplain.__main__": 4,
     "mexplain.cli": 4,
     "mexplain.commands": 4,
+    "mexplain.training_commands": 4,
     "mexplain.compare_figure": 3,
     "mexplain.comparison": 3,
     "mexplain.desk": 3,
