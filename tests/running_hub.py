@@ -123,8 +123,11 @@ class Visitor:
         self.page.locator(".overflow-menu > button").first.click()
         self.page.locator(".overflow-dropdown button", has_text=name).click()
 
-    def check(self):
-        """Fail if the page complained, asked strangers, jumped, scrolls sideways or shuts people out."""
+    def check(self, known=()):
+        """Fail if the page complained, asked strangers, jumped, scrolls sideways or shuts people out.
+
+        ``known`` names rules of axe that a part of Gradio's own breaks here.
+        """
         assert self.complaints == []
         assert self.strangers == []
         wide, seen = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
@@ -135,9 +138,9 @@ class Visitor:
         serious = [
             (violation["id"], [node["html"][:200] for node in violation["nodes"]])
             for violation in found
-            if violation["impact"] in ("serious", "critical")
+            if violation["impact"] in ("serious", "critical") and violation["id"] not in known
         ]
-        assert serious == []
+        assert serious == [], str(serious)
 
     def close(self):
         self.context.close()
