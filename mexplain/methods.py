@@ -135,7 +135,6 @@ METHODS: dict[str, Method] = {
                 Parameter("cells", 8, 1, 100, "Its side, in cells of the trunk's features (28 across the picture)."),
                 Parameter("stride", 4, 1, 100, "How far it moves at a time."),
             ),
-            fails_randomisation=True,
         ),
         Method(
             "block_ablation",
