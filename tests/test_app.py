@@ -2,8 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from running_hub import QUICK, ROOT
+
+from mexplain.face import find_face
+from mexplain.training.recordings import Programme, record
+from mexplain.video import write_video
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 
@@ -128,8 +133,16 @@ def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
 
 
 @pytest.fixture
-def long_clip(recording):
-    return recording[0]
+def long_clip(person_clip, tmp_path):
+    """Seven seconds in which a person smiles briefly twice."""
+    photo = person_clip.frames[0]
+    programme = Programme(
+        7.0, 25.0, micro=2, macro=0, blinks=0.0, glances=0.0, speeches=0, drift_iod=0.03, intensity_iod=(0.08, 0.08)
+    )
+    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    path = tmp_path / "two_smiles.mp4"
+    write_video(path, made.frames, made.fps)
+    return path
 
 
 def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
