@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from mexplain.comparison import Comparison, Pair
-from mexplain.figures import FONT, HOVER, INK, VARIANT_NAMES
+from mexplain.figures import FONT, HOVER, INK, PLAIN, VARIANT_NAMES
 from mexplain.overlay import paint_pixels
 from mexplain.types import Report
 
@@ -82,13 +82,7 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
     return figure.update_layout(
         height=46 * max(len(known), 1) + 70,
         margin={"l": 0, "r": 12, "t": 20, "b": 44},
-        font=FONT,
-        hoverlabel=HOVER,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        dragmode=False,
-        showlegend=False,
-        template="none",
+        **PLAIN,
     )
 
 

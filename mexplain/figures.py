@@ -5,6 +5,7 @@ that a finger on it scrolls the page.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -246,17 +247,23 @@ def _legend(title: str, signed: bool, limit: float, bottom: float) -> dict[str, 
     }
 
 
+# What all figures of a page share: its own background, nothing to drag, no legend.
+PLAIN: dict[str, Any] = {
+    "font": FONT,
+    "hoverlabel": HOVER,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "dragmode": False,
+    "showlegend": False,
+    "template": "none",
+}
+
+
 def _dress(figure: go.Figure, *, height: int, bottom: int, **layout: float) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 18, "t": _TOP_PX, "b": bottom},
-        font=FONT,
-        hoverlabel=HOVER,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        dragmode=False,
-        showlegend=False,
-        template="none",
+        **PLAIN,
         modebar={"remove": ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]},
         **layout,
     )

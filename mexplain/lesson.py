@@ -7,7 +7,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from mexplain.errors import CheckpointError
-from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
+from mexplain.figures import INK, OTHERS, PLAIN, WINNER
 from mexplain.training.evaluation import ABLATION
 
 METRICS = "metrics.json"
@@ -162,13 +162,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
     figure.update_layout(
         height=220,
         margin={"l": 4, "r": 14, "t": 4, "b": 48},
-        font=FONT,
-        hoverlabel=HOVER,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        dragmode=False,
-        showlegend=False,
-        template="none",
+        **PLAIN,
     )
     return figure
 
