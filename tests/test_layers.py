@@ -66,6 +66,7 @@ LAYER = {
     "mexplain.config": 0,
     "mexplain.errors": 0,
     "mexplain.landmarks": 0,
+    "mexplain.limits": 0,
     "mexplain.ranks": 0,
     "mexplain.types": 0,
     "mexplain": 0,
