@@ -17,10 +17,12 @@ from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError
 from mexplain.scorecard.table import Scorecard, read_scorecard
+from mexplain.types import VARIANTS
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
 from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, new_desk, text
 from mexplain.ui.programs_tab import ProgramsTab
+from mexplain.ui.results import View, films
 from mexplain.ui.simulator_tab import SimulatorTab
 from mexplain.ui.take_tab import TakeTab
 from mexplain.ui.trust_tab import TrustTab
@@ -49,8 +51,8 @@ def warm_up(desk: Desk) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
     with suppress(MexplainError):  # it would be told to whoever asks
         for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-            for _ in desk.explain(sample, checkpoint(), Asked(method="attention")):
-                pass
+            for _ in desk.explain(sample, checkpoint(), Asked()):
+                films(desk, View(), list(VARIANTS))
 
 
 def build(folder: Path) -> gr.Blocks:

@@ -39,13 +39,15 @@ class Desk:
     """What is kept for one visitor, and the means to stop what is being worked out.
 
     Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
-    first. ``reading`` and ``report`` are the latest. The network runs on ``device``.
+    first. ``reading`` and ``report`` are the latest, ``drawn`` the pictures of that report that were drawn so far. The
+    network runs on ``device``.
     """
 
     device: str = "auto"
     reading: Reading | None = None
     report: Report | None = None
     asked: Asked = field(default_factory=Asked)
+    drawn: OrderedDict[tuple, str] = field(default_factory=OrderedDict)
     _place: tuple = ()
     _readings: OrderedDict[tuple, Reading] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
@@ -88,7 +90,7 @@ class Desk:
             )
             if reading.found_at is not None:
                 self._searched[clip] = reading.found_at
-            _keep(self._readings, place, reading, _MOST_CLIPS)
+            keep(self._readings, place, reading, _MOST_CLIPS)
         if reading is not self.reading:
             self._questions = {}
         self.reading, self._place = reading, place
@@ -104,7 +106,7 @@ class Desk:
         yield from self._explain(self.reading, asked, self.watched(progress))
 
     def _explain(self, reading: Reading, asked: Asked, tell: Progress) -> Iterator[Report]:
-        self.asked = asked
+        self.asked, self.drawn = asked, OrderedDict()
         key = (self._place, asked.method, asked.baseline, asked.target, asked.thorough)
         if known := self._reports.get(key):
             self._reports.move_to_end(key)
@@ -123,7 +125,7 @@ class Desk:
             self.report = report
             yield report
         if self.report is not None:
-            _keep(self._reports, key, self.report, _MOST_REPORTS)
+            keep(self._reports, key, self.report, _MOST_REPORTS)
 
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
@@ -132,7 +134,8 @@ class Desk:
         return self._questions
 
 
-def _keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+def keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+    """Keep one more thing, and throw the oldest away where there are more than ``most``."""
     kept[key] = value
     while len(kept) > most:
         kept.popitem(last=False)

@@ -85,7 +85,9 @@ class ExplainTab:
                         label="Sign",
                         elem_id="sign",
                     )
-                    self.opacity = gr.Slider(0, 100, 100, step=5, label="Colour (%)", elem_id="opacity")
+                    self.opacity = gr.Slider(
+                        0, 100, 100, step=results.OPACITY_STEP, label="Colour (%)", elem_id="opacity"
+                    )
                 with gr.Row():
                     self.method = gr.Dropdown(
                         prose.method_choices(), value="integrated_gradients", label="Method", elem_id="method"
@@ -146,8 +148,11 @@ class ExplainTab:
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
         stop_button(self.halt, desk, runs)
-        gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
-              trigger_mode="always_last")  # fmt: skip
+        quick = {**QUICK, "trigger_mode": "always_last"}
+        gr.on([self.quantity.input, self.magnitude.input], self.redraw, [desk, *self.looks], self._pictures, **quick)
+        # These two show in the films alone.
+        films = [column["film"] for column in self.columns]
+        gr.on([self.grain.input, self.opacity.input], self.repaint, [desk, *self.looks], films, **quick)
         wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
         opened = page.load(self.reopen, None, wanted, **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
@@ -234,6 +239,12 @@ class ExplainTab:
         pairs = zip(pictures.values(), plots, strict=True)
         return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
 
+    def repaint(self, desk: Desk | None, *looks: Any) -> list[Any]:
+        """Show the same films in other colours or finer; asks the network nothing."""
+        if desk is None or desk.report is None:
+            return [gr.skip()] * 3
+        return list(results.films(desk, View(*looks), list(VARIANTS)).values())
+
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
         return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
@@ -245,6 +256,7 @@ class ExplainTab:
                 changed = self._head(report, desk, view) if number == 0 else {self.agree: self._agreement(report, desk)}
                 yield changed | self._changed(report, desk, view, seen)
             yield {self.foot: results.made_with(report)}
+            results.draw_ahead(desk, view)
         except StoppedError:
             yield {self.problem: say(WORDS["stopped"])}
         except MexplainError as error:
