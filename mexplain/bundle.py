@@ -5,7 +5,7 @@ import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,7 @@ class _Told:
 def _files(report: Report, checkpoint: Checkpoint, scorecard: Scorecard | None) -> Iterator[tuple[str, str | bytes]]:
     config = checkpoint.model.config
     films: dict[str, Film] = films_of(report, read_face(report, config), config.crop_iod)
+    report = replace(report, info=replace(report.info, path=Path(report.info.path).name))
     yield "report.json", json_text(report)
     yield "report.html", to_html(report, films=films, scorecard=scorecard)
     yield "card.png", png(card(report))
