@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -54,7 +55,7 @@ def main() -> None:
                         time.sleep(1)
                     colour = page.locator("#opacity input[type=number]")
                     colour.fill("50")
-                    print(f"  Colour 50 %: {took(visitor, lambda: colour.press('Enter'), ALL_NEW):.2f} s")
+                    print(f"  Colour 50 %: {took(visitor, partial(colour.press, 'Enter'), ALL_NEW):.2f} s")
                 visitor.close()
 
 
