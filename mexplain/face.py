@@ -183,6 +183,16 @@ def _shift_px(blend: Float[np.ndarray, "s s"], seen: Float[np.ndarray, "s s"]) -
     return float(np.hypot((yy * xl - xy * yl) / det, (xx * yl - xy * xl) / det).max())
 
 
+def load_landmarker() -> None:
+    """Load the library and the landmark model, so that the first face does not wait for them; errors as ``model_path``.
+
+    A process that is forked off afterwards has both.
+    """
+    from mediapipe.tasks.python import vision  # noqa: F401
+
+    _model_bytes(model_path())
+
+
 def check_model() -> None:
     """Raise ``FaceError`` unless the landmark model is there and the one this program was made for."""
     _model_bytes(model_path())
