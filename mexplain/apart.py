@@ -168,8 +168,9 @@ def _raise_error(said: dict[str, Any], name: str) -> None:
         raise _confused(name) from RuntimeError(said["fault"])
     if "error" in said:
         kind = getattr(errors, str(said["error"]), None)
-        known = isinstance(kind, type) and issubclass(kind, errors.MexplainError)
-        raise (kind if known else ClipError)(str(said.get("says")))
+        if not (isinstance(kind, type) and issubclass(kind, errors.MexplainError)):
+            kind = ClipError
+        raise kind(str(said.get("says")))
 
 
 def _stopped(name: str) -> ClipError:

@@ -103,7 +103,9 @@ def _outcome(asked: dict[str, Any], tell: Callable[..., None]) -> tuple[dict[str
     """Call the function; return how that went, and its value."""
     try:
         named = asked["named"] | ({"tell": tell} if asked["tells"] else {})
-        return {"ok": True}, _named(asked["function"])(*asked["given"], **named)
+        value = _named(asked["function"])(*asked["given"], **named)
+        Parcel(value)  # a value that cannot be sent is a fault as well
+        return {"ok": True}, value
     except errors.MexplainError as error:
         return {"error": type(error).__name__, "says": str(error)[:_LONGEST]}, None
     except MemoryError:

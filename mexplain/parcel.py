@@ -5,6 +5,7 @@ Records are made by their own constructors, which check them.
 """
 
 import json
+import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,10 @@ def _made(told: Any, room: memoryview, start: int) -> Any:
     if not isinstance(told, dict):
         return told
     if "array" in told:
-        if told["array"] not in _ARRAYS or told["at"] < 0:
-            raise ValueError(f"no such array: {told}")
         shape = tuple(int(side) for side in told["shape"])
-        count = int(np.prod(shape, dtype=object))
+        if told["array"] not in _ARRAYS or told["at"] < 0 or min(shape, default=0) < 0:
+            raise ValueError(f"no such array: {told}")
+        count = math.prod(shape)
         if count == 0:
             return np.zeros(shape, told["array"])
         return np.frombuffer(room, told["array"], count, start + told["at"]).reshape(shape)
