@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -72,25 +72,25 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
 
     Raises ``FaceError`` if there is no face or no landmark model.
     """
-    with _landmarker() as landmarker:
+    with open_landmarker() as landmarker:
         faces = _search(landmarker, image)
     if not len(faces):
         raise FaceError("No face was found in the picture; a face seen from the front, in good light, is needed.")
     return Face(max(faces, key=_area), _count_note(len(faces)))
 
 
-def track_face(clip: Clip) -> FaceTrack:
+def track_face(clip: Clip, landmarker: FaceLandmarker | None = None) -> FaceTrack:
     """Return the landmarks of one face in every frame of a clip: the largest there is, followed by its place.
 
     Landmarks are looked for about four times a second, and drawn straight in between, as long as the frames there look
     like blends of those around them; where they do not, the face is looked for in the middle as well. Each frame is
     looked at on its own: MediaPipe's video mode lags behind the face. Frames where the face is lost are filled in
-    linearly in time, and a note says so.
+    linearly in time, and a note says so. ``landmarker`` is one that is open already.
 
     Raises ``FaceError`` if no face is found, if it is lost in more than half of the frames, or without a landmark
     model.
     """
-    return _track(clip, _KEY_S)
+    return _track(clip, _KEY_S, landmarker)
 
 
 def track_each_frame(clip: Clip) -> FaceTrack:
@@ -98,12 +98,12 @@ def track_each_frame(clip: Clip) -> FaceTrack:
     return _track(clip, 0.0)
 
 
-def _track(clip: Clip, key_s: float) -> FaceTrack:
+def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> FaceTrack:
     count = len(clip.frames)
     rate = (count - 1) / float(clip.times_s[-1] - clip.times_s[0])
     stride = max(1, round(key_s * rate))
     found: dict[int, _Face | None] = {}
-    with _landmarker() as landmarker:
+    with open_landmarker() if opened is None else nullcontext(opened) as landmarker:
         looks = _look_around(landmarker, clip)
         if not looks:
             raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
@@ -189,7 +189,9 @@ def load_landmarker() -> None:
     A process that is forked off afterwards has both.
     """
     from mediapipe.tasks.python import vision  # noqa: F401
+    from mediapipe.tasks.python.core.mediapipe_c_bindings import load_raw_library
 
+    load_raw_library()
     _model_bytes(model_path())
 
 
@@ -210,8 +212,8 @@ def _model_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _landmarker() -> Iterator[FaceLandmarker]:
-    # One for each call: a landmarker must not be shared between threads, and making one takes 30 ms.
+def open_landmarker() -> Iterator[FaceLandmarker]:
+    """Open a face landmarker, which takes 30 ms; it must not be shared between threads. Errors as ``model_path``."""
     from mediapipe.tasks.python.core.base_options import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
-from mexplain.face import find_face, load_landmarker, track_face
+from mexplain.face import FaceLandmarker, find_face, load_landmarker, open_landmarker, track_face
 from mexplain.files import printable
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.photo import read_photo
@@ -80,11 +80,19 @@ def follow(
     Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
     video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
     """
-    tell = tell or _quietly
+    with open_landmarker() as landmarker:
+        clip, track = _look(path, start_s, end_s, landmarker, tell or _quietly)
+    return hold_still(clip, track, image_size=image_size, crop_iod=crop_iod)
+
+
+def _look(
+    path: Path, start_s: float | None, end_s: float | None, landmarker: FaceLandmarker, tell: TellShare
+) -> tuple[Clip, FaceTrack]:
+    """Return the part of the picture in which the face is, as a clip, and the landmarks of every frame."""
     tell(0.0)
     few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
     tell(0.02)
-    looks = track_face(few)
+    looks = track_face(few, landmarker)
     tell(0.1)
     height, width = few.frames.shape[1:3]
     size = np.array([width, height], np.float32)
@@ -104,16 +112,16 @@ def follow(
         view=(x0, y0, x1, y1),
     )
     tell(0.2)
-    track = _track(clip, looks.notes)
+    track = _track(clip, looks.notes, landmarker)
     tell(0.4)
-    return hold_still(clip, track, image_size=image_size, crop_iod=crop_iod)
+    return clip, track
 
 
-def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
+def _track(clip: Clip, notes: tuple[str, ...], landmarker: FaceLandmarker) -> FaceTrack:
     """Return the landmarks of every frame, looked for in some and drawn straight in between."""
     rate = (len(clip.times_s) - 1) / (clip.times_s[-1] - clip.times_s[0])
     some = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
-    found = track_face(Clip(clip.frames[some], clip.times_s[some], clip.info, clip.view)).landmarks_xy
+    found = track_face(Clip(clip.frames[some], clip.times_s[some], clip.info, clip.view), landmarker).landmarks_xy
     between = [np.interp(clip.times_s, clip.times_s[some], column) for column in found.reshape(len(some), -1).T]
     points = np.stack(between, -1).reshape(len(clip.frames), -1, 2).astype(np.float32)
     return FaceTrack(points, notes)
