@@ -32,8 +32,6 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises ``ClipError`` for what is no video, or has larger pictures than ``side_px``.
     """
     name, side = printable(path.name), limit("side_px")
-    # Asked of every picture before there is memory for it: a file may say one size in its header and show another.
-    most_pixels = str(side * side)
     try:
         # An open file without its name: names can hold patterns and protocols that FFmpeg would act upon.
         with (
@@ -42,7 +40,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             av.open(
                 file,
                 "r",
-                options={"format_whitelist": _FORMATS, "protocol_whitelist": "none", "max_pixels": most_pixels},
+                options={"format_whitelist": _FORMATS, "protocol_whitelist": "none"},
                 metadata_errors="replace",
                 buffer_size=1 << 18,
             ) as container,
@@ -56,7 +54,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if context is None:
                 raise ClipError(f"{name} is coded in a way that is not known here; another kind of video was expected.")
             check_size(name, stream.width, stream.height)
-            context.options = {"max_pixels": most_pixels}
+            # Asked of each picture before there is memory for it: it may be larger than the first.
+            context.options = {"max_pixels": str(side * side)}
             context.thread_type, context.thread_count = "AUTO", min(_MOST_THREADS, os.cpu_count() or 1)
             yield container, stream
     except MemoryError:

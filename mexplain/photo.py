@@ -13,7 +13,7 @@ from mexplain.errors import FaceError
 from mexplain.files import open_given, printable
 from mexplain.limits import limit
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 
 def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
