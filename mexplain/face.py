@@ -23,7 +23,7 @@ MODEL_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
 MODEL_BYTES = 3_758_596
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
-_MOST_FACES = 5
+_MOST_FACES, _LEAST_PX = 5, 8  # pixels of a side of a picture with a face in it
 _LOOKS = 7  # frames searched in full for every face there is
 _FOLLOW_SIDE_IOD = 5.0  # side of the square in which a face is followed
 _TILES = (1 / 2, 1 / 4)  # sides of the squares searched for small faces, in longer sides of the picture
@@ -230,6 +230,8 @@ def _detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> _F
     import mediapipe
 
     height, width, _ = image.shape
+    if min(height, width) < _LEAST_PX:  # MediaPipe fails where a side has none left once it is shrunk
+        return np.zeros((0, COUNT, 2), np.float32)
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
     faces = [[(point.x, point.y) for point in face] for face in landmarker.detect(picture).face_landmarks]
     return np.array(faces, np.float32).reshape(-1, COUNT, 2) * np.array([width, height], np.float32)

@@ -44,6 +44,7 @@ def open_given(path: Path, expected: str, error: type[MexplainError]) -> BinaryI
 def printable(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a file's name, or path, as it can stand in a sentence: no control characters, and not too long."""
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    shown = shown.strip() or "The file"
     return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-longest // 3 :]}"
 
 

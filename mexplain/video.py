@@ -163,7 +163,7 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int]:
     if len(listed) > most:
         raise ClipError(f"{name} has more than {most} frames; a shorter clip was expected.")
     if (lasts := (found[-1] - found[0]) * base) > longest:
-        raise ClipError(f"{name} lasts {lasts:.4g} s; at most {longest} s are read.")
+        raise ClipError(f"{name} lasts {lasts:.1f} s; at most {longest} s are read.")
     return np.array([tick - found[0] for tick in found]) * base, found[0]
 
 

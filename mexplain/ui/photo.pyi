@@ -22,6 +22,7 @@ class Photo(gr.Image):
         return super().preprocess(payload) if payload is None or not payload.path else str(payload.path)
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
