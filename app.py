@@ -13,6 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 
 import gradio as gr
 
+from mexplain import apart
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError
@@ -83,6 +84,7 @@ def build(folder: Path) -> gr.Blocks:
 def main() -> None:
     """Serve the hub until it is told to stop; what visitors left is deleted then at the latest."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by default, a process told to end leaves its files behind
+    apart.start()
     with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "uploads"))
         theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])

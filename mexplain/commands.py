@@ -25,6 +25,10 @@ def explain_command(options: argparse.Namespace) -> int:
         raise SettingError(f"--html writes the page of one clip; {len(set(options.clips))} clips were given.")
     targets = _targets(options.clips, options.out or Path())
 
+    from mexplain import apart
+
+    apart.start()  # what reads clips loads its libraries while this process loads others
+
     from tqdm import tqdm
 
     from mexplain.checkpoints import SHIPPED, load_checkpoint

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.checkpoints import Checkpoint
-from mexplain.errors import MexplainError
+from mexplain.errors import ClipError, MexplainError
 from mexplain.explain import explain_reading
+from mexplain.files import open_given
 from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
 from mexplain.search import Found
@@ -79,7 +80,7 @@ class Desk:
         Raises ``StoppedError`` soon after ``stop`` was called.
         """
         tell = self.watched(progress)
-        clip = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
+        clip = _sha256(path)
         place = (clip, checkpoint.sha256, asked.start_s, asked.end_s)
         reading = self._readings.get(place)
         if reading is None:
@@ -132,6 +133,15 @@ class Desk:
         if self.reading is not None and not self._questions:
             self._questions = self.reading.questions(tuple(self.reading.outputs))
         return self._questions
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash of a file, or what stands for one that cannot be read: that is told when it is."""
+    try:
+        with open_given(path, "video", ClipError) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (ClipError, OSError):
+        return str(path)
 
 
 def keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -23,7 +23,7 @@ MODEL_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
 MODEL_BYTES = 3_758_596
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
-_MOST_FACES = 5
+_MOST_FACES, _LEAST_PX = 5, 8  # pixels of a side of a picture with a face in it
 _LOOKS = 7  # frames searched in full for every face there is
 _FOLLOW_SIDE_IOD = 5.0  # side of the square in which a face is followed
 _TILES = (1 / 2, 1 / 4)  # sides of the squares searched for small faces, in longer sides of the picture
@@ -72,25 +72,25 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
 
     Raises ``FaceError`` if there is no face or no landmark model.
     """
-    with _landmarker() as landmarker:
+    with open_landmarker() as landmarker:
         faces = _search(landmarker, image)
     if not len(faces):
         raise FaceError("No face was found in the picture; a face seen from the front, in good light, is needed.")
     return Face(max(faces, key=_area), _count_note(len(faces)))
 
 
-def track_face(clip: Clip) -> FaceTrack:
+def track_face(clip: Clip, landmarker: FaceLandmarker | None = None) -> FaceTrack:
     """Return the landmarks of one face in every frame of a clip: the largest there is, followed by its place.
 
     Landmarks are looked for about four times a second, and drawn straight in between, as long as the frames there look
     like blends of those around them; where they do not, the face is looked for in the middle as well. Each frame is
     looked at on its own: MediaPipe's video mode lags behind the face. Frames where the face is lost are filled in
-    linearly in time, and a note says so.
+    linearly in time, and a note says so. ``landmarker`` is one that is open already.
 
     Raises ``FaceError`` if no face is found, if it is lost in more than half of the frames, or without a landmark
     model.
     """
-    return _track(clip, _KEY_S)
+    return _track(clip, _KEY_S, landmarker)
 
 
 def track_each_frame(clip: Clip) -> FaceTrack:
@@ -98,12 +98,12 @@ def track_each_frame(clip: Clip) -> FaceTrack:
     return _track(clip, 0.0)
 
 
-def _track(clip: Clip, key_s: float) -> FaceTrack:
+def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> FaceTrack:
     count = len(clip.frames)
     rate = (count - 1) / float(clip.times_s[-1] - clip.times_s[0])
     stride = max(1, round(key_s * rate))
     found: dict[int, _Face | None] = {}
-    with _landmarker() as landmarker:
+    with open_landmarker() if opened is None else nullcontext(opened) as landmarker:
         looks = _look_around(landmarker, clip)
         if not looks:
             raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
@@ -183,6 +183,18 @@ def _shift_px(blend: Float[np.ndarray, "s s"], seen: Float[np.ndarray, "s s"]) -
     return float(np.hypot((yy * xl - xy * yl) / det, (xx * yl - xy * xl) / det).max())
 
 
+def load_landmarker() -> None:
+    """Load the library and the landmark model, so that the first face does not wait for them; errors as ``model_path``.
+
+    A process that is forked off afterwards has both.
+    """
+    from mediapipe.tasks.python import vision  # noqa: F401
+    from mediapipe.tasks.python.core.mediapipe_c_bindings import load_raw_library
+
+    load_raw_library()
+    _model_bytes(model_path())
+
+
 def check_model() -> None:
     """Raise ``FaceError`` unless the landmark model is there and the one this program was made for."""
     _model_bytes(model_path())
@@ -200,8 +212,8 @@ def _model_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def _landmarker() -> Iterator[FaceLandmarker]:
-    # One for each call: a landmarker must not be shared between threads, and making one takes 30 ms.
+def open_landmarker() -> Iterator[FaceLandmarker]:
+    """Open a face landmarker, which takes 30 ms; it must not be shared between threads. Errors as ``model_path``."""
     from mediapipe.tasks.python.core.base_options import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 
@@ -218,6 +230,8 @@ def _detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> _F
     import mediapipe
 
     height, width, _ = image.shape
+    if min(height, width) < _LEAST_PX:  # MediaPipe fails where a side has none left once it is shrunk
+        return np.zeros((0, COUNT, 2), np.float32)
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
     faces = [[(point.x, point.y) for point in face] for face in landmarker.detect(picture).face_landmarks]
     return np.array(faces, np.float32).reshape(-1, COUNT, 2) * np.array([width, height], np.float32)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from mexplain import apart
 from mexplain.blocks import layout
 from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
@@ -23,10 +24,10 @@ from mexplain.overlay import (
     top_blocks,
     with_outlines,
 )
-from mexplain.preprocess import prepare
+from mexplain.reader import read_aligned
 from mexplain.strip import clocks, colour_strip
 from mexplain.types import AlignedClip, Report, VariantReport
-from mexplain.video import read_clip, write_video
+from mexplain.video import write_video
 
 SIZE = 360
 # As good as the eye can tell, at a tenth of the bytes that measuring would need.
@@ -88,8 +89,11 @@ def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedC
 
     Raises ``ClipError`` or ``FaceError`` where the clip is no longer there or no longer the same.
     """
-    clip = read_clip(Path(report.info.path), *report.window_s)
-    return prepare(clip, frames=len(report.times_s), image_size=size, crop_iod=config.crop_iod)
+    path, count = Path(report.info.path), len(report.times_s)
+    _, _, (face,) = apart.call(
+        read_aligned, path, *report.window_s, frames=count, sizes=(size,), crop_iod=config.crop_iod, name=path.name
+    )
+    return face
 
 
 def heat_film(variant: VariantReport, face: AlignedClip, look: Look | None = None) -> Film:

@@ -7,7 +7,6 @@ lids themselves, from landmarks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import cast
 
 import cv2
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from mexplain import apart
 from mexplain.blocks import box_coverage, layout
 from mexplain.config import NUISANCE_UNITS, ModelConfig
 from mexplain.device import exact_convolutions
@@ -23,9 +23,7 @@ from mexplain.errors import ClipError, FaceError
 from mexplain.face import track_face
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
-from mexplain.preprocess import hold_still
-from mexplain.types import Clip, ClipInfo, Evidence, FaceTrack, Moment, SteadyClip
-from mexplain.video import read_clip
+from mexplain.types import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
 # What moments are called, the most wanted first, and what is meant.
 KINDS = {
@@ -38,9 +36,6 @@ LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
 HEAD = "10"  # the variant that looks for moments
 LENGTHS_S = (0.4, 0.7, 1.2, 2.2)
 _STRIDE = 0.2  # of a window's length
-_RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
-_LOOKS, _AROUND = 13, 0.35
-_IOD_PX = 56
 # Where a hill begins and ends, as shares of its height: windows are slower to see the end of a movement.
 _FOOT, _LEAVE = 0.25, 0.5
 _BLINK_FLOOR = 0.3
@@ -53,67 +48,11 @@ _FRAMES_AT_ONCE = 32
 Tell = Callable[[float], None]
 
 
-def follow(
-    path: Path,
-    start_s: float | None,
-    end_s: float | None,
-    *,
-    image_size: int,
-    crop_iod: float,
-    progress: Tell | None = None,
-) -> SteadyClip:
-    """Return the face in a video of up to a minute, held still, at up to 30 frames a second.
-
-    Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
-    video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
-    """
-    few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
-    tell = progress or _quietly
-    tell(0.02)
-    looks = track_face(few)
-    tell(0.1)
-    height, width = few.frames.shape[1:3]
-    size = np.array([width, height], np.float32)
-    low, high = looks.landmarks_xy.min((0, 1)), looks.landmarks_xy.max((0, 1))
-    around = _AROUND * float((looks.landmarks_xy.max(1) - looks.landmarks_xy.min(1)).max())
-    x0, y0 = ((low - around) / size).clip(0, 1).tolist()
-    x1, y1 = ((high + around) / size).clip(0, 1).tolist()
-    iod = float(np.median(inter_ocular_distance(looks.landmarks_xy))) * few.scale
-    side = max((x1 - x0) * few.info.width, (y1 - y0) * few.info.height)
-    duration = (end_s if end_s is not None else few.info.duration_s) - (start_s or 0.0)
-    clip = read_clip(
-        path,
-        start_s,
-        end_s,
-        max_frames=max(2, round(_RATE * duration)),
-        max_side=max(64, round(side * min(1.0, _IOD_PX / max(iod, 1.0)))),
-        view=(x0, y0, x1, y1),
-    )
-    tell(0.2)
-    track = _track(clip, looks.notes)
-    tell(0.4)
-    return hold_still(clip, track, image_size=image_size, crop_iod=crop_iod)
-
-
-def _quietly(share: float) -> None:
-    pass
-
-
-def _track(clip: Clip, notes: tuple[str, ...]) -> FaceTrack:
-    """Return the landmarks of every frame, looked for in some and drawn straight in between."""
-    rate = (len(clip.times_s) - 1) / (clip.times_s[-1] - clip.times_s[0])
-    some = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
-    found = track_face(Clip(clip.frames[some], clip.times_s[some], clip.info, clip.view)).landmarks_xy
-    between = [np.interp(clip.times_s, clip.times_s[some], column) for column in found.reshape(len(some), -1).T]
-    points = np.stack(between, -1).reshape(len(clip.frames), -1, 2).astype(np.float32)
-    return FaceTrack(points, notes)
-
-
 @exact_convolutions()
 @torch.inference_mode()
 def watch(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
     """Return what the head sees in windows of several lengths, all over a clip."""
-    tell = progress or _quietly
+    tell = progress or (lambda share: None)
     features = _features(model, steady, tell)
     times = steady.times_s
     windows = list(_windows(times))
@@ -247,7 +186,7 @@ def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
     height, width = steady.frames.shape[1:3]
     info = ClipInfo("", 1.0, len(steady.frames), 1.0, width, height)
     try:
-        track = track_face(Clip(steady.frames[some], steady.times_s[some], info))
+        track = apart.call(track_face, Clip(steady.frames[some], steady.times_s[some], info), name="The clip")
     except (FaceError, ClipError):
         return False
     return float(closing(track.landmarks_xy).max()) > _LIDS_CLOSE

@@ -1,12 +1,19 @@
 """Still pictures."""
 
+import io
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from mexplain.errors import FaceError
+from mexplain.files import open_given, printable
+from mexplain.limits import limit
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 
 def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -14,22 +21,40 @@ def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
 
     Raises ``FaceError`` for what is no picture.
     """
-    if not path.is_file():
-        raise FaceError(f"There is no photo {path}.")
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    name = printable(path.name)
+    with open_given(path, "picture", FaceError) as file:
+        data = file.read()
+    width, height = _size(data, name)
+    if max(width, height) > (side := limit("side_px")):
+        raise FaceError(f"{name} measures {width} x {height} px; at most {side} px a side are read.")
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None  # turns it as its EXIF tag says
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # turns it as its EXIF tag says
     except cv2.error:
         picture = None
     if picture is None:
-        raise FaceError(f"{path.name} is not a picture that can be read.")
+        raise FaceError(f"{name} is not a picture that can be read.")
     shrink = min(1.0, longest / max(picture.shape))
     if shrink < 1:
         picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     height, width = (side - side % 2 for side in picture.shape[:2])
     if min(height, width) < 2:
-        raise FaceError(f"{path.name} is too small: {picture.shape[1]} x {picture.shape[0]} px.")
+        raise FaceError(f"{name} is too small: {picture.shape[1]} x {picture.shape[0]} px.")
     return np.ascontiguousarray(picture[:height, :width, ::-1])
+
+
+def _size(data: bytes, name: str) -> tuple[int, int]:
+    """Return width and height as a picture's header has them, before there is memory for its pixels."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is too large is said in our own words
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+                return picture.size
+    except MemoryError:
+        raise
+    except Image.DecompressionBombError:
+        raise FaceError(f"{name} has too many pixels; at most {limit('side_px')} a side are read.") from None
+    except Exception as error:  # Pillow lets whatever goes wrong in a damaged header through
+        raise FaceError(f"{name} is not a picture that can be read.") from error
 
 
 def encode_jpeg(picture: UInt8[np.ndarray, "h w 3"], longest: int, quality: int = 82) -> bytes:

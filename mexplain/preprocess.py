@@ -203,6 +203,9 @@ def _register(
             residual = np.abs(miss - design @ step)
             weight = mask / (1 + (residual / (np.median(residual) + 0.5)) ** 2)
             dx, dy, growth, turn = (step / size)[:4]
+            # A step larger than a face: there is nothing to hold on to, and no telling where the next would lead.
+            if not max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1:
+                break
             pose = _compose(pose, np.array([[1 - growth, turn, -dx], [-turn, 1 - growth, -dy]]))
             if max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1e-5:
                 break

@@ -11,18 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mexplain import apart
 from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError
-from mexplain.face import track_face
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.preprocess import align_at
 from mexplain.question import Question
+from mexplain.reader import read_aligned
 from mexplain.search import Decision, Found, decide, is_long, only_moment, search
 from mexplain.types import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
-from mexplain.video import read_clip
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub
 
@@ -77,14 +76,28 @@ class Stages:
     def __init__(self, report: Progress | None, elapsed_s: dict[str, float] | None = None) -> None:
         self.report: Progress = report or (lambda stage, share: None)
         self.elapsed_s = dict(elapsed_s or {})
+        self._stage, self._since = "", 0.0
 
     @contextmanager
     def __call__(self, stage: str, share: float) -> Iterator[None]:
         """Enter a stage, with the share of the work (0..1) done by then."""
-        self.report(stage, share)
-        started = time.perf_counter()
+        self.enter(stage, share)
         yield
-        self.elapsed_s[stage] = self.elapsed_s.get(stage, 0.0) + time.perf_counter() - started
+        self.leave()
+
+    def enter(self, stage: str, share: float) -> None:
+        """Leave the stage before and enter another; the same again goes on with it."""
+        self.report(stage, share)
+        if stage != self._stage:
+            self.leave()
+            self._stage, self._since = stage, time.perf_counter()
+
+    def leave(self) -> None:
+        """Add up what the stage took."""
+        if self._stage:
+            spent = time.perf_counter() - self._since
+            self.elapsed_s[self._stage] = self.elapsed_s.get(self._stage, 0.0) + spent
+            self._stage = ""
 
 
 def read(
@@ -112,13 +125,18 @@ def read(
     chosen = start_s is not None or end_s is not None
     if found_at is not None and not chosen:
         start_s, end_s = found_at.window_s
-    with stages("decode", 0.0 if found_at is None else 0.1):
-        clip = read_clip(path, start_s, end_s)
-    with stages("landmarks", 0.12):
-        track = track_face(clip)
-    with stages("align", 0.2):
-        count, side, iod = config.frames, config.image_size, config.crop_iod
-        aligned, display = align_at(clip, track, frames=count, sizes=(side, DISPLAY_SIZE), crop_iod=iod)
+    shares = {"decode": 0.0 if found_at is None else 0.1, "landmarks": 0.12, "align": 0.2}
+    info, window_s, (aligned, display) = apart.call(
+        read_aligned,
+        path,
+        start_s,
+        end_s,
+        frames=config.frames,
+        sizes=(config.image_size, DISPLAY_SIZE),
+        crop_iod=config.crop_iod,
+        name=path.name,
+        tell=lambda stage: stages.enter(stage, shares[stage]),
+    )
     with stages("predict", 0.25):
         outputs = _predict(model, aligned, where, variants)
     something = chosen or found_at is None or found_at.best is not None
@@ -126,8 +144,8 @@ def read(
     return Reading(
         checkpoint=checkpoint,
         device=where,
-        info=clip.info,
-        window_s=(float(clip.times_s[0]), float(clip.times_s[-1])),
+        info=info,
+        window_s=window_s,
         aligned=aligned,
         display=display,
         outputs=outputs,

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mexplain import apart
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.moments import HEAD, Tell, find_moments, follow, single_moment, watch
+from mexplain.moments import HEAD, Tell, find_moments, single_moment, watch
+from mexplain.reader import follow
 from mexplain.types import NONE, AlignedClip, Evidence, Moment
 from mexplain.video import probe
 
@@ -47,17 +49,18 @@ class Decision:
 
 def is_long(path: Path) -> bool:
     """Return whether a video lasts so long that moments must be looked for in it."""
-    return probe(path).duration_s > WHOLE_S
+    return apart.call(probe, path, name=path.name).duration_s > WHOLE_S
 
 
 def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell | None = None) -> Found:
     """Look for moments all over a video; where there are none, the part to explain has the most evidence there is.
 
     ``progress`` is told the share of the work (0..1) that is done. Raises ``ClipError`` or ``FaceError`` as
-    ``moments.follow`` does.
+    ``reader.follow`` does.
     """
-    steady = follow(
-        path, None, None, image_size=model.config.image_size, crop_iod=model.config.crop_iod, progress=progress
+    size, crop_iod = model.config.image_size, model.config.crop_iod
+    steady = apart.call(
+        follow, path, None, None, image_size=size, crop_iod=crop_iod, name=path.name, tell=progress or _quietly
     )
     evidence = watch(model, steady, progress)
     moments = find_moments(evidence, steady, floor)
@@ -66,6 +69,10 @@ def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell |
     onset, offset = (best.onset_s, best.offset_s) if best else (top - 0.3, top + 0.3)
     start = min(max(onset - MARGIN_S, 0.0), max(last - 2 * MARGIN_S, 0.0))
     return Found(moments, evidence, (start, min(offset + MARGIN_S, last)))
+
+
+def _quietly(share: float) -> None:
+    pass
 
 
 def best_expression(moments: Iterable[Moment]) -> Moment | None:

@@ -4,18 +4,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain.errors import FaceError, SettingError
-from mexplain.face import find_face
-from mexplain.landmarks import inter_ocular_distance
-from mexplain.photo import read_photo
+from mexplain import apart
+from mexplain.errors import SettingError
+from mexplain.reader import cut_out_face, landmarks_of
 from mexplain.video import read_clip
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-_PHOTO_PX, _CROP_PX, _CROP_IOD = 1280, 480, 4.0
 
 
 @dataclass(frozen=True)
@@ -39,29 +36,16 @@ def built_in(name: str) -> Sitter:
             f"The face must be one of {', '.join(names()) or 'none: no samples are here'}; got {name!r}."
         )
     photo = read_clip(_samples()[names().index(name)]).frames[0]
-    return Sitter(photo, find_face(photo).landmarks_xy)
+    return Sitter(photo, apart.call(landmarks_of, photo, name=name))
 
 
 def from_photo(path: Path) -> Sitter:
     """Return the face in a photo, cut out with some room around it.
 
-    Raises ``FaceError`` for what is no picture, or a picture without a face.
+    Raises ``FaceError`` for what is no picture, or a picture without a face, ``ClipError`` for one that cannot be read
+    within the limits.
     """
-    photo = read_photo(path, _PHOTO_PX)
-    landmarks = find_face(photo).landmarks_xy
-    iod, (x, y) = float(inter_ocular_distance(landmarks)), landmarks.mean(axis=0).tolist()
-    half, (height, width) = _CROP_IOD / 2 * iod, photo.shape[:2]
-    left, right = (round(float(np.clip(edge, 0, width))) for edge in (x - half, x + half))
-    top, bottom = (round(float(np.clip(edge, 0, height))) for edge in (y - half, y + half))
-    cut = photo[top:bottom, left:right]
-    if min(cut.shape[:2]) < 32:
-        raise FaceError(f"The face in {path.name} is too small; a larger one was expected.")
-    scale = min(1.0, _CROP_PX / max(cut.shape[:2]))
-    # Even sides, which video needs.
-    size = tuple(max(round(side * scale / 2) * 2, 2) for side in (cut.shape[1], cut.shape[0]))
-    small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
-    grown = np.array(size) / (cut.shape[1], cut.shape[0])
-    return Sitter(small, ((landmarks - (left, top)) * grown).astype(np.float32))
+    return Sitter(*apart.call(cut_out_face, path, name=path.name))
 
 
 def _samples() -> tuple[Path, ...]:

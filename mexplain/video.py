@@ -1,37 +1,33 @@
 """Read a window of a video as RGB frames at their true times, and write frames as a video."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
 from av.buffer import Buffer
-from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
+from mexplain.container import check_size, open_video, ticks
+from mexplain.container import frames as decoded
 from mexplain.errors import ClipError, SettingError
+from mexplain.files import printable, reason
+from mexplain.limits import limit
 from mexplain.types import WHOLE, Clip, ClipInfo, View
 
 MAX_WINDOW_S = 60
-MAX_FILE_SIDE = 8192
 
-# Containers of pictures and sound only. Playlists (HLS, concat) are left out on purpose: they name other files and
-# addresses, which an uploaded file must not make us open.
-_FORMATS = (
-    "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg,mxf,nut,apng,"
-    "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,wav,mp3,flac,aac,aiff"
-)
-_SLACK_S = 5e-4  # Containers such as webm round times to a millisecond.
+# Whether to swap a picture's axes, then to flip it left to right, then upside down.
+_Turn = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,14 @@ class _Index:
 
     info: ClipInfo
     times_s: Float[np.ndarray, "n"]
-    start_pts: int
+    start_tick: int
     size_on_screen: tuple[int, int]
+    turn: _Turn
+
+    @property
+    def slack_s(self) -> float:
+        """How far a time may be off and still mean the same frame: containers such as webm round to a millisecond."""
+        return min(5e-4, 0.4 * float(np.diff(self.times_s).min()))
 
 
 def probe(path: Path) -> ClipInfo:
@@ -77,16 +79,19 @@ def read_clip(
         raise SettingError(
             f"max_frames must be at least 2 and max_side at least 16; got max_frames={max_frames}, max_side={max_side}."
         )
+    x0, y0, x1, y1 = view
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise SettingError(f"A view is left, top, right and bottom, rising, as shares of 0 to 1; got {view}.")
     _check_window(start_s, end_s)
     index = _index(path)
     wanted = _pick_times(index, start_s, end_s, max_frames)
     times, frames = _decode(path, index, wanted, max_side, view, seek=bool(wanted[0] > 2))
-    if not times or times[0] > wanted[0] + _SLACK_S:
+    if not times or times[0] > wanted[0] + index.slack_s:
         # Some containers land past the start, between two complete pictures.
         times, frames = _decode(path, index, wanted, max_side, view, seek=False)
     if len(frames) < 2:
         raise ClipError(
-            f"A clip needs at least 2 frames; {path.name} is damaged and only {len(frames)} could be read "
+            f"A clip needs at least 2 frames; {printable(path.name)} is damaged and only {len(frames)} could be read "
             f"between {wanted[0]:.2f} s and {wanted[-1]:.2f} s."
         )
     return Clip(frames, np.array(times), index.info, view)
@@ -128,93 +133,41 @@ def write_video(
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (FFmpegError, OSError) as error:
-        raise ClipError(f"The video {path} could not be written: {error}.") from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    if path.is_dir():
-        raise ClipError(f"A video file was expected, but {path} is a folder.")
-    if not path.is_file():
-        raise ClipError(f"There is no file {path}.")
-    if path.stat().st_size == 0:
-        raise ClipError(f"{path.name} is empty (0 bytes); a video file was expected.")
-    # An open file without its name: names can hold patterns and protocols that FFmpeg would act upon.
-    try:
-        with (
-            path.open("rb") as named,
-            open(named.fileno(), "rb", closefd=False) as file,
-            av.open(
-                file,
-                "r",
-                options={"format_whitelist": _FORMATS},
-                metadata_errors="replace",
-                buffer_size=1 << 18,
-            ) as container,
-        ):
-            # A song's cover counts as a video stream to FFmpeg.
-            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-            if not streams:
-                kind = "holds sound but no picture" if container.streams.audio else "holds no picture"
-                raise ClipError(f"{path.name} {kind}; a video was expected.")
-            stream = streams[0]
-            stream.thread_type = "AUTO"
-            yield container, stream
-    except (FFmpegError, OSError) as error:
-        raise ClipError(f"{path.name} is not a video that can be read ({_reason(error)}).") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        raise ClipError(f"The video {path} could not be written ({reason(error)}).") from error
 
 
 def _index(path: Path) -> _Index:
-    with _open(path) as (container, stream):
-        if max(stream.width, stream.height) > MAX_FILE_SIDE:
-            raise ClipError(
-                f"{path.name} measures {stream.width} x {stream.height} px; at most {MAX_FILE_SIDE} px a side are read."
-            )
-        ticks = sorted(set(_packet_ticks(container, stream)))
-        base = float(stream.time_base or 1)
-    if not ticks:
-        raise ClipError(f"{path.name} holds no frame that can be read; it may have been cut off.")
-    if len(ticks) < 2:
-        raise ClipError(f"A clip needs at least 2 frames to show a movement; {path.name} has {len(ticks)}.")
-    times = (np.array(ticks) - ticks[0]) * base
-    with _open(path) as (container, stream):
-        first = next((frame for _, frame in _frames(container, stream)), None)
+    name = printable(path.name)
+    times, start_tick = _times(path, name)
+    with open_video(path) as (container, stream):
+        first = next((frame for _, frame in decoded(container, stream)), None)
         if first is None:
-            raise ClipError(f"{path.name} is damaged: none of its {len(ticks)} frames could be decoded.")
+            raise ClipError(f"{name} is damaged: none of its {len(times)} frames could be decoded.")
         width, height = _size_on_screen(first, stream)
-        upright = (height, width) if _turn(first)[0] else (width, height)
+        check_size(name, width, height)
+        turn = _turn(first)
+    upright = (height, width) if turn[0] else (width, height)
     fps = (len(times) - 1) / times[-1]
     info = ClipInfo(str(path), float(fps), len(times), float(times[-1] + 1 / fps), *upright)
-    return _Index(info, times, ticks[0], (width, height))
+    return _Index(info, times, start_tick, (width, height), turn)
 
 
-def _packet_ticks(container: InputContainer, stream: VideoStream) -> Iterator[int]:
-    # A file that was cut off ends in an error; what came before it counts.
-    with suppress(FFmpegError):
-        for packet in container.demux(stream):
-            tick = packet.pts if packet.pts is not None else packet.dts
-            if tick is not None and packet.size and not packet.is_discard:
-                yield tick
-
-
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, VideoFrame]]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except FFmpegError:
-            packet = None
-        # One bad packet loses its own frame; the decoder goes on with the next.
-        with suppress(FFmpegError):
-            for frame in stream.decode(packet):
-                if not frame.is_corrupt and frame.pts is not None:
-                    yield frame.pts, frame
-        if packet is None:
-            return
+def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int]:
+    """Return the times of all frames in seconds since the first, and that one's time in the stream's own unit."""
+    most, longest = limit("frames"), limit("duration_s")
+    with open_video(path) as (container, stream):
+        listed = list(islice(ticks(container, stream), most + 1))
+        base = float(stream.time_base or 1)
+    found = sorted(set(listed))
+    if not found:
+        raise ClipError(f"{name} holds no frame that can be read; it may have been cut off.")
+    if len(found) < 2:
+        raise ClipError(f"A clip needs at least 2 frames to show a movement; {name} has {len(found)}.")
+    if len(listed) > most:
+        raise ClipError(f"{name} has more than {most} frames; a shorter clip was expected.")
+    if (lasts := (found[-1] - found[0]) * base) > longest:
+        raise ClipError(f"{name} lasts {lasts:.1f} s; at most {longest} s are read.")
+    return np.array([tick - found[0] for tick in found]) * base, found[0]
 
 
 def _check_window(start_s: float | None, end_s: float | None) -> None:
@@ -235,7 +188,8 @@ def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count
         what = "This clip lasts" if start_s is None and end_s is None else "This part of the clip lasts"
         raise ClipError(f"{what} {end - start:.4g} s; choose at most {MAX_WINDOW_S} s of it with a start and an end.")
     times = index.times_s
-    times = times[(times >= start - _SLACK_S) & (times <= end + _SLACK_S)]
+    slack = index.slack_s
+    times = times[(times >= start - slack) & (times <= end + slack)]
     if len(times) < 2:
         raise ClipError(
             f"A clip needs at least 2 frames to show a movement; the part from {start:g} s to {end:.4g} s "
@@ -244,7 +198,8 @@ def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count
     if len(times) <= count:
         return times
     targets = np.linspace(times[0], times[-1], count)
-    nearest = np.abs(times[None] - targets[:, None]).argmin(axis=1)
+    right = np.searchsorted(times, targets).clip(1, len(times) - 1)
+    nearest = right - (targets - times[right - 1] <= times[right] - targets)
     return times[np.unique(nearest)]
 
 
@@ -256,30 +211,38 @@ def _decode(
     shrink = min(1.0, max_side / max((x1 - x0) * index.info.width, (y1 - y0) * index.info.height))
     width, height = (max(2, round(side * shrink)) for side in index.size_on_screen)
     times: list[float] = []
+    slack = index.slack_s
     # One array from the start: putting a minute's frames together afterwards would take their memory twice.
     frames = np.empty((0, 2, 2, 3), np.uint8)
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         base = float(stream.time_base or 1)
         if seek:
             # A second early: seeking counts in decoding order, and some containers only know roughly where to land.
-            with suppress(FFmpegError):
-                container.seek(index.start_pts + int((wanted[0] - 1) / base), stream=stream)
+            with suppress(FFmpegError, OverflowError):
+                container.seek(index.start_tick + int((wanted[0] - 1) / base), stream=stream)
         done, convert = 0, VideoReformatter()
-        for tick, frame in _frames(container, stream):
-            time = (tick - index.start_pts) * base
-            due = int(np.searchsorted(wanted, time + _SLACK_S))
-            if due > done and time <= wanted[-1] + _SLACK_S:
+        for tick, frame in decoded(container, stream):
+            time = (tick - index.start_tick) * base
+            due = int(np.searchsorted(wanted, time + slack))
+            if due > done and time <= wanted[-1] + slack:
                 times.append(time)
-                picture = _upright_rgb(convert, frame, width, height)
+                picture = _upright_rgb(convert, frame, width, height, index.turn)
                 h, w, _ = picture.shape
-                part = picture[round(y0 * h) : max(round(y1 * h), 2), round(x0 * w) : max(round(x1 * w), 2)]
+                rows, columns = _part(y0, y1, h), _part(x0, x1, w)
+                part = picture[rows, columns]
                 if len(times) == 1:
                     frames = np.empty((len(wanted), *part.shape), np.uint8)
                 frames[len(times) - 1] = part
                 done = due
-            if time >= wanted[-1] - _SLACK_S:
+            if time >= wanted[-1] - slack:
                 break
     return times, frames[: len(times)]
+
+
+def _part(start: float, end: float, length: int) -> slice:
+    """Return at least two of the pixels between two shares of a side."""
+    first = min(round(start * length), length - 2)
+    return slice(first, max(round(end * length), first + 2))
 
 
 def _size_on_screen(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
@@ -288,7 +251,7 @@ def _size_on_screen(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
     return round(frame.width * (shape if 0.25 <= shape <= 4 else 1)), frame.height
 
 
-def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
+def _turn(frame: VideoFrame) -> _Turn:
     """Return how to turn a frame upright: swap its axes, then flip it left to right, then upside down.
 
     Read from the display matrix ``x' = a x + c y, y' = b x + d y``, so that mirrored pictures come out right too.
@@ -296,15 +259,20 @@ def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
     side_data = cast(dict[str, Buffer], frame.side_data)  # PyAV's stubs know only some of the keys
     if "DISPLAYMATRIX" not in side_data:
         return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)[:5].tolist()
+    matrix = bytes(side_data["DISPLAYMATRIX"])
+    if len(matrix) < 20:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(matrix, np.int32, 5).tolist()
     if abs(a) >= abs(c):
         return False, a < 0, d < 0
     return True, c < 0, b < 0
 
 
-def _upright_rgb(convert: VideoReformatter, frame: VideoFrame, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+def _upright_rgb(
+    convert: VideoReformatter, frame: VideoFrame, width: int, height: int, turn: _Turn
+) -> UInt8[np.ndarray, "h w 3"]:
     method = Interpolation.AREA if width < frame.width else Interpolation.BICUBIC
     rgb = convert.reformat(frame, width, height, "rgb24", interpolation=method).to_ndarray()
-    swap, flip_x, flip_y = _turn(frame)
+    swap, flip_x, flip_y = turn
     rgb = rgb.transpose(1, 0, 2) if swap else rgb
     return np.ascontiguousarray(rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1])

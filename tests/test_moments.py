@@ -13,13 +13,13 @@ from mexplain.moments import (
     _stretches,
     closing,
     find_moments,
-    follow,
     movement,
     overlap,
     rank,
     single_moment,
     watch,
 )
+from mexplain.reader import follow
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.types import Evidence, Moment, SteadyClip
 

@@ -139,6 +139,16 @@ def test_fewer_or_more_moments_than_frames(photo, count):
     assert aligned.frames.shape == (count, 64, 64, 3)
 
 
+@pytest.mark.parametrize("shade", [0, 7, 255])
+def test_a_clip_that_begins_blank_is_left_to_its_landmarks(person_clip, shade):
+    track = track_face(person_clip)
+    frames = person_clip.frames.copy()
+    frames[0] = shade
+    poses = head_poses(make_clip(frames, person_clip.times_s), track)
+    seen = head_poses(person_clip, track)
+    assert np.abs(poses - seen).max() < 0.1 * np.hypot(*seen[0, :, 0])
+
+
 def test_a_face_without_detail_is_left_to_its_landmarks(photo):
     clip = make_clip(np.full((6, 288, 288, 3), 128, np.uint8))
     track = FaceTrack(np.repeat(photo[1][None], 6, 0))

@@ -9,7 +9,8 @@ import numpy as np
 
 from mexplain.landmarks import crop_to_iod
 from mexplain.model import MicroExpressionNet
-from mexplain.moments import find_moments, follow, overlap, watch
+from mexplain.moments import find_moments, overlap, watch
+from mexplain.reader import follow
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.recordings import draw_programme, record
 from mexplain.types import Moment

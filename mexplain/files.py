@@ -1,0 +1,53 @@
+"""Files that somebody names: opened once, looked at before they are read, and called by a name that is safe to show."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from mexplain.errors import MexplainError
+from mexplain.limits import limit
+
+_LONGEST_NAME, _LONGEST_PATH = 100, 400
+# A pipe or device must not make us wait before it can be told from a file.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_given(path: Path, expected: str, error: type[MexplainError]) -> BinaryIO:
+    """Open an ordinary file of 1 byte to ``file_mb`` MB for reading; ``expected`` says what it should be ("video").
+
+    Raises ``error`` for anything else, with a sentence.
+    """
+    name, most = printable(path.name), limit("file_mb")
+    try:
+        file = os.fdopen(os.open(path, _FLAGS), "rb", closefd=True) if not path.is_dir() else None
+    except (FileNotFoundError, NotADirectoryError):
+        raise error(f"There is no file {printable(str(path), _LONGEST_PATH)}.") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"{name} cannot be opened ({reason(problem)}).") from problem
+    if file is None:
+        raise error(f"A {expected} file was expected, but {printable(str(path), _LONGEST_PATH)} is a folder.")
+    status = os.fstat(file.fileno())
+    wrong = ""
+    if not stat.S_ISREG(status.st_mode):
+        wrong = "is no ordinary file"
+    elif status.st_size == 0:
+        wrong = "is empty (0 bytes)"
+    elif status.st_size > most * 1_000_000:
+        wrong = f"has {status.st_size / 1e6:.0f} MB; at most {most} MB are read"
+    if wrong:
+        file.close()
+        raise error(f"{name} {wrong}; a {expected} file was expected.")
+    return file
+
+
+def printable(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a file's name, or path, as it can stand in a sentence: no control characters, and not too long."""
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    shown = shown.strip() or "The file"
+    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-longest // 3 :]}"
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of a system or library says, in the middle of a sentence."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".").lower()
