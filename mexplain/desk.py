@@ -2,14 +2,16 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.checkpoints import Checkpoint
-from mexplain.errors import MexplainError
+from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
+from mexplain.limits import limit
 from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
 from mexplain.search import Found
@@ -58,12 +60,21 @@ class Desk:
         self._stop.set()
 
     def watched(self, progress: Progress | None) -> Progress:
-        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before."""
+        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before.
+
+        It raises ``OutOfTimeError`` once more time has passed than one question may take (``limits``).
+        """
         self._stop.clear()
+        most, started = limit("work_s"), time.monotonic()
 
         def tell(stage: str, share: float) -> None:
             if self._stop.is_set():
                 raise StoppedError("Stopped.")
+            if time.monotonic() - started > most:
+                raise OutOfTimeError(
+                    f"This took longer than the {most} s that one question may take here. Choose a shorter part of the "
+                    "clip, or a method that takes less."
+                )
             if progress is not None:
                 progress(stage, share)
 
