@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mexplain.asking import Asking
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
@@ -139,7 +140,7 @@ class Desk:
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
         if self.reading is not None and not self._questions:
-            self._questions = self.reading.questions(tuple(self.reading.outputs))
+            self._questions = Asking(self.reading).pose()
         return self._questions
 
 

@@ -6,9 +6,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from gradio.route_utils import FnIndexInferError
 
+from mexplain.device import is_short_of_memory
 from mexplain.errors import MexplainError
 from mexplain.ui.words import WORDS
 
@@ -24,7 +24,7 @@ def answer(error: BaseException) -> tuple[int, str]:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return 507, WORDS["disk_full"]
-        if isinstance(cause, MemoryError | torch.OutOfMemoryError):
+        if is_short_of_memory(cause):
             return 507, WORDS["memory_full"]
     if isinstance(error, _ODD):
         return 400, WORDS["odd"]
