@@ -148,7 +148,18 @@ class Gate:
             yield
         finally:
             if visits.went(session):
-                asyncio.get_running_loop().call_later(GRACE_S, visits.end, session)
+                self._see_out(session)
+
+    def _see_out(self, session: str) -> None:
+        """Forget a visitor once they do not come back, and nothing is worked out for them any more."""
+
+        def forget() -> None:
+            if session in self.page._queue.busy():
+                self._see_out(session)
+            else:
+                self.page.visits.end(session)
+
+        asyncio.get_running_loop().call_later(GRACE_S, forget)
 
 
 def _add_headers(path: str, headers: MutableHeaders) -> None:

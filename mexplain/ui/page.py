@@ -12,6 +12,7 @@ import gradio.route_utils
 import gradio.routes
 from gradio.block_function import BlockFunction
 
+from mexplain.errors import MexplainError
 from mexplain.limits import limit
 from mexplain.ui.line import Line
 from mexplain.ui.mishaps import answer, log
@@ -25,8 +26,8 @@ class Page(gr.Blocks):
     _queue: Line
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.visits = Visits(folder, limit("keep_s"), limit("kept_mb") * 1_000_000, self.forget)
         keep_s = limit("keep_s")
+        self.visits = Visits(folder, float(keep_s), limit("kept_mb") * 1_000_000, self.forget)
         super().__init__(analytics_enabled=False, delete_cache=(max(1, int(self.visits.sweep_s)), keep_s), **settings)
         self.run_history = False
 
@@ -52,6 +53,8 @@ class Page(gr.Blocks):
             # Gradio's own say what was sent, which is for whoever sent it and not for the log.
             said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
             raise gr.Error(said, print_exception=False) from None
+        except MexplainError as error:
+            raise gr.Error(str(error), print_exception=False) from None
         except Exception as error:
             log(error)
             raise gr.Error(answer(error)[1], print_exception=False) from None

@@ -1,6 +1,7 @@
 """Who is visiting: what of theirs lies on the disk, what they call it, and how it all ends."""
 
 import mimetypes
+import os
 import secrets
 import shutil
 import threading
@@ -132,7 +133,8 @@ class Visits:
 
     def _all_files(self) -> Iterator[Path]:
         for kind in ("uploads", "made"):
-            yield from (path for path in (self.folder / kind).rglob("*") if path.is_file())
+            for folder, _, names in os.walk(self.folder / kind):  # others may delete meanwhile, which it bears
+                yield from (Path(folder, name) for name in names)
 
 
 def files_in(data: Any) -> Iterator[dict[str, Any]]:
