@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import gradio as gr
@@ -17,6 +18,7 @@ from mexplain.ui.page import Page
 from mexplain.ui.parts import telling
 
 TOLD = "a-telling-name-7q4x"
+FILE = {"meta": {"_type": "gradio.FileData"}}
 PATIENCE_S = 30
 
 
@@ -77,11 +79,13 @@ def _asking() -> str:
 class Visitor:
     """A client with a session of its own, that says things the way the page does."""
 
-    def __init__(self, address: str, session: str) -> None:
-        self.web = httpx.Client(base_url=f"{address}gradio_api", timeout=PATIENCE_S)
-        self.session = session
+    _numbers = count()
 
-    def ask(self, number: int, *data: object, session: str | None = None) -> httpx.Response:
+    def __init__(self, address: str) -> None:
+        self.web = httpx.Client(base_url=f"{address}gradio_api", timeout=PATIENCE_S)
+        self.session = f"visitor{next(self._numbers)}"
+
+    def ask(self, number: int | None, *data: object, session: str | None = None) -> httpx.Response:
         """Join the line for a function."""
         asked = {"fn_index": number, "data": list(data), "session_hash": session or self.session}
         return self.web.post("/queue/join", json=asked)
