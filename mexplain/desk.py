@@ -2,15 +2,18 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mexplain.asking import Asking
 from mexplain.checkpoints import Checkpoint
-from mexplain.errors import ClipError, MexplainError
+from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
 from mexplain.files import open_given
+from mexplain.limits import limit
 from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
 from mexplain.search import Found
@@ -61,12 +64,21 @@ class Desk:
         self._stop.set()
 
     def watched(self, progress: Progress | None) -> Progress:
-        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before."""
+        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before.
+
+        It raises ``OutOfTimeError`` once more time has passed than one question may take (``limits``).
+        """
         self._stop.clear()
+        most, started = limit("work_s"), time.monotonic()
 
         def tell(stage: str, share: float) -> None:
             if self._stop.is_set():
                 raise StoppedError("Stopped.")
+            if time.monotonic() - started > most:
+                raise OutOfTimeError(
+                    f"This took longer than the {most} s that one question may take here. Choose a shorter part of the "
+                    "clip, or a method that takes less."
+                )
             if progress is not None:
                 progress(stage, share)
 
@@ -131,7 +143,7 @@ class Desk:
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
         if self.reading is not None and not self._questions:
-            self._questions = self.reading.questions(tuple(self.reading.outputs))
+            self._questions = Asking(self.reading).pose()
         return self._questions
 
 

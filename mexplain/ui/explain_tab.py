@@ -13,6 +13,7 @@ from mexplain.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence
+from mexplain.limits import limit
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
@@ -23,6 +24,7 @@ from mexplain.ui.parts import (
     SLOW,
     WORDS,
     Hub,
+    claim,
     hint,
     new_desk,
     problem,
@@ -52,7 +54,7 @@ class ExplainTab:
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
                 self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
-                gr.HTML(text("clip"))
+                gr.HTML(text("clip", size=limit("file_mb")))
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
@@ -62,7 +64,7 @@ class ExplainTab:
             with gr.Column(min_width=300, elem_id="samples"):
                 gr.HTML(text("samples"))
                 with gr.Row():
-                    self.samples = sample_buttons(self.hub.folder)
+                    self.samples = sample_buttons(self.hub.visits.folder)
         self.status = gr.HTML(elem_id="status")
         self.problem = problem()
 
@@ -140,6 +142,7 @@ class ExplainTab:
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
+        claim(self.clip)
         clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
         for button, path in self.samples:
             into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
