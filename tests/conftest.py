@@ -112,13 +112,21 @@ def browser():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def known_browser(browser):
+    """A browser that remembers what it fetched before: it need not fetch Gradio's page anew for each visitor."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(browser, hub):
+def visit(known_browser, hub):
     """Return a function that opens the hub as a new visitor."""
     visitors = []
 
     def come(**settings):
-        visitors.append(Visitor(browser, hub, **settings))
+        visitors.append(Visitor(known_browser, hub, **settings))
         return visitors[-1]
 
     yield come

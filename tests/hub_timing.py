@@ -39,7 +39,7 @@ def main() -> None:
             print(f"the hub answers after {time.perf_counter() - start:.1f} s")
             time.sleep(WARM_S)
             for number in range(3):
-                visitor = Visitor(browser, address, motion="no-preference")
+                visitor = Visitor(browser.new_context(), address, motion="no-preference")
                 page = visitor.page
                 start = time.perf_counter()
                 page.locator(".sample").nth(number).click()
@@ -56,7 +56,7 @@ def main() -> None:
                     colour = page.locator("#opacity input[type=number]")
                     colour.fill("50")
                     print(f"  Colour 50 %: {took(visitor, partial(colour.press, 'Enter'), ALL_NEW):.2f} s")
-                visitor.close()
+                visitor.context.close()
 
 
 if __name__ == "__main__":

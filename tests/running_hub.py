@@ -81,11 +81,10 @@ class Visitor:
     """A page, and all that it complained of or asked other hosts for."""
 
     # Films that play by themselves take half a core, so most visitors would rather not see things move.
-    def __init__(self, browser, address, width=1440, scheme="light", query="", motion="reduce"):
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion
-        )
-        self.page = self.context.new_page()
+    def __init__(self, context, address, width=1440, scheme="light", query="", motion="reduce"):
+        self.context, self.page = context, context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme, reduced_motion=motion)
         self.page.set_default_timeout(PATIENCE_S * 1000)
         self.page.add_init_script(SHIFTS)
         self.complaints, self.strangers = [], []
@@ -146,4 +145,4 @@ class Visitor:
         assert serious == [], str(serious)
 
     def close(self):
-        self.context.close()
+        self.page.close()

@@ -250,7 +250,7 @@ def test_the_benchmark_writes_what_it_measures(tmp_path, capsys):
             "--frames",
             "2",
             "--repeats",
-            "1",
+            "0",
             "--no-video",
             "--json",
             str(tmp_path / "b.json"),
