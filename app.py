@@ -1,34 +1,50 @@
 """The hub: a place to see, question and teach. The page and its server; the tabs are in ``mexplain/ui``."""
 
 import os
+import secrets
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from functools import cache
+from html import escape
 from pathlib import Path
+from types import FrameType
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
+# Gradio reads these when it is imported.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secrets.token_hex(8)}", "uploads"))
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from mexplain import apart
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
-from mexplain.errors import MexplainError
+from mexplain.errors import MexplainError, SettingError
+from mexplain.limits import LIMITS, limit
 from mexplain.scorecard.table import Scorecard, read_scorecard
+from mexplain.types import VARIANTS
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
-from mexplain.ui.parts import ASSETS, KEEP_S, MAX_UPLOAD, SAMPLES, SWEEP_S, Hub, disclaimer, new_desk, text
+from mexplain.ui.gate import Gate
+from mexplain.ui.page import Page
+from mexplain.ui.parts import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text
 from mexplain.ui.programs_tab import ProgramsTab
+from mexplain.ui.results import View, films
 from mexplain.ui.simulator_tab import SimulatorTab
 from mexplain.ui.take_tab import TakeTab
 from mexplain.ui.trust_tab import TrustTab
 from mexplain.ui.what_if_tab import WhatIfTab
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
-MAX_QUEUE = 20
+# How long what still runs may take to notice that it should end.
+PARTING_S = 5.0
+# Visitors that are remembered at once; of more, those of whom nothing was heard for longest are forgotten.
+MOST_SESSIONS = 500
 
 
 @cache
@@ -50,17 +66,17 @@ def warm_up(desk: Desk) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
     with suppress(MexplainError):  # it would be told to whoever asks
         for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-            for _ in desk.explain(sample, checkpoint(), Asked(method="attention")):
-                pass
+            for _ in desk.explain(sample, checkpoint(), Asked()):
+                films(desk, View(), list(VARIANTS))
 
 
-def build(folder: Path) -> gr.Blocks:
-    """Lay out the page; ``folder`` is for pictures that all visitors see."""
+def build(folder: Path) -> Page:
+    """Lay out the page; ``folder`` is for pictures that all visitors see, and for what each brings and is given."""
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
-    with gr.Blocks(title="mexplain", analytics_enabled=False, delete_cache=(SWEEP_S, KEEP_S)) as page:
-        hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=KEEP_S), bool(CHECKPOINT), folder)
-        gr.HTML(text("intro").replace("{disclaimer}", disclaimer()), elem_id="intro")
+    with Page(folder, title="mexplain") as page:
+        hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=limit("keep_s")), bool(CHECKPOINT), page.visits)
+        gr.HTML(text("intro", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
                 explain = ExplainTab(hub, page)
@@ -76,44 +92,92 @@ def build(folder: Path) -> gr.Blocks:
                 TakeTab(hub, tab, explain)
             with gr.Tab("For programs", id="programs"):
                 ProgramsTab(hub, page)
-    return page.queue(max_size=MAX_QUEUE)
+    return page
+
+
+def trouble(folder: Path, error: MexplainError) -> Page:
+    """Lay out a page that says why there is no network, and what to do."""
+    print(f"The hub cannot explain anything: {error}", file=sys.stderr, flush=True)
+    where = WORDS["own_weights" if CHECKPOINT else "shipped_weights_used"].format(where=escape(CHECKPOINT))
+    with Page(folder, title="mexplain") as page:
+        gr.HTML(text("trouble", says=error).replace("{where}", where), elem_id="trouble")
+    return page
+
+
+def look() -> gr.themes.Base:
+    """Return the page's colours and letters."""
+    theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])
+    return theme.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        # Gradio's own greys are too faint to be read by all.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+    )
+
+
+def serve(page: Page, stop: threading.Event) -> None:
+    """Serve a page until ``stop`` is set."""
+    if not stop.is_set():
+        page.launch(
+            theme=look(),
+            css_paths=ASSETS / "style.css",
+            head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
+            max_file_size=limit("file_mb") * 1_000_000,
+            footer_links=["api", "settings"],
+            mcp_server=True,
+            run_history=False,  # a browser would keep what was asked and answered
+            state_session_capacity=MOST_SESSIONS,
+            app_kwargs={"middleware": [Middleware(Gate, page=page)], "lifespan": page.tended},
+            prevent_thread_lock=True,
+        )
+        stop.wait()
+        page.close(verbose=False)
 
 
 def main() -> None:
     """Serve the hub until it is told to stop; what visitors left is deleted then at the latest."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by default, a process told to end leaves its files behind
+    stop, desk = threading.Event(), new_desk()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        desk.stop()
+
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, end)
+    try:
+        for name in LIMITS:
+            limit(name)
+    except SettingError as error:
+        sys.exit(f"The hub cannot start: {error}")
+    folder = Path(os.environ["GRADIO_TEMP_DIR"]).parent
+    folder.mkdir(mode=0o700)
+    # Whatever else is written for a while lies there, too, and goes with it.
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     apart.start()
-    with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "uploads"))
-        theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])
-        theme.set(
-            button_primary_background_fill="*primary_700",
-            button_primary_background_fill_dark="*primary_700",
-            button_primary_background_fill_hover="*primary_800",
-            button_primary_background_fill_hover_dark="*primary_800",
-            # Gradio's own greys are too faint to be read by all.
-            body_text_color_subdued="*neutral_600",
-            body_text_color_subdued_dark="*neutral_300",
-        )
+    try:
         try:
-            page = build(Path(folder))
+            page = build(folder)
+            threading.Thread(target=warm_up, args=(desk,)).start()
         except MexplainError as error:
-            sys.exit(f"The hub cannot start: {error}")
-        desk = new_desk()
-        warming = threading.Thread(target=warm_up, args=(desk,))
-        warming.start()
-        try:
-            page.launch(
-                theme=theme,
-                css_paths=ASSETS / "style.css",
-                head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
-                max_file_size=MAX_UPLOAD,
-                footer_links=["api", "settings"],
-                mcp_server=True,
-            )
-        finally:
-            desk.stop()
-            warming.join()
+            page = trouble(folder, error)
+        serve(page, stop)
+        all_ended = part()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not all_ended:
+        os._exit(0)  # it would be waited for otherwise
+
+
+def part() -> bool:
+    """Give what still runs a moment to notice that it is over; tells whether everything did."""
+    until = time.monotonic() + PARTING_S
+    others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,21 @@
     button.textContent = film.paused ? "Play" : "Pause";
   });
 
+  // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
+  const inWords = (node) => {
+    const place = node.data.match(/^queue: (\d+)\/(\d+)/);
+    if (place) node.data = `Busy: you are number ${place[1]} of ${place[2]} in line. `;
+  };
+  new MutationObserver((changes) => changes.forEach(({ target, addedNodes }) => {
+    for (const node of [target, ...addedNodes]) {
+      if (node.nodeType === Node.TEXT_NODE) inWords(node);
+      else if (node.nodeType === Node.ELEMENT_NODE && node.closest(".progress-text, .status, #status")) {
+        const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) inWords(texts.currentNode);
+      }
+    }
+  })).observe(document.documentElement, { childList: true, characterData: true, subtree: true });
+
   const tidy = () => {
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));

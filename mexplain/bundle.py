@@ -5,20 +5,20 @@ import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mexplain.card import card, png
 from mexplain.checkpoints import Checkpoint
-from mexplain.errors import MexplainError, SettingError
+from mexplain.errors import MexplainError, OutOfTimeError, SettingError
 from mexplain.explain import explain
 from mexplain.film import Film, read_face
 from mexplain.page import films_of, to_html
 from mexplain.report import DISCLAIMER, json_text
 from mexplain.scorecard.table import Scorecard
 from mexplain.tables import blocks_csv, columns_in_words, table, variants_csv
-from mexplain.types import VARIANTS, Report
+from mexplain.types import VARIANTS, AlignedClip, Report
 
 MOST_CLIPS = 50
 _STEM = 40
@@ -50,13 +50,16 @@ def bundle(
     target: str | None = None,
     scorecard: Scorecard | None = None,
     device: str = "auto",
+    names: Sequence[str] | None = None,
     progress: BatchProgress | None = None,
 ) -> Iterator[Outcome]:
     """Explain clips and yield what came of each, while a zip of everything grows; it is at ``out`` once all are done.
 
-    A clip that cannot be explained becomes a row with its reason. The zip holds a folder for each other clip (JSON,
-    web page, PNG, films, tables), tables over all of them, and what their columns mean. Stopping early, by closing the
-    iterator or by a ``progress`` that raises, leaves no file behind.
+    A clip that cannot be explained becomes a row with its reason, and so do those that are left when time is up (a
+    ``progress`` that raises ``OutOfTimeError``). ``names`` is what to call the clips, by default as their files. The
+    zip holds a folder for each other clip (JSON, web page, PNG, films, tables), tables over all of them, and what their
+    columns mean. Stopping early, by closing the iterator or by a ``progress`` that raises anything else, leaves no file
+    behind.
 
     Raises ``SettingError`` for no clip or more than ``MOST_CLIPS``, unknown choices, or a file that cannot be written.
     """
@@ -64,13 +67,16 @@ def bundle(
         raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
     partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
     outcomes: list[Outcome] = []
+    late = ""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for number, clip in enumerate(clips):
-                folder = f"{number + 1:03d}_{_harmless(clip.stem)}"
+            for number, (clip, name) in enumerate(zip(clips, names or [clip.name for clip in clips], strict=True)):
+                folder = f"{number + 1:03d}_{_harmless(Path(name).stem)}"
                 told = _Told(progress, number, len(clips))
                 try:
+                    if late:
+                        raise OutOfTimeError(late)
                     told("decode", 0.0)
                     report = explain(
                         clip,
@@ -81,15 +87,20 @@ def bundle(
                         device=device,
                         progress=told,
                     )
-                    for name, data in _files(report, checkpoint, scorecard):
-                        archive.writestr(f"{folder}/{name}", data)
-                    outcome = Outcome(clip.name, folder, report)
+                    face = read_face(report, checkpoint.model.config)
+                    report = replace(report, info=replace(report.info, path=name))
+                    for file, data in _files(report, face, checkpoint, scorecard):
+                        archive.writestr(f"{folder}/{file}", data)
+                    outcome = Outcome(name, folder, report)
+                except OutOfTimeError as error:
+                    late = str(error)
+                    outcome = Outcome(name, folder, None, late)
                 except SettingError:
                     raise  # the same for every clip
                 except MexplainError as error:
                     if told.raised:
                         raise
-                    outcome = Outcome(clip.name, folder, None, str(error))
+                    outcome = Outcome(name, folder, None, str(error))
                 outcomes.append(outcome)
                 yield outcome
             reports = [outcome.report for outcome in outcomes if outcome.report is not None]
@@ -154,9 +165,10 @@ class _Told:
         self.raised = False
 
 
-def _files(report: Report, checkpoint: Checkpoint, scorecard: Scorecard | None) -> Iterator[tuple[str, str | bytes]]:
-    config = checkpoint.model.config
-    films: dict[str, Film] = films_of(report, read_face(report, config), config.crop_iod)
+def _files(
+    report: Report, face: AlignedClip, checkpoint: Checkpoint, scorecard: Scorecard | None
+) -> Iterator[tuple[str, str | bytes]]:
+    films: dict[str, Film] = films_of(report, face, checkpoint.model.config.crop_iod)
     yield "report.json", json_text(report)
     yield "report.html", to_html(report, films=films, scorecard=scorecard)
     yield "card.png", png(card(report))

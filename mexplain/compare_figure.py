@@ -38,9 +38,7 @@ def shares_figure(comparison: Comparison) -> go.Figure:
     figure.add_vline(0, line={"color": INK, "width": 1})
     plain = {"fixedrange": True, "zeroline": False, "ticks": ""}
     grid = {"showgrid": True, "gridcolor": "rgba(128,128,128,0.18)"}
-    figure.update_xaxes(
-        title={"text": "share of its evidence, against (left) or for it (right)"}, tickformat="+.0%", **plain, **grid
-    )
+    figure.update_xaxes(title={"text": "share of its evidence"}, tickformat="+.0%", **plain, **grid)
     figure.update_yaxes(automargin=True, ticksuffix="  ", **plain, **grid)
     return figure.update_layout(
         height=_ROW_PX * len(rows) + _TOP_PX + _BOTTOM_PX,
@@ -75,7 +73,7 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
         cliponaxis=False,
     )
     figure.update_xaxes(
-        range=[-1.05, 1.05], tickvals=[-1, 0, 1], title={"text": "rank correlation; grey: chance"}, fixedrange=True,
+        range=[-1.05, 1.05], tickvals=[-1, 0, 1], title={"text": "rank correlation"}, fixedrange=True,
         zeroline=False, showgrid=False,
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False)

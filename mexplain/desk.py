@@ -2,15 +2,18 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mexplain.asking import Asking
 from mexplain.checkpoints import Checkpoint
-from mexplain.errors import ClipError, MexplainError
+from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
 from mexplain.files import open_given
+from mexplain.limits import limit
 from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
 from mexplain.search import Found
@@ -40,13 +43,15 @@ class Desk:
     """What is kept for one visitor, and the means to stop what is being worked out.
 
     Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
-    first. ``reading`` and ``report`` are the latest. The network runs on ``device``.
+    first. ``reading`` and ``report`` are the latest, ``drawn`` the pictures of that report that were drawn so far. The
+    network runs on ``device``.
     """
 
     device: str = "auto"
     reading: Reading | None = None
     report: Report | None = None
     asked: Asked = field(default_factory=Asked)
+    drawn: OrderedDict[tuple, str] = field(default_factory=OrderedDict)
     _place: tuple = ()
     _readings: OrderedDict[tuple, Reading] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
@@ -59,12 +64,21 @@ class Desk:
         self._stop.set()
 
     def watched(self, progress: Progress | None) -> Progress:
-        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before."""
+        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before.
+
+        It raises ``OutOfTimeError`` once more time has passed than one question may take (``limits``).
+        """
         self._stop.clear()
+        most, started = limit("work_s"), time.monotonic()
 
         def tell(stage: str, share: float) -> None:
             if self._stop.is_set():
                 raise StoppedError("Stopped.")
+            if time.monotonic() - started > most:
+                raise OutOfTimeError(
+                    f"This took longer than the {most} s that one question may take here. Choose a shorter part of the "
+                    "clip, or a method that takes less."
+                )
             if progress is not None:
                 progress(stage, share)
 
@@ -89,7 +103,7 @@ class Desk:
             )
             if reading.found_at is not None:
                 self._searched[clip] = reading.found_at
-            _keep(self._readings, place, reading, _MOST_CLIPS)
+            keep(self._readings, place, reading, _MOST_CLIPS)
         if reading is not self.reading:
             self._questions = {}
         self.reading, self._place = reading, place
@@ -105,7 +119,7 @@ class Desk:
         yield from self._explain(self.reading, asked, self.watched(progress))
 
     def _explain(self, reading: Reading, asked: Asked, tell: Progress) -> Iterator[Report]:
-        self.asked = asked
+        self.asked, self.drawn = asked, OrderedDict()
         key = (self._place, asked.method, asked.baseline, asked.target, asked.thorough)
         if known := self._reports.get(key):
             self._reports.move_to_end(key)
@@ -124,12 +138,12 @@ class Desk:
             self.report = report
             yield report
         if self.report is not None:
-            _keep(self._reports, key, self.report, _MOST_REPORTS)
+            keep(self._reports, key, self.report, _MOST_REPORTS)
 
     def questions(self) -> dict[str, Question]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
         if self.reading is not None and not self._questions:
-            self._questions = self.reading.questions(tuple(self.reading.outputs))
+            self._questions = Asking(self.reading).pose()
         return self._questions
 
 
@@ -142,7 +156,8 @@ def _sha256(path: Path) -> str:
         return str(path)
 
 
-def _keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+def keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+    """Keep one more thing, and throw the oldest away where there are more than ``most``."""
     kept[key] = value
     while len(kept) > most:
         kept.popitem(last=False)

@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TypeVar
 
 import torch
 
@@ -11,15 +13,22 @@ from mexplain.errors import SettingError
 
 MEMORY_VARIABLE = "MEXPLAIN_GPU_GB"
 _GPU_GB, _CPU_GB = 4.0, 0.25
+# The share of that memory to use at once, and the smallest that is tried where there is too little.
+_share: ContextVar[float] = ContextVar("share", default=1.0)
+_SMALLEST = 1 / 16
+# A GPU that failed once answers nothing more to this process.
+_lost = False
+
+Done = TypeVar("Done")
 
 
 def resolve_device(text: str) -> torch.device:
-    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` names; ``auto`` is a GPU where there is one.
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` names; ``auto`` is a GPU where one works.
 
     Raises ``SettingError`` for another name, or for a GPU that this machine does not have.
     """
     if text == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda:0" if torch.cuda.is_available() and not _lost else "cpu")
     if text == "cpu":
         return torch.device("cpu")
     match = re.fullmatch(r"cuda(?::(\d+))?", text)
@@ -42,7 +51,7 @@ def bytes_at_once(device: torch.device) -> int:
     ``SettingError`` if the variable holds no number from 0.1 on.
     """
     if device.type != "cuda":
-        return int(_CPU_GB * 2**30)
+        return int(_CPU_GB * 2**30 * _share.get())
     text = os.environ.get(MEMORY_VARIABLE, str(_GPU_GB))
     try:
         gigabytes = float(text)
@@ -50,7 +59,69 @@ def bytes_at_once(device: torch.device) -> int:
         gigabytes = 0.0
     if not 0.1 <= gigabytes < float("inf"):
         raise SettingError(f"{MEMORY_VARIABLE} must be a number of gigabytes from 0.1 on; got {text!r}.")
-    return int(gigabytes * 2**30)
+    return int(gigabytes * 2**30 * _share.get())
+
+
+class Fallback:
+    """Where the network runs, and what to do when it cannot: smaller steps first, then the CPU.
+
+    ``notes`` say what happened, for whoever reads the results.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.notes: tuple[str, ...] = ()
+        self._used = 1.0
+
+    def run(self, work: Callable[[torch.device], Done]) -> Done:
+        """Return what ``work`` returns, given a device; it is done again where memory runs out or a GPU fails.
+
+        Raises what ``work`` raises for any other reason, and when nothing is left to try.
+        """
+        while True:
+            token = _share.set(self._used)
+            try:
+                return work(self.device)
+            except RuntimeError as error:
+                if not self._gives_way(error):
+                    raise
+            finally:
+                _share.reset(token)
+
+    def _gives_way(self, error: RuntimeError) -> bool:
+        on_gpu = self.device.type == "cuda"
+        if is_short_of_memory(error) and self._used > _SMALLEST:
+            self._used /= 4
+            self._note(f"The {'GPU' if on_gpu else 'machine'} ran short of memory, so this was done in smaller steps.")
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
+        elif on_gpu and (is_short_of_memory(error) or _is_gpu(error)):
+            if not is_short_of_memory(error):
+                global _lost
+                _lost = True
+            why = "ran out of memory" if is_short_of_memory(error) else "stopped answering"
+            self._note(f"The GPU {why}, so the rest was worked out on the CPU, which takes longer.")
+            self.device, self._used = torch.device("cpu"), 1.0
+        else:
+            return False
+        return True
+
+    def _note(self, words: str) -> None:
+        if words not in self.notes:
+            self.notes += (words,)
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that there was too little memory, on a GPU or elsewhere."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(
+        error
+    )
+
+
+def _is_gpu(error: RuntimeError) -> bool:
+    return isinstance(error, torch.AcceleratorError) or any(
+        sign in str(error) for sign in ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
+    )
 
 
 @contextmanager

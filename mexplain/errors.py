@@ -23,3 +23,7 @@ class DatasetError(MexplainError):
 
 class SettingError(MexplainError):
     """An option with a value outside its range or set of choices."""
+
+
+class OutOfTimeError(MexplainError):
+    """A question that takes longer to answer than it may."""

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.attribution import Attribution, answer_all
+from mexplain.asking import Asking
+from mexplain.attribution import Attribution
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
-from mexplain.faithfulness import agree, assess
+from mexplain.faithfulness import agree
 from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.reading import Progress, Reading, Stages, read
@@ -106,29 +107,28 @@ def explain_reading(
     stages = Stages(progress, reading.elapsed_s)
     found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
     trust: dict[str, dict[str, Trust]] = {variant: {} for variant in variants}
+    asking = Asking(reading, baseline, target)
 
     def so_far() -> Report:
-        return _report(reading, found, trust, methods, baseline, target, stages.elapsed_s)
+        return _report(asking.reading, found, trust, methods, baseline, target, stages.elapsed_s)
 
     yield so_far()
     runs = [(method, variant) for method in methods for variant in variants]
     if runs:
         with stages("predict", 0.28):
-            questions = reading.questions(variants, baseline, target)
+            asking.pose()
     for done, (method, variant) in enumerate(runs):
         with stages(f"attribute_{method}", 0.3 + 0.5 * done / len(runs)):
             if method not in found[variant]:
                 # Some methods answer all variants sooner together.
                 some = variants if METHODS[method].run_together else (variant,)
-                for one, said in zip(
-                    some, answer_all([questions[v] for v in some], method, baseline=baseline), strict=True
-                ):
+                for one, said in zip(some, asking.answer(method, some), strict=True):
                     found[one][method] = said
         yield so_far()
     for done, (method, variant) in enumerate(runs):
         with stages("check", 0.8 + 0.2 * done / len(runs)):
             names = pooling_layout(variant).names
-            trust[variant][method] = assess(questions[variant], found[variant][method], names, thorough=thorough)
+            trust[variant][method] = asking.test(variant, found[variant][method], names, thorough=thorough)
         if done + 1 < len(runs):
             yield so_far()
     stages.report("done", 1.0)
@@ -172,7 +172,7 @@ def _report(
         variants=reports,
         onset_frame=reading.display.frames[0],
         apex_frame=reading.display.frames[_apex(aligned)],
-        notes=aligned.notes + told + _gap_notes(found) + _method_notes(methods),
+        notes=aligned.notes + told + _gap_notes(found) + _method_notes(methods) + reading.notes,
         baseline=baseline,
         agreement={method: _agreement(reports, method) for method in arrived},
         moments=reading.moments,

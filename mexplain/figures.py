@@ -25,6 +25,7 @@ FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "s
 HOVER = {"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}}
 _PLAIN = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
 _TOP_PX, _AXIS_PX, _LEGEND_PX, _TICKS_PX = 4, 48, 56, 20
+_PERCENT_PX = 50  # room for "> 99 %" beside the longest bar, however narrow the screen
 
 
 def probability_bars(variant: VariantReport) -> go.Figure:
@@ -44,9 +45,9 @@ def probability_bars(variant: VariantReport) -> go.Figure:
             hovertemplate="%{y}: %{x:.1%}<br>logit %{customdata:+.2f}<extra></extra>",
         )
     )
-    figure.update_xaxes(range=[0, 1.18], visible=False, **_PLAIN)
+    figure.update_xaxes(range=[0, 1], visible=False, **_PLAIN)
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
-    return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
+    return _dress(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
 
 
 def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Figure:
@@ -70,9 +71,9 @@ def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Fi
     figure.add_scatter(
         x=list(before.values()), y=names, mode="markers", marker=mark, hoverinfo="skip", cliponaxis=False
     )
-    figure.update_xaxes(range=[0, 1.18], visible=False, **_PLAIN)
+    figure.update_xaxes(range=[0, 1], visible=False, **_PLAIN)
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
-    return _dress(figure, height=26 * len(names) + 16, bottom=8, bargap=0.3)
+    return _dress(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
 
 
 def evidence_curve(report: Report) -> go.Figure:
@@ -259,10 +260,10 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def _dress(figure: go.Figure, *, height: int, bottom: int, **layout: float) -> go.Figure:
+def _dress(figure: go.Figure, *, height: int, bottom: int, right: int = 18, **layout: float) -> go.Figure:
     figure.update_layout(
         height=height,
-        margin={"l": 0, "r": 18, "t": _TOP_PX, "b": bottom},
+        margin={"l": 0, "r": right, "t": _TOP_PX, "b": bottom},
         **PLAIN,
         modebar={"remove": ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]},
         **layout,

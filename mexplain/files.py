@@ -2,8 +2,8 @@
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from mexplain.errors import MexplainError
 from mexplain.limits import limit
@@ -13,7 +13,7 @@ _LONGEST_NAME, _LONGEST_PATH = 100, 400
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_given(path: Path, expected: str, error: type[MexplainError]) -> BinaryIO:
+def open_given(path: Path, expected: str, error: type[MexplainError]) -> BufferedReader:
     """Open an ordinary file of 1 byte to ``file_mb`` MB for reading; ``expected`` says what it should be ("video").
 
     Raises ``error`` for anything else, with a sentence.

@@ -11,7 +11,7 @@ from mexplain.blocks import LAYOUTS, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.explain import Progress, explain
-from mexplain.figures import VARIANT_NAMES, percent
+from mexplain.figures import percent
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.methods import METHODS
 from mexplain.overlay import in_grey, tint, with_outlines
@@ -189,13 +189,13 @@ def _moving(ranking: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
 
 
 def _named(moved: Moved, variant: VariantReport) -> Finding:
-    who, seen, moves = VARIANT_NAMES[variant.variant], variant.label != NONE, bool(moved.moving[variant.variant])
+    seen, moves = variant.label != NONE, bool(moved.moving[variant.variant])
     sure = f"“{variant.target or variant.label}” ({percent(variant.probabilities[variant.target or variant.label])})"
     if seen:
-        says = f"{who} noticed it and calls it {sure}." if moves else f"{who} sees {sure} where nothing moved."
+        says = f"Noticed it and calls it {sure}." if moves else f"Sees {sure} where nothing moved."
     else:
-        says = f"{who} missed it: none found." if moves else f"{who} rightly finds none."
-    return Finding(variant.variant, LABEL, variant.label, seen == moves, says[0].upper() + says[1:])
+        says = "Missed it: none found." if moves else "Rightly finds none."
+    return Finding(variant.variant, LABEL, variant.label, seen == moves, says)
 
 
 def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
@@ -209,20 +209,19 @@ def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
 
 
 def _located(moved: Moved, variant: VariantReport, asked: str, values: dict[str, float]) -> Finding:
-    who, moving = VARIANT_NAMES[variant.variant], moved.moving[variant.variant]
-    what = "attention" if asked == ATTENTION else METHODS[asked].name
+    moving = moved.moving[variant.variant]
     top = max(values, key=lambda name: values[name]) if np.ptp(list(values.values())) > 0 else None
     if top is None:
-        says = f"{who}, {what}: points at no block."
+        says = "Points at no block."
     elif top in moving:
-        says = f"{who}, {what}: points at {top}, which moved."
+        says = f"Points at {top}, which moved."
     elif moving:
         share = dict(moved.ranking[variant.variant])[top]
         first = moved.ranking[variant.variant][0][0]
-        says = f"{who}, {what}: points at {top}, which moved {percent(share)} as strongly as {first}."
+        says = f"Points at {top}, which moved {percent(share)} as strongly as {first}."
     else:
-        says = f"{who}, {what}: points at {top}, though nothing moved."
-    return Finding(variant.variant, asked, top, top in moving, says[0].upper() + says[1:])
+        says = f"Points at {top}, though nothing moved."
+    return Finding(variant.variant, asked, top, top in moving, says)
 
 
 def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.ndarray, "d w 3"], str]:

@@ -25,6 +25,7 @@ LIMITS = {
     "reading_mb": Limit("MEXPLAIN_MAX_READING_MB", 2000, "MB", "memory to read a file and to follow a face in it"),
     "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", "time to answer one question"),
     "waiting": Limit("MEXPLAIN_MAX_WAITING", 20, "visitors", "waiting in line; others are asked to come back"),
+    "kept_mb": Limit("MEXPLAIN_MAX_KEPT_MB", 4000, "MB", "files of all visitors together"),
     "keep_s": Limit("MEXPLAIN_KEEP_S", 540, "s", "how long anything of a visitor is kept"),
 }
 

@@ -15,7 +15,7 @@ from mexplain import apart
 from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
-from mexplain.device import exact_convolutions, resolve_device
+from mexplain.device import Fallback, exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.question import Question
@@ -35,7 +35,7 @@ class Reading:
     ``aligned`` is what the network saw, ``display`` the same at a size to look at, ``device`` where it ran;
     ``outputs`` and ``decisions`` are what each variant made of them. ``moments`` are as in ``Report``, ``found_at`` is
     what they were found in (None where nobody looked for any). ``something`` is False where a search through the
-    whole clip found no expression, so that every answer is "none".
+    whole clip found no expression, so that every answer is "none". ``notes`` say what came in the way.
     """
 
     checkpoint: Checkpoint
@@ -50,6 +50,7 @@ class Reading:
     found_at: Found | None
     something: bool = True
     elapsed_s: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def evidence(self) -> Evidence | None:
@@ -118,12 +119,19 @@ def read(
     ``found_at`` is what an earlier search through the same clip came to, so that it need not be made again; its own
     window is read unless ``start_s`` or ``end_s`` choose another.
     """
-    where = resolve_device(device)
+    hand = Fallback(resolve_device(device))
     stages = Stages(progress)
-    config, model, path = checkpoint.model.config, _on_device(checkpoint.model, where), Path(path)
+    config, model, path = checkpoint.model.config, checkpoint.model, Path(path)
     if found_at is None and start_s is None and end_s is None and is_long(path):
         with stages("search", 0.0):
-            found_at = search(path, model, checkpoint.moment_floor, lambda share: stages.report("search", 0.1 * share))
+            found_at = hand.run(
+                lambda where: search(
+                    path,
+                    _on_device(model, where),
+                    checkpoint.moment_floor,
+                    lambda share: stages.report("search", 0.1 * share),
+                )
+            )
     chosen = start_s is not None or end_s is not None
     if found_at is not None and not chosen:
         start_s, end_s = found_at.window_s
@@ -140,12 +148,12 @@ def read(
         tell=lambda stage: stages.enter(stage, shares[stage]),
     )
     with stages("predict", 0.25):
-        outputs = _predict(model, aligned, where, variants)
+        outputs = hand.run(lambda where: _predict(_on_device(model, where), aligned, where, variants))
     something = chosen or found_at is None or found_at.best is not None
     decisions = {variant: decide(checkpoint, variant, outputs[variant], something) for variant in variants}
     return Reading(
         checkpoint=checkpoint,
-        device=where,
+        device=hand.device,
         info=info,
         window_s=window_s,
         aligned=aligned,
@@ -156,6 +164,7 @@ def read(
         found_at=found_at,
         something=something,
         elapsed_s=stages.elapsed_s,
+        notes=hand.notes,
     )
 
 

@@ -80,8 +80,11 @@ def worst_jump(shifts):
 class Visitor:
     """A page, and all that it complained of or asked other hosts for."""
 
-    def __init__(self, browser, address, width=1440, scheme="light", query=""):
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    # Films that play by themselves take half a core, so most visitors would rather not see things move.
+    def __init__(self, browser, address, width=1440, scheme="light", query="", motion="reduce"):
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion
+        )
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_S * 1000)
         self.page.add_init_script(SHIFTS)

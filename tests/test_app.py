@@ -33,7 +33,7 @@ def hottest(page, column):
 
 
 def test_an_uploaded_clip_is_explained_three_times(visit):
-    visitor = visit()
+    visitor = visit(motion="no-preference")
     page = visitor.page
     assert "does not read people" in page.inner_text("#intro")
     visitor.check()

@@ -2,6 +2,9 @@ import pytest
 
 from mexplain import desk as module
 from mexplain.desk import Asked, Desk, StoppedError
+from mexplain.film import heat_film
+from mexplain.ui import results
+from mexplain.ui.results import View
 
 QUICK = Asked(method="attention", start_s=0.2, end_s=0.7)
 
@@ -20,6 +23,14 @@ def test_what_is_known_is_not_worked_out_again(person_path, checkpoint, monkeypa
     assert again is first is desk.report and other is not first
     assert set(desk.questions()) == {"24", "10", "uncropped"}
     assert desk.questions() is desk.questions()
+
+    painted = []
+    monkeypatch.setattr(results, "heat_film", lambda *a: painted.append(a) or heat_film(*a))
+    films = [results.films(desk, View(), ["24", "10"]) for _ in range(2)]
+    assert films[0] == films[1] and len(painted) == 2
+    list(desk.again(Asked(method="saliency")))
+    results.films(desk, View(), ["24", "10"])
+    assert len(painted) == 4
 
 
 def test_a_second_desk_knows_nothing_of_the_first(person_path, checkpoint):

@@ -17,6 +17,7 @@ LAYER = {
     "mexplain.comparison": 3,
     "mexplain.desk": 3,
     "mexplain.ui": 4,
+    "mexplain.asking": 3,
     "mexplain.bundle": 3,
     "mexplain.card": 3,
     "mexplain.hub_command": 4,

@@ -14,7 +14,7 @@ from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.types import NONE
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.gpu import DESK_DEVICE
-from mexplain.ui.parts import SLOW, WORDS, Hub, kept_for_a_while, new_desk, problem, say, stop_button, text
+from mexplain.ui.parts import SLOW, WORDS, Hub, claim, new_desk, problem, say, stop_button, telling, text
 
 
 class Batch:
@@ -37,6 +37,7 @@ class Batch:
         asked = [hub.desk, self.clips, explain.method, explain.baseline, explain.target]
         outputs = [hub.desk, self.problem, self.table, self.file]
         run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
+        claim(self.clips)
         stop_button(halt, hub.desk, [run])
 
     def run(
@@ -51,16 +52,13 @@ class Batch:
             return
         yield [desk, "", "", hidden]
 
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=stage)
-
-        told = desk.watched(tell)
+        told = desk.watched(telling(progress, str))
 
         def tell_of(clip: int, count: int, stage: str, share: float) -> None:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
             told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
 
-        out, done = kept_for_a_while(self.hub.folder, "explained_clips.zip"), list[Outcome]()
+        out, done = self.hub.place_for("explained_clips.zip"), list[Outcome]()
         try:
             for outcome in bundle(
                 [Path(clip) for clip in clips],
@@ -71,6 +69,7 @@ class Batch:
                 target=None if target == OWN else target,
                 scorecard=self.hub.scorecard(),
                 device=DESK_DEVICE,
+                names=[self.hub.name_of(clip) for clip in clips],
                 progress=tell_of,
             ):
                 done.append(outcome)

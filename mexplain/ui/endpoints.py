@@ -8,18 +8,19 @@ from typing import Any
 import gradio as gr
 
 from mexplain.baselines import BASELINES
-from mexplain.checkpoints import Checkpoint
+from mexplain.checkpoints import Checkpoint, sha256_of
+from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.explain import explain
 from mexplain.lab import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
 from mexplain.methods import METHODS
-from mexplain.reading import read
+from mexplain.reading import Progress, read
 from mexplain.report import to_json
 from mexplain.search import Decision
 from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names
 from mexplain.ui.gpu import on_gpu
-from mexplain.ui.parts import Hub, kept_for_a_while
+from mexplain.ui.parts import Hub, telling
 from mexplain.ui.photo import photo_input
 from mexplain.what_if import hold_still
 
@@ -84,6 +85,7 @@ class Endpoints:
         target: str = "",
         start_s: float | None = None,
         end_s: float | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[str, Any]:
         """Explain what each variant of the micro-expression network says of a video of a face, block by block.
 
@@ -99,11 +101,13 @@ class Endpoints:
             The report: labels, probabilities, and each block's attention, attribution and trust.
         """
         with _plain_errors():
+            path = _there(clip)
+            sha256 = sha256_of(path) if path.is_file() else ""
             report = explain(
-                _there(clip), self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
-                start_s=start_s, end_s=end_s,
+                path, self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
+                start_s=start_s, end_s=end_s, progress=_told(progress),
             )  # fmt: skip
-            return without_path(to_json(report))
+            return without_path(to_json(report), self.hub.name_of(clip), sha256)
 
     def simulate(
         self,
@@ -113,6 +117,7 @@ class Endpoints:
         strength_iod: float = 0.06,
         lasts_s: float = 0.5,
         photo: str | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, dict[str, Any]]:
         """Make a still face move after action units, and say which variants and explanations found what moved.
 
@@ -129,10 +134,10 @@ class Endpoints:
         """
         with _plain_errors():
             face = from_photo(Path(photo)) if photo else built_in(person)
-            path = kept_for_a_while(self.hub.folder, "simulated.mp4")
+            path = self.hub.place_for("simulated.mp4")
             done = experiment(
                 face, parse_action_units(action_units), path, self._checkpoint(), side=side,
-                strength_iod=float(strength_iod), lasts_s=float(lasts_s),
+                strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_told(progress),
             )  # fmt: skip
             truth = {
                 "moving_blocks": {variant: list(blocks) for variant, blocks in done.moved.moving.items()},
@@ -144,7 +149,10 @@ class Endpoints:
             }
             return str(path), truth
 
-    def what_if(self, clip: str, blocks: str, layout: str = "10") -> list[dict[str, Any]]:
+    def what_if(
+        self, clip: str, blocks: str, layout: str = "10",
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """Say what each variant would answer if some blocks of the face had not moved.
 
         Args:
@@ -156,7 +164,7 @@ class Endpoints:
             For each variant its label, probabilities and presence before and after.
         """
         with _plain_errors():
-            reading = read(_there(clip), self._checkpoint())
+            reading = read(_there(clip), self._checkpoint(), progress=_told(progress))
             questions = reading.questions(tuple(reading.outputs))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
             found = hold_still(reading, questions, names, layout)
@@ -176,6 +184,11 @@ def _plain_errors() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
+def _told(progress: gr.Progress) -> Progress:
+    """Return what ends the work when it takes too long, or nobody waits for it any more."""
+    return Desk().watched(telling(progress))
+
+
 def _there(clip: str | None) -> Path:
     if not clip:
         raise SettingError(NO_CLIP)
@@ -186,10 +199,11 @@ def _answer(decision: Decision) -> dict[str, Any]:
     return {"label": decision.label, "probabilities": decision.probabilities, "presence": decision.presence}
 
 
-def without_path(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a report as it leaves the hub: with the clip's name instead of where it lies here.
+def without_path(report: dict[str, Any], name: str, sha256: str) -> dict[str, Any]:
+    """Return a report as it leaves the hub: with the clip's name and hash instead of where it lies here.
 
     A client would take anything with a ``path`` for a file to fetch.
     """
     clip = dict(report["clip"])
-    return report | {"clip": {"name": Path(clip.pop("path")).name} | clip}
+    del clip["path"]
+    return report | {"clip": {"name": name, "sha256": sha256} | clip}

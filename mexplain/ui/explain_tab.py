@@ -13,6 +13,7 @@ from mexplain.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence
+from mexplain.limits import limit
 from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
@@ -23,6 +24,7 @@ from mexplain.ui.parts import (
     SLOW,
     WORDS,
     Hub,
+    claim,
     hint,
     new_desk,
     problem,
@@ -52,7 +54,7 @@ class ExplainTab:
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
                 self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
-                gr.HTML(text("clip"))
+                gr.HTML(text("clip", size=limit("file_mb")))
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
@@ -62,7 +64,7 @@ class ExplainTab:
             with gr.Column(min_width=300, elem_id="samples"):
                 gr.HTML(text("samples"))
                 with gr.Row():
-                    self.samples = sample_buttons(self.hub.folder)
+                    self.samples = sample_buttons(self.hub.visits.folder)
         self.status = gr.HTML(elem_id="status")
         self.problem = problem()
 
@@ -85,7 +87,9 @@ class ExplainTab:
                         label="Sign",
                         elem_id="sign",
                     )
-                    self.opacity = gr.Slider(0, 100, 100, step=5, label="Colour (%)", elem_id="opacity")
+                    self.opacity = gr.Slider(
+                        0, 100, 100, step=results.OPACITY_STEP, label="Colour (%)", elem_id="opacity"
+                    )
                 with gr.Row():
                     self.method = gr.Dropdown(
                         prose.method_choices(), value="integrated_gradients", label="Method", elem_id="method"
@@ -138,6 +142,7 @@ class ExplainTab:
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
+        claim(self.clip)
         clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
         for button, path in self.samples:
             into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
@@ -146,8 +151,11 @@ class ExplainTab:
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
         runs.append(gr.on([s.input for s in self.settings], self.again, [desk, *everything], outputs, **slow))
         stop_button(self.halt, desk, runs)
-        gr.on([look.input for look in self.looks], self.redraw, [desk, *self.looks], self._pictures, **QUICK,
-              trigger_mode="always_last")  # fmt: skip
+        quick = {**QUICK, "trigger_mode": "always_last"}
+        gr.on([self.quantity.input, self.magnitude.input], self.redraw, [desk, *self.looks], self._pictures, **quick)
+        # These two show in the films alone.
+        films = [column["film"] for column in self.columns]
+        gr.on([self.grain.input, self.opacity.input], self.repaint, [desk, *self.looks], films, **quick)
         wanted = [desk, self.clip, *self.settings[:3], *self.looks, self.about, self.legend]
         opened = page.load(self.reopen, None, wanted, **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
@@ -234,6 +242,12 @@ class ExplainTab:
         pairs = zip(pictures.values(), plots, strict=True)
         return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
 
+    def repaint(self, desk: Desk | None, *looks: Any) -> list[Any]:
+        """Show the same films in other colours or finer; asks the network nothing."""
+        if desk is None or desk.report is None:
+            return [gr.skip()] * 3
+        return list(results.films(desk, View(*looks), list(VARIANTS)).values())
+
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
         method, baseline, target, thorough = settings[:4]
         return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
@@ -245,6 +259,7 @@ class ExplainTab:
                 changed = self._head(report, desk, view) if number == 0 else {self.agree: self._agreement(report, desk)}
                 yield changed | self._changed(report, desk, view, seen)
             yield {self.foot: results.made_with(report)}
+            results.draw_ahead(desk, view)
         except StoppedError:
             yield {self.problem: say(WORDS["stopped"])}
         except MexplainError as error:

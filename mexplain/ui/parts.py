@@ -2,10 +2,7 @@
 
 import base64
 import io
-import json
-import secrets
-import shutil
-import threading
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -18,19 +15,17 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mexplain.checkpoints import Checkpoint
-from mexplain.desk import Desk
+from mexplain.desk import Desk, StoppedError
 from mexplain.film import Film
 from mexplain.reading import Progress
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
 from mexplain.ui.gpu import DESK_DEVICE
+from mexplain.ui.line import still_wanted, who_asks
+from mexplain.ui.visits import Visits
+from mexplain.ui.words import ASSETS, ROOT, SAMPLES, WORDS, text
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ASSETS, SAMPLES = ROOT / "assets", ROOT / "samples"
-WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="utf-8"))
-MAX_UPLOAD = "200mb"
-# What a visitor left is deleted after at most the sum of both.
-SWEEP_S, KEEP_S = 30, 540
+__all__ = ["ASSETS", "ROOT", "SAMPLES", "WORDS", "text"]
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # No network: many at once, and no veil over what is there.
@@ -41,26 +36,31 @@ SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "ne
 
 @dataclass(frozen=True)
 class Hub:
-    """What a tab needs to know: the network, its scorecard, whether it is the shipped one, and a folder to write to."""
+    """What a tab needs to know: the network, its scorecard, whether it is the shipped one, and who is visiting."""
 
     checkpoint: Callable[[], Checkpoint]
     scorecard: Callable[[], Scorecard | None]
     desk: gr.State
     custom_weights: bool
-    folder: Path
+    visits: Visits
+
+    def place_for(self, name: str) -> Path:
+        """Return where to write a file of that name for the visitor who asks; it is deleted when they leave."""
+        return self.visits.folder_for(who_asks()) / name
+
+    def name_of(self, path: str | Path) -> str:
+        """Return what the visitor who asks calls a file that they brought."""
+        return self.visits.name_of(who_asks(), Path(path))
+
+    @property
+    def minutes(self) -> int:
+        """How long anything of a visitor is kept at most."""
+        return math.ceil((self.visits.keep_s + self.visits.sweep_s) / 60)
 
 
 def new_desk() -> Desk:
     """Return an empty desk for a new visitor."""
     return Desk(DESK_DEVICE)
-
-
-def text(name: str, **values: object) -> str:
-    """Return one of the page's texts, with the values it has places for."""
-    page = (ASSETS / f"{name}.html").read_text(encoding="utf-8")
-    for key, value in values.items():
-        page = page.replace(f"{{{key}}}", escape(str(value)))
-    return page
 
 
 def hint(tab: str) -> gr.HTML:
@@ -95,6 +95,11 @@ def moving_picture(film: Film) -> str:
     )
 
 
+def claim(brought: gr.Video | gr.Image | gr.File) -> None:
+    """Have the hub know whose an uploaded file is, so that it goes when they do, even if it is never used."""
+    brought.change(lambda _: None, brought, None, **QUICK)
+
+
 def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
     """Have a button end what runs at its next step, and take what still waits from the queue."""
 
@@ -107,11 +112,18 @@ def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
     button.click(None, None, None, cancels=runs)
 
 
-def telling(progress: gr.Progress) -> Progress:
-    """Return what tells a visitor which stage the work has reached."""
+def telling(progress: gr.Progress, words: Callable[[str], str] | None = None) -> Progress:
+    """Return what tells a visitor which stage the work has reached, and ends it once they are gone.
+
+    ``words`` makes a sentence of a stage's name; by default it is one that ``explain`` knows.
+    """
+    wanted = still_wanted()
+    words = words or (lambda stage: WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
 
     def tell(stage: str, share: float) -> None:
-        progress(share, desc=WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
+        if not wanted():
+            raise StoppedError("Nobody waits for this any more.")
+        progress(share, desc=words(stage))
 
     return tell
 
@@ -127,13 +139,3 @@ def picture_of(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     """Return a picture for an HTML page, with words that stand in for it."""
     height, width = picture.shape[:2]
     return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"
-
-
-def kept_for_a_while(folder: Path, name: str) -> Path:
-    """Return a path of its own for a file that a visitor may fetch, which is deleted after ``KEEP_S`` seconds."""
-    own = folder / "made" / secrets.token_hex(8)
-    own.mkdir(parents=True)
-    end = threading.Timer(KEEP_S, shutil.rmtree, (own,), {"ignore_errors": True})
-    end.daemon = True
-    end.start()
-    return own / name

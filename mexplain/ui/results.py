@@ -1,12 +1,14 @@
 """What the results of the first tab show: three columns of answer, film, blocks over time and trust."""
 
+import threading
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 from mexplain import prose
-from mexplain.desk import Desk
+from mexplain.desk import Desk, keep
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
 from mexplain.magnify import magnified_film
@@ -16,6 +18,8 @@ from mexplain.types import NONE, AlignedClip, Report, VariantReport
 from mexplain.ui.parts import WORDS, moving_picture, text
 
 BLOCKS, PIXELS = "blocks", "pixels"
+OPACITY_STEP = 25  # per cent; few enough to be drawn ahead
+_MOST_DRAWN = 36
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,34 @@ def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
     report, reading, method = desk.report, desk.reading, desk.asked.method
     if report is None or reading is None:
         return {}
-    face = reading.display
+    face, drawn = reading.display, desk.drawn
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(variants, pool.map(lambda v: film(v, face, view, method), chosen), strict=True))
+        return dict(zip(variants, pool.map(lambda v: film(v, face, view, method, drawn), chosen), strict=True))
 
 
-def film(variant: VariantReport, face: AlignedClip, view: View, method: str) -> str:
-    """Return one variant's film, the key to its numbers, and what it is if it is not what was asked for."""
+def draw_ahead(desk: Desk, view: View) -> None:
+    """Draw, beside whatever else is done, the films that one more click would ask for."""
+    drawn = desk.drawn
+    other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
+    finer = PIXELS if view.grain == BLOCKS else BLOCKS
+    views = [replace(view, quantity=other), replace(view, grain=finer), replace(view, magnitude=not view.magnitude)]
+    views += [replace(view, opacity=opacity) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
+
+    def draw() -> None:
+        for one in views:
+            if desk.drawn is drawn:  # else something else is explained by now
+                films(desk, one, [variant.variant for variant in desk.report.variants] if desk.report else [])
+
+    threading.Thread(target=draw, daemon=True).start()
+
+
+def film(variant: VariantReport, face: AlignedClip, view: View, method: str, drawn: OrderedDict[tuple, str]) -> str:
+    """Return one variant's film, the key to its numbers, and what it is if it is not what was asked for.
+
+    What is in ``drawn`` is not drawn again.
+    """
     quantity = shown(variant, view, method)
     if quantity is None:
         return f"<p class='wait'>{WORDS['waiting']}</p>"
@@ -72,7 +95,9 @@ def film(variant: VariantReport, face: AlignedClip, view: View, method: str) -> 
     look = Look("attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100)
     told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
     note = f"<p class='meanwhile'>{told}</p>" if told else ""
-    picture = moving_picture(heat_film(variant, face, look))
+    place = (variant.variant, look)
+    picture = drawn.get(place) or moving_picture(heat_film(variant, face, look))
+    keep(drawn, place, picture, _MOST_DRAWN)
     return picture + key(variant, quantity, method) + note
 
 

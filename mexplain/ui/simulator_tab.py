@@ -15,6 +15,7 @@ from mexplain.figures import VARIANT_NAMES
 from mexplain.film import Film
 from mexplain.lab import FPS, Finding, Moved
 from mexplain.methods import METHODS
+from mexplain.reading import Progress
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game
@@ -23,6 +24,7 @@ from mexplain.ui.parts import (
     SLOW,
     WORDS,
     Hub,
+    claim,
     hint,
     moving_picture,
     new_desk,
@@ -87,6 +89,7 @@ class SimulatorTab:
                 self.table = gr.HTML(elem_id="findings")
         asked = [hub.desk, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
+        claim(self.photo)
         run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.desk, [run])
         self.person.change(_sit, self.person, [self.photo, self.clip, self.truth, self.sentence, self.table], **QUICK)
@@ -106,8 +109,9 @@ class SimulatorTab:
             moved = lab.move(face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts))
             yield [desk, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
             findings: dict[tuple[str, str], Finding] = {}
+            told = desk.watched(telling(progress))  # over all methods, so that they share one question's time
             for method in methods or ["attention"]:
-                self._ask(desk, moved, method, progress)
+                self._ask(desk, moved, method, told)
                 assert desk.report is not None
                 findings |= {(found.asked, found.variant): found for found in lab.judge(moved, desk.report)}
                 every = tuple(findings.values())
@@ -124,12 +128,12 @@ class SimulatorTab:
         except MexplainError as error:
             yield [desk, say(error), *[gr.skip()] * 4]
 
-    def _ask(self, desk: Desk, moved: Moved, method: str, progress: gr.Progress) -> None:
+    def _ask(self, desk: Desk, moved: Moved, method: str, told: Progress) -> None:
         # The network gets the file as it would any other.
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), telling(progress)):
+            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), told):
                 pass
 
 

@@ -17,7 +17,7 @@ from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.link import Settings, to_query
 from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, kept_for_a_while, problem, say, stop_button, text
+from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
 from mexplain.ui.samples import captions
 
 KINDS = {
@@ -47,7 +47,8 @@ class TakeTab:
                 self.halt = gr.Button("Stop", min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
             self.problem = problem()
-            self.files = gr.Files(label="Yours to keep; deleted here after ten minutes", visible=False, elem_id="files")
+            kept = f"Yours to keep; deleted here within {hub.minutes} minutes"
+            self.files = gr.Files(label=kept, visible=False, elem_id="files")
             self.link = gr.Textbox(
                 label="A link that reopens these settings (your clip is not in it)", interactive=False,
                 buttons=["copy"], elem_id="link",
@@ -65,7 +66,7 @@ class TakeTab:
         """Show what can be kept, and the link."""
         if desk is None or desk.report is None:
             return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
-        name = Path(desk.report.info.path).name
+        name = self.hub.name_of(desk.report.info.path)
         method, baseline, target, shown, grain, magnitude, opacity = looks
         settings = Settings(
             method,
@@ -90,11 +91,8 @@ class TakeTab:
         if not kinds:
             return gr.skip(), say("Choose at least one kind of file.")
 
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=f"Writing {stage}")
-
         try:
-            paths = self._write(desk, set(kinds), desk.watched(tell))
+            paths = self._write(desk, set(kinds), desk.watched(telling(progress, "Writing {}".format)))
         except StoppedError:
             return gr.skip(), say(WORDS["stopped"])
         except MexplainError as error:
@@ -104,9 +102,10 @@ class TakeTab:
     def _write(self, desk: Desk, kinds: set[str], tell: Any) -> list[Path]:
         report, reading = desk.report, desk.reading
         assert report is not None and reading is not None
-        name = Path(report.info.path).name
-        report, stem = replace(report, info=replace(report.info, path=name)), Path(name).stem
-        first = kept_for_a_while(self.hub.folder, f"{stem}.json")
+        report = replace(report, info=replace(report.info, path=self.hub.name_of(report.info.path)))
+        # What a visitor calls their clip stays in the files, and out of names on the hub's disk.
+        stem = "explained"
+        first = self.hub.place_for(f"{stem}.json")
         paths: list[Path] = []
         films: dict[str, Film] = {}
         if kinds & {"html", "mp4"}:

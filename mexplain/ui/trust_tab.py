@@ -1,10 +1,12 @@
 """Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
 
+from html import escape
 from pathlib import Path
 
 import gradio as gr
 
 from mexplain.lesson import ablation_alt, ablation_figure, ablation_sentence, read_ablation
+from mexplain.limits import LIMITS, limit
 from mexplain.scorecard.figure import scorecard_figure
 from mexplain.scorecard.table import Scorecard, markdown
 from mexplain.types import VARIANTS
@@ -27,7 +29,8 @@ class TrustTab:
                 gr.HTML(text("lesson", says=ablation_sentence(found), clips=found.clips, people=found.people))
                 gr.Plot(ablation_figure(found), show_label=False, container=False)
                 gr.HTML(f"<p class='unseen'>{ablation_alt(found)}</p>")
-        gr.HTML(text("limits").replace("{disclaimer}", disclaimer()), elem_id="limits")
+        gr.HTML(text("limits", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="limits")
+        gr.HTML(text("limits_table") + _limits(), elem_id="limits_table")
         if (folder / "README.md").is_file():
             with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
                 gr.Markdown(_body((folder / "README.md").read_text(encoding="utf-8")))
@@ -41,6 +44,17 @@ class TrustTab:
             which.input(lambda variant: scorecard_figure(card, variant), which, plot, **QUICK)
             with gr.Accordion("All numbers, all variants", open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
+
+
+def _limits() -> str:
+    """Return the table of what a file and a question may cost."""
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(one.says)}</th><td>{limit(name)} {escape(one.unit)}</td>"
+        f"<td><code>{one.variable}</code></td></tr>"
+        for name, one in LIMITS.items()
+    )
+    head = "<thead><tr><th scope='col'>what</th><th scope='col'>at most</th><th scope='col'>set by</th></tr></thead>"
+    return f"<div class='wide'><table class='found'>{head}<tbody>{rows}</tbody></table></div>"
 
 
 def _body(card: str) -> str:

@@ -15,7 +15,7 @@ from mexplain.figures import VARIANT_NAMES, before_and_after, percent
 from mexplain.reading import Progress
 from mexplain.types import NONE
 from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, text
+from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
 from mexplain.what_if import WhatIf, hold_still, smallest_flip
 
 
@@ -104,10 +104,8 @@ class WhatIfTab:
         labels, lines = desk.reading.checkpoint.model.config.labels, []
         questions = desk.questions()
 
-        def tell(stage: str, share: float) -> None:
-            progress(share, desc=f"Trying sets of blocks in {VARIANT_NAMES[stage]}")
-
-        tell_or_stop = desk.watched(tell)
+        words = "Trying sets of blocks in {}".format
+        tell_or_stop = desk.watched(telling(progress, lambda variant: words(VARIANT_NAMES[variant])))
         try:
             for number, (variant, question) in enumerate(questions.items()):
                 found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))

@@ -1,0 +1,48 @@
+"""A reading put to questions: by any method, on whatever device still works."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from mexplain.attribution import Attribution, answer_all
+from mexplain.device import Fallback
+from mexplain.faithfulness import assess
+from mexplain.question import Question
+from mexplain.reading import Reading
+from mexplain.types import Trust
+
+
+class Asking:
+    """Questions about one reading against one baseline; where memory or a GPU fails, they are asked again elsewhere."""
+
+    def __init__(self, reading: Reading, baseline: str = "onset", target: str | None = None) -> None:
+        self._reading, self._baseline, self._target = reading, baseline, target
+        self._hand = Fallback(reading.device)
+        self._posed: dict[torch.device, dict[str, Question]] = {}
+
+    @property
+    def reading(self) -> Reading:
+        """The reading, with the device that its questions are answered on, and notes of what came in the way."""
+        return replace(self._reading, device=self._hand.device, notes=self._reading.notes + self._hand.notes)
+
+    def pose(self) -> dict[str, Question]:
+        """Return each variant's question."""
+        return self._hand.run(self._questions)
+
+    def answer(self, method: str, variants: Sequence[str]) -> list[Attribution]:
+        """Return what a method says to the questions of some variants."""
+        return self._hand.run(
+            lambda where: answer_all([self._questions(where)[v] for v in variants], method, baseline=self._baseline)
+        )
+
+    def test(self, variant: str, said: Attribution, names: Sequence[str], *, thorough: bool) -> Trust:
+        """Return what an answer was put to, and what came of it; ``names`` are those of its blocks."""
+        return self._hand.run(lambda where: assess(self._questions(where)[variant], said, names, thorough=thorough))
+
+    def _questions(self, where: torch.device) -> dict[str, Question]:
+        if where not in self._posed:
+            self._posed.clear()
+            moved = replace(self._reading, device=where)
+            self._posed[where] = moved.questions(tuple(self._reading.outputs), self._baseline, self._target)
+        return self._posed[where]

@@ -1,0 +1,115 @@
+"""Gradio's page with its doors closed: addresses are not fetched, nobody is left with a traceback, memory is freed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import gradio.route_utils
+import gradio.routes
+from gradio.block_function import BlockFunction
+
+from mexplain.errors import MexplainError
+from mexplain.limits import limit
+from mexplain.ui.line import Line
+from mexplain.ui.mishaps import answer, log
+from mexplain.ui.visits import Visits, files_in, neutral
+from mexplain.ui.words import WORDS
+
+
+class Page(gr.Blocks):
+    """A page of Gradio's that knows its visitors; ``folder`` is where their files lie."""
+
+    _queue: Line
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        keep_s = limit("keep_s")
+        self.visits = Visits(folder, float(keep_s), limit("kept_mb") * 1_000_000, self.forget)
+        super().__init__(analytics_enabled=False, delete_cache=(max(1, int(self.visits.sweep_s)), keep_s), **settings)
+        self.run_history = False
+
+    def queue(self, *args: Any, **settings: Any) -> "Page":
+        """Have all events wait in a ``Line``; none may be called past it."""
+        super().queue(*args, **settings | {"api_open": False})
+        self._queue = Line(self)
+        return self
+
+    async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **given: Any) -> Any:
+        """Handle one event; whatever goes wrong becomes a ``gr.Error`` with a sentence."""
+        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        session = given.get("session_hash") or ""
+        try:
+            for file in files_in(inputs):
+                if "://" in file["path"] or file["path"].startswith("data:"):
+                    raise gr.Error(WORDS["address"], print_exception=False)
+                file["url"] = None  # what a client says of it is not looked at
+            self.visits.note(session, inputs)
+            done = await super().process_api(fn, inputs, *args, **given)
+            self.visits.note(session, done.get("data"))
+        except gr.Error as error:
+            # Gradio's own say what was sent, which is for whoever sent it and not for the log.
+            said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
+            raise gr.Error(said, print_exception=False) from None
+        except MexplainError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except Exception as error:
+            log(error)
+            raise gr.Error(answer(error)[1], print_exception=False) from None
+        return done
+
+    def forget(self, session: str) -> None:
+        """Drop what Gradio keeps in memory of a visitor: their desk, what they sent, and what they were shown."""
+        self.state_holder.session_data.pop(session, None)
+        self.state_holder.time_last_used.pop(session, None)
+        self._queue.pending_event_ids_session.pop(session, None)
+        if session in self._queue.pending_messages_per_session:
+            del self._queue.pending_messages_per_session[session]
+
+    def sweep(self) -> None:
+        """Forget the visitors of whom nothing was heard for as long as anything may be kept, even if they are there."""
+        oldest = datetime.now() - timedelta(seconds=self.visits.keep_s)
+        busy = self._queue.busy()
+        for session, used in list(self.state_holder.time_last_used.items()):
+            if used < oldest and session not in busy:
+                self.forget(session)
+        for known in self.temp_file_sets:
+            known -= {path for path in list(known) if not Path(path).exists()}
+
+    @asynccontextmanager
+    async def tended(self, app: Any) -> AsyncIterator[None]:
+        """Sweep while the page is served."""
+
+        async def tend() -> None:
+            while True:
+                await asyncio.sleep(self.visits.sweep_s)
+                try:
+                    await asyncio.to_thread(self.visits.sweep)
+                    self.sweep()
+                except Exception as error:  # one bad sweep must not be the last
+                    log(error)
+
+        task = asyncio.create_task(tend())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def _renamed(upload: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Gradio's way to take in files, after which they have names of ours: a visitor's own stays off the disk."""
+
+    async def take_in(*args: Any, **given: Any) -> Any:
+        files, *rest = await upload(*args, **given)
+        return [str(neutral(Path(file))) for file in files], *rest
+
+    return take_in
+
+
+gradio.routes.upload_fn = _renamed(gradio.route_utils.upload_fn)
+
+
+def _ours(error: gr.Error) -> bool:
+    return not error.print_exception

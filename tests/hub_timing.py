@@ -1,0 +1,63 @@
+"""Measures how long a visitor waits: the hub's start, a sample's first picture and all of it, switches. Not a test.
+
+    python tests/hub_timing.py
+
+Hub and browser share the machine, as they do when somebody runs the hub on a laptop. Takes a minute.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from browsers import open_browser
+from running_hub import Visitor, run_hub
+
+FILMS = "[...document.querySelectorAll('.picture .film')].map(film => film.src)"
+ALL_NEW = f"was => (now => now.length === 3 && now.filter(film => !was.includes(film)).length >= 2)({FILMS})"
+SWITCHES = ("Pixel by pixel", "In its blocks", "How much, either way", "For and against", "Where it looked")
+WARM_S = 15
+
+
+def took(visitor: Visitor, act: Callable[[], object], until: str) -> float:
+    """Return how long it takes from an act of a visitor until the films are others."""
+    before = visitor.page.evaluate(FILMS)
+    start = time.perf_counter()
+    act()
+    visitor.page.wait_for_function(until, arg=before)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        with run_hub(Path(folder)) as address, open_browser() as browser:
+            print(f"the hub answers after {time.perf_counter() - start:.1f} s")
+            time.sleep(WARM_S)
+            for number in range(3):
+                visitor = Visitor(browser, address, motion="no-preference")
+                page = visitor.page
+                start = time.perf_counter()
+                page.locator(".sample").nth(number).click()
+                page.wait_for_selector(".picture .film")
+                first = time.perf_counter() - start
+                visitor.wait_until_done()
+                print(f"sample {number + 1}: first picture {first:.1f} s, all {time.perf_counter() - start:.1f} s")
+                if number == 0:
+                    time.sleep(4)
+                    for name in SWITCHES:
+                        seconds = took(visitor, page.get_by_label(name, exact=True).first.click, ALL_NEW)
+                        print(f"  {name}: {seconds:.2f} s")
+                        time.sleep(1)
+                    colour = page.locator("#opacity input[type=number]")
+                    colour.fill("50")
+                    print(f"  Colour 50 %: {took(visitor, partial(colour.press, 'Enter'), ALL_NEW):.2f} s")
+                visitor.close()
+
+
+if __name__ == "__main__":
+    main()
