@@ -119,10 +119,10 @@ def _wait(channel: socket.socket, result: int, child: list[int], asked: dict[str
             message, handles = _received(channel)
             child += handles
         late = time.monotonic() > until
-        if started and message == b"":
-            raise _stopped(asked["name"])
         if started and late:
             raise _too_slow(asked)
+        if started and message == b"":
+            raise _stopped(asked["name"])
         if message == b"" or late:
             raise _GoneError
         said = _said(message, asked["name"])

@@ -31,7 +31,7 @@ except ImportError:  # Windows has none
 MB = 1 << 20
 _FILES, _MESSAGE, _LONGEST = 64, 1 << 16, 2000
 _PARENT_DEATH, _NO_NEW_PRIVILEGES = 1, 38  # of prctl(2)
-_GRACE_S = 2
+_GRACE_S = 3
 
 
 def serve(number: int, prepare: str) -> None:

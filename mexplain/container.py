@@ -58,8 +58,6 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             context.options = {"max_pixels": str(side * side)}
             context.thread_type, context.thread_count = "AUTO", min(_MOST_THREADS, os.cpu_count() or 1)
             yield container, stream
-    except MemoryError:
-        raise
     except (FFmpegError, OSError) as error:
         raise ClipError(f"{name} is not a video that can be read ({reason(error)}).") from error
 

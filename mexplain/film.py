@@ -56,6 +56,8 @@ class Look:
     def __post_init__(self) -> None:
         if self.shown not in SHOWN:
             raise SettingError(f"A film shows {', '.join(SHOWN[:-1])} or {SHOWN[-1]}; got {self.shown!r}.")
+        if self.method not in METHODS:
+            raise SettingError(f"Method must be one of {', '.join(METHODS)}; got {self.method!r}.")
         if not 0 <= self.opacity <= 1:
             raise SettingError(f"Opacity must lie between 0 and 1; got {self.opacity:g}.")
 

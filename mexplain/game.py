@@ -62,6 +62,8 @@ def rounds(seed: int, count: int = 5, faces: Sequence[str] | None = None) -> tup
     if seed < 0:
         raise SettingError(f"The seed of a game must be 0 or more; got {seed}.")
     sitters = tuple(faces if faces is not None else names())
+    if not sitters:
+        raise SettingError("A game needs at least one face; there is none.")
     rng = np.random.default_rng(seed)
     made: list[Round] = []
     while len(made) < count:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mexplain.errors import FaceError
+from mexplain.errors import FaceError, SettingError
 from mexplain.files import open_given, printable
 from mexplain.limits import limit
 
@@ -35,7 +35,7 @@ def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
         raise FaceError(f"{name} is not a picture that can be read.")
     shrink = min(1.0, longest / max(picture.shape))
     if shrink < 1:
-        picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        picture = _smaller(picture, shrink)
     height, width = (side - side % 2 for side in picture.shape[:2])
     if min(height, width) < 2:
         raise FaceError(f"{name} is too small: {picture.shape[1]} x {picture.shape[0]} px.")
@@ -57,10 +57,19 @@ def _size(data: bytes, name: str) -> tuple[int, int]:
         raise FaceError(f"{name} is not a picture that can be read.") from error
 
 
+def _smaller(picture: UInt8[np.ndarray, "h w 3"], shrink: float) -> UInt8[np.ndarray, "h2 w2 3"]:
+    if min(picture.shape[:2]) * shrink < 1:  # a sliver, which would have no pixels left
+        height, width = (max(round(side * shrink), 1) for side in picture.shape[:2])
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+
+
 def encode_jpeg(picture: UInt8[np.ndarray, "h w 3"], longest: int, quality: int = 82) -> bytes:
-    """Return an RGB picture as a JPEG file of at most ``longest`` px a side."""
+    """Return an RGB picture as a JPEG file of at most ``longest`` px a side; ``SettingError`` if that cannot be."""
+    if longest < 1 or not 0 <= quality <= 100:
+        raise SettingError(f"A JPEG has at least 1 px a side and a quality of 0 to 100; got {longest}, {quality}.")
     shrink = min(1.0, longest / max(picture.shape))
     if shrink < 1:
-        picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        picture = _smaller(picture, shrink)
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()

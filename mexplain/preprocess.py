@@ -23,6 +23,7 @@ SMALL_IOD_PX = 30
 _BANDWIDTH_S = 0.06
 _WORK_SIZE, _WORK_IOD = 112, 2.5  # the crop in which frames are registered: 45 px an IOD
 _STEPS = 8
+_MOST_STEPS = 200.0  # pixels of a picture that come to one of a crop; the largest picture has fewer
 _CHAIN_S = 2.0
 _TRUST_IOD = 0.1  # a registration that wants to move the face further than this has lost it
 
@@ -234,7 +235,10 @@ def _grey_crop(grey: Float[np.ndarray, "h w"], to_frame: _Pose) -> Float[np.ndar
 
 def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> Float[np.ndarray, "s s *c"]:
     """Return the square of ``size`` px that ``to_frame`` maps into a picture; averaged over areas when it shrinks."""
-    finer = max(1, math.ceil(np.hypot(*to_frame[:, 0]) - 0.1))
+    steps = float(np.hypot(*to_frame[:, 0]))
+    if not (np.isfinite(to_frame).all() and steps < _MOST_STEPS):
+        raise FaceError("The face cannot be held still: its landmarks lead far out of the picture.")
+    finer = max(1, math.ceil(steps - 0.1))
     grid = np.array([[1 / finer, 0, 0.5 / finer], [0, 1 / finer, 0.5 / finer]])
     index = _compose(to_frame, grid) - [[0, 0, 0.5], [0, 0, 0.5]]
     flags, fine = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, size * finer

@@ -16,7 +16,7 @@ from mexplain.attribution import pose_all
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import Fallback, exact_convolutions, resolve_device
-from mexplain.errors import CheckpointError
+from mexplain.errors import CheckpointError, SettingError
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.question import Question
 from mexplain.reader import read_aligned
@@ -66,6 +66,8 @@ class Reading:
     ) -> dict[str, Question]:
         """Return what there is to explain of several variants, for which the trunk runs once."""
         labels, model = self.checkpoint.model.config.labels, _on_device(self.checkpoint.model, self.device)
+        if target is not None and target not in labels:
+            raise SettingError(f"Target must be one of {', '.join(labels)}; got {target!r}.")
         number = None if target is None else labels.index(target)
         frames, marks = _tensor(self.aligned, self.device), self.aligned.landmarks_xy
         return pose_all(model, variants, frames, marks, baseline=baseline, target=number)

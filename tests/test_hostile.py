@@ -8,6 +8,7 @@ import struct
 import tracemalloc
 from fractions import Fraction
 
+import fuzz_reader
 import hostile
 import numpy as np
 import pytest
@@ -222,3 +223,8 @@ def test_numbers_in_a_gif_are_what_the_maker_says(tmp_path):
     path = tmp_path / "bomb.gif"
     path.write_bytes(data)
     assert probe(path).frames == 5
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "data" / "corpus").iterdir()), ids=lambda p: p.name)
+def test_what_fuzzing_found_is_read_or_answered(path):
+    assert fuzz_reader.look(path.read_bytes())

@@ -6,10 +6,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from gradio.data_classes import ImageData
 from running_hub import ROOT
 
 from mexplain.ui.gpu import LENT_S, on_gpu
 from mexplain.ui.link import Settings, from_query, to_query
+from mexplain.ui.photo import photo_input
 
 LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
 
@@ -49,3 +51,11 @@ def test_a_checkpoint_that_is_not_there_is_named_in_a_sentence():
     done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "The hub cannot start: The checkpoint folder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_photo_is_passed_on_unopened(tmp_path):
+    upload = tmp_path / "bomb.png"
+    upload.write_bytes(b"\x89PNG\r\n\x1a\n no picture")
+    place = photo_input(label="photo")
+    assert place.preprocess(ImageData(path=str(upload), orig_name="bomb.png")) == str(upload)
+    assert place.preprocess(None) is None and place.get_block_name() == "image"

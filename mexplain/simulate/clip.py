@@ -97,11 +97,17 @@ def simulate(
 
     ``landmarks_xy`` are the photo's, in pixels. ``drift_iod`` lets the head wander slowly that far, ``noise`` is the
     sensor's standard deviation in grey levels; ``seed`` fixes both. The motion map holds the expression alone.
-    Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames.
+    Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames, and for drift, noise
+    or a seed that cannot be.
     """
     count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
     if not 2 <= count <= 3000:
         raise SettingError(f"A clip needs 2 to 3000 frames; {duration_s} s at {fps} frames per second is not that.")
+    if not (0 <= drift_iod < 1 and 0 <= noise <= 255 and seed >= 0):
+        raise SettingError(
+            "Drift must lie between 0 and 1 inter-ocular distances, noise between 0 and 255 grey levels, and the seed "
+            f"be 0 or more; got {drift_iod}, {noise} and {seed}."
+        )
     height, width = photo.shape[:2]
     iod = float(inter_ocular_distance(landmarks_xy))
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names
 from mexplain.ui.gpu import on_gpu
 from mexplain.ui.parts import Hub, telling
-from mexplain.ui.photo import Photo
+from mexplain.ui.photo import photo_input
 from mexplain.what_if import hold_still
 
 NO_CLIP = "A clip is missing: a video of a face was expected."
@@ -55,7 +55,7 @@ class Endpoints:
             with gr.Row():
                 strength = gr.Slider(0, STRONGEST_IOD, 0.06, label="strength_iod")
                 lasts = gr.Slider(SHORTEST_S, LONGEST_S, 0.5, label="lasts_s")
-            photo = Photo(label="photo (instead of the person)", height=160)
+            photo = photo_input(label="photo (instead of the person)", height=160)
             made = [gr.Video(label="clip"), gr.JSON(EMPTY, label="truth and findings")]
             gr.Button("Call /simulate").click(
                 on_gpu(self.simulate),

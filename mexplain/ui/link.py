@@ -30,7 +30,9 @@ def to_query(settings: Settings) -> str:
     """Return the part of a link after the question mark: whatever differs from the defaults."""
     plain = Settings()
     changed = {f.name: getattr(settings, f.name) for f in fields(Settings)}
-    return urlencode({name: value for name, value in changed.items() if value != getattr(plain, name)})
+    return urlencode(
+        {name: value for name, value in changed.items() if value != getattr(plain, name)}, errors="replace"
+    )
 
 
 def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> Settings:

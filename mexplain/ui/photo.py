@@ -3,19 +3,19 @@
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 
-class Photo(gr.Image):
-    """Gradio's own image, without its look into the file: by default it decodes whatever was uploaded, in this process.
+def photo_input(**settings: Any) -> gr.Image:
+    """Lay out a place for a photo, whose value is the file's path.
 
-    The value is the file's path.
+    Gradio by itself would look into whatever was uploaded, and decode it, in this process.
     """
+    image = gr.Image(type="filepath", **settings)
+    by_gradio = image.preprocess
 
-    is_template = True  # the same in the browser
+    def unopened(payload: ImageData | None) -> Any:
+        return str(payload.path) if payload is not None and payload.path else by_gradio(payload)
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, type="filepath", **settings)
-
-    def preprocess(self, payload: Any) -> Any:
-        """Return where the upload lies."""
-        return super().preprocess(payload) if payload is None or not payload.path else str(payload.path)
+    image.preprocess = unopened  # type: ignore[method-assign]
+    return image

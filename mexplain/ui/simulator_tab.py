@@ -35,7 +35,7 @@ from mexplain.ui.parts import (
     telling,
     text,
 )
-from mexplain.ui.photo import Photo
+from mexplain.ui.photo import photo_input
 from mexplain.video import write_video
 
 OWN = "My own photo"
@@ -52,7 +52,7 @@ class SimulatorTab:
             with gr.Column(min_width=300, scale=2):
                 people = names()
                 self.person = gr.Radio([*people, OWN], value=people[0], label="Whose face", elem_id="person")
-                self.photo = Photo(
+                self.photo = photo_input(
                     sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
                     visible=False, webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
                 )  # fmt: skip

@@ -1,0 +1,565 @@
+"""Whatever is put into a function that visitors' values reach, there is a result or a sentence.
+
+With the types that a signature names, but any value of them: not a number, endless, negative, far too large, empty, in
+no list of choices. What is not of its type is beartype's to refuse under pytest, and may be.
+"""
+
+import shutil
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hostile
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from jaxtyping import TypeCheckError
+
+from mexplain import (
+    apart,
+    attribution,
+    blocks,
+    card,
+    comparison,
+    device,
+    explain,
+    figures,
+    film,
+    game,
+    lab,
+    landmarks,
+    limits,
+    magnify,
+    moments,
+    overlay,
+    page,
+    photo,
+    preprocess,
+    prose,
+    ranks,
+    reading,
+    report,
+    search,
+    sitter,
+    tables,
+    video,
+    what_if,
+)
+from mexplain.archive import clips as archive_clips
+from mexplain.baselines import BASELINES
+from mexplain.bundle import bundle
+from mexplain.checkpoints import load_checkpoint
+from mexplain.cli import main
+from mexplain.commands import chosen
+from mexplain.errors import MexplainError
+from mexplain.hf_hub import split_revision
+from mexplain.magnify import motion
+from mexplain.methods import METHODS
+from mexplain.parcel import Parcel, unpack
+from mexplain.reader import follow, read_aligned
+from mexplain.scorecard.table import read_scorecard
+from mexplain.simulate import action_units
+from mexplain.simulate.clip import Expression, simulate
+from mexplain.sitter import Sitter
+from mexplain.training.datasets.frames import natural, number_of, pictures_in
+from mexplain.training.datasets.units import parse_units
+from mexplain.training.loso_command import parse_sources
+from mexplain.types import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
+from mexplain.ui.link import Settings, from_query, to_query
+
+
+@dataclass(frozen=True)
+class Have:
+    """Stands for something that tests share; ``key`` names it."""
+
+    key: str
+
+
+def the(*keys: str) -> SearchStrategy:
+    return st.sampled_from([Have(key) for key in keys])
+
+
+def some(*usual: Any) -> SearchStrategy:
+    return st.sampled_from(usual)
+
+
+words = some("", " ", "all", "none", "../x", "a\nb", "'\"<b>", "\udcff", "💥", "x" * 300) | st.text(max_size=8)
+numbers = some(0.0, -0.0, -1.0, 0.5, 1.0, 1e-300, 1e-9, 1e9, 1e308, float("nan"), float("inf"), float("-inf"))
+counts = some(0, 1, 2, 3, -1, 10**6, 2**31, 2**63, -(2**63))
+seconds = st.none() | numbers | some(0.1, 0.2, 0.3, 0.6)
+methods = some("attention", "saliency", "shapley") | words
+variants = some(*VARIANTS) | words
+baselines = some("onset", "black", "mean") | words
+targets = st.none() | some("happiness", "disgust") | words
+devices = some("cpu", "auto", "cuda", "cuda:99", "cpu:1", "mps") | words
+sides = some("both", "left", "right") | words
+units = some(1, 4, 12, 25, 45) | counts
+paths = the("clip", "photo", "text", "empty", "folder", "missing", "long", "inside a file")
+outputs = the("out", "missing", "folder", "inside a file")
+queries = st.dictionaries(some("method", "baseline", "target", "shown", "opacity", "sample") | words, words, max_size=4)
+
+
+def arrays(*shape: int | None, kind: str = "float32") -> SearchStrategy:
+    """Numbers in an array whose sides are given, or any few."""
+
+    def make(lengths: list[int], fill: str, seed: int) -> np.ndarray:
+        sizes = [length if side is None else side for side, length in zip(shape, lengths, strict=True)]
+        values = np.random.default_rng(seed).normal(40, 30, sizes)
+        values *= {"flat": 0.0, "huge": 1e30}.get(fill, 1.0)
+        if fill == "nan" and kind != "uint8":
+            values[...] = np.nan
+        return np.clip(values, 0, 255).astype(kind) if kind == "uint8" else values.astype(kind)
+
+    lengths = st.lists(some(1, 2, 3, 20), min_size=len(shape), max_size=len(shape))
+    return st.builds(make, lengths, some("noise", "flat", "huge", "nan"), st.integers(0, 9))
+
+
+pictures = arrays(None, None, 3, kind="uint8")
+meshes = arrays(478, 2) | the("mesh")
+infos = st.builds(ClipInfo, words, numbers, counts, numbers, counts, counts)
+clips = the("person") | st.builds(Clip, arrays(3, None, None, 3, kind="uint8"), st.just(np.arange(3.0)), infos)
+tracks = the("track") | st.builds(FaceTrack, arrays(None, 478, 2))
+faces = the("smile") | st.builds(
+    AlignedClip,
+    arrays(3, 24, 24, 3, kind="uint8"),
+    arrays(3, kind="float64") | st.just(np.arange(3.0)),
+    meshes,
+    arrays(2, 3),
+)
+looks = st.builds(film.Look, some("attention", "blocks", "pixels"), methods, st.booleans(), some(0.0, 1.0, 0.3))
+sitters = the("sitter") | st.builds(Sitter, pictures, meshes)
+expressions = st.builds(Expression, st.lists(units, max_size=3).map(tuple), sides, numbers, numbers, numbers, numbers)
+short_expressions = st.builds(Expression, st.just((12,)))
+records = st.builds(Moment, numbers, numbers, numbers, some(*moments.KINDS), numbers)
+asked = {"start_s": seconds, "end_s": seconds}
+lists = {"methods": st.lists(methods, max_size=2).map(tuple), "variants": st.lists(variants, max_size=2).map(tuple)}
+
+
+def _unpacked(room: memoryview) -> Any:
+    try:
+        return unpack(room)
+    except ValueError as error:
+        assert "no value" in str(error)
+
+
+def _written(parcel: Parcel) -> memoryview:
+    room = memoryview(bytearray(parcel.size))
+    parcel.write(room)
+    return room
+
+
+# Their paths come from the command line, which makes a sentence of what the system says; no visitor can name one.
+OPERATORS = ("find_clips", "load_checkpoint", "pictures_in")
+
+# What is called, with what, and how often; what takes long is called seldom, and mostly with what cannot be.
+CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
+    "probe": (video.probe, {"path": paths}, 16),
+    "read_clip": (
+        video.read_clip,
+        {
+            "path": paths,
+            **asked,
+            "max_frames": some(2, 5) | counts,
+            "max_side": some(16, 64) | counts,
+            "view": st.tuples(*[some(0.0, 0.3, 0.7, 1.0) | numbers] * 4),
+        },
+        60,
+    ),
+    "write_video": (
+        video.write_video,
+        {
+            "path": outputs,
+            "frames": arrays(None, None, None, 3, kind="uint8"),
+            "fps": numbers | some(25.0),
+            "crf": some(0, 20, 51) | counts,
+            "fast": st.booleans(),
+        },
+        40,
+    ),
+    "read_aligned": (
+        read_aligned,
+        {
+            "path": paths,
+            **asked,
+            "frames": some(2, 4) | some(-1, 0, 1),
+            "sizes": some((32,), (32, 64), (), (0,), (-5, 8)),
+            "crop_iod": some(2.8, 0.0, -1.0, float("nan"), 1e-9, 1e9),
+        },
+        10,
+    ),
+    "follow": (
+        follow,
+        {"path": the("text", "missing", "photo"), **asked, "image_size": some(32), "crop_iod": some(2.8)},
+        8,
+    ),
+    "read_photo": (photo.read_photo, {"path": paths, "longest": some(64, 960) | counts}, 30),
+    "encode_jpeg": (photo.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
+    "from_photo": (sitter.from_photo, {"path": paths}, 12),
+    "built_in": (sitter.built_in, {"name": words | some("Person 1")}, 12),
+    "is_long": (search.is_long, {"path": paths}, 10),
+    "align": (
+        preprocess.align,
+        {
+            "clip": clips,
+            "track": tracks,
+            "frames": some(2, 12) | some(-1, 0, 1),
+            "image_size": some(16, 32) | some(0, -9),
+            "crop_iod": some(2.8) | some(0.0, -1.0, float("nan")),
+        },
+        20,
+    ),
+    "hold_still": (
+        preprocess.hold_still,
+        {"clip": clips, "track": tracks, "image_size": some(16, 32), "crop_iod": some(2.8)},
+        12,
+    ),
+    "explain": (
+        explain.explain,
+        {
+            "path": the("clip", "text", "missing"),
+            "checkpoint": the("checkpoint"),
+            **lists,
+            **asked,
+            "baseline": baselines,
+            "target": targets,
+            "device": devices,
+        },
+        10,
+    ),
+    "read": (
+        reading.read,
+        {
+            "path": paths,
+            "checkpoint": the("checkpoint"),
+            "variants": some(("10",), ()),
+            **asked,
+            "device": devices,
+        },
+        8,
+    ),
+    "question": (
+        reading.Reading.question,
+        {"self": the("reading"), "variant": variants, "baseline": baselines, "target": targets},
+        16,
+    ),
+    "attribute": (
+        attribution.attribute,
+        {
+            "model": the("model"),
+            "variant": variants,
+            "frames": the("tensor"),
+            "landmarks_xy": the("mesh"),
+            "method": some("attention") | words,
+            "baseline": baselines,
+            "target": st.none() | counts,
+            "settings": st.none() | st.dictionaries(some("samples", "size") | words, counts | numbers, max_size=2),
+        },
+        12,
+    ),
+    "hold blocks still": (
+        what_if.hold_still,
+        {
+            "reading": the("reading"),
+            "questions": the("questions"),
+            "blocks": st.lists(some("nose", "chin") | words, max_size=3),
+            "variant": variants,
+        },
+        8,
+    ),
+    "bundle": (
+        bundle,
+        {
+            "clips": st.lists(the("text", "missing", "folder"), max_size=3),
+            "checkpoint": the("checkpoint"),
+            "out": outputs,
+            "methods": lists["methods"],
+            "baseline": baselines,
+            "target": targets,
+        },
+        10,
+    ),
+    "load_checkpoint": (
+        load_checkpoint,
+        {"source": the("text", "folder", "missing", "clip", "long"), "device": some("cpu")},
+        8,
+    ),
+    "split_revision": (
+        split_revision,
+        {"source": words | some("a/b@c", "a@", "@", "a/b@@"), "revision": st.none() | words},
+        30,
+    ),
+    "read_scorecard": (read_scorecard, {"folder": the("folder", "missing", "text"), "checkpoint_sha256": words}, 12),
+    "move": (
+        lab.move,
+        {
+            "face": the("sitter"),
+            "aus": st.lists(units, max_size=2).map(tuple),
+            "side": sides,
+            "strength_iod": numbers | some(0.05),
+            "lasts_s": numbers | some(0.1),
+            "seed": counts,
+        },
+        10,
+    ),
+    "simulate": (
+        simulate,
+        {
+            "photo": pictures,
+            "landmarks_xy": meshes,
+            "expression": short_expressions,
+            "duration_s": numbers | some(0.1),
+            "fps": numbers | some(30.0),
+            "drift_iod": numbers,
+            "noise": numbers,
+            "seed": some(0, 5, -1, 2**63),
+        },
+        30,
+    ),
+    "Expression": (lambda made: made, {"made": expressions}, 40),
+    "parse_action_units": (
+        action_units.parse_action_units,
+        {"text": words | some("12", "6,12", "4+7", "99", "1e3", "-1")},
+        40,
+    ),
+    "full_displacement": (action_units.full_displacement, {"unit": units, "side": sides}, 20),
+    "combined_displacement": (
+        action_units.combined_displacement,
+        {"units": st.lists(units, max_size=3), "side": sides, "intensity_iod": numbers},
+        30,
+    ),
+    "rounds": (
+        game.rounds,
+        {"seed": counts, "count": counts.filter(lambda n: n < 1000), "faces": st.none() | st.lists(words, max_size=2)},
+        20,
+    ),
+    "mark": (game.mark, {"asked": the("round"), "guess": counts}, 12),
+    "score": (game.score, {"marks": some((), [])}, 4),
+    "Look": (film.Look, {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers}, 30),
+    "heat_film": (film.heat_film, {"variant": the("variant", "uncropped"), "face": faces, "look": looks}, 10),
+    "magnified_film": (
+        magnify.magnified_film,
+        {"face": the("smile"), "crop_iod": some(2.8), "factor": st.none() | numbers},
+        10,
+    ),
+    "motion": (motion, {"face": faces, "crop_iod": some(2.8, 0.1)}, 8),
+    "top_blocks": (
+        overlay.top_blocks,
+        {
+            "variant": the("variant", "uncropped"),
+            "quantity": some("attention", "attribution"),
+            "method": methods,
+            "count": counts,
+        },
+        20,
+    ),
+    "attention_face": (overlay.attention_face, {"report": the("report"), "variant": the("variant", "uncropped")}, 4),
+    "pixel_face": (overlay.pixel_face, {"report": the("report"), "variant": the("variant"), "method": methods}, 8),
+    "attribution_face": (
+        overlay.attribution_face,
+        {
+            "report": the("report"),
+            "variant": the("variant"),
+            "method": methods,
+        },
+        8,
+    ),
+    "heatmap": (
+        figures.block_time_heatmap,
+        {
+            "report": the("report"),
+            "variant": the("variant", "uncropped"),
+            "quantity": some("attention", "attribution"),
+            "method": methods,
+        },
+        8,
+    ),
+    "percent": (figures.percent, {"share": some(0.0, 0.5, 1.0, 0.999, 1e-9)}, 8),
+    "compare": (comparison.compare, {"report": the("report"), "method": methods}, 8),
+    "card": (card.card, {"report": the("report")}, 1),
+    "to_html": (page.to_html, {"report": the("report")}, 1),
+    "write_html": (page.write_html, {"report": the("report"), "path": outputs}, 4),
+    "write_json": (report.write_json, {"report": the("report"), "path": outputs}, 8),
+    "about_method": (
+        prose.about_method,
+        {"method": some(*METHODS), "baseline": some(*BASELINES), "scorecard": st.none()},
+        20,
+    ),
+    "measured": (prose.measured, {"method": some(*METHODS), "scorecard": st.none(), "variant": variants}, 12),
+    "trust": (prose.trust, {"variant": the("variant"), "method": some("integrated_gradients")}, 2),
+    "table": (
+        tables.table,
+        {"columns": st.lists(words, max_size=3), "rows": st.lists(st.dictionaries(words, words | numbers), max_size=3)},
+        30,
+    ),
+    "layout": (blocks.layout, {"variant": variants}, 20),
+    "pooling_layout": (blocks.pooling_layout, {"variant": variants}, 20),
+    "resolve_device": (device.resolve_device, {"text": devices}, 30),
+    "limit": (limits.limit, {"name": some(*limits.LIMITS)}, 9),
+    "chosen": (
+        chosen,
+        {"what": st.just("Variant"), "texts": st.lists(words, max_size=3), "known": st.just(VARIANTS)},
+        30,
+    ),
+    "rank": (moments.rank, {"moments": st.lists(records, max_size=3)}, 30),
+    "overlap": (moments.overlap, {"one": records, "other": records}, 30),
+    "closing": (moments.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
+    "spearman": (ranks.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
+    "fit_pose": (landmarks.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
+    "to_query": (to_query, {"settings": st.builds(Settings, *[words] * 5)}, 20),
+    "from_query": (
+        from_query,
+        {"query": queries, "labels": st.just(("happiness",)), "samples": st.just(("happiness.mp4",))},
+        60,
+    ),
+    "parse_sources": (
+        parse_sources,
+        {"texts": st.lists(words | some("casme2=x", "samm=", "=x", "smic"), max_size=3)},
+        30,
+    ),
+    "parse_units": (parse_units, {"text": words | some("AU4", "L12+R1", "4+?", "AU 99", "12A")}, 40),
+    "natural": (natural, {"text": words | some("img10", "2²", "٣")}, 30),
+    "number_of": (number_of, {"path": st.builds(Path, words | some("img12.jpg", "12_3.png"))}, 30),
+    "pictures_in": (pictures_in, {"folder": the("folder", "missing")}, 4),
+    "find_clips": (archive_clips.find_clips, {"source": words | some("[", "*", "**", "[!]", "?" * 50)}, 30),
+    "unpack": (_unpacked, {"room": st.binary(max_size=200).map(lambda data: memoryview(bytearray(data)))}, 60),
+    "Parcel": (
+        lambda value: unpack(_written(Parcel(value))),
+        {"value": words | numbers | counts | arrays(None, None)},
+        30,
+    ),
+    "call": (apart.call, {"function": st.just(video.probe), "path": paths, "name": words}, 10),
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report):
+    folder = tmp_path_factory.mktemp("given")
+    shutil.copy(person_path, folder / "clip.mp4")
+    (folder / "photo.png").write_bytes(hostile._png(20, 20, bytes(2000)))
+    (folder / "text.txt").write_text("no video")
+    (folder / "empty.mp4").touch()
+    found = reading.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
+    by_name = {variant.variant: variant for variant in report[0].variants}
+    person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
+    face = sitter.built_in("Person 1")
+    return {
+        "clip": folder / "clip.mp4",
+        "photo": folder / "photo.png",
+        "text": folder / "text.txt",
+        "empty": folder / "empty.mp4",
+        "folder": folder,
+        "missing": folder / "no" / "such.mp4",
+        "long": folder / ("x" * 400),
+        "inside a file": folder / "text.txt" / "x.mp4",
+        "out": folder / "out.bin",
+        "person": person,
+        "track": FaceTrack(np.repeat(smile.landmarks_xy[None] + 90, 3, 0)),
+        "mesh": smile.landmarks_xy,
+        "smile": smile,
+        "sitter": face,
+        "round": game.rounds(1)[0],
+        "checkpoint": checkpoint,
+        "model": checkpoint.model,
+        "tensor": reading._tensor(found.aligned, found.device),
+        "reading": found,
+        "questions": found.questions(("10",)),
+        "report": report[0],
+        "variant": by_name["10"],
+        "uncropped": by_name["uncropped"],
+    }
+
+
+def resolved(value: Any, shared: dict[str, Any]) -> Any:
+    if isinstance(value, Have):
+        return shared[value.key]
+    return [resolved(part, shared) for part in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("ignore")
+def test_there_is_a_result_or_a_sentence(name, shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, strategies, times = CASES[name]
+
+    @settings(
+        max_examples=times,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate],
+    )
+    @given(st.data())
+    def whatever(data):
+        try:
+            drawn = {key: data.draw(strategy, label=key) for key, strategy in strategies.items()}
+            given = {key: resolved(value, shared) for key, value in drawn.items()}
+            result = function(given.pop("self"), **given) if "self" in given else _call(function, given)
+            if isinstance(result, types.GeneratorType):
+                list(result)
+        except MexplainError as error:
+            assert len(str(error).split()) > 3 and "Traceback" not in str(error), str(error)
+        except TypeCheckError:
+            pass
+        except OSError:
+            assert name in OPERATORS
+
+    whatever()
+
+
+def _call(function: Any, given: dict[str, Any]) -> Any:
+    if function is apart.call:
+        return function(given["function"], given["path"], name=given["name"])
+    return function(**given)
+
+
+options = some(
+    "--start",
+    "--end",
+    "--method",
+    "--baseline",
+    "--target",
+    "--variant",
+    "--out",
+    "--html",
+    "--quick",
+    "--device",
+    "--aus",
+    "--side",
+    "--intensity",
+    "--seed",
+    "--fps",
+    "--checkpoint",
+    "--help",
+    "-x",
+)
+commands = (
+    some("explain", "simulate", "methods", "evaluate", "bench-explanations", "hub", "explain-archive", "hub verify")
+    | words
+)
+
+
+@settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(commands, st.lists(options | words | some("1", "-1", "nan", "1e400", "none.mp4", "attention"), max_size=6))
+def test_a_command_line_of_any_words_gives_a_sentence(command, rest):
+    line = [*command.split(), *rest]
+    if "train" in line:
+        return
+    try:
+        code = main(line)
+    except SystemExit as ended:
+        code = ended.code
+    assert code in (0, 2)
+
+
+@pytest.mark.parametrize("given_word", ["", "0", "-1", "1.5", "1e3", "٣", "nan", " 7 ", "x" * 50])
+def test_limits_are_whole_numbers_or_a_sentence(given_word, monkeypatch):
+    for name, known in limits.LIMITS.items():
+        monkeypatch.setenv(known.variable, given_word)
+        try:
+            assert limits.limit(name) in (known.usual, 7)
+        except MexplainError as error:
+            assert known.variable in str(error)
