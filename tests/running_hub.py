@@ -36,6 +36,7 @@ def run_hub(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "TMPDIR": str(folder)}
+    settings |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     log = folder / "log.txt"
     with log.open("w") as out:
         hub = subprocess.Popen(
@@ -55,7 +56,7 @@ def run_hub(folder: Path) -> Iterator[str]:
             pytest.fail(f"The hub was not ready within {PATIENCE_S} s:\n{log.read_text()}")
         yield url
         hub.terminate()
-        hub.wait(30)
+        assert hub.wait(30) == 0
         assert "Traceback" not in log.read_text()
         assert not list(folder.glob("mexplain_*")), "uploads outlived the hub"
     finally:
