@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import shutil
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -110,8 +111,9 @@ def _renamed(upload: Callable[..., Any]) -> Callable[..., Any]:
         own = Path(folder, secrets.token_hex(8))
         try:
             files, *rest = await upload(request, str(own), *args, **given)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(own, ignore_errors=True)
+            traceback.clear_frames(error.__traceback__)  # they hold its files open, which keeps them on the disk
             raise
         return [str(neutral(Path(file))) for file in files], *rest
 
