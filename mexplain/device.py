@@ -124,6 +124,11 @@ def _is_gpu(error: RuntimeError) -> bool:
     )
 
 
+def scarcity() -> int:
+    """Return into how many parts to cut what is usually done at once: 1, or more where there was too little memory."""
+    return round(1 / _share.get())
+
+
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
     """Keep a GPU's convolutions from rounding to 10 bits, as they do by default; afterwards all is as before.

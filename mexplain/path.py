@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mexplain.convs import Slopes
-from mexplain.device import bytes_at_once
+from mexplain.device import bytes_at_once, scarcity
 from mexplain.model import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
@@ -75,7 +75,8 @@ def integrate(
     """
     steps = max(2, min(STEPS, most_steps // (len(CUTS) - 1)))
     kept: list[dict[_Way, dict[str, _Part]]] = [{} for _ in clips]
-    waiting: list[tuple[int, _Way]] = [(row, CUTS) for row in range(len(clips))]
+    pieces = _pieces(CUTS, max(1, (len(CUTS) - 1) // scarcity()))
+    waiting: list[tuple[int, _Way]] = [(row, piece) for row in range(len(clips)) for piece in pieces]
     while waiting:
         for some in _portions(model, clips, waiting):
             rows = [row for row, _ in some]
@@ -105,6 +106,11 @@ def integrate(
         )
         for variant in asked
     }
+
+
+def _pieces(way: _Way, stretches: int) -> list[_Way]:
+    """Return a way cut into shorter ones that have as many stretches each."""
+    return [way[start : start + stretches + 1] for start in range(0, len(way) - 1, stretches)]
 
 
 def _portions(

@@ -100,9 +100,15 @@ def report(person_path, checkpoint):
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory):
+def hub_folder(tmp_path_factory):
+    """Where that hub writes its log, its caches and whatever it keeps for a while."""
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="session")
+def hub(hub_folder):
     """The address of a running hub, one for all tests of a process."""
-    with run_hub(tmp_path_factory.mktemp("hub")) as address:
+    with run_hub(hub_folder) as address:
         yield address
 
 

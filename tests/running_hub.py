@@ -1,6 +1,7 @@
 """The real hub, started as a user would, and visitors to it in a real browser."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,12 +31,13 @@ QUICK = "?method=attention"  # the method that takes no time
 
 
 @contextmanager
-def run_hub(folder: Path) -> Iterator[str]:
-    """Run the hub and give its address; it must leave neither tracebacks nor uploads behind."""
+def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) -> Iterator[str]:
+    """Run the hub and give its address; told to ``stop``, it must leave neither tracebacks nor uploads behind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "TMPDIR": str(folder)}
+    settings |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     log = folder / "log.txt"
     with log.open("w") as out:
         hub = subprocess.Popen(
@@ -54,8 +56,9 @@ def run_hub(folder: Path) -> Iterator[str]:
         else:
             pytest.fail(f"The hub was not ready within {PATIENCE_S} s:\n{log.read_text()}")
         yield url
-        hub.terminate()
-        hub.wait(30)
+        for told in stop:
+            hub.send_signal(told)
+        assert hub.wait(30) == 0
         assert "Traceback" not in log.read_text()
         assert not list(folder.glob("mexplain_*")), "uploads outlived the hub"
     finally:

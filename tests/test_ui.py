@@ -1,13 +1,10 @@
 """Parts of the hub that need no browser."""
 
-import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 from gradio.data_classes import ImageData
-from running_hub import ROOT
 
 from mexplain.ui.gpu import LENT_S, on_gpu
 from mexplain.ui.link import Settings, from_query, to_query
@@ -44,13 +41,6 @@ def test_spaces_lends_a_gpu_where_it_can(monkeypatch):
     monkeypatch.setattr("mexplain.ui.gpu.find_spec", lambda name: name == "spaces")
     monkeypatch.setitem(sys.modules, "spaces", fake)
     assert on_gpu(work)() == 2 and asked == [LENT_S]
-
-
-def test_a_checkpoint_that_is_not_there_is_named_in_a_sentence():
-    env = os.environ | {"MEXPLAIN_CHECKPOINT": str(ROOT / "docs")}
-    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert "The hub cannot start: The checkpoint folder" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_photo_is_passed_on_unopened(tmp_path):

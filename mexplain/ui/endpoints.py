@@ -20,6 +20,7 @@ from mexplain.search import Decision
 from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names
 from mexplain.ui.gpu import on_gpu
+from mexplain.ui.mishaps import answer
 from mexplain.ui.parts import Hub, telling
 from mexplain.ui.photo import photo_input
 from mexplain.what_if import hold_still
@@ -181,7 +182,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except MexplainError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(answer(error)[1], print_exception=False) from error
 
 
 def _told(progress: gr.Progress) -> Progress:

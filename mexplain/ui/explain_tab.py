@@ -18,23 +18,10 @@ from mexplain.search import MARGIN_S
 from mexplain.types import VARIANTS, Report
 from mexplain.ui import results
 from mexplain.ui.link import from_query
-from mexplain.ui.parts import (
-    QUICK,
-    SAMPLES,
-    SLOW,
-    WORDS,
-    Hub,
-    claim,
-    hint,
-    new_desk,
-    problem,
-    say,
-    stop_button,
-    telling,
-    text,
-)
+from mexplain.ui.parts import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling
 from mexplain.ui.results import View
 from mexplain.ui.samples import captions, sample_buttons
+from mexplain.ui.words import SAMPLES, WORDS, text
 
 OWN = "its own answer"
 
@@ -263,7 +250,7 @@ class ExplainTab:
         except StoppedError:
             yield {self.problem: say(WORDS["stopped"])}
         except MexplainError as error:
-            yield {self.problem: say(f"{WORDS['unexplained']}: {error}"), self.results: gr.Column(visible=False)}
+            yield {self.problem: say(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
 
     def _head(self, report: Report, desk: Desk, view: View) -> dict:
         notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]

@@ -19,13 +19,13 @@ _ODD = (AttributeError, FnIndexInferError, IndexError, KeyError, RecursionError,
 
 def answer(error: BaseException) -> tuple[int, str]:
     """Return an HTTP status and a sentence that say what went wrong, without a word of what was sent."""
-    if isinstance(error, MexplainError):
-        return 400, str(error)
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+        if getattr(cause, "errno", None) in _NO_ROOM:
             return 507, WORDS["disk_full"]
         if is_short_of_memory(cause):
             return 507, WORDS["memory_full"]
+    if isinstance(error, MexplainError):
+        return 400, str(error)
     if isinstance(error, _ODD):
         return 400, WORDS["odd"]
     return 500, WORDS["mishap"]

@@ -1,6 +1,9 @@
 """Gradio's page with its doors closed: addresses are not fetched, nobody is left with a traceback, memory is freed."""
 
 import asyncio
+import secrets
+import shutil
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -54,7 +57,7 @@ class Page(gr.Blocks):
             said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
             raise gr.Error(said, print_exception=False) from None
         except MexplainError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(answer(error)[1], print_exception=False) from None
         except Exception as error:
             log(error)
             raise gr.Error(answer(error)[1], print_exception=False) from None
@@ -99,10 +102,19 @@ class Page(gr.Blocks):
 
 
 def _renamed(upload: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Gradio's way to take in files, after which they have names of ours: a visitor's own stays off the disk."""
+    """Return Gradio's way to take in files, with names of ours: a visitor's own stays off the disk.
 
-    async def take_in(*args: Any, **given: Any) -> Any:
-        files, *rest = await upload(*args, **given)
+    Each upload has a folder of its own, so that nothing is left of one that breaks off.
+    """
+
+    async def take_in(request: Any, folder: str, *args: Any, **given: Any) -> Any:
+        own = Path(folder, secrets.token_hex(8))
+        try:
+            files, *rest = await upload(request, str(own), *args, **given)
+        except BaseException as error:
+            shutil.rmtree(own, ignore_errors=True)
+            traceback.clear_frames(error.__traceback__)  # they hold its files open, which keeps them on the disk
+            raise
         return [str(neutral(Path(file))) for file in files], *rest
 
     return take_in

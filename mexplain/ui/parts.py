@@ -16,12 +16,14 @@ from PIL import Image
 
 from mexplain.checkpoints import Checkpoint
 from mexplain.desk import Desk, StoppedError
+from mexplain.errors import MexplainError
 from mexplain.film import Film
 from mexplain.reading import Progress
 from mexplain.report import DISCLAIMER
 from mexplain.scorecard.table import Scorecard
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
+from mexplain.ui.mishaps import answer
 from mexplain.ui.visits import Visits
 from mexplain.ui.words import ASSETS, ROOT, SAMPLES, WORDS, text
 
@@ -73,9 +75,10 @@ def problem() -> gr.HTML:
     return gr.HTML(elem_classes="problem")
 
 
-def say(words: object) -> str:
-    """Return what went wrong, or what is missing, in a form that is seen and read aloud."""
-    return f"<p role='alert'>{escape(str(words))}</p>" if words else ""
+def say(words: object, before: str = "") -> str:
+    """Return what went wrong, or what is missing, in a form that is seen and read aloud; "before: words" if need be."""
+    told = answer(words)[1] if isinstance(words, MexplainError) else str(words)
+    return f"<p role='alert'>{escape(f'{before}: {told}' if before else told)}</p>" if told else ""
 
 
 def disclaimer() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 # A connection that breaks may come back; after this long, its visitor has gone.
 GRACE_S = 5.0
-# A file that is being uploaded is written to at least as often as this.
+# Someone who sends something says more at least as often as this, in seconds.
 STALL_S = 60.0
 _NAME = 120
 
@@ -86,13 +86,11 @@ class Visits:
             _delete(path)
 
     def sweep(self) -> None:
-        """Delete what is older than it may be, and what uploads that broke off have left."""
+        """Delete what is older than it may be."""
         now = time.time()
         for path in self._all_files():
             with suppress(FileNotFoundError):
-                age = now - path.stat().st_mtime
-                broken_off = path.parent.name == "uploads" and age > 2 * STALL_S
-                if age > self.keep_s or broken_off:
+                if now - path.stat().st_mtime > self.keep_s:
                     _delete(path)
         with self._lock:
             for session in list(self._files):
@@ -168,4 +166,6 @@ def _delete(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink()
-        path.parent.rmdir()  # Gradio makes a folder for each file
+        # The folders of an upload, or that of a file that is given.
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
