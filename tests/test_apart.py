@@ -16,6 +16,7 @@ import pytest
 from mexplain import apart, errors
 from mexplain.errors import ClipError, MexplainError
 from mexplain.parcel import Parcel, unpack
+from mexplain.reader import read_aligned
 
 
 def there_and_back(value):
@@ -197,6 +198,22 @@ def test_a_server_that_dies_is_replaced():
     os.kill(before, signal.SIGKILL)
     assert call(does.add, 1, 2) == 3
     assert apart._running().process.pid != before
+
+
+def test_a_landmarker_that_crashes_is_replaced(person_path):
+    """Killed while it looks for the face, the reader gives a sentence, and reads the same clip the next time."""
+    settings = {"frames": 4, "sizes": (64,), "crop_iod": 2.8}
+    call(does.add, 1, 2)
+
+    def crash(stage):
+        if stage == "landmarks":
+            for child in processes_of(apart._running().process.pid):
+                os.kill(child, signal.SIGSEGV)
+
+    with pytest.raises(ClipError, match="made the program that reads files stop"):
+        call(read_aligned, person_path, None, None, **settings, tell=crash)
+    info, _, (face,) = call(read_aligned, person_path, None, None, **settings)
+    assert info.frames == 45 and face.frames.shape == (4, 64, 64, 3)
 
 
 def test_many_at_once_do_not_mix_and_leave_nothing_open():
