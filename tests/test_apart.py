@@ -238,6 +238,7 @@ def test_a_process_that_may_have_no_children_of_its_own_can_call():
 def test_nothing_outlives_whoever_called():
     code = (
         "import os, signal, sys, threading, time; from mexplain import apart; import misbehaving as does\n"
+        "apart.call(does.add, 1, 2, name='x')\n"
         "threading.Thread(target=lambda: apart.call(does.sleep, name='x'), daemon=True).start()\n"
         "time.sleep(0.5); print(apart._running().process.pid, flush=True); time.sleep(60)"
     )
