@@ -133,6 +133,7 @@ def explain_reading(
             trust[variant][method] = asking.test(variant, found[variant][method], names, thorough=thorough)
         if done + 1 < len(runs):
             yield so_far()
+    give_memory_back()
     stages.report("done", 1.0)
     if runs:
         yield so_far()
