@@ -23,7 +23,7 @@ SMALL_IOD_PX = 30
 _BANDWIDTH_S = 0.06
 _WORK_SIZE, _WORK_IOD = 112, 2.5  # the crop in which frames are registered: 45 px an IOD
 _STEPS = 8
-_MOST_STEPS = 200.0  # pixels of a picture that come to one of a crop; the largest picture has fewer
+_MOST_STEPS = 40.0  # pixels of a picture that come to one of a crop: faces are never that much larger
 _CHAIN_S = 2.0
 _TRUST_IOD = 0.1  # a registration that wants to move the face further than this has lost it
 

@@ -16,6 +16,7 @@ import pytest
 from mexplain import apart, errors
 from mexplain.errors import ClipError, MexplainError
 from mexplain.parcel import Parcel, unpack
+from mexplain.reader import read_aligned
 
 
 def there_and_back(value):
@@ -199,6 +200,22 @@ def test_a_server_that_dies_is_replaced():
     assert apart._running().process.pid != before
 
 
+def test_a_landmarker_that_crashes_is_replaced(person_path):
+    """Killed while it looks for the face, the reader gives a sentence, and reads the same clip the next time."""
+    settings = {"frames": 4, "sizes": (64,), "crop_iod": 2.8}
+    call(does.add, 1, 2)
+
+    def crash(stage):
+        if stage == "landmarks":
+            for child in processes_of(apart._running().process.pid):
+                os.kill(child, signal.SIGSEGV)
+
+    with pytest.raises(ClipError, match="made the program that reads files stop"):
+        call(read_aligned, person_path, None, None, **settings, tell=crash)
+    info, _, (face,) = call(read_aligned, person_path, None, None, **settings)
+    assert info.frames == 45 and face.frames.shape == (4, 64, 64, 3)
+
+
 def test_many_at_once_do_not_mix_and_leave_nothing_open():
     call(does.add, 1, 2)
     before = open_files()
@@ -221,6 +238,7 @@ def test_a_process_that_may_have_no_children_of_its_own_can_call():
 def test_nothing_outlives_whoever_called():
     code = (
         "import os, signal, sys, threading, time; from mexplain import apart; import misbehaving as does\n"
+        "apart.call(does.add, 1, 2, name='x')\n"
         "threading.Thread(target=lambda: apart.call(does.sleep, name='x'), daemon=True).start()\n"
         "time.sleep(0.5); print(apart._running().process.pid, flush=True); time.sleep(60)"
     )

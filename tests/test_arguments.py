@@ -380,7 +380,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "compare": (comparison.compare, {"report": the("report"), "method": methods}, 8),
     "card": (card.card, {"report": the("report")}, 1),
     "to_html": (page.to_html, {"report": the("report")}, 1),
-    "write_html": (page.write_html, {"report": the("report"), "path": outputs}, 4),
+    "write_html": (page.write_html, {"report": the("report"), "path": the("folder", "inside a file")}, 2),
     "write_json": (report.write_json, {"report": the("report"), "path": outputs}, 8),
     "about_method": (
         prose.about_method,

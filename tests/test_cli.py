@@ -293,8 +293,8 @@ def test_bad_photos(tmp_path, fails):
     (tmp_path / "text.jpg").write_text("hello")
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((96, 96, 3), 128, np.uint8))
     for name, message in (
-        ("none.jpg", "There is no photo"),
-        ("empty.jpg", "not a picture"),
+        ("none.jpg", "There is no file"),
+        ("empty.jpg", "is empty"),
         ("text.jpg", "not a picture"),
         ("grey.png", "No face was found"),
     ):
