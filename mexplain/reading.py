@@ -145,7 +145,7 @@ def read(
         sizes=(config.image_size, DISPLAY_SIZE),
         crop_iod=config.crop_iod,
         name=path.name,
-        tell=lambda stage: stages.enter(stage, shares[stage]),
+        tell=lambda stage: stages.enter(stage, shares.get(stage, 0.2)),
     )
     with stages("predict", 0.25):
         outputs = hand.run(lambda where: _predict(_on_device(model, where), aligned, where, variants))
