@@ -21,7 +21,7 @@ LIMITS = {
     "side_px": Limit("MEXPLAIN_MAX_SIDE_PX", 8192, "px", "width and height of a picture"),
     "frames": Limit("MEXPLAIN_MAX_FRAMES", 200_000, "frames", "frames in a file"),
     "duration_s": Limit("MEXPLAIN_MAX_DURATION_S", 3600, "s", "length of a file (at most 60 s of it are looked at)"),
-    "reading_s": Limit("MEXPLAIN_MAX_READING_S", 120, "s", "time to read a file and to follow a face in it"),
+    "reading_s": Limit("MEXPLAIN_MAX_READING_S", 240, "s", "time to read a file and to follow a face in it"),
     "reading_mb": Limit("MEXPLAIN_MAX_READING_MB", 2000, "MB", "memory to read a file and to follow a face in it"),
     "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", "time to answer one question"),
     "waiting": Limit("MEXPLAIN_MAX_WAITING", 20, "visitors", "waiting in line; others are asked to come back"),

@@ -48,7 +48,10 @@ def _size(data: bytes, name: str) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is too large is said in our own words
             with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-                return picture.size
+                size = picture.size
+                if picture.format == "PNG":
+                    picture.verify()  # OpenCV makes room for whatever length a part of the file claims to have
+                return size
     except MemoryError:
         raise
     except Image.DecompressionBombError:

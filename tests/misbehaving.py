@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import socket
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mexplain import errors
+from mexplain.photo import read_photo
 from mexplain.types import Clip
 
 
@@ -106,3 +108,13 @@ def unsendable():
 def tell_once_and_sleep(tell):
     tell("once")
     time.sleep(1000)
+
+
+def memory_to_read_photo(path):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    says = ""
+    try:
+        read_photo(path, 64)
+    except errors.MexplainError as error:
+        says = str(error)
+    return says, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024

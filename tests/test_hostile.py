@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fuzz_reader
 import hostile
+import misbehaving
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,8 @@ from mexplain.reader import read_aligned
 from mexplain.sitter import from_photo
 from mexplain.types import ClipInfo
 from mexplain.video import _Index, _pick_times, probe, read_clip
+
+CORPUS = Path(__file__).parent / "data" / "corpus"
 
 
 def answer(path, function=probe, *given):
@@ -212,6 +215,13 @@ def test_photos_of_enormous_size_are_not_decoded(tmp_path):
             read_photo(path, 960)
 
 
+def test_a_photo_takes_the_memory_it_has_and_not_what_it_says(monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_MAX_READING_MB", "5000")
+    path = CORPUS / "found_chunk_beyond_end.png"  # 337 bytes that promise 3.5 GB
+    says, megabytes = apart.call(misbehaving.memory_to_read_photo, path, name=path.name)
+    assert "not a picture" in says and megabytes < 100
+
+
 def test_photos_of_other_kinds_are_read(tmp_path):
     for form in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
         path = tmp_path / "photo.dat"
@@ -227,7 +237,7 @@ def test_numbers_in_a_gif_are_what_the_maker_says(tmp_path):
     assert probe(path).frames == 5
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "data" / "corpus").iterdir()), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda p: p.name)
 def test_what_fuzzing_found_is_read_or_answered(path):
     assert fuzz_reader.look(path.read_bytes())
 
