@@ -214,7 +214,9 @@ def own_hub() -> Iterator[tuple[str, int, Path]]:
             left = [str(path) for path in Path(folder).rglob("*") if path.is_file() and path != log]
             print(f"files left behind: {len(left)} {left[:3]}")
             told = log.read_text()
-            print(f"tracebacks in its log: {told.count('Traceback')}; lines about mishaps:")
+            print(f"tracebacks in its log: {told.count('Traceback')}")
+            print(*(f"  {part[:2000]}" for part in told.split("Traceback")[1:3]), sep="\n", end="")
+            print("lines about mishaps:")
             lines = Counter(line for line in told.splitlines() if line.startswith("mexplain:"))
             for line, times in lines.most_common(10):
                 print(f"  {times} x {line}")
