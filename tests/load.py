@@ -217,6 +217,8 @@ def own_hub() -> Iterator[tuple[str, int, Path]]:
             print(f"tracebacks in its log: {told.count('Traceback')}")
             print(*(f"  {part[:2000]}" for part in told.split("Traceback")[1:3]), sep="\n", end="")
             print("lines about mishaps:")
+            for trace in told.split("Traceback (most recent call last):")[1:]:
+                print("  " + " < ".join(trace.strip().splitlines()[-6:]))
             lines = Counter(line for line in told.splitlines() if line.startswith("mexplain:"))
             for line, times in lines.most_common(10):
                 print(f"  {times} x {line}")
