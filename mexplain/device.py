@@ -1,5 +1,6 @@
 """Where the network runs."""
 
+import ctypes
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -42,6 +43,12 @@ def resolve_device(text: str) -> torch.device:
         raise SettingError(f"Device {text} was asked for, but this machine has {count} GPU(s), counted from 0.")
     # With its number, so that it equals the device of a tensor that lies there.
     return torch.device("cuda", index)
+
+
+def give_memory_back() -> None:
+    """Let the system have the memory that is not used any more; the C library keeps some half a gigabyte otherwise."""
+    with suppress(OSError, AttributeError, TypeError):  # only the GNU library can be asked to
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def bytes_at_once(device: torch.device) -> int:

@@ -12,6 +12,7 @@ from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
+from mexplain.device import give_memory_back
 from mexplain.errors import SettingError
 from mexplain.faithfulness import agree
 from mexplain.methods import METHODS
@@ -125,12 +126,14 @@ def explain_reading(
                 for one, said in zip(some, asking.answer(method, some), strict=True):
                     found[one][method] = said
         yield so_far()
+    give_memory_back()
     for done, (method, variant) in enumerate(runs):
         with stages("check", 0.8 + 0.2 * done / len(runs)):
             names = pooling_layout(variant).names
             trust[variant][method] = asking.test(variant, found[variant][method], names, thorough=thorough)
         if done + 1 < len(runs):
             yield so_far()
+    give_memory_back()
     stages.report("done", 1.0)
     if runs:
         yield so_far()

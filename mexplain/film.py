@@ -1,7 +1,7 @@
 """A clip as a slow film with what a Report says of each frame: heat, blocks, and what the colours mean."""
 
-import tempfile
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -79,11 +79,10 @@ class Film:
         write_video(path, self.pictures, self.fps, crf=CRF, fast=True)
 
     def mp4(self) -> bytes:
-        """Return that file's bytes."""
-        with tempfile.TemporaryDirectory(prefix="mexplain_") as folder:
-            path = Path(folder) / "film.mp4"
-            self.write(path)
-            return path.read_bytes()
+        """Return such a file's bytes, without touching the disk."""
+        written = BytesIO()
+        write_video(written, self.pictures, self.fps, crf=CRF, fast=True)
+        return written.getvalue()
 
 
 def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedClip:

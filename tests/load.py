@@ -174,17 +174,19 @@ def _expect_sentence(client: Client, tally: Tally, clip: object, method: object)
 
 
 def memory_mb(pid: int) -> float:
-    """Return what a process and its children hold in memory."""
-    pids, total = {pid}, 0
+    """Return what a process and all that it has started hold in memory, what they share counted once."""
+    parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == pid:
-                pids.add(int(path.parent.name))
-    for one in pids:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    family, total = {pid}, 0
+    while more := {one for one, parent in parents.items() if parent in family} - family:
+        family |= more
+    for one in family:
         with suppress(OSError):
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return total / 1e6
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total * 1024 / 1e6
 
 
 @contextmanager
@@ -212,7 +214,11 @@ def own_hub() -> Iterator[tuple[str, int, Path]]:
             left = [str(path) for path in Path(folder).rglob("*") if path.is_file() and path != log]
             print(f"files left behind: {len(left)} {left[:3]}")
             told = log.read_text()
-            print(f"tracebacks in its log: {told.count('Traceback')}; lines about mishaps:")
+            print(f"tracebacks in its log: {told.count('Traceback')}")
+            print(*(f"  {part[:2000]}" for part in told.split("Traceback")[1:3]), sep="\n", end="")
+            print("lines about mishaps:")
+            for trace in told.split("Traceback (most recent call last):")[1:]:
+                print("  " + " < ".join(trace.strip().splitlines()[-6:]))
             lines = Counter(line for line in told.splitlines() if line.startswith("mexplain:"))
             for line, times in lines.most_common(10):
                 print(f"  {times} x {line}")

@@ -66,6 +66,19 @@ def test_who_leaves_is_not_worked_for(served):
     assert other.answer(hub.number("work"), "second")["output"]["data"] == ["second"]
 
 
+def test_who_hung_up_is_told_nothing_and_nothing_breaks(served, capfd):
+    hub, address = served
+    one = Visitor(address)
+    one.ask(hub.number("work"), "first")
+    until(hub.started.is_set)
+    # As where the connection closes just before the hub would have said something over it.
+    del hub.page._queue.pending_messages_per_session[one.session]
+    hub.let_go.set()
+    until(lambda: not hub.page._queue.busy())
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert Visitor(address).answer(hub.number("work"), "second")["output"]["data"] == ["second"]
+
+
 def test_a_visitor_takes_everything_along(served):
     hub, address = served
     one, other = Visitor(address), Visitor(address)

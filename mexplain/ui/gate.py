@@ -31,6 +31,8 @@ _OPEN = re.compile(
 _HEARTBEAT = re.compile(r"/gradio_api/heartbeat/([\w-]+)")
 _MESSAGE = 4_000_000  # bytes; what is no upload is far smaller
 _MB = 1_000_000
+# Over MCP, a clip is held in memory as a whole.
+_MCP_MB = 32
 
 # Gradio's page has scripts and styles in it, and makes functions of texts; but it may talk to nobody else.
 _PAGE_POLICY = (
@@ -111,7 +113,7 @@ class Gate:
         said = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
         most, words = _MESSAGE, WORDS["too_long"]
         if path.startswith("/gradio_api/mcp"):
-            most = limit("file_mb") * _MB * 3 // 2  # clips come as text there
+            most = min(limit("file_mb"), _MCP_MB) * _MB * 4 // 3  # clips come as text there
         elif uploading:
             most, words = await asyncio.to_thread(self.page.visits.room, said), WORDS["no_room"]
         if said > most or (uploading and most == 0):

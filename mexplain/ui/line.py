@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 from fastapi import HTTPException, Request
 from gradio.context import LocalContext
-from gradio.queueing import EventQueue, Queue
+from gradio.queueing import Event, EventQueue, Queue
+from gradio.server_messages import EventMessage
 
 from mexplain.limits import limit
 from mexplain.ui.words import WORDS
@@ -34,6 +35,11 @@ class Line(Queue):
             # Browsers show the sentence of a 429, but one of their own for a 503, which tells programs to try again.
             raise HTTPException(503 if fn.api_visibility == "public" else 429, self._full(line))
         return await super().push(body, request, username)
+
+    def send_message(self, event: Event, event_message: EventMessage) -> None:
+        """Tell a client something, unless they have hung up."""
+        if event.session_hash in self.pending_messages_per_session:
+            super().send_message(event, event_message)
 
     def compute_analytics_summary(self, records: Any) -> dict[str, Any]:
         """Count nothing."""

@@ -3,12 +3,15 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 from mexplain import prose
 from mexplain.desk import Desk, keep
+from mexplain.device import give_memory_back
+from mexplain.errors import MexplainError
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
 from mexplain.magnify import magnified_film
@@ -76,9 +79,11 @@ def draw_ahead(desk: Desk, view: View) -> None:
     views += [replace(view, opacity=opacity) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
 
     def draw() -> None:
-        for one in views:
-            if desk.drawn is drawn:  # else something else is explained by now
-                films(desk, one, [variant.variant for variant in desk.report.variants] if desk.report else [])
+        with suppress(MexplainError):  # whoever clicks is told
+            for one in views:
+                if desk.drawn is drawn and desk.report is not None:  # else something else is explained by now
+                    films(desk, one, [variant.variant for variant in desk.report.variants])
+        give_memory_back()
 
     threading.Thread(target=draw, daemon=True).start()
 

@@ -52,10 +52,11 @@ class SimulatorTab:
             with gr.Column(min_width=300, scale=2):
                 people = names()
                 self.person = gr.Radio([*people, OWN], value=people[0], label="Whose face", elem_id="person")
-                self.photo = photo_input(
-                    sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
-                    visible=False, webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
-                )  # fmt: skip
+                with gr.Column(visible=False) as self.own:
+                    self.photo = photo_input(
+                        sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
+                        webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
+                    )  # fmt: skip
                 self.units = gr.Dropdown(
                     lab.muscle_choices(), value=[12], multiselect=True, label="Muscles to move", elem_id="units"
                 )
@@ -92,7 +93,7 @@ class SimulatorTab:
         claim(self.photo)
         run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.desk, [run])
-        self.person.change(_sit, self.person, [self.photo, self.clip, self.truth, self.sentence, self.table], **QUICK)
+        self.person.change(_sit, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK)
         Game(hub)
 
     def run(
@@ -140,9 +141,9 @@ class SimulatorTab:
 def _sit(person: str) -> list[Any]:
     """Show the still face that was chosen."""
     if person == OWN:
-        return [gr.Image(visible=True), text("simulated"), "", "", ""]
+        return [gr.Column(visible=True), text("simulated"), "", "", ""]
     still = f"<h3>{escape(person)}, who does not exist</h3>{picture_of(built_in(person).photo, 'The still face')}"
-    return [gr.Image(visible=False), still, "", "", ""]
+    return [gr.Column(visible=False), still, "", "", ""]
 
 
 def _face(person: str, photo: str | None) -> Sitter:
