@@ -62,6 +62,14 @@ def who_asks() -> str | None:
     return getattr(request, "session_hash", None)
 
 
+def still_here() -> Callable[[], bool]:
+    """Return what tells whether the visitor whose event is at hand is remembered, and the hub goes on."""
+    page, session = LocalContext.blocks.get(None), who_asks()
+    if page is None or session is None:
+        return lambda: True
+    return lambda: not page._queue.stopped and session in page.state_holder
+
+
 def still_wanted() -> Callable[[], bool]:
     """Return what tells whether anyone still waits for what the event at hand works out.
 

@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -18,6 +17,8 @@ from mexplain.magnify import magnified_film
 from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, top_blocks
 from mexplain.types import NONE, AlignedClip, Report, VariantReport
+from mexplain.ui.line import still_here
+from mexplain.ui.mishaps import log
 from mexplain.ui.parts import WORDS, moving_picture, text
 
 BLOCKS, PIXELS = "blocks", "pixels"
@@ -72,20 +73,26 @@ def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
 
 def draw_ahead(desk: Desk, view: View) -> None:
     """Draw, beside whatever else is done, the films that one more click would ask for."""
-    drawn = desk.drawn
+    drawn, here = desk.drawn, still_here()
     other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
     finer = PIXELS if view.grain == BLOCKS else BLOCKS
     views = [replace(view, quantity=other), replace(view, grain=finer), replace(view, magnitude=not view.magnitude)]
     views += [replace(view, opacity=opacity) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
 
     def draw() -> None:
-        with suppress(MexplainError):  # whoever clicks is told
+        try:
             for one in views:
-                if desk.drawn is drawn and desk.report is not None:  # else something else is explained by now
+                # Else something else is explained by now, or nobody is there to see it.
+                if here() and desk.drawn is drawn and desk.report is not None:
                     films(desk, one, [variant.variant for variant in desk.report.variants])
+        except MexplainError:
+            pass  # whoever clicks is told
+        except Exception as error:
+            log(error)
         give_memory_back()
 
-    threading.Thread(target=draw, daemon=True).start()
+    # No daemon: when the hub ends, it must not be cut off in the middle of a film.
+    threading.Thread(target=draw).start()
 
 
 def film(variant: VariantReport, face: AlignedClip, view: View, method: str, drawn: OrderedDict[tuple, str]) -> str:
