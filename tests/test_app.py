@@ -122,7 +122,8 @@ def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
 def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
     one, other = visit(), visit(query=QUICK)
     one.page.locator(".sample").nth(1).click()
-    one.page.wait_for_selector(".picture .film")
+    # As soon as it is under way: a busy browser shows pictures long after the hub has gone on.
+    one.page.wait_for_function("document.querySelector('#status').innerText.includes('%')")
     one.page.dispatch_event("#stop", "click")
     # Had the first visitor's work gone on, the second one would wait for it.
     other.click_sample(0)
