@@ -3,6 +3,8 @@
 import ctypes
 import os
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -17,6 +19,8 @@ _GPU_GB, _CPU_GB = 4.0, 0.25
 # The share of that memory to use at once, and the smallest that is tried where there is too little.
 _share: ContextVar[float] = ContextVar("share", default=1.0)
 _SMALLEST = 1 / 16
+# How much nicer than others a thread is that can wait.
+_GIVES_WAY = 10
 # A GPU that failed once answers nothing more to this process.
 _lost = False
 
@@ -49,6 +53,13 @@ def give_memory_back() -> None:
     """Let the system have the memory that is not used any more; the C library keeps some half a gigabyte otherwise."""
     with suppress(OSError, AttributeError, TypeError):  # only the GNU library can be asked to
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def step_back() -> None:
+    """Have this thread, and those that it starts, give way to others from now on, where the system lets threads."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
 
 
 def bytes_at_once(device: torch.device) -> int:

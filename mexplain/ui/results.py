@@ -9,7 +9,7 @@ from typing import Any
 
 from mexplain import prose
 from mexplain.desk import Desk, keep
-from mexplain.device import give_memory_back
+from mexplain.device import give_memory_back, step_back
 from mexplain.errors import MexplainError
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
@@ -80,6 +80,7 @@ def draw_ahead(desk: Desk, view: View) -> None:
     views += [replace(view, opacity=opacity) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
 
     def draw() -> None:
+        step_back()
         try:
             for one in views:
                 # Else something else is explained by now, or nobody is there to see it.
