@@ -36,8 +36,6 @@ def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Threads that wait without sleeping take the time of the browser and of other tests: three times as much in all.
-    polite = {"OMP_WAIT_POLICY": "passive"}
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "TMPDIR": str(folder)}
     settings |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     log = folder / "log.txt"
@@ -45,7 +43,7 @@ def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) 
         hub = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=ROOT,
-            env=os.environ | polite | settings,
+            env=os.environ | settings,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
