@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,15 @@ def test_a_hub_that_stops_ends_what_runs(served):
     until(hub.started.is_set)
     hub.page.close(verbose=False)
     until(lambda: hub.ended == ["first"])
+
+
+def test_files_that_come_while_others_are_swept_away_break_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("MEXPLAIN_KEEP_S", "4")  # swept every second
+    with small_hub(tmp_path) as (hub, address):
+        known, end = hub.page.temp_file_sets[0], time.monotonic() + 2.5
+        known |= {f"/nowhere/{number}" for number in range(50_000)}
+        while time.monotonic() < end:
+            known.add(f"/nowhere/new/{time.monotonic()}")
+        assert Visitor(address).answer(hub.number("keep"), "hello", None)["success"]
+    assert "Traceback" not in capfd.readouterr().err

@@ -29,9 +29,9 @@ class Page(gr.Blocks):
     _queue: Line
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        keep_s = limit("keep_s")
-        self.visits = Visits(folder, float(keep_s), limit("kept_mb") * 1_000_000, self.forget)
-        super().__init__(analytics_enabled=False, delete_cache=(max(1, int(self.visits.sweep_s)), keep_s), **settings)
+        self.visits = Visits(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
+        # Not with Gradio's ``delete_cache``, which breaks when a file comes while it looks; ``visits`` does the same.
+        super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
 
     def queue(self, *args: Any, **settings: Any) -> "Page":
