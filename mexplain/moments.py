@@ -20,9 +20,9 @@ from mexplain.blocks import box_coverage, layout
 from mexplain.config import NUISANCE_UNITS, ModelConfig
 from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
-from mexplain.face import track_face
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
+from mexplain.track import track_face
 from mexplain.types import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
 # What moments are called, the most wanted first, and what is meant.

@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
-from mexplain.face import FaceLandmarker, find_face, load_landmarker, open_landmarker, track_face
+from mexplain.face import FaceLandmarker, find_face, load_landmarker, open_landmarker
 from mexplain.files import printable
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.photo import read_photo
 from mexplain.preprocess import align_at, hold_still
+from mexplain.track import track_face
 from mexplain.types import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 from mexplain.video import read_clip
 

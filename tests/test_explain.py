@@ -12,10 +12,10 @@ from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.explain import explain, explain_steps
-from mexplain.face import track_face
 from mexplain.methods import METHODS, Parameter
 from mexplain.preprocess import align
 from mexplain.reading import DISPLAY_SIZE
+from mexplain.track import track_face
 from mexplain.types import VARIANTS
 from mexplain.video import read_clip
 

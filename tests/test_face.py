@@ -7,8 +7,9 @@ import pytest
 
 from mexplain import face
 from mexplain.errors import FaceError
-from mexplain.face import find_face, model_path, track_face
+from mexplain.face import find_face, model_path
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
+from mexplain.track import track_face
 from mexplain.types import Clip
 
 

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.face import find_face, track_face
+from mexplain.face import find_face
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror, motion_basis
 from mexplain.preprocess import align, head_poses, prepare
+from mexplain.track import track_face
 from mexplain.types import Clip, ClipInfo, FaceTrack
 
 SIZE = {"frames": 16, "image_size": 112, "crop_iod": 2.6}

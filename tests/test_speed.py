@@ -19,10 +19,10 @@ from mexplain.config import PRESETS
 from mexplain.convs import conv_stack
 from mexplain.device import MEMORY_VARIABLE, bytes_at_once
 from mexplain.errors import SettingError
-from mexplain.face import track_each_frame, track_face
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
 from mexplain.question import Question
+from mexplain.track import track_each_frame, track_face
 from mexplain.types import VARIANTS
 
 
