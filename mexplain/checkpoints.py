@@ -20,7 +20,7 @@ from mexplain.model import MicroExpressionNet
 from mexplain.types import Calibration
 
 SCHEMA_VERSION = 1
-WEIGHTS, CONFIG, SCORECARD = "model.safetensors", "config.json", "scorecard.json"
+WEIGHTS, CONFIG, SCORECARD, CLAIM = "model.safetensors", "config.json", "scorecard.json", "claim.json"
 # The hash of every file that was published together, as `sha256sum -c` reads them.
 SUMS = "SHA256SUMS"
 # Files that run code when they are read.

@@ -4,14 +4,25 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mexplain.checkpoints import CONFIG, SCORECARD, SUMS, WEIGHTS, check_sums, load_checkpoint, read_sums, sha256_of
+from mexplain.checkpoints import (
+    CLAIM,
+    CONFIG,
+    SCORECARD,
+    SUMS,
+    WEIGHTS,
+    check_sums,
+    load_checkpoint,
+    read_sums,
+    sha256_of,
+)
 from mexplain.errors import CheckpointError
 from mexplain.hf_hub import fetch, fetch_if_there, send, split_revision
 
 CARD, METRICS = "README.md", "metrics.json"
 NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
-# What `train` and `bench-explanations` leave beside them.
-BESIDES = (SCORECARD, "training.json", "frames_only.safetensors")
+# What `bench-explanations`, `compare-variants` and `train` leave beside them.
+BESIDES = (SCORECARD, CLAIM, "training.json", "frames_only.safetensors")
+_MAKERS = {SCORECARD: "bench-explanations", CLAIM: "compare-variants"}
 
 
 def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, private: bool = False) -> str:
@@ -27,9 +38,9 @@ def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, pri
         raise CheckpointError(
             f"{folder} lacks {' and '.join(missing)}, which say what was measured; run `evaluate` on it first."
         )
-    for name in (CARD, METRICS, SCORECARD):
+    for name in (CARD, METRICS, SCORECARD, CLAIM):
         if (folder / name).is_file() and sha256 not in (folder / name).read_text(encoding="utf-8"):
-            maker = "bench-explanations" if name == SCORECARD else "evaluate"
+            maker = _MAKERS.get(name, "evaluate")
             raise CheckpointError(f"{folder / name} is about other weights than those beside it; run `{maker}` anew.")
     names = [name for name in (*NEEDED, *BESIDES) if (folder / name).is_file()]
     sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)

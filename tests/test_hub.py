@@ -167,6 +167,9 @@ def test_pushing_to_a_branch_leaves_main_alone(hub: LoopbackHub, measured: Path)
 
 def test_only_what_was_measured_is_published(hub: LoopbackHub, measured: Path, tmp_path: Path) -> None:
     shutil.copytree(measured, tmp_path / "a")
+    (tmp_path / "a" / "claim.json").write_text(json.dumps({"trunk_sha256": "0" * 64}))
+    with pytest.raises(CheckpointError, match=r"claim\.json is about other weights .* run `compare-variants` anew"):
+        push_to_hub(tmp_path / "a", REPO)
     (tmp_path / "a" / "metrics.json").write_text(json.dumps({"checkpoint_sha256": "0" * 64}))
     with pytest.raises(CheckpointError, match=r"metrics\.json is about other weights .* run `evaluate` anew"):
         push_to_hub(tmp_path / "a", REPO)

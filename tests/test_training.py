@@ -15,7 +15,7 @@ from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
 from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.carry_over import as_json, carry_over
-from mexplain.training.claim import CLAIM, claim_table, judge
+from mexplain.training.claim import claim_table, judge
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.curve import draw_curve
 from mexplain.training.evaluation import score, wilson

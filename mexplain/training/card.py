@@ -77,7 +77,9 @@ def write_card(folder: Path) -> None:
         for mixture in TEST_MIXTURES
     }
     scorecard = read_scorecard(folder, config["sha256"])
-    text = _card(config, metrics, facts, scores) + _claim(folder) + (_explanations(scorecard) if scorecard else "")
+    text = (
+        _card(config, metrics, facts, scores) + _claim(folder, facts) + (_explanations(scorecard) if scorecard else "")
+    )
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
@@ -196,19 +198,22 @@ Weights: SHA-256 `{config["sha256"]}`, half precision.
 """
 
 
-def _claim(folder: Path) -> str:
+def _claim(folder: Path, training: dict[str, Any]) -> str:
     read = read_claim(folder)
     if read is None:
         return ""
     facts, found = read
+    plan, clips = training.get("plan"), facts["steps"] * facts["batch"]
+    share = clips / (plan["micro_steps"] * plan["micro_batch"]) if plan else 1.0
+    briefly = "" if share >= 0.995 else f", {share:.1%} of the clips that the heads above learned from"
     options = " ".join(f"--{name} {facts[name]}" for name in ("seeds", "steps", "batch"))
     return f"""
 ## Do ten blocks win?
 
 The paper reports that 10 blocks recognised best. Put to the test on simulated clips: fresh heads on one frozen trunk
-(weights `{facts["trunk_sha256"][:12]}`), the same clips in the same order, {facts["steps"]} steps of {facts["batch"]}
-clips each, {facts["seeds"]} seeds, judged on {facts["clips"]} clips of test people. Leads have 95 % intervals over
-seeds and clips.
+(weights `{facts["trunk_sha256"][:12]}`), the same clips in the same order, {facts["seeds"]} seeds, judged on
+{facts["clips"]} clips of test people; {facts["steps"]} steps of {facts["batch"]} clips each{briefly}.
+Leads have 95 % intervals over seeds and clips.
 
 {claim_table(found)}
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mexplain.checkpoints import load_checkpoint
+from mexplain.checkpoints import CLAIM, load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.model import MicroExpressionNet
 from mexplain.training.calibration import Answers, ask
@@ -24,7 +24,6 @@ from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES
 from mexplain.training.synthesis import Synthesizer
 
-CLAIM = "claim.json"
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078
 
