@@ -56,7 +56,7 @@ def align_at(
         )
     if len(track.landmarks_xy) != len(clip.frames):
         raise FaceError(f"A track of {len(clip.frames)} frames was expected, got {len(track.landmarks_xy)}.")
-    notes = track.notes
+    notes = clip.notes + track.notes
     if (iod := _check_size(track)) < SMALL_IOD_PX:
         notes += (f"The face is small: {iod:.0f} px between the eyes; faint movements may not show.",)
     times = np.linspace(clip.times_s[0], clip.times_s[-1], frames)
@@ -97,7 +97,7 @@ def hold_still(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float
         ).astype(np.float32),
         head_xy=((middle - middle[0]) / size).astype(np.float32),
         head_turn=np.unwrap(np.arctan2(poses[:, 1, 0], poses[:, 0, 0])).astype(np.float32),
-        notes=track.notes,
+        notes=clip.notes + track.notes,
     )
 
 

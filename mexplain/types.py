@@ -62,7 +62,8 @@ class Clip:
     """Frames of one window of a video, at the times they were shown.
 
     ``frames`` are RGB, ``times_s`` seconds from the start of the file, strictly rising. Frames may be fewer and
-    smaller than in the file, and show its part ``view`` alone; ``scale`` is file pixels per frame pixel.
+    smaller than in the file, and show its part ``view`` alone; ``scale`` is file pixels per frame pixel. ``notes`` are
+    plain sentences a user should read.
 
     Raises ``ClipError`` if shapes disagree or there are fewer than two frames.
     """
@@ -71,6 +72,7 @@ class Clip:
     times_s: Float[np.ndarray, "t"]
     info: ClipInfo
     view: View = WHOLE
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:

@@ -26,6 +26,8 @@ from mexplain.limits import limit
 from mexplain.types import WHOLE, Clip, ClipInfo, View
 
 MAX_WINDOW_S = 60
+# A file that lacks more of the frames that its header names was cut short; some are only there to decode others.
+_LACKING = 0.1
 
 # Whether to swap a picture's axes, then to flip it left to right, then upside down.
 _Turn = tuple[bool, bool, bool]
@@ -40,6 +42,7 @@ class _Index:
     start_tick: int
     size_on_screen: tuple[int, int]
     turn: _Turn
+    notes: tuple[str, ...] = ()
 
     @property
     def slack_s(self) -> float:
@@ -71,7 +74,7 @@ def read_clip(
 
     Times are seconds from the first frame. At most ``max_frames`` frames are kept, spread evenly over the window in
     time, each with its own true time. Of each picture the part ``view`` is kept (x0, y0, x1, y1 as shares of its
-    sides), and its longer side is at most ``max_side`` pixels. Damaged frames are left out.
+    sides), and its longer side is at most ``max_side`` pixels. Damaged frames are left out, and a note says so.
 
     Raises ``ClipError`` if the file is no video of at least 2 frames or the window is empty, longer than
     ``MAX_WINDOW_S`` or off the clip; ``SettingError`` if a limit is too small.
@@ -95,7 +98,10 @@ def read_clip(
             f"A clip needs at least 2 frames; {printable(path.name)} is damaged and only {len(frames)} could be read "
             f"between {wanted[0]:.2f} s and {wanted[-1]:.2f} s."
         )
-    return Clip(frames, np.array(times), index.info, view)
+    notes = index.notes
+    if len(times) < len(wanted):
+        notes += (f"The file is damaged: {len(wanted) - len(times)} of {len(wanted)} frames were left out.",)
+    return Clip(frames, np.array(times), index.info, view, notes)
 
 
 def write_video(
@@ -141,7 +147,7 @@ def write_video(
 
 def _index(path: Path) -> _Index:
     name = printable(path.name)
-    times, start_tick = _times(path, name)
+    times, start_tick, promised = _times(path, name)
     with open_video(path) as (container, stream):
         first = next((frame for _, frame in decoded(container, stream)), None)
         if first is None:
@@ -152,15 +158,21 @@ def _index(path: Path) -> _Index:
     upright = (height, width) if turn[0] else (width, height)
     fps = (len(times) - 1) / times[-1]
     info = ClipInfo(str(path), float(fps), len(times), float(times[-1] + 1 / fps), *upright)
-    return _Index(info, times, start_tick, (width, height), turn)
+    notes: tuple[str, ...] = ()
+    if len(times) < (1 - _LACKING) * promised:
+        notes = (f"The file is damaged: of the {promised} frames that it should hold, {len(times)} are there.",)
+    return _Index(info, times, start_tick, (width, height), turn, notes)
 
 
-def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int]:
-    """Return the times of all frames in seconds since the first, and that one's time in the stream's own unit."""
+def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
+    """Return the times of all frames in seconds since the first, and that one's time in the stream's own unit.
+
+    The last number is how many frames the header promises, 0 where it says nothing.
+    """
     most, longest = limit("frames"), limit("duration_s")
     with open_video(path) as (container, stream):
         listed = list(islice(ticks(container, stream), most + 1))
-        base = float(stream.time_base or 1)
+        base, promised = float(stream.time_base or 1), stream.frames
     found = sorted(set(listed))
     if not found:
         raise ClipError(f"{name} holds no frame that can be read; it may have been cut off.")
@@ -170,7 +182,7 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int]:
         raise ClipError(f"{name} has more than {most} frames; a shorter clip was expected.")
     if (lasts := (found[-1] - found[0]) * base) > longest:
         raise ClipError(f"{name} lasts {lasts:.1f} s; at most {longest} s are read.")
-    return np.array([tick - found[0] for tick in found]) * base, found[0]
+    return np.array([tick - found[0] for tick in found]) * base, found[0], promised
 
 
 def _check_window(start_s: float | None, end_s: float | None) -> None:

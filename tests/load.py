@@ -138,7 +138,7 @@ def be_hostile(client: Client, tally: Tally) -> None:
     sample = own_clip(random.randrange(10**6))
     if how in ("garbage", "cut"):
         data = random.randbytes(200_000) if how == "garbage" else sample[: random.randrange(1, len(sample) // 2)]
-        _expect_sentence(client, tally, FILE | {"path": client.upload(data, "../../x.mp4")}, "attention")
+        _expect_sentence(client, tally, FILE | {"path": client.upload(data, "../../x.mp4")}, "attention", how == "cut")
     elif how == "types":
         odd = random.choice([None, 7, [], {"path": "/etc/passwd"}, FILE | {"path": "http://169.254.169.254/"}])
         _expect_sentence(client, tally, odd, random.choice(["attention", 7, None, {}]))
@@ -164,11 +164,14 @@ def be_hostile(client: Client, tally: Tally) -> None:
             tally.complain(f"nonsense: {answered.status_code}")
 
 
-def _expect_sentence(client: Client, tally: Tally, clip: object, method: object) -> None:
+def _expect_sentence(client: Client, tally: Tally, clip: object, method: object, part: bool = False) -> None:
+    """See that there is no result; of a file that may hold ``part`` of a clip there may be one that says so."""
     joined = client.join(clip, method, "onset", "", None, None)
     if joined.status_code != 200:
         return
     last = [told for told in client.messages() if told["msg"] == "process_completed"]
+    if part and last and last[-1]["success"] and "is damaged" in str(last[-1]["output"]["data"][0]["notes"]):
+        return
     if not last or last[-1]["success"] or not last[-1]["output"].get("error"):
         tally.complain(f"a bad request got {last[-1]['output'] if last else 'no answer'}"[:300])
 

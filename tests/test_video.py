@@ -56,6 +56,7 @@ def test_variable_frame_rate_keeps_true_times(encode, person_clip):
     times = np.cumsum([0] + [20, 70, 33] * 14)
     clip = read_clip(encode("vfr.mp4", person_clip.frames[: len(times)], times_ms=times))
     np.testing.assert_allclose(clip.times_s * 1000, times, atol=0.5)
+    assert clip.notes == ()
     few = read_clip(encode("vfr.mp4", person_clip.frames[: len(times)], times_ms=times), max_frames=8)
     gaps = np.diff(few.times_s)
     assert len(few.frames) == 8 and gaps.max() - gaps.min() < 0.08
@@ -103,7 +104,7 @@ def test_big_frames_are_shrunk_and_scale_says_by_how_much(encode):
 def test_other_formats_are_read(encode, person_clip, name, options):
     frames = person_clip.frames[:12]
     clip = read_clip(encode(name, frames, **options))
-    assert len(clip.frames) == 12
+    assert len(clip.frames) == 12 and clip.notes == ()
     assert clip.info.duration_s == pytest.approx(12 / options.get("rate", 30), abs=0.01)
     assert difference(clip.frames.mean(-1), frames.mean(-1)) < 15
 
@@ -199,6 +200,7 @@ def test_what_a_cut_off_file_still_holds_is_read(person_path, tmp_path, person_c
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     cut = read_clip(tmp_path / "cut.mp4")
     assert 10 < len(cut.frames) < 45
+    assert cut.notes[0] == f"The file is damaged: of the 45 frames that it should hold, {cut.info.frames} are there."
     assert difference(cut.frames[:10], person_clip.frames[:10]) < 1
     (tmp_path / "stump.mp4").write_bytes(whole[:4000])
     with pytest.raises(ClipError, match="at least 2 frames"):
@@ -212,6 +214,7 @@ def test_damage_in_the_middle_costs_only_some_frames(person_path, tmp_path):
     (tmp_path / "damaged.mp4").write_bytes(damaged)
     clip = read_clip(tmp_path / "damaged.mp4")
     assert 20 < len(clip.frames) <= 45 and clip.times_s[-1] > 1.4
+    assert clip.notes == (f"The file is damaged: {45 - len(clip.frames)} of 45 frames were left out.",)
 
 
 @pytest.mark.parametrize("setting", [{"fps": 0.0}, {"fps": float("nan")}, {"fps": 30.0, "crf": 99}])
