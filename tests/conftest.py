@@ -22,7 +22,7 @@ from mexplain.training.recordings import Programme, record
 from mexplain.types import Clip, ClipInfo, FaceTrack
 from mexplain.video import read_clip, write_video
 
-# Two processes share two cores; more threads would only get in each other's way.
+# Several processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)
 # The same goes for programs that tests start: their threads must not wait without sleeping.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

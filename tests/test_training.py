@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.checkpoints import SHIPPED
+from mexplain.checkpoints import CLAIM, SHIPPED
 from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
