@@ -22,22 +22,12 @@ from mexplain.training.recordings import Programme, record
 from mexplain.types import Clip, ClipInfo, FaceTrack
 from mexplain.video import read_clip, write_video
 
-# Several processes share two cores; more threads would only get in each other's way.
+# Two processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)
 # The same goes for programs that tests start: their threads must not wait without sleeping.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 PERSON = Path(__file__).parent / "data" / "person.mp4"
-
-
-def pytest_itemcollected(item):
-    """Have one process run all tests of the hub, which takes long to start, and whole files of the others."""
-    item.add_marker(pytest.mark.xdist_group("hub" if "hub_folder" in item.fixturenames else item.path.stem))
-
-
-def pytest_collection_modifyitems(items):
-    """Begin with the hub, which takes longest."""
-    items.sort(key=lambda item: "hub_folder" not in item.fixturenames)
 
 
 @pytest.fixture(scope="session")
