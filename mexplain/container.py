@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -70,28 +72,15 @@ def check_size(name: str, width: int, height: int) -> None:
 
 def ticks(container: InputContainer, stream: VideoStream) -> Iterator[int]:
     """Yield the time of each frame in the stream's own unit, in the order of the file, without decoding any."""
-    # A file that was cut off ends in an error; what came before it counts.
-    try:
-        for packet in container.demux(stream):
-            tick = packet.pts if packet.pts is not None else packet.dts
-            if tick is not None and packet.size and not packet.is_discard:
-                yield tick
-    except MemoryError:
-        raise
-    except FFmpegError:
-        return
+    for packet in _packets(container, stream):
+        tick = packet.pts if packet.pts is not None else packet.dts
+        if tick is not None and packet.size and not packet.is_discard:
+            yield tick
 
 
 def frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, VideoFrame]]:
     """Yield frames that are whole, and their times in the stream's own unit."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except MemoryError:
-            raise
-        except FFmpegError:
-            packet = None
+    for packet in chain(_packets(container, stream), [None]):
         # One bad packet loses its own frame; the decoder goes on with the next.
         try:
             for frame in stream.decode(packet):
@@ -101,5 +90,14 @@ def frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int
             raise
         except FFmpegError:
             pass
-        if packet is None:
-            return
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    try:
+        yield from container.demux(stream)
+    except MemoryError:
+        raise
+    # A file that was cut off ends in an error; what came before it counts. At the end, PyAV trips over streams that the
+    # header did not know of.
+    except (FFmpegError, IndexError):
+        return

@@ -188,6 +188,25 @@ def test_sound_without_picture_is_refused(tmp_path):
         read_clip(tmp_path / "sound.mp4")
 
 
+def test_sound_that_the_header_does_not_know_of_is_no_hindrance(tmp_path, person_clip):
+    path = tmp_path / "late.flv"
+    with av.open(str(path), "w") as container:
+        video, sound = container.add_stream("flv1", rate=30), container.add_stream("aac", rate=44100)
+        video.width = video.height = 288
+        video.pix_fmt = "yuv420p"
+        for i, rgb in enumerate(person_clip.frames[:10]):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")))
+            noise = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            noise.rate, noise.pts = 44100, 1024 * i
+            container.mux(sound.encode(noise))
+        container.mux(video.encode(None))
+    whole = bytearray(path.read_bytes())
+    assert whole[4] == 5  # sound and picture
+    whole[4] = 1
+    path.write_bytes(whole)
+    assert len(read_clip(path).frames) == 10
+
+
 def test_playlists_that_name_other_files_are_refused(tmp_path, person_path):
     playlist = tmp_path / "list.m3u8"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{person_path}\n#EXT-X-ENDLIST\n")
