@@ -143,18 +143,20 @@ def _floor(
     clock: Clock, model: MicroExpressionNet, clips: Sequence[Input], machine: floor.Machine
 ) -> dict[str, float | int]:
     """Return how near the trunk's part of integrated gradients comes to the least time it could take."""
-    frames = torch.stack([clip.frames for clip in clips])
+    device, frames = model.mean.device, torch.stack([clip.frames for clip in clips])
     baseline = frames[:, :1].expand_as(frames)
-    ways = torch.tensor([path.CUTS], dtype=frames.dtype, device=frames.device).expand(len(frames), -1)
-    at_once = max(1, path.clips_at_once(model, frames, len(path.CUTS)))
+    moves = (frames != baseline).flatten(2).any(2).any(0)
+    ways = [torch.tensor(way, device=device).view(-1, *[1] * 5) for way in path.ways_at_once(device)]
+    at_once = max(1, path.clips_at_once(model, frames, len(ways[0])))
 
     def trunk_alone() -> None:
-        with torch.no_grad():
-            for some in range(0, len(frames), at_once):
-                part = slice(some, some + at_once)
-                features, steep, moving = path.along_trunk(model, frames[part], baseline[part], ways[part])
-                back = torch.ones_like(features[:-1, :, moving]).flatten(0, 2).expand(len(VARIANTS), -1, -1, -1, -1)
-                model.trunk.pull_back(steep, back, frames.shape[2:])
+        for some in range(0, len(frames), at_once):
+            part = slice(some, some + at_once)
+            for way in ways:
+                shown = torch.lerp(baseline[part], frames[part], way)
+                pixels, features = path.along_trunk(model, baseline[part], shown, moves)
+                for _ in VARIANTS:
+                    torch.autograd.grad(features, pixels, torch.ones_like(features), retain_graph=True)
 
     for _ in range(4):
         clock("trunk", trunk_alone)

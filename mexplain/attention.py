@@ -193,6 +193,6 @@ class BlockAttention(nn.Module):
         gates = self.gate(x, only).view(b, t, n)
         x = _shrink(x, self.pool) if self.whole else x
         x = x.flatten(1).view(b * t, n, -1).transpose(0, 1)  # n (b t) inputs
-        vectors = F.relu(torch.baddbmm(self.bias[only], x, self.weight[only])).transpose(0, 1).view(b, t, n, -1)
+        vectors = F.relu(torch.baddbmm(self.bias[only], x, self.weight[only]).transpose(0, 1)).view(b, t, n, -1)
         used = gates if gain is None else gates * gain
         return (vectors * used[..., None]).flatten(2), gates

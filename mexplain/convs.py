@@ -1,8 +1,4 @@
-"""Convolutions one after the other, and how what they make of one input changes into what they make of another.
-
-What enters a ReLU moves nearly straight between two inputs that are alike, so its mean slope is that of its chord. The
-product of the layers' mean slopes carries a change of the output back to the input without loss.
-"""
+"""Convolutions one after the other, and which part of their input a part of their output looks at."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -11,15 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 
 # A layer; a convolution comes with its weight and bias, or with those of it and its batch norm together.
 Folded = nn.Module | tuple[nn.Conv2d, Tensor, Tensor | None]
 Span = tuple[int, int]
-# What enters each layer whose slope depends on it (None for the others), and last what comes out.
-Record = list[Tensor | None]
-# A ReLU's mean slope for each value; a maximum's places at either end; None for what is linear.
-Slopes = list[Tensor | tuple[Tensor, Tensor] | None]
 
 
 class ConvStack(nn.Sequential):
@@ -44,61 +35,6 @@ class ConvStack(nn.Sequential):
     def folded(self) -> list[Folded]:
         """Return its layers; a convolution with its batch norm comes with the weight and bias of both together."""
         return _folded(list(self))
-
-    def record(self, x: Float[Tensor, "f c h w"]) -> Record:
-        """Return what is to be known of each layer for some inputs."""
-        values: Record = []
-        for layer in self.folded():
-            if isinstance(layer, tuple):
-                conv, weight, bias = layer
-                values.append(None)
-                x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
-            else:
-                values.append(x)
-                x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
-        return [*values, x]
-
-    def slopes(self, values: Record, low: slice, high: slice) -> Slopes:
-        """Return each layer's mean slope from the recorded inputs ``low`` to the inputs ``high``."""
-        found: Slopes = []
-        for layer, entering in zip(self.folded(), values[:-1], strict=True):
-            if entering is None:
-                found.append(None)
-            elif isinstance(layer, nn.ReLU):
-                before, after = entering[low], entering[high]
-                # The share of the way that lies beyond the bend; 0/0 is a value that stays at it.
-                share = torch.maximum(before, after).div_((after - before).abs_())
-                found.append(share.clamp_(0, 1).nan_to_num_(0))
-            else:
-                pool = cast(nn.MaxPool2d, layer)
-                places = F.max_pool2d(entering, pool.kernel_size, pool.stride, return_indices=True)[1]
-                found.append((places[low], places[high]))
-        return found
-
-    def pull_back(
-        self, steepness: Slopes, cotangent: Float[Tensor, "v f d i j"], input_size: Sequence[int]
-    ) -> Float[Tensor, "v f c h w"]:
-        """Return the product of the layers' mean slopes, transposed, with some cotangents of each of the inputs.
-
-        ``input_size`` is (channels, height, width).
-        """
-        layers = self.folded()
-        for layer, slope, size in reversed(list(zip(layers, steepness, _sizes(layers, input_size), strict=True))):
-            if isinstance(layer, tuple):
-                conv, weight, _ = layer
-                flat = cotangent.flatten(0, 1)
-                flat = conv2d_input([len(flat), *size], weight, flat, conv.stride, conv.padding)
-                cotangent = flat.unflatten(0, cotangent.shape[:2])
-            elif isinstance(slope, tuple):
-                low, high = slope
-                sides = [
-                    [F.max_unpool2d(one / 2, places, [2, 2], output_size=size[1:]) for places in (low, high)]
-                    for one in cotangent
-                ]
-                cotangent = torch.stack([one + other for one, other in sides])
-            else:
-                cotangent = cotangent * cast(Tensor, slope)
-        return cotangent
 
     def sizes(self, entering: Sequence[int]) -> list[list[int]]:
         """Return (channels, height, width) of what enters each layer, for inputs of such a size."""

@@ -76,7 +76,7 @@ class Head(nn.Module):
         """
         seen = self.since_onset(features)
         local, gates = self.block_attention(seen, boxes, gain)
-        course = self.read(local, self.look_at_all(seen))
+        course = self.lstm(self.fused(local, self.look_at_all(seen)))[0]
         whole = course.mean(1)
         units = self.read_units(course).unflatten(-1, (-1, 2))
         return HeadOutput(self.classify(whole), gates, self.notice(whole)[:, 0], units)
@@ -89,12 +89,12 @@ class Head(nn.Module):
         whole = self.global_attention.first(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
         return self.block_attention.first(seen, boxes), whole
 
-    def rest(
+    def join(
         self, local: Float[Tensor, "b t n d side side"], whole: Float[Tensor, "b t e u v"]
-    ) -> Float[Tensor, "b k"]:
-        """Return the class logits that ``first`` leads to."""
+    ) -> Float[Tensor, "b t f"]:
+        """Return what the Bi-LSTM reads, that ``first`` leads to."""
         vectors = self.global_attention.rest(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
-        return self.decide(self.block_attention.rest(local)[0], vectors)
+        return self.fused(self.block_attention.rest(local)[0], vectors)
 
     def since_onset(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t c h w"]:
         """Return what both attentions see: the features less those of the onset, unless the config says otherwise."""
@@ -106,11 +106,15 @@ class Head(nn.Module):
 
     def decide(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
         """Return the class logits that the vectors of BIA and GIA lead to."""
-        return self.classify(self.read(local, whole).mean(1))
+        return self.conclude(self.fused(local, whole))
 
-    def read(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b t h"]:
-        """Return what the Bi-LSTM makes of the vectors of BIA and GIA, fused for each frame and read in order."""
-        return self.lstm(F.relu(self.fuse(torch.cat([local, whole], dim=-1))))[0]
+    def fused(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b t f"]:
+        """Return the vectors of BIA and GIA fused for each frame."""
+        return F.relu(self.fuse(torch.cat([local, whole], dim=-1)))
+
+    def conclude(self, fused: Float[Tensor, "b t f"]) -> Float[Tensor, "b k"]:
+        """Return the class logits that the frames lead to, read in order by the Bi-LSTM."""
+        return self.classify(self.lstm(fused)[0].mean(1))
 
 
 class MicroExpressionNet(nn.Module):

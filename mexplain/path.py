@@ -2,27 +2,27 @@
 
 Between a baseline and a clip the trunk bends little and the heads much. So the way is cut into a few stretches: the
 trunk runs at the cuts, and in between its features, and all that a head does before its first ReLU, are drawn straight.
-What follows is cheap, and is looked at many times in each stretch. Its gradients, added up, go back through the trunk
-once a stretch, by its mean slope there (``convs``), all variants together.
+What follows is cheap, and is looked at several times in each stretch. What bends is differentiated along chords, from
+each point to the next (``chords``), and what a stretch's chords come to goes back through the trunk's chord there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mexplain.convs import Slopes
+from mexplain.chords import Chords, between, smooth
 from mexplain.device import bytes_at_once, scarcity
 from mexplain.model import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
-CUTS = tuple(float((i / 8) ** 1.7) for i in range(9))
-STEPS = 8  # points of a stretch at most
+CUTS = tuple(float((i / 12) ** 1.7) for i in range(13))
+# Stretches that a processor walks together: what is larger than 32 MB the C library fetches anew each time.
+_AT_ONCE = 6
+STEPS = 3  # points of a stretch at most
 # The integral is refined until it misses less than this share of the difference it explains, or too little to see.
 GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
 
@@ -73,9 +73,9 @@ def integrate(
     The stretch that adds up worst goes first. ``most_steps`` (12 or more) bounds the points looked at for a clip and
     a variant; where that is too few, the parts still miss.
     """
-    steps = max(2, min(STEPS, most_steps // (len(CUTS) - 1)))
+    steps = max(1, min(STEPS, most_steps // (len(CUTS) - 1)))
     kept: list[dict[_Way, dict[str, _Part]]] = [{} for _ in clips]
-    pieces = _pieces(CUTS, max(1, (len(CUTS) - 1) // scarcity()))
+    pieces = ways_at_once(clips.device)
     waiting: list[tuple[int, _Way]] = [(row, piece) for row in range(len(clips)) for piece in pieces]
     while waiting:
         for some in _portions(model, clips, waiting):
@@ -108,9 +108,11 @@ def integrate(
     }
 
 
-def _pieces(way: _Way, stretches: int) -> list[_Way]:
-    """Return a way cut into shorter ones that have as many stretches each."""
-    return [way[start : start + stretches + 1] for start in range(0, len(way) - 1, stretches)]
+def ways_at_once(device: torch.device) -> list[_Way]:
+    """Return the way from 0 to 1 cut into those that are walked one after the other."""
+    whole = len(CUTS) - 1
+    stretches = max(1, (_AT_ONCE if device.type == "cpu" else whole) // scarcity())
+    return [CUTS[start : start + stretches + 1] for start in range(0, whole, stretches)]
 
 
 def _portions(
@@ -128,29 +130,6 @@ def clips_at_once(model: MicroExpressionNet, clips: Float[Tensor, "b t 3 s s"], 
     return max(1, bytes_at_once(clips.device) // (8 * frame * clips.shape[1] * cuts))
 
 
-def along_trunk(
-    model: MicroExpressionNet,
-    clips: Float[Tensor, "b t 3 s s"],
-    baselines: Float[Tensor, "b t 3 s s"],
-    ways: Float[Tensor, "b c"],
-) -> tuple[Float[Tensor, "c b t d h w"], Slopes, Int[Tensor, "m"]]:
-    """Return the trunk's features at the cuts, its slopes between them, and which frames are not the baseline's."""
-    cuts, (b, t) = ways.shape[1], clips.shape[:2]
-    moves = (clips != baselines).flatten(2).any(2).any(0)
-    moving, resting = moves.nonzero()[:, 0], (~moves).nonzero()[:, 0]
-    shown = torch.lerp(baselines[:, moving], clips[:, moving], ways.T[..., None, None, None, None])  # c b m 3 s s
-    shown = ((shown - model.mean) / model.std).flatten(0, 2).contiguous(memory_format=torch.channels_last)
-    known = model.trunk.record(shown)
-    last = cast(Tensor, known[-1])
-    features = last.unflatten(0, (cuts, b, len(moving)))
-    if len(resting):
-        whole = features.new_empty(cuts, b, t, *features.shape[3:])
-        whole[:, :, moving], whole[:, :, resting] = features, model.encode(baselines[:, resting])
-        features = whole
-    each = b * len(moving)
-    return features, model.trunk.slopes(known, slice(0, (cuts - 1) * each), slice(each, cuts * each)), moving
-
-
 def _walk(
     model: MicroExpressionNet,
     clips: Float[Tensor, "b t 3 s s"],
@@ -160,22 +139,20 @@ def _walk(
     steps: int,
 ) -> list[list[dict[str, _Part]]]:
     """Return what each variant's gradients add up to over each stretch of each way."""
-    (b, t, *_, size), cuts = clips.shape, ways.shape[1]
-    with torch.no_grad():
-        features, steep, moving = along_trunk(model, clips, baselines, ways)
-    back, changes = [], []
-    for variant, ask in asked.items():
-        pulled, logits = _through_head(model.head(variant), features, ask, ways, steps)
-        back.append(pulled[:, :, moving].flatten(0, 2))
+    cuts, b = ways.shape[1], len(clips)
+    shown = torch.lerp(baselines, clips, ways.T[..., None, None, None, None])
+    moves = (clips != baselines).flatten(2).any(2).any(0)
+    pixels, features = along_trunk(model, baselines, shown, moves)
+    size = clips.shape[-1]
+    maps = clips.new_zeros(len(asked), cuts - 1, b, clips.shape[1], size, size)
+    change = shown.diff(dim=0)[:, :, moves]
+    changes = []
+    for number, (variant, ask) in enumerate(asked.items()):
+        pulled, logits = _through_head(model.head(variant), features.detach(), ask, cuts, steps)
+        (slope,) = torch.autograd.grad(features, pixels, pulled, retain_graph=True)
+        maps[number, :, :, moves] = (slope.unflatten(0, (cuts, b, -1))[:-1] * change).sum(3)
         changes.append(logits.diff(dim=0))
-    with torch.no_grad():
-        slope = model.trunk.pull_back(
-            steep, torch.stack(back).movedim(2, -1).contiguous().movedim(-1, 2), clips.shape[2:]
-        )
-        slope = (slope / model.std).unflatten(1, (cuts - 1, b, len(moving)))
-        maps = clips.new_zeros(len(asked), cuts - 1, b, t, size, size)
-        maps[:, :, :, moving] = (slope * (clips - baselines)[:, moving]).sum(4)
-        totals = torch.stack([maps.double().sum((3, 4, 5)), torch.stack(changes).double()]).tolist()
+    totals = torch.stack([maps.double().sum((3, 4, 5)), torch.stack(changes).double()]).tolist()
     return [
         [
             {v: _Part(maps[i, k, row], totals[0][i][k][row], totals[1][i][k][row]) for i, v in enumerate(asked)}
@@ -185,44 +162,39 @@ def _walk(
     ]
 
 
-def _through_head(
-    head: Head, features: Float[Tensor, "c b t d h w"], asked: Asked, ways: Float[Tensor, "b c"], steps: int
-) -> tuple[Float[Tensor, "l b t d h w"], Float[Tensor, "c b"]]:
-    """Return the sum of the logit's gradients at each stretch's features, and the logits at the cuts."""
-    cuts, b = features.shape[:2]
-    nodes, weights = (torch.from_numpy(a).to(ways) for a in np.polynomial.legendre.leggauss(steps))
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    target = torch.tensor(asked.targets, device=ways.device)
-    lengths = ways.diff(dim=1).T.flatten()  # l b
+def along_trunk(
+    model: MicroExpressionNet,
+    baselines: Float[Tensor, "b t 3 s s"],
+    shown: Float[Tensor, "c b t 3 s s"],
+    moves: Bool[Tensor, "t"],
+) -> tuple[Float[Tensor, "m 3 s s"], Float[Tensor, "cb t d h w"]]:
+    """Return the pixels of the frames that move, and the trunk's features of all at the cuts, which come from them."""
+    cuts, b = shown.shape[:2]
     with torch.enable_grad():
-        starts = features[:-1].flatten(0, 1).detach().requires_grad_()
-        boxes = asked.boxes.repeat(cuts - 1, 1, 1)
-        first = head.first(starts, boxes)
+        pixels = shown[:, :, moves].flatten(0, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
+        with Chords(cuts):
+            found = model.trunk((pixels - model.mean) / model.std).unflatten(0, (cuts * b, -1))
+        if moves.all():
+            return pixels, found
         with torch.no_grad():
-            last = head.first(features[-1], asked.boxes)
+            still = model.encode(baselines[:, ~moves]).repeat(cuts, 1, 1, 1, 1)
+        moving, resting = (iter(part.movedim(2, -1).unbind(1)) for part in (found, still))
+        frames = [next(moving if here else resting) for here in moves.tolist()]
+        return pixels, torch.stack(frames, dim=1).movedim(-1, 2)
+
+
+def _through_head(
+    head: Head, features: Float[Tensor, "cb t d h w"], asked: Asked, cuts: int, steps: int
+) -> tuple[Float[Tensor, "cb t d h w"], Float[Tensor, "c b"]]:
+    """Return the logit's mean slope from each cut's features on to the next's, and the logits at the cuts."""
+    b, points = len(asked.boxes), (cuts - 1) * steps + 1
+    target = torch.tensor(asked.targets, device=features.device).repeat(points)[:, None]
+    with torch.enable_grad():
+        begin = features.requires_grad_()
+        ends = head.first(begin, asked.boxes.repeat(cuts, 1, 1))
+        with Chords(points):
             # With channels last, as convolutions want them.
-            ends = [torch.cat(both).movedim(-3, -1).contiguous() for both in zip(first, last, strict=True)]
-            logits = (
-                head.rest(*(end.movedim(-1, -3) for end in ends))
-                .unflatten(0, (cuts, b))
-                .gather(2, target.expand(cuts, b)[..., None])[..., 0]
-            )
-        added = [torch.empty_like(part) for part in first]
-        row_bytes = 4 * steps * sum(part[0].numel() for part in first)
-        at_once = max(1, bytes_at_once(ways.device) // (16 * row_bytes))
-        for low in range(0, len(starts), at_once):
-            rows = slice(low, min(low + at_once, len(starts)))
-            begin = [end[rows].detach().requires_grad_() for end in ends]
-            moved = [end[b:][rows] - end[rows] for end in ends]
-            points = [
-                (one[:, None] + nodes.view(-1, *[1] * (one.ndim - 1)) * other[:, None]).flatten(0, 1).movedim(-1, -3)
-                for one, other in zip(begin, moved, strict=True)
-            ]
-            said = head.rest(*points).unflatten(0, (-1, steps))
-            wanted = target.repeat(cuts - 1)[rows]
-            said = said.gather(2, wanted[:, None, None].expand(-1, steps, 1))[..., 0]
-            found = torch.autograd.grad((said * weights * lengths[rows, None]).sum(), begin)
-            for store, one in zip(added, found, strict=True):
-                store[rows] = one.movedim(-1, -3)
-        (pulled,) = torch.autograd.grad(first, starts, added)
-    return pulled.unflatten(0, (cuts - 1, b)), logits
+            fused = head.join(*(between(part.movedim(-3, -1), b, steps).movedim(-1, -3) for part in ends))
+        said = smooth(head.conclude, fused, points).gather(1, target).unflatten(0, (points, b))[..., 0]
+        (pulled,) = torch.autograd.grad(said[:-1].sum(), begin)
+    return pulled, said.detach()[::steps]

@@ -38,16 +38,6 @@ class Backwards(nn.Module):
     def rest(self, x):
         return self.part.rest(x)
 
-    def record(self, x):
-        *within, out = self.part.record(x.flip(-1))
-        return [*within, out.flip(-1)]
-
-    def slopes(self, *between):
-        return self.part.slopes(*between)
-
-    def pull_back(self, slopes, cotangent, size):
-        return self.part.pull_back(slopes, cotangent.flip(-1), size).flip(-1)
-
 
 class BlocksBackwards(nn.Module):
     """A block attention whose block ``i`` is the block ``order[i]`` of the original, seen in a mirror."""

@@ -60,6 +60,7 @@ LAYER = {
     "mexplain.apart": 1,
     "mexplain.attention": 1,
     "mexplain.child": 1,
+    "mexplain.chords": 1,
     "mexplain.container": 1,
     "mexplain.convs": 1,
     "mexplain.device": 1,

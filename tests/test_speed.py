@@ -120,7 +120,7 @@ def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
 
 def test_a_stretch_that_adds_up_badly_is_halved(checkpoint, smiling, monkeypatch):
     monkeypatch.setattr(path, "STEPS", 2)
-    monkeypatch.setattr(path, "GAP_SHARE", 0.001)
+    monkeypatch.setattr(path, "GAP_SHARE", 0.0001)
     monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
     question = pose_all(checkpoint.model, ["10"], smiling.frames, smiling.landmarks_xy)["10"]
     (rough,), (fine,) = gradients([question], most_steps=12), gradients([question], most_steps=200)
@@ -129,40 +129,6 @@ def test_a_stretch_that_adds_up_badly_is_halved(checkpoint, smiling, monkeypatch
 
 
 # The parts
-
-
-@pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6"), ("pool", "8", "6/2")])
-def test_mean_slopes_carry_all_of_a_change(layers):
-    net = stack(*layers)
-    start, end = torch.rand(2, 4, 3, 16, 16).double()
-    if "pool" in layers:  # a maximum that changes its place on the way is carried only nearly
-        end = start + 0.02 * end
-    net = net.double()
-    with torch.no_grad():
-        known = net.record(torch.cat([start, end]))
-        out = known[-1]
-        assert torch.allclose(out, net(torch.cat([start, end])))
-        weight = torch.randn(2, *out[:4].shape, dtype=torch.float64)
-        back = net.pull_back(net.slopes(known, slice(0, 4), slice(4, 8)), weight, start.shape[1:])
-    said = (back * (end - start)).sum((2, 3, 4))
-    expected = (weight * (out[4:] - out[:4])).sum((2, 3, 4))
-    if "pool" in layers:
-        assert float((said - expected).norm() / expected.norm()) < 0.1
-    else:
-        assert torch.allclose(said, expected)
-
-
-@pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6")])
-def test_between_equal_inputs_the_mean_slope_is_the_slope(layers):
-    net = stack(*layers).double()
-    x = torch.rand(2, 3, 16, 16).double().requires_grad_()
-    out = net(x)
-    weight = torch.randn_like(out)
-    (expected,) = torch.autograd.grad(out, x, weight)
-    with torch.no_grad():
-        known = net.record(torch.cat([x, x]))
-        back = net.pull_back(net.slopes(known, slice(0, 2), slice(2, 4)), weight[None], x.shape[1:])
-    assert torch.allclose(back[0], expected)
 
 
 @pytest.mark.parametrize("layers", [("8/2", "8/2"), ("pool", "8", "6"), ("8", "8/2", "6")])
