@@ -21,6 +21,8 @@ _share: ContextVar[float] = ContextVar("share", default=1.0)
 _SMALLEST = 1 / 16
 # How much nicer than others a thread is that can wait.
 _GIVES_WAY = 10
+# Programs that want to run, for each core.
+_BUSY = 1.5
 # A GPU that failed once answers nothing more to this process.
 _lost = False
 
@@ -60,6 +62,11 @@ def step_back() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+
+
+def is_busy() -> bool:
+    """Tell whether this machine had more to do in the last minute than its cores get done, where it says so."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * (os.cpu_count() or 1)
 
 
 def bytes_at_once(device: torch.device) -> int:

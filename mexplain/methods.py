@@ -73,7 +73,7 @@ METHODS: dict[str, Method] = {
             algorithms.integrated_gradients,
             algorithms.integrated_gradients_together,
             parameters=(
-                Parameter("most_steps", 96, 12, 1000, "Points on the way at most; fewer are taken if they add up."),
+                Parameter("most_steps", 96, 14, 1000, "Points on the way at most; fewer are taken if they add up."),
             ),
             complete=True,
         ),

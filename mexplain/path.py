@@ -19,10 +19,10 @@ from mexplain.device import bytes_at_once, scarcity
 from mexplain.model import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
-CUTS = tuple(float((i / 12) ** 1.7) for i in range(13))
+CUTS = tuple(float((i / 14) ** 1.7) for i in range(15))
 # Stretches that a processor walks together: what is larger than 32 MB the C library fetches anew each time.
-_AT_ONCE = 6
-STEPS = 3  # points of a stretch at most
+_AT_ONCE = 7
+STEPS = 2  # points of a stretch at most
 # The integral is refined until it misses less than this share of the difference it explains, or too little to see.
 GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
 
@@ -70,7 +70,7 @@ def integrate(
 ) -> dict[str, Found]:
     """Return integrated gradients of each variant for each clip; a clip's stretches are halved till its parts add up.
 
-    The stretch that adds up worst goes first. ``most_steps`` (12 or more) bounds the points looked at for a clip and
+    The stretch that adds up worst goes first. ``most_steps`` (14 or more) bounds the points looked at for a clip and
     a variant; where that is too few, the parts still miss.
     """
     steps = max(1, min(STEPS, most_steps // (len(CUTS) - 1)))

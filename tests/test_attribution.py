@@ -15,7 +15,7 @@ from mexplain.methods import METHODS
 from mexplain.types import VARIANTS
 
 QUICK = {
-    "integrated_gradients": {"most_steps": 12.0},
+    "integrated_gradients": {"most_steps": 14.0},
     "gradient_shap": {"samples": 2.0},
     "smoothgrad": {"samples": 2.0},
     "occlusion": {"frames": 1.0, "cells": 14.0, "stride": 7.0},
@@ -466,8 +466,8 @@ def test_how_many_are_computed_at_once_does_not_matter(explain, found, monkeypat
         ({"variant": "7"}, "Variant must be one of 24, 10, uncropped; got '7'"),
         ({"settings": {"steps": 9.0}}, "Integrated gradients takes these settings: most_steps; got 'steps'."),
         ({"method": "saliency", "settings": {"steps": 9.0}}, "Saliency takes these settings: none; got 'steps'."),
-        ({"settings": {"most_steps": 11.0}}, "must be a whole number from 12 to 1000; got 11."),
-        ({"settings": {"most_steps": 12.5}}, "must be a whole number from 12 to 1000; got 12.5."),
+        ({"settings": {"most_steps": 13.0}}, "must be a whole number from 14 to 1000; got 13."),
+        ({"settings": {"most_steps": 14.5}}, "must be a whole number from 14 to 1000; got 14.5."),
         ({"settings": {"most_steps": float("nan")}}, "got nan."),
         ({"method": "smoothgrad", "settings": {"noise": 0.6}}, "noise of SmoothGrad must be a number from 0 to 0.5"),
         ({"method": "shapley", "settings": {"permutations": float("inf")}}, "from 2 to 1000; got inf."),

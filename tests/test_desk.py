@@ -1,8 +1,11 @@
+import threading
+
 import pytest
 
 from mexplain import desk as module
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.film import heat_film
+from mexplain.types import VARIANTS
 from mexplain.ui import results
 from mexplain.ui.results import View
 
@@ -48,3 +51,18 @@ def test_stop_ends_the_work_and_leaves_the_desk_usable(person_path, checkpoint):
         list(steps)
     *_, last = desk.explain(person_path, checkpoint, QUICK)
     assert all("attention" in variant.maps for variant in last.variants)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_a_click_would_ask_for_is_drawn_ahead_where_there_is_time(person_path, checkpoint, monkeypatch, busy):
+    desk = Desk()
+    list(desk.explain(person_path, checkpoint, QUICK))
+    monkeypatch.setattr(results, "is_busy", lambda: busy)
+    results.draw_ahead(desk, View())
+    for thread in [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]:
+        thread.join(60)
+    assert bool(desk.drawn) is not busy
+    if not busy:
+        monkeypatch.setattr(results, "heat_film", None)
+        results.films(desk, View(opacity=50.0), list(VARIANTS))
+        results.films(desk, View(quantity="attention"), list(VARIANTS))

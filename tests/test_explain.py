@@ -94,7 +94,7 @@ def test_some_variants_in_the_order_asked_for(person_path, checkpoint):
 
 
 def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, monkeypatch):
-    few = replace(METHODS["integrated_gradients"], parameters=(Parameter("most_steps", 12, 12, 12, "Few."),))
+    few = replace(METHODS["integrated_gradients"], parameters=(Parameter("most_steps", 14, 14, 14, "Few."),))
     monkeypatch.setitem(METHODS, "integrated_gradients", few)
     monkeypatch.setattr(path, "GAP_SHARE", 0.0)
     monkeypatch.setattr(path, "GAP_FLOOR", 0.0)

@@ -156,7 +156,7 @@ def test_too_little_memory_means_smaller_steps_and_a_note(read_clip_once, monkey
     plenty, scarce = Asking(read_clip_once), Asking(read_clip_once)
     known = plenty.answer("integrated_gradients", VARIANTS)
     assert plenty.reading.notes == ()
-    with SmallMemory(60_000_000) as memory:
+    with SmallMemory(20_000_000) as memory:
         found = scarce.answer("integrated_gradients", VARIANTS)
     assert memory.refused > 0 and any("smaller steps" in note for note in scarce.reading.notes)
     for one, other in zip(found, known, strict=True):

@@ -32,7 +32,7 @@ FAILS_FROM = 0.3
 ON_BLOCKS = ("block_ablation", "shapley", "attention", "attention_x_gradient")
 # Enough for an order of blocks and a coarse map, at a fifth of the price.
 CHEAP: dict[str, dict[str, float]] = {
-    "integrated_gradients": {"most_steps": 12},
+    "integrated_gradients": {"most_steps": 14},
     "gradient_shap": {"samples": 2},
     "smoothgrad": {"samples": 2},
     "occlusion": {"frames": 12, "stride": 8},

@@ -9,7 +9,7 @@ from typing import Any
 
 from mexplain import prose
 from mexplain.desk import Desk, keep
-from mexplain.device import give_memory_back, step_back
+from mexplain.device import give_memory_back, is_busy, step_back
 from mexplain.errors import MexplainError
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
@@ -72,19 +72,19 @@ def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
 
 
 def draw_ahead(desk: Desk, view: View) -> None:
-    """Draw, beside whatever else is done, the films that one more click would ask for."""
+    """Draw, beside whatever else is done, the films that one more click would ask for, unless the machine is busy."""
     drawn, here = desk.drawn, still_here()
     other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
     finer = PIXELS if view.grain == BLOCKS else BLOCKS
     views = [replace(view, quantity=other), replace(view, grain=finer), replace(view, magnitude=not view.magnitude)]
-    views += [replace(view, opacity=opacity) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
+    views += [replace(view, opacity=float(opacity)) for opacity in range(100 - OPACITY_STEP, -1, -OPACITY_STEP)]
 
     def draw() -> None:
         step_back()
         try:
             for one in views:
                 # Else something else is explained by now, or nobody is there to see it.
-                if here() and desk.drawn is drawn and desk.report is not None:
+                if here() and desk.drawn is drawn and desk.report is not None and not is_busy():
                     films(desk, one, [variant.variant for variant in desk.report.variants])
         except MexplainError:
             pass  # whoever clicks is told
