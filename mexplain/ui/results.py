@@ -36,7 +36,7 @@ class View:
     quantity: Quantity = "attribution"
     grain: str = BLOCKS
     magnitude: bool = False
-    opacity: float = 100
+    opacity: float = 100.0
 
 
 def verdict(variant: VariantReport) -> str:
