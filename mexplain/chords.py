@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
@@ -43,12 +44,12 @@ class Chords(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def smooth(function: Callable[[Tensor], Tensor], x: Tensor, points: int) -> Tensor:
+def smooth(function: Callable[[Tensor], Tensor], x: Float[Tensor, "r ..."], points: int) -> Float[Tensor, "r ..."]:
     """Return a smooth function of each row of ``x``; its slopes are the mean of those at four points of each chord."""
     return _Smooth.apply(x, function, len(x) // points)
 
 
-def between(cuts: Tensor, rows: int, steps: int) -> Tensor:
+def between(cuts: Float[Tensor, "r ..."], rows: int, steps: int) -> Float[Tensor, "p ..."]:
     """Return ``steps`` points of each stretch from one cut to the next, drawn straight, and the last cut.
 
     A point's gradient is shared among all of its stretch. Each cut has as many ``rows``.
@@ -180,8 +181,8 @@ def _conv2d(points: int, x: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
 
 def _max_pool2d(points: int, x: Tensor, kernel_size: int, stride: int | None = None, **more: Any) -> Tensor:
-    where = {"kernel_size": kernel_size, "stride": stride, "ceil_mode": more.get("ceil_mode", False)}
-    return _Maximum.apply(x, len(x) // points, where)
+    more.pop("return_indices", None)
+    return _Maximum.apply(x, len(x) // points, {"kernel_size": kernel_size, "stride": stride, **more})
 
 
 def _mul(points: int, one: Tensor, other: Any) -> Tensor | None:

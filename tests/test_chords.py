@@ -48,6 +48,7 @@ def test_a_stack_carries_all_of_a_change(layers):
         torch.sigmoid,
         nn.MaxPool2d(2),
         lambda x: F.max_pool2d(x, 2, ceil_mode=True),
+        lambda x: F.max_pool2d(x, 3, stride=2, padding=1),
         lambda x: x * x[:, :1],
         lambda x: torch.sigmoid(3 * x) * F.relu(x - 1),
     ],
