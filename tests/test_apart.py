@@ -192,6 +192,14 @@ def wait_until(holds):
     raise AssertionError("it never came")
 
 
+def test_a_setting_that_is_gone_is_not_remembered(monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_ANYTHING", "yes")
+    os.kill(apart._running().process.pid, signal.SIGKILL)
+    assert call(does.look_around)["own"] == "yes"  # by a server that began with it
+    monkeypatch.delenv("MEXPLAIN_ANYTHING")
+    assert call(does.look_around)["own"] != "yes"
+
+
 def test_a_server_that_dies_is_replaced():
     call(does.add, 1, 2)
     before = apart._running().process.pid
