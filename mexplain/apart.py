@@ -24,7 +24,7 @@ from typing import Any
 from mexplain import errors
 from mexplain.errors import ClipError
 from mexplain.files import printable
-from mexplain.limits import limit
+from mexplain.limits import OURS, limit
 from mexplain.parcel import Parcel, unpack
 
 # Told what the function tells of its progress; may raise to stop it.
@@ -35,7 +35,6 @@ _PREPARE = "mexplain.reader:get_ready"
 _MESSAGE = 1 << 16
 _STEP_S = 0.2  # how often a stop is looked for while waiting
 _START_S = 180.0  # to load libraries on a machine that does much else
-_ENVIRONMENT = "MEXPLAIN_"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def call(function: Callable[..., Any], *given: Any, name: str, tell: Tell | None
         "tells": tell is not None,
         "time_s": limit("reading_s"),
         "memory_mb": limit("reading_mb"),
-        "environment": {key: value for key, value in os.environ.items() if key.startswith(_ENVIRONMENT)},
+        "environment": {key: value for key, value in os.environ.items() if key.startswith(OURS)},
         "folder": _folder(),
     }
     if not _can_fork():

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain import errors
+from mexplain.limits import OURS
 from mexplain.parcel import Parcel, unpack
 
 try:
@@ -148,7 +149,7 @@ def _die_with(server: int) -> None:
 def _limit(asked: dict[str, Any]) -> None:
     """Take from this process what it does not need, before it looks at what it was sent."""
     # What the caller has unset since its server began is unset here, too.
-    for stale in [name for name in os.environ if name.startswith("MEXPLAIN_") and name not in asked["environment"]]:
+    for stale in [name for name in os.environ if name.startswith(OURS) and name not in asked["environment"]]:
         del os.environ[stale]
     os.environ.update(asked["environment"])
     with suppress(OSError):

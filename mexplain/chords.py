@@ -115,7 +115,7 @@ class _Product(Function):
         one, other = ctx.saved_tensors
         for factor, by in ((one, other), (other, one)):
             slope = gradient[:-rows] * (by[:-rows] + by[rows:]) / 2
-            found.append(torch.cat([slope, torch.zeros_like(slope[:rows])]).sum_to_size(factor.shape))
+            found.append(_ended(slope, rows).sum_to_size(factor.shape))
         return found[0], found[1], None
 
 
@@ -135,7 +135,7 @@ class _Smooth(Function):
             weighed = torch.cat([gradient[: -ctx.rows] * (weight / 2) for weight in _WEIGHTS])
             (slopes,) = torch.autograd.grad(ctx.function(nodes), nodes, weighed)
         slope = slopes.unflatten(0, (len(_NODES), -1)).sum(0)
-        return torch.cat([slope, torch.zeros_like(slope[: ctx.rows])]), None, None
+        return _ended(slope, ctx.rows), None, None
 
 
 class _Between(Function):
@@ -151,7 +151,12 @@ class _Between(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         rows, steps = ctx.shape
         shared = gradient[:-rows].unflatten(0, (-1, steps, rows)).mean(1).flatten(0, 1)
-        return torch.cat([shared, torch.zeros_like(shared[:rows])]), None, None
+        return _ended(shared, rows), None, None
+
+
+def _ended(slopes: Tensor, rows: int) -> Tensor:
+    """Return the slopes of all chords, and those of the last point, where none begins."""
+    return torch.cat([slopes, torch.zeros_like(slopes[:rows])])
 
 
 def _bend(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,8 @@ class Limit:
     says: str
 
 
+# How the name of every variable begins that sets anything of ours.
+OURS = "MEXPLAIN_"
 LIMITS = {
     "file_mb": Limit("MEXPLAIN_MAX_FILE_MB", 200, "MB", "size of a file"),
     "side_px": Limit("MEXPLAIN_MAX_SIDE_PX", 8192, "px", "width and height of a picture"),
