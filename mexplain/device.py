@@ -22,7 +22,7 @@ _SMALLEST = 1 / 16
 # How much nicer than others a thread is that can wait.
 _GIVES_WAY = 10
 # Programs that want to run, for each core.
-_BUSY = 1.5
+_BUSY = 1.0
 # A GPU that failed once answers nothing more to this process.
 _lost = False
 

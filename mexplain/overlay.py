@@ -138,12 +138,15 @@ def block_weights(
     centres = (np.arange(size) + 0.5) / size
     middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     # From the middle of the block (0) to its edge (1), along x and along y.
-    far = np.abs(centres[None, None, :] - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
-    # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
-    distance = np.maximum(far[:, 1, :, None], far[:, 0, None, :])  # n size size
-    weights = ((1 - distance).clip(0) / (distance + 1e-3)) ** 2
-    inside = ((1 - distance.min(axis=0)) / 0.12).clip(0, 1)
-    return (weights / np.maximum(weights.sum(axis=0), 1e-12)).astype(np.float32), inside.astype(np.float32)
+    far = np.abs(centres - middle[:, :, None]) / np.maximum(side[:, :, None] / 2, 1e-6)  # n 2 size
+    weights, inside = np.zeros((len(boxes), size, size), np.float32), np.zeros((size, size), np.float32)
+    for weight, (along_x, along_y) in zip(weights, far, strict=True):
+        within = np.ix_(along_y < 1, along_x < 1)
+        distance = np.maximum(along_y[along_y < 1][:, None], along_x[along_x < 1])
+        # Franke and Little's weights: at the middle of a block its own value shows, pure, even among 24 that overlap.
+        weight[within] = ((1 - distance) / (distance + 1e-3)) ** 2
+        inside[within] = np.maximum(inside[within], (1 - distance) / 0.12)
+    return weights / np.maximum(weights.sum(axis=0), 1e-12), inside.clip(0, 1)
 
 
 def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
