@@ -12,9 +12,10 @@ from typing import Any
 from mexplain.card import card, png
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
-from mexplain.explain import explain
-from mexplain.film import Film, read_face
+from mexplain.explain import check_choices, explain_reading
+from mexplain.film import Film
 from mexplain.page import films_of, to_html
+from mexplain.reading import read
 from mexplain.report import DISCLAIMER, json_text
 from mexplain.scorecard.table import Scorecard
 from mexplain.tables import blocks_csv, columns_in_words, table, variants_csv
@@ -65,6 +66,7 @@ def bundle(
     """
     if not 1 <= len(clips) <= MOST_CLIPS:
         raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
+    check_choices(checkpoint.model, VARIANTS, methods, baseline, target)
     partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
     outcomes: list[Outcome] = []
     late = ""
@@ -78,18 +80,12 @@ def bundle(
                     if late:
                         raise OutOfTimeError(late)
                     told("decode", 0.0)
-                    report = explain(
-                        clip,
-                        checkpoint,
-                        methods=methods,
-                        baseline=baseline,
-                        target=target,
-                        device=device,
-                        progress=told,
+                    reading = read(clip, checkpoint, device=device, progress=told)
+                    *_, report = explain_reading(
+                        reading, methods=methods, baseline=baseline, target=target, progress=told
                     )
-                    face = read_face(report, checkpoint.model.config)
                     report = replace(report, info=replace(report.info, path=name))
-                    for file, data in _files(report, face, checkpoint, scorecard):
+                    for file, data in _files(report, reading.display, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{file}", data)
                     outcome = Outcome(name, folder, report)
                 except OutOfTimeError as error:

@@ -86,7 +86,7 @@ def explain_steps(
     The first has predictions and attention alone. Then each variant's attribution by each method comes, and after
     those what each was put to. Closing the iterator stops the work; a ``progress`` that raises stops it even sooner.
     """
-    _check_choices(checkpoint.model, variants, methods, baseline, target)
+    check_choices(checkpoint.model, variants, methods, baseline, target)
     reading = read(path, checkpoint, variants=variants, start_s=start_s, end_s=end_s, device=device, progress=progress)
     yield from explain_reading(
         reading, methods=methods, baseline=baseline, target=target, thorough=thorough, progress=progress
@@ -104,7 +104,7 @@ def explain_reading(
 ) -> Iterator[Report]:
     """Yield ever fuller reports on a clip that was read before; as ``explain_steps``."""
     variants = tuple(reading.outputs)
-    _check_choices(reading.checkpoint.model, variants, methods, baseline, target)
+    check_choices(reading.checkpoint.model, variants, methods, baseline, target)
     stages = Stages(progress, reading.elapsed_s)
     found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
     trust: dict[str, dict[str, Trust]] = {variant: {} for variant in variants}
@@ -183,9 +183,10 @@ def _report(
     )
 
 
-def _check_choices(
+def check_choices(
     model: MicroExpressionNet, variants: Sequence[str], methods: Sequence[str], baseline: str, target: str | None
 ) -> None:
+    """Raise ``SettingError`` for what ``explain`` cannot be asked with this network."""
     for what, chosen, known in (
         ("Variant", variants, model.variants),
         ("Method", methods, tuple(METHODS)),

@@ -12,6 +12,7 @@ import torch
 from browsers import open_browser
 from running_hub import Visitor, run_hub
 
+from mexplain import faithfulness
 from mexplain.archive.engines import Cluster
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
@@ -67,6 +68,13 @@ def encode(tmp_path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def checkpoint():
     return load_checkpoint()
+
+
+@pytest.fixture
+def lightly_tested(monkeypatch):
+    """Put explanations to few tests: how well they are tested is tested elsewhere."""
+    monkeypatch.setattr(faithfulness, "_ORDERS", 1)
+    monkeypatch.setattr(faithfulness, "_HOLDINGS", 2)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 
 import mexplain.cli as cli
 import mexplain.commands as commands
-import mexplain.faithfulness as faithfulness
 from mexplain import __version__
 from mexplain.baselines import BASELINES
 from mexplain.blocks import LAYOUTS
@@ -20,12 +19,7 @@ from mexplain.methods import METHODS
 from mexplain.photo import read_photo
 from mexplain.video import read_clip
 
-
-@pytest.fixture(autouse=True)
-def lightly_tested(monkeypatch):
-    # How well explanations are tested is tested elsewhere.
-    monkeypatch.setattr(faithfulness, "_ORDERS", 1)
-    monkeypatch.setattr(faithfulness, "_HOLDINGS", 2)
+pytestmark = pytest.mark.usefixtures("lightly_tested")
 
 
 @pytest.fixture

@@ -231,5 +231,6 @@ def test_files_that_come_while_others_are_swept_away_break_nothing(tmp_path, mon
         known |= {f"/nowhere/{number}" for number in range(50_000)}
         while time.monotonic() < end:
             known.add(f"/nowhere/new/{time.monotonic()}")
+            time.sleep(0.001)
         assert Visitor(address).answer(hub.number("keep"), "hello", None)["success"]
     assert "Traceback" not in capfd.readouterr().err

@@ -98,6 +98,7 @@ ONLY_IN = {
 FILES = [ROOT / "app.py", *sorted((ROOT / "mexplain").rglob("*.py"))]
 
 
+@cache
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
@@ -146,6 +147,7 @@ def test_imports_point_down(path: Path) -> None:
         ), f"{module} (layer {limit}) imports {imported} (layer {layer_of(imported)})"
 
 
+@cache
 def leads_to(start: str, goal: str) -> bool:
     """Tell whether following imports from one module arrives at another."""
     seen, waiting = set(), [start]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -53,8 +54,8 @@ def test_block_scores_are_those_of_the_plain_way_in_double_precision(checkpoint,
     found = check(checkpoint.model, [few], 60)
     assert found["same_labels_share"] == 1
     for name in ("24", "10", "uncropped"):
-        assert found["apart"][name]["norm_error_median"] < 0.03
-        assert found["apart"][name]["rank_correlation_median"] > 0.97
+        assert found["apart"][name]["norm_error_median"] < 0.02
+        assert found["apart"][name]["rank_correlation_median"] > 0.99
     assert found["apart"]["shapley"]["largest_error_most"] < 1e-4
     assert found["apart"]["shapley"]["rank_correlation_median"] > 0.999
 
@@ -186,7 +187,7 @@ def test_a_network_with_pools_as_the_large_preset_has_is_explained_too(smiling):
     (found,) = gradients([question])
     net = plain.network(model, "10", question.boxes[None])
     expected = plain.integrated_gradients(net, question.frames, question.baseline, question.target)[0].sum(1).numpy()
-    assert np.corrcoef(found.map[1].ravel(), expected[1].ravel())[0, 1] > 0.95
+    assert np.corrcoef(found.map[1].ravel(), expected[1].ravel())[0, 1] > 0.99
     keep = torch.ones(40, 11)
     keep[:20, 3] = 0
     with torch.no_grad():
@@ -206,22 +207,11 @@ def test_landmarks_between_looks_are_near_those_of_each_frame(person_clip):
 # The benchmark itself
 
 
-def test_the_benchmark_writes_what_it_measures(tmp_path, capsys):
-    main(
-        [
-            "--device",
-            "cpu",
-            "--clips",
-            "1",
-            "--frames",
-            "2",
-            "--repeats",
-            "0",
-            "--no-video",
-            "--json",
-            str(tmp_path / "b.json"),
-        ]
-    )
+def test_the_benchmark_writes_what_it_measures(tmp_path, capsys, monkeypatch):
+    # One coalition at a time, as Captum's default is, takes ten seconds of the same again.
+    monkeypatch.setattr(plain, "shapley", partial(plain.shapley, at_once=64))
+    told = "--device cpu --clips 1 --frames 2 --repeats 0 --no-video --json".split()
+    main([*told, str(tmp_path / "b.json")])
     found = json.loads((tmp_path / "b.json").read_text())
     assert found["ratios"]["full_explanation_vs_plain"] > 0
     assert found["stages_per_clip"]["1"]["shapley"]["median_s"] > 0
