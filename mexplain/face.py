@@ -68,7 +68,7 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
         faces = search(landmarker, image)
     if not len(faces):
         raise FaceError("No face was found in the picture; a face seen from the front, in good light, is needed.")
-    return Face(max(faces, key=area), count_note(len(faces)))
+    return Face(faces[0], count_note(len(faces)))
 
 
 def load_landmarker() -> None:
@@ -134,7 +134,7 @@ def _detect_in(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], le
 
 
 def search(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
-    """Detect all faces; if there seems to be none, look for one that fills the picture, then for small ones.
+    """Detect all faces, the largest first; if there seems to be none, look for one that fills the picture, then small ones.
 
     The detector sees faces whose inter-ocular distance is roughly 0.05 to 0.4 of the longer side.
     """
@@ -175,7 +175,7 @@ def follow(
 
 
 def distinct(faces: Meshes) -> Float[np.ndarray, "k 478 2"]:
-    """Leave out faces that lie on a larger one: overlapping tiles see the same face."""
+    """Return the largest first, without faces that lie on a larger one: overlapping tiles see the same face."""
     kept: list[np.ndarray] = []
     for face in sorted(faces, key=area, reverse=True):
         if all(np.linalg.norm(centre(face) - centre(other)) > scale(other) for other in kept):

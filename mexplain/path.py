@@ -149,7 +149,8 @@ def _walk(
     changes = []
     for number, (variant, ask) in enumerate(asked.items()):
         pulled, logits = _through_head(model.head(variant), features.detach(), ask, cuts, steps)
-        (slope,) = torch.autograd.grad(features, pixels, pulled, retain_graph=True)
+        last = number + 1 == len(asked)
+        (slope,) = torch.autograd.grad(features, pixels, pulled, retain_graph=not last)
         maps[number, :, :, moves] = (slope.unflatten(0, (cuts, b, -1))[:-1] * change).sum(3)
         changes.append(logits.diff(dim=0))
     totals = torch.stack([maps.double().sum((3, 4, 5)), torch.stack(changes).double()]).tolist()

@@ -59,9 +59,9 @@ def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> Fa
         looks = _look_around(landmarker, clip)
         if not looks:
             raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
-        anchor = max(looks, key=lambda i: area(max(looks[i], key=area)))
+        anchor = max(looks, key=lambda i: area(looks[i][0]))
         for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
-            last = max(looks[anchor], key=area)
+            last = looks[anchor][0]
             for i in frames:
                 face = found[i] if i in found else follow(landmarker, clip.frames[i], last)
                 found[i], last = face, last if face is None else face
@@ -90,7 +90,7 @@ def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> Fa
 
 
 def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
-    """Return all faces in a few frames spread over the clip, leaving out frames without any."""
+    """Return all faces, the largest first, in a few frames over the clip, leaving out frames without any."""
     spread = np.unique(np.linspace(0, len(clip.frames) - 1, _LOOKS).round().astype(int)).tolist()
     looks = {i: distinct(detect(landmarker, clip.frames[i])) for i in spread}
     if not any(len(faces) for faces in looks.values()):

@@ -210,7 +210,7 @@ def test_landmarks_between_looks_are_near_those_of_each_frame(person_clip):
 def test_the_benchmark_writes_what_it_measures(tmp_path, capsys, monkeypatch):
     # One coalition at a time, as Captum's default is, takes ten seconds of the same again.
     monkeypatch.setattr(plain, "shapley", partial(plain.shapley, at_once=64))
-    told = "--device cpu --clips 1 --frames 2 --repeats 0 --no-video --json".split()
+    told = ["--device", "cpu", "--clips", "1", "--frames", "2", "--repeats", "0", "--no-video", "--json"]
     main([*told, str(tmp_path / "b.json")])
     found = json.loads((tmp_path / "b.json").read_text())
     assert found["ratios"]["full_explanation_vs_plain"] > 0
