@@ -134,7 +134,7 @@ def _detect_in(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], le
 
 
 def search(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
-    """Detect all faces, the largest first; if there seems to be none, look for one that fills the picture, then small ones.
+    """Detect all faces, the largest first; if there seems to be none, look for one that fills it, then for small ones.
 
     The detector sees faces whose inter-ocular distance is roughly 0.05 to 0.4 of the longer side.
     """
