@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 # Points of a chord at which a smooth function's slope is looked at, and their weights (Gauss-Legendre).
-_NODES, _WEIGHTS = (part.tolist() for part in np.polynomial.legendre.leggauss(4))
+_NODES, _WEIGHTS = (part.tolist() for part in np.polynomial.legendre.leggauss(3))
 # Two values nearer to each other than this have the slope of the middle: their difference is mostly rounding.
 _NEAR = 1e-3
 
@@ -114,8 +114,9 @@ class _Product(Function):
         rows, found = ctx.rows, []
         one, other = ctx.saved_tensors
         for factor, by in ((one, other), (other, one)):
-            slope = gradient[:-rows] * (by[:-rows] + by[rows:]) / 2
-            found.append(_ended(slope, rows).sum_to_size(factor.shape))
+            # Summed before it is made longer: a gate is one number for many.
+            slope = gradient[:-rows] * (by[:-rows] + by[rows:])
+            found.append(_ended(slope.sum_to_size(len(slope), *factor.shape[1:]).div_(2), rows))
         return found[0], found[1], None
 
 

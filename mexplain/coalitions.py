@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mexplain.attention import BlockAttention, GlobalAttention, crop_weights
+from mexplain.attention import BlockAttention, GlobalAttention, fields
 from mexplain.convs import Span
 from mexplain.device import bytes_at_once
 from mexplain.model import Head
@@ -43,16 +43,14 @@ def look_by_parts(
 
 def _blocks(attention: BlockAttention, parts: "_Parts", boxes: Float[np.ndarray, "n 4"]) -> Tensor | None:
     height, width = parts.change.shape[1:3]
-    rows = crop_weights(boxes[:, 1], boxes[:, 3], attention.grid, height, attention.image_size)
-    columns = crop_weights(boxes[:, 0], boxes[:, 2], attention.grid, width, attention.image_size)
-    fields = [(_span(r), _span(c)) for r, c in zip(rows, columns, strict=True)]
-    cases = [parts.cases(*field) for field in fields]
+    seen = fields(boxes, attention.grid, (height, width), attention.image_size)
+    cases = [parts.cases(field.top, field.left) for field in seen]
     # Cutting the cases out costs a little too.
     if 4 * sum(len(first) for first, _ in cases) > 3 * parts.choices * len(cases):
         return None
     found = []
-    for block, ((first, place), (top, left)) in enumerate(zip(cases, fields, strict=True)):
-        across = np.einsum("ir,jc->ijrc", rows[block][:, slice(*top)], columns[block][:, slice(*left)])
+    for block, ((first, place), (top, left, rows, columns)) in enumerate(zip(cases, seen, strict=True)):
+        across = np.einsum("ir,jc->ijrc", rows, columns)
         across = torch.from_numpy(across.reshape(attention.grid**2, -1)).to(parts.change)
         vectors = [
             attention.rest(attention.enter(crops.unflatten(2, (1, -1))), only=slice(block, block + 1))[0]
@@ -129,8 +127,3 @@ class _Parts:
 
     def _at_once(self, region: Tensor) -> int:
         return max(1, bytes_at_once(region.device) // (8 * 4 * region.numel()))
-
-
-def _span(weights: Float[np.ndarray, "g cells"]) -> Span:
-    used = np.flatnonzero(weights.any(0))
-    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)

@@ -19,7 +19,7 @@ from mexplain.device import bytes_at_once, scarcity
 from mexplain.model import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
-CUTS = tuple(float((i / 14) ** 1.7) for i in range(15))
+CUTS = tuple(float((i / 14) ** 1.3) for i in range(15))
 # Stretches that a processor walks together: what is larger than 32 MB the C library fetches anew each time.
 _AT_ONCE = 7
 STEPS = 2  # points of a stretch at most
@@ -151,9 +151,10 @@ def _walk(
         pulled, logits = _through_head(model.head(variant), features.detach(), ask, cuts, steps)
         last = number + 1 == len(asked)
         (slope,) = torch.autograd.grad(features, pixels, pulled, retain_graph=not last)
-        maps[number, :, :, moves] = (slope.unflatten(0, (cuts, b, -1))[:-1] * change).sum(3)
+        by_colour = zip(slope.unflatten(0, (cuts, b, -1))[:-1].unbind(3), change.unbind(3), strict=True)
+        maps[number, :, :, moves] = sum(one * by for one, by in by_colour)
         changes.append(logits.diff(dim=0))
-    totals = torch.stack([maps.double().sum((3, 4, 5)), torch.stack(changes).double()]).tolist()
+    totals = torch.stack([maps.sum((3, 4, 5)), torch.stack(changes)]).tolist()
     return [
         [
             {v: _Part(maps[i, k, row], totals[0][i][k][row], totals[1][i][k][row]) for i, v in enumerate(asked)}

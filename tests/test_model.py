@@ -110,6 +110,18 @@ def test_crops_are_differentiable_in_picture_and_place() -> None:
     assert corners.grad is not None and corners.grad.abs().sum() > 0
 
 
+def test_crops_of_blocks_that_lie_alike_are_those_of_blocks_that_do_not() -> None:
+    features = torch.rand(3, 2, 4, 20, 28, dtype=torch.float64, requires_grad=True)
+    corners = torch.tensor([[-30.0, 20.0, 31.0, 63.0], [50.0, 7.0, 140.0, 18.0], [200.0, 0.0, 240.0, 9.0]])
+    alike = corners.double().expand(3, -1, -1)
+    # One row that lies elsewhere has all of them looked up.
+    quick, looked_up = (crop_blocks(features, torch.cat([alike[:2], alike[2:] + by]), 7, 112)[:2] for by in (0, 1))
+    assert torch.allclose(quick, looked_up, atol=1e-12) and quick[:, :, 2].abs().max() == 0
+    asked = torch.rand_like(quick)
+    slopes = [torch.autograd.grad(crops, features, asked)[0] for crops in (quick, looked_up)]
+    assert torch.allclose(*slopes, atol=1e-12) and slopes[0].abs().max() > 0
+
+
 def test_gradients_flow_in_evaluation_mode(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
     clip = clips(1).requires_grad_()
     model(clip, {"10": boxes["10"]})["10"].logits[0, 0].backward()
