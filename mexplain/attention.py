@@ -30,7 +30,7 @@ def crop_blocks(
     # On a processor, and for blocks that lie alike in all clips, looking them up takes four times as long.
     if features.device.type == "cpu" and n and not boxes.requires_grad and (boxes == boxes[:1]).all():
         with torch.autocast("cpu", enabled=False):
-            return _Crops.apply(features, fields(boxes[0].double().numpy(), grid, (h, w), image_size))
+            return _Crops.apply(features, block_fields(boxes[0].double().numpy(), grid, (h, w), image_size))
     steps = (torch.arange(grid, device=boxes.device, dtype=boxes.dtype) + 0.5) / grid
     corner, side = boxes[..., None, :2], (boxes[..., 2:] - boxes[..., :2])[..., None, :]
     points = (corner + steps[:, None] * side) * (2 / image_size) - 1  # b n grid 2, in -1..1
@@ -60,7 +60,7 @@ class Field(NamedTuple):
     columns: Float[np.ndarray, "g s"]
 
 
-def fields(boxes: Float[np.ndarray, "n 4"], grid: int, cells: tuple[int, int], image_size: int) -> list[Field]:
+def block_fields(boxes: Float[np.ndarray, "n 4"], grid: int, cells: tuple[int, int], image_size: int) -> list[Field]:
     """Return what ``crop_blocks`` makes its crops of, for maps that are so many ``cells`` high and wide."""
     found = []
     for x0, y0, x1, y1 in boxes.tolist():

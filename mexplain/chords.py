@@ -45,7 +45,7 @@ class Chords(TorchFunctionMode):
 
 
 def smooth(function: Callable[[Tensor], Tensor], x: Float[Tensor, "r ..."], points: int) -> Float[Tensor, "r ..."]:
-    """Return a smooth function of each row of ``x``; its slopes are the mean of those at four points of each chord."""
+    """Return a smooth function of each row of ``x``; its slopes are the mean of those at three points of each chord."""
     return _Smooth.apply(x, function, len(x) // points)
 
 

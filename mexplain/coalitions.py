@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mexplain.attention import BlockAttention, GlobalAttention, fields
+from mexplain.attention import BlockAttention, GlobalAttention, block_fields
 from mexplain.convs import Span
 from mexplain.device import bytes_at_once
 from mexplain.model import Head
@@ -43,7 +43,7 @@ def look_by_parts(
 
 def _blocks(attention: BlockAttention, parts: "_Parts", boxes: Float[np.ndarray, "n 4"]) -> Tensor | None:
     height, width = parts.change.shape[1:3]
-    seen = fields(boxes, attention.grid, (height, width), attention.image_size)
+    seen = block_fields(boxes, attention.grid, (height, width), attention.image_size)
     cases = [parts.cases(field.top, field.left) for field in seen]
     # Cutting the cases out costs a little too.
     if 4 * sum(len(first) for first, _ in cases) > 3 * parts.choices * len(cases):
