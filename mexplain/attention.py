@@ -87,11 +87,7 @@ class _Crops(Function):
     def forward(ctx: Any, features: Tensor, fields: list[Field]) -> Tensor:
         ctx.shape, ctx.fields = features.shape, fields
         maps = features.movedim(2, -1)
-        crops = []
-        for top, left, rows, columns in fields:
-            seen = maps[:, :, slice(*top), slice(*left)]
-            seen = (torch.from_numpy(rows).to(seen) @ seen.flatten(3)).unflatten(3, seen.shape[3:])
-            crops.append(torch.from_numpy(columns).to(seen) @ seen)
+        crops = [_across(rows, columns, maps[:, :, slice(*top), slice(*left)]) for top, left, rows, columns in fields]
         return torch.stack(crops, dim=2).movedim(-1, 3)
 
     @staticmethod
@@ -99,10 +95,15 @@ class _Crops(Function):
         b, t, c, h, w = ctx.shape
         found = gradient.new_zeros(b, t, h, w, c)
         for (top, left, rows, columns), slope in zip(ctx.fields, gradient.movedim(3, -1).unbind(2), strict=True):
-            seen = torch.from_numpy(columns.T).to(slope) @ slope
-            seen = (torch.from_numpy(rows.T).to(slope) @ seen.flatten(3)).unflatten(3, seen.shape[3:])
-            found[:, :, slice(*top), slice(*left)] += seen
+            found[:, :, slice(*top), slice(*left)] += _across(rows.T, columns.T, slope)
         return found.movedim(-1, 2), None
+
+
+def _across(
+    rows: Float[np.ndarray, "u r"], columns: Float[np.ndarray, "v s"], seen: Float[Tensor, "b t r s c"]
+) -> Float[Tensor, "b t u v c"]:
+    seen = (torch.from_numpy(rows).to(seen) @ seen.flatten(3)).unflatten(3, seen.shape[3:])
+    return torch.from_numpy(columns).to(seen) @ seen
 
 
 class Gate(nn.Module):

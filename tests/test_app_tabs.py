@@ -117,14 +117,14 @@ def test_many_clips_become_one_table_and_one_zip(visit, tmp_path):
     visitor.open_tab("Take along")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    clips = [str(ROOT / "samples" / "disgust.mp4"), str(broken)]
+    clips = [str(ROOT / "samples" / "disgust.mp4"), str(ROOT / "samples" / "surprise.mp4"), str(broken)]
     page.click("#batch button")
     page.set_input_files("#batch input[type=file]", clips)
-    page.wait_for_function("document.querySelector('#batch').innerText.includes('broken')")
+    page.wait_for_function("document.querySelector('#batch').innerText.includes('surprise')")
     page.click("#explain_all")
     page.wait_for_selector("#bundle a[download]")
     table = page.inner_text("#batch_table")
-    assert all(word in table for word in ("disgust", "broken"))
+    assert all(word in table for word in ("disgust", "surprise", "broken"))
     found = visitor.context.request.get(page.get_attribute("#bundle a[download]", "href")).body()
     with zipfile.ZipFile(io.BytesIO(found)) as bundle:
         names = bundle.namelist()

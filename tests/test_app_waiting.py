@@ -40,6 +40,4 @@ def test_who_waits_knows_their_place_and_who_cannot_is_told(visit, hub):
     # The crowd has hung up, so nobody waits for it any more.
     one.wait_until_done()
     assert "happiness" in one.page.inner_text("#answer")
-    # Who was told so can come back.
-    other.page.locator(".sample").nth(1).click()
-    other.page.wait_for_function("document.querySelector('#status').innerText.includes('%')")
+    other.click_sample(1)

@@ -28,6 +28,7 @@ from mexplain.explain import explain_reading
 from mexplain.film import Film
 from mexplain.page import write_html
 from mexplain.report import write_json
+from mexplain.types import VARIANTS
 from mexplain.ui.mishaps import answer
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
@@ -153,10 +154,10 @@ def test_too_little_memory_means_smaller_steps_and_a_note(read_clip_once, monkey
     # As much at once as on a GPU, so that it can be less.
     monkeypatch.setattr(device, "_CPU_GB", 4.0)
     plenty, scarce = Asking(read_clip_once), Asking(read_clip_once)
-    known = plenty.answer("integrated_gradients", ["10"])
+    known = plenty.answer("integrated_gradients", VARIANTS)
     assert plenty.reading.notes == ()
     with SmallMemory(20_000_000) as memory:
-        found = scarce.answer("integrated_gradients", ["10"])
+        found = scarce.answer("integrated_gradients", VARIANTS)
     assert memory.refused > 0 and any("smaller steps" in note for note in scarce.reading.notes)
     for one, other in zip(found, known, strict=True):
         assert np.abs(one.map - other.map).max() < 0.02 * np.abs(other.map).max()
