@@ -25,9 +25,9 @@ from mexplain import apart
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, SettingError
-from mexplain.limits import LIMITS, limit
+from mexplain.records import VARIANTS
 from mexplain.scorecard.table import Scorecard, read_scorecard
-from mexplain.types import VARIANTS
+from mexplain.settings import LIMITS, limit
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab
 from mexplain.ui.gate import Gate

@@ -14,7 +14,7 @@ from mexplain.attribution import pose
 from mexplain.blocks import pool_into_blocks, pooling_layout
 from mexplain.model import MicroExpressionNet
 from mexplain.ranks import spearman
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 # Scores closer than this share of the largest are a tie: no method settles their order at one per cent.
 _TIE = 0.01

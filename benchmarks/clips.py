@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mexplain.config import ModelConfig
 from mexplain.preprocess import align
+from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.types import Clip, ClipInfo, FaceTrack
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _UNITS = tuple(unit for unit in ACTION_UNITS if unit not in (26, 45))

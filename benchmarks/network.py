@@ -15,7 +15,7 @@ from mexplain.attribution import Attribution, answer, answer_all, pose_clips
 from mexplain.methods import METHODS
 from mexplain.model import MicroExpressionNet
 from mexplain.question import Question
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 EXPLAINED = ("integrated_gradients", "attention", "shapley")
 

@@ -10,7 +10,7 @@ from benchmarks.clips import Input
 from mexplain.algorithms import exact_shapley
 from mexplain.blocks import box_coverage, layout
 from mexplain.model import MicroExpressionNet
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 STEPS = 50
 

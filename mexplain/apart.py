@@ -24,8 +24,8 @@ from typing import Any
 from mexplain import errors
 from mexplain.errors import ClipError
 from mexplain.files import printable
-from mexplain.limits import OURS, limit
 from mexplain.parcel import Parcel, unpack
+from mexplain.settings import OURS, limit
 
 # Told what the function tells of its progress; may raise to stop it.
 Tell = Callable[..., None]
@@ -64,7 +64,7 @@ def call(function: Callable[..., Any], *given: Any, name: str, tell: Tell | None
     """Return what a function returns, run in a process of its own; its lists come back as tuples.
 
     ``function`` is one of a module, its arguments and result are words, numbers, paths, arrays, or records of
-    ``mexplain.types``. ``name`` is what errors call the file. With ``tell``, the function gets a ``tell`` of its own,
+    ``mexplain.records``. ``name`` is what errors call the file. With ``tell``, the function gets a ``tell`` of its own,
     and what it is told is passed on; it is told the last again every now and then, so that it may raise to stop it.
 
     Raises what the function raises if that is a ``MexplainError``; ``ClipError`` if it takes more than ``reading_s``

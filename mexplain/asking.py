@@ -10,7 +10,7 @@ from mexplain.device import Fallback
 from mexplain.faithfulness import assess
 from mexplain.question import Question
 from mexplain.reading import Reading
-from mexplain.types import Trust
+from mexplain.records import Trust
 
 
 class Asking:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-_MEAN_FACE = Path(__file__).parent / "data" / "mean_face.npz"
+_MEAN_FACE = files("mexplain") / "data" / "mean_face.npz"
 _BLUR_SHARE = 0.05  # of the picture's side
 
 
@@ -60,7 +60,7 @@ def _black(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "
 
 @cache
 def _load_mean_face() -> tuple[Tensor, float]:
-    with np.load(_MEAN_FACE) as file:
+    with np.load(str(_MEAN_FACE)) as file:
         return torch.from_numpy(file["rgb"]).permute(2, 0, 1)[None].float() / 255, float(file["width_iod"])
 
 

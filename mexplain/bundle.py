@@ -16,10 +16,10 @@ from mexplain.explain import check_choices, explain_reading
 from mexplain.film import Film
 from mexplain.page import films_of, to_html
 from mexplain.reading import read
+from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report import DISCLAIMER, json_text
 from mexplain.scorecard.table import Scorecard
 from mexplain.tables import blocks_csv, columns_in_words, table, variants_csv
-from mexplain.types import VARIANTS, AlignedClip, Report
 
 MOST_CLIPS = 50
 _STEM = 40

@@ -14,8 +14,8 @@ from mexplain.overlay import (
     colour_limit,
     in_grey,
 )
+from mexplain.records import NONE, Report, VariantReport
 from mexplain.strip import colour_strip, word_strip
-from mexplain.types import NONE, Report, VariantReport
 
 _SIDE, _GAP = 420, 12
 _PAPER = (20, 24, 29)

@@ -17,7 +17,8 @@ from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import CheckpointError
 from mexplain.hf_hub import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model import MicroExpressionNet
-from mexplain.types import Calibration
+from mexplain.records import Calibration
+from mexplain.settings import shipped_folder
 
 SCHEMA_VERSION = 1
 WEIGHTS, CONFIG, SCORECARD, CLAIM = "model.safetensors", "config.json", "scorecard.json", "claim.json"
@@ -25,7 +26,7 @@ WEIGHTS, CONFIG, SCORECARD, CLAIM = "model.safetensors", "config.json", "scoreca
 SUMS = "SHA256SUMS"
 # Files that run code when they are read.
 PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
-SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+SHIPPED = shipped_folder("checkpoints")
 # ImageNet weights of the paper's trunk, as torchvision trained them.
 VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
 

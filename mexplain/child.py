@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from mexplain import errors
-from mexplain.limits import OURS
 from mexplain.parcel import Parcel, unpack
+from mexplain.settings import OURS
 
 try:
     import resource

@@ -11,7 +11,7 @@ from mexplain.errors import MexplainError, SettingError
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
     from mexplain.checkpoints import Checkpoint
-    from mexplain.types import Report
+    from mexplain.records import Report
 
 USER_ERROR = 2
 PHOTO_SIDE = 960
@@ -35,8 +35,8 @@ def explain_command(options: argparse.Namespace) -> int:
     from mexplain.device import resolve_device
     from mexplain.explain import explain
     from mexplain.methods import METHODS
+    from mexplain.records import VARIANTS
     from mexplain.report import write_json
-    from mexplain.types import VARIANTS
 
     variants = chosen("Variant", options.variant or ["all"], VARIANTS)
     methods = chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))

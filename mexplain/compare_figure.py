@@ -7,7 +7,7 @@ from numpy import ndarray
 from mexplain.comparison import Comparison, Pair
 from mexplain.figures import FONT, HOVER, INK, PLAIN, VARIANT_NAMES
 from mexplain.overlay import paint_pixels
-from mexplain.types import Report
+from mexplain.records import Report
 
 # Told apart by shape and by colour, with any common colour blindness (Okabe and Ito 2008).
 _MARKS = {"24": ("circle", "#0072b2"), "10": ("square", "#d55e00"), "uncropped": ("diamond", "#009e73")}

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
-from mexplain.types import Agreement, Report, VariantReport
+from mexplain.records import Agreement, Report, VariantReport
 
 _TELLING = 0.3  # of the whole: a block with more is worth a word
 

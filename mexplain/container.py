@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from mexplain.errors import ClipError
 from mexplain.files import open_given, printable, reason
-from mexplain.limits import limit
+from mexplain.settings import limit
 
 # Containers of pictures and sound only. Playlists (HLS, concat) are left out on purpose: they name other files and
 # addresses, which an uploaded file must not make us open.

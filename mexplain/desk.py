@@ -13,11 +13,11 @@ from mexplain.checkpoints import Checkpoint
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
 from mexplain.files import open_given
-from mexplain.limits import limit
 from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
+from mexplain.records import Report
 from mexplain.search import Found
-from mexplain.types import Report
+from mexplain.settings import limit
 
 _MOST_CLIPS, _MOST_REPORTS = 3, 12
 

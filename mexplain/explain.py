@@ -18,8 +18,8 @@ from mexplain.faithfulness import agree
 from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.reading import Progress, Reading, Stages, read
+from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
 from mexplain.search import Decision, moment_notes
-from mexplain.types import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
 
 POOLED_INTO = ("10", "24")
 

@@ -13,7 +13,7 @@ from mexplain.baselines import BASELINES
 from mexplain.methods import METHODS
 from mexplain.question import Question, ask
 from mexplain.ranks import null_band, spearman
-from mexplain.types import Agreement, Check, Trust
+from mexplain.records import Agreement, Check, Trust
 
 _ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2
 _GREY_LEVEL = 1 / 255

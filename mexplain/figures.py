@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mexplain.errors import SettingError
 from mexplain.methods import METHODS
 from mexplain.overlay import COLOURS, Quantity, colour_limit
-from mexplain.types import NONE, BlockReport, Report, VariantReport
+from mexplain.records import NONE, BlockReport, Report, VariantReport
 
 # 4.5 to 1 against white and against near-black.
 INK = "#757575"

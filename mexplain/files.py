@@ -6,7 +6,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from mexplain.errors import MexplainError
-from mexplain.limits import limit
+from mexplain.settings import limit
 
 _LONGEST_NAME, _LONGEST_PATH = 100, 400
 # A pipe or device must not make us wait before it can be told from a file.

@@ -25,8 +25,8 @@ from mexplain.overlay import (
     with_outlines,
 )
 from mexplain.reader import read_aligned
+from mexplain.records import AlignedClip, Report, VariantReport
 from mexplain.strip import clocks, colour_strip
-from mexplain.types import AlignedClip, Report, VariantReport
 from mexplain.video import write_video
 
 SIZE = 360

@@ -15,12 +15,12 @@ from mexplain.figures import percent
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.methods import METHODS
 from mexplain.overlay import in_grey, tint, with_outlines
+from mexplain.records import NONE, Report, VariantReport
 from mexplain.scorecard.measures import moving_blocks
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.simulate.clip import Expression, SimulatedClip, simulate
 from mexplain.sitter import Sitter
 from mexplain.strip import colour_strip
-from mexplain.types import NONE, Report, VariantReport
 from mexplain.video import write_video
 
 STRONGEST_IOD = 0.2

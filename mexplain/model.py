@@ -17,7 +17,7 @@ from mexplain.blocks import layout
 from mexplain.config import PRESETS, ModelConfig
 from mexplain.convs import conv_stack
 from mexplain.errors import SettingError
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 
 class HeadOutput(NamedTuple):

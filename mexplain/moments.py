@@ -22,8 +22,8 @@ from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
+from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
 from mexplain.track import track_face
-from mexplain.types import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
 # What moments are called, the most wanted first, and what is meant.
 KINDS = {

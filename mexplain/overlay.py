@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import SettingError
-from mexplain.types import BlockReport, Report, VariantReport
+from mexplain.records import BlockReport, Report, VariantReport
 
 Quantity = Literal["attention", "attribution"]
 

@@ -17,9 +17,9 @@ from mexplain.film import Film, Look, heat_film
 from mexplain.magnify import magnified_film
 from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, attention_face, attribution_face, block_values, pixel_face, top_blocks
+from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import DISCLAIMER, write_whole
 from mexplain.scorecard.table import Scorecard
-from mexplain.types import NONE, AlignedClip, Report, VariantReport
 
 MOTION = "motion"
 # Films beyond this are left out, so that the page can still be sent by mail.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mexplain.errors import FaceError, SettingError
 from mexplain.files import open_given, printable
-from mexplain.limits import limit
+from mexplain.settings import limit
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 

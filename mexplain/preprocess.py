@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance, stability
-from mexplain.types import AlignedClip, Clip, FaceTrack, SteadyClip
+from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
 SMALL_IOD_PX = 30

@@ -6,9 +6,9 @@ from mexplain.baselines import BASELINES
 from mexplain.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.methods import METHODS
+from mexplain.records import Report, VariantReport
 from mexplain.scorecard.table import Scorecard
 from mexplain.simulate.action_units import ACTION_UNITS
-from mexplain.types import Report, VariantReport
 from mexplain.what_if import Flip
 
 _MOST_UNITS, _UNIT_SEEN = 3, 0.4

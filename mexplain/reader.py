@@ -17,8 +17,8 @@ from mexplain.files import printable
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.photo import read_photo
 from mexplain.preprocess import align_at, hold_still
+from mexplain.records import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 from mexplain.track import track_face
-from mexplain.types import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 from mexplain.video import read_clip
 
 _RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face

@@ -20,8 +20,8 @@ from mexplain.errors import CheckpointError, SettingError
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.question import Question
 from mexplain.reader import read_aligned
+from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 from mexplain.search import Decision, Found, decide, is_long, only_moment, search
-from mexplain.types import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
-from mexplain.types import Agreement, BlockReport, Evidence, Report, Trust, VariantReport
+from mexplain.records import Agreement, BlockReport, Evidence, Report, Trust, VariantReport
 
 SCHEMA_VERSION = 1
 DISCLAIMER = (

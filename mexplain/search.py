@@ -10,7 +10,7 @@ from mexplain.config import ModelConfig
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.moments import HEAD, Tell, find_moments, single_moment, watch
 from mexplain.reader import follow
-from mexplain.types import NONE, AlignedClip, Evidence, Moment
+from mexplain.records import NONE, AlignedClip, Evidence, Moment
 from mexplain.video import probe
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mexplain.types import Report, VariantReport
+from mexplain.records import Report, VariantReport
 
 # What each column holds; METHOD and LABEL stand for each method that was run and each class, a column each.
 BLOCK_COLUMNS: dict[str, str] = {

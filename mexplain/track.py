@@ -23,7 +23,7 @@ from mexplain.face import (
     search,
 )
 from mexplain.landmarks import COUNT
-from mexplain.types import Clip, FaceTrack
+from mexplain.records import Clip, FaceTrack
 
 _LOOKS = 7  # frames searched in full for every face there is
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.

@@ -22,8 +22,8 @@ from mexplain.container import check_size, open_video, ticks
 from mexplain.container import frames as decoded
 from mexplain.errors import ClipError, SettingError
 from mexplain.files import printable, reason
-from mexplain.limits import limit
-from mexplain.types import WHOLE, Clip, ClipInfo, View
+from mexplain.records import WHOLE, Clip, ClipInfo, View
+from mexplain.settings import limit
 
 MAX_WINDOW_S = 60
 # A file that lacks more of the frames that its header names was cut short; some are only there to decode others.

@@ -18,9 +18,9 @@ from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
 from mexplain.face import find_face
 from mexplain.preprocess import align
+from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.training.recordings import Programme, record
-from mexplain.types import Clip, ClipInfo, FaceTrack
 from mexplain.video import read_clip, write_video
 
 # Two processes share two cores; more threads would only get in each other's way.

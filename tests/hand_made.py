@@ -5,7 +5,7 @@ import numpy as np
 
 from mexplain.blocks import layout, pooling_layout
 from mexplain.landmarks import mean_shape
-from mexplain.types import AlignedClip, BlockReport, ClipInfo, Report, VariantReport
+from mexplain.records import AlignedClip, BlockReport, ClipInfo, Report, VariantReport
 
 SIZE, FRAMES, METHOD = 112, 12, "integrated_gradients"
 LABELS = ("happiness", "disgust", "surprise", "repression", "others")

@@ -12,7 +12,7 @@ import numpy as np
 
 from mexplain import errors
 from mexplain.photo import read_photo
-from mexplain.types import Clip
+from mexplain.records import Clip
 
 
 def add(one, other):

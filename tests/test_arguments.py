@@ -31,7 +31,6 @@ from mexplain import (
     game,
     lab,
     landmarks,
-    limits,
     magnify,
     moments,
     overlay,
@@ -48,6 +47,7 @@ from mexplain import (
     video,
     what_if,
 )
+from mexplain import settings as limit_settings
 from mexplain.archive import clips as archive_clips
 from mexplain.baselines import BASELINES
 from mexplain.bundle import bundle
@@ -60,6 +60,7 @@ from mexplain.magnify import motion
 from mexplain.methods import METHODS
 from mexplain.parcel import Parcel, unpack
 from mexplain.reader import follow, read_aligned
+from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.scorecard.table import read_scorecard
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
@@ -67,7 +68,6 @@ from mexplain.sitter import Sitter
 from mexplain.training.datasets.frames import natural, number_of, pictures_in
 from mexplain.training.datasets.units import parse_units
 from mexplain.training.loso_command import parse_sources
-from mexplain.types import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.ui.link import Settings, from_query, to_query
 
 
@@ -397,7 +397,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "layout": (blocks.layout, {"variant": variants}, 20),
     "pooling_layout": (blocks.pooling_layout, {"variant": variants}, 20),
     "resolve_device": (device.resolve_device, {"text": devices}, 30),
-    "limit": (limits.limit, {"name": some(*limits.LIMITS)}, 9),
+    "limit": (limit_settings.limit, {"name": some(*limit_settings.LIMITS)}, 9),
     "chosen": (
         chosen,
         {"what": st.just("Variant"), "texts": st.lists(words, max_size=3), "known": st.just(VARIANTS)},
@@ -557,9 +557,9 @@ def test_a_command_line_of_any_words_gives_a_sentence(command, rest):
 
 @pytest.mark.parametrize("given_word", ["", "0", "-1", "1.5", "1e3", "٣", "nan", " 7 ", "x" * 50])
 def test_limits_are_whole_numbers_or_a_sentence(given_word, monkeypatch):
-    for name, known in limits.LIMITS.items():
+    for name, known in limit_settings.LIMITS.items():
         monkeypatch.setenv(known.variable, given_word)
         try:
-            assert limits.limit(name) in (known.usual, 7)
+            assert limit_settings.limit(name) in (known.usual, 7)
         except MexplainError as error:
             assert known.variable in str(error)

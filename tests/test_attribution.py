@@ -12,7 +12,7 @@ from mexplain.baselines import BASELINES
 from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
 from mexplain.methods import METHODS
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 QUICK = {
     "integrated_gradients": {"most_steps": 14.0},

@@ -12,7 +12,7 @@ from mexplain.blocks import (
 )
 from mexplain.errors import SettingError
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from mexplain import desk as module
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.film import heat_film
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 from mexplain.ui import results
 from mexplain.ui.results import View
 

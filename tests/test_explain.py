@@ -15,8 +15,8 @@ from mexplain.explain import explain, explain_steps
 from mexplain.methods import METHODS, Parameter
 from mexplain.preprocess import align
 from mexplain.reading import DISPLAY_SIZE
+from mexplain.records import VARIANTS
 from mexplain.track import track_face
-from mexplain.types import VARIANTS
 from mexplain.video import read_clip
 
 

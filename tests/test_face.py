@@ -9,8 +9,8 @@ from mexplain import face
 from mexplain.errors import FaceError
 from mexplain.face import find_face, model_path
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
+from mexplain.records import Clip
 from mexplain.track import track_face
-from mexplain.types import Clip
 
 
 def clip_of(like, frames):

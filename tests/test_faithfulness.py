@@ -8,7 +8,7 @@ from mexplain.attribution import answer, pose
 from mexplain.blocks import pooling_layout
 from mexplain.faithfulness import agree, assess
 from mexplain.methods import METHODS
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}
 

@@ -27,8 +27,8 @@ from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
 from mexplain.film import Film
 from mexplain.page import write_html
+from mexplain.records import VARIANTS
 from mexplain.report import write_json
-from mexplain.types import VARIANTS
 from mexplain.ui.mishaps import answer
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"

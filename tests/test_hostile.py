@@ -21,11 +21,11 @@ from mexplain.container import open_video
 from mexplain.desk import Asked, Desk
 from mexplain.errors import ClipError, FaceError, MexplainError
 from mexplain.files import open_given, printable
-from mexplain.limits import LIMITS
 from mexplain.photo import read_photo
 from mexplain.reader import read_aligned
+from mexplain.records import ClipInfo
+from mexplain.settings import LIMITS
 from mexplain.sitter import from_photo
-from mexplain.types import ClipInfo
 from mexplain.video import _Index, _pick_times, probe, read_clip
 
 CORPUS = Path(__file__).parent / "data" / "corpus"

@@ -8,9 +8,9 @@ import pytest
 
 from mexplain import lab
 from mexplain.errors import FaceError, SettingError
+from mexplain.records import NONE
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.sitter import built_in, from_photo, names
-from mexplain.types import NONE
 from mexplain.video import probe
 
 METHOD = "input_x_gradient"

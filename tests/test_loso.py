@@ -24,6 +24,7 @@ from mexplain.config import CASME2_LABELS, PRESETS
 from mexplain.errors import DatasetError, SettingError
 from mexplain.landmarks import crop_to_iod, mean_shape
 from mexplain.model import MicroExpressionNet
+from mexplain.records import AlignedClip
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.training.crops import FaceCrops
 from mexplain.training.datasets.readers import DATASETS
@@ -39,7 +40,6 @@ from mexplain.training.protocol import (
     zero_shot_map,
 )
 from mexplain.training.scores import confusion_of, score_classes
-from mexplain.types import AlignedClip
 from mexplain.video import read_clip
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,7 @@ from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import SettingError
 from mexplain.landmarks import crop_to_iod, mean_shape
 from mexplain.model import MicroExpressionNet, build_model
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from mexplain.moments import (
     watch,
 )
 from mexplain.reader import follow
+from mexplain.records import Evidence, Moment, SteadyClip
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.types import Evidence, Moment, SteadyClip
 
 LITE = PRESETS["lite"]
 

@@ -6,8 +6,8 @@ from mexplain.errors import FaceError, SettingError
 from mexplain.face import find_face
 from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror, motion_basis
 from mexplain.preprocess import align, head_poses, prepare
+from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.track import track_face
-from mexplain.types import Clip, ClipInfo, FaceTrack
 
 SIZE = {"frames": 16, "image_size": 112, "crop_iod": 2.6}
 

@@ -6,7 +6,7 @@ from mexplain.attribution import pose
 from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
 from mexplain.question import Question
-from mexplain.types import VARIANTS
+from mexplain.records import VARIANTS
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
 

@@ -12,9 +12,9 @@ from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.model import HeadOutput
 from mexplain.moments import overlap
 from mexplain.prose import moment_choices, presence
+from mexplain.records import NONE, Moment
 from mexplain.report import to_json
 from mexplain.search import best_expression, decide, is_long, moment_notes, search
-from mexplain.types import NONE, Moment
 from mexplain.video import write_video
 
 

@@ -23,8 +23,8 @@ from mexplain.errors import SettingError
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
 from mexplain.question import Question
+from mexplain.records import VARIANTS
 from mexplain.track import track_each_frame, track_face
-from mexplain.types import VARIANTS
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from mexplain.checkpoints import CLAIM, SHIPPED
 from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
 from mexplain.landmarks import mean_shape
+from mexplain.records import Moment
 from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.carry_over import as_json, carry_over
 from mexplain.training.claim import claim_table, judge
@@ -26,7 +27,6 @@ from mexplain.training.plan import plan_for
 from mexplain.training.script import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer
 from mexplain.training.timing import Window, draw_event, draw_window, filmed
-from mexplain.types import Moment
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from mexplain.errors import CheckpointError, MexplainError
 from mexplain.explain import explain
 from mexplain.overlay import attention_face, attribution_face
 from mexplain.photo import encode_jpeg
-from mexplain.types import Report, VariantReport
+from mexplain.records import Report, VariantReport
 
 PICTURE_SIDE = 224
 # What is measured means the same to this many digits; more would only take space.

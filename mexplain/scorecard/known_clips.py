@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from mexplain.training.script import TEST_MIXTURES, Mixture
 from mexplain.training.synthesis import Synthesizer
 from mexplain.video import read_clip, write_video
 
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "known_clips"
+SHIPPED = Path(str(files("mexplain") / "data" / "known_clips"))
 SEED = 20_230_078
 # Frames of all shipped clips stand in one film, which may last a minute at most.
 _FPS = 50.0

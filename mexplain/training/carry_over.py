@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mexplain.model import MicroExpressionNet
+from mexplain.records import Calibration
 from mexplain.training.calibration import (
     PLAIN_IOD,
     Answers,
@@ -17,7 +18,6 @@ from mexplain.training.calibration import (
 )
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED
 from mexplain.training.synthesis import Synthesizer
-from mexplain.types import Calibration
 
 FAINT_IOD, EVENT_IOD = (0.01, 0.02), (PLAIN_IOD, 0.10)
 LOOSE_S = 0.3

@@ -13,8 +13,8 @@ from mexplain.config import ModelConfig
 from mexplain.errors import DatasetError, FaceError, MexplainError
 from mexplain.photo import read_photo
 from mexplain.preprocess import prepare
+from mexplain.records import Clip, ClipInfo
 from mexplain.training.datasets.sample import Problem, Sample
-from mexplain.types import Clip, ClipInfo
 from mexplain.video import probe, read_clip
 
 _SCHEMA = 1

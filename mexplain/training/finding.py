@@ -11,9 +11,9 @@ from mexplain.landmarks import crop_to_iod
 from mexplain.model import MicroExpressionNet
 from mexplain.moments import find_moments, overlap, watch
 from mexplain.reader import follow
+from mexplain.records import Moment
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.recordings import draw_programme, record
-from mexplain.types import Moment
 from mexplain.video import write_video
 
 MICRO_KIND = "micro-expression"

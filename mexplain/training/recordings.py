@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, UInt8
 
 from mexplain.landmarks import inter_ocular_distance
+from mexplain.records import Moment
 from mexplain.simulate.action_units import full_displacement, gaze_displacement
 from mexplain.simulate.warp import dense_field
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.script import PROBE, express, speaking
 from mexplain.training.timing import Event, draw_event, speech
-from mexplain.types import Moment
 
 _BLINK = 45
 _GAP_S = 0.6

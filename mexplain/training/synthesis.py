@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from mexplain.blocks import LAYOUTS
 from mexplain.config import ModelConfig
 from mexplain.landmarks import crop_to_iod, inter_ocular_distance, mean_shape, mirror
+from mexplain.records import VARIANTS
 from mexplain.simulate.warp import dense_field, sample
 from mexplain.training.camera import degrade
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.script import EYES, JAW, PARTS, Mixture, Script, draw_script
 from mexplain.training.timing import wave
-from mexplain.types import VARIANTS
 
 _NOSE_TIP = 4
 

@@ -11,7 +11,7 @@ from mexplain.bundle import MOST_CLIPS, Outcome, bundle
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import VARIANT_NAMES, percent
-from mexplain.types import NONE
+from mexplain.records import NONE
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.parts import SLOW, WORDS, Hub, claim, new_desk, problem, say, stop_button, telling, text

@@ -13,9 +13,9 @@ from mexplain.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence
-from mexplain.limits import limit
+from mexplain.records import VARIANTS, Report
 from mexplain.search import MARGIN_S
-from mexplain.types import VARIANTS, Report
+from mexplain.settings import limit
 from mexplain.ui import results
 from mexplain.ui.link import from_query
 from mexplain.ui.parts import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from mexplain.limits import limit
+from mexplain.settings import limit
 from mexplain.ui.mishaps import answer, log
 from mexplain.ui.page import Page
 from mexplain.ui.visits import GRACE_S, STALL_S

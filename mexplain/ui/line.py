@@ -10,7 +10,7 @@ from gradio.context import LocalContext
 from gradio.queueing import Event, EventQueue, Queue
 from gradio.server_messages import EventMessage
 
-from mexplain.limits import limit
+from mexplain.settings import limit
 from mexplain.ui.words import WORDS
 
 _LONGEST_SESSION = 64

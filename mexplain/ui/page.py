@@ -16,7 +16,7 @@ import gradio.routes
 from gradio.block_function import BlockFunction
 
 from mexplain.errors import MexplainError
-from mexplain.limits import limit
+from mexplain.settings import limit
 from mexplain.ui.line import Line
 from mexplain.ui.mishaps import answer, log
 from mexplain.ui.visits import Visits, files_in, neutral

@@ -25,9 +25,9 @@ from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
 from mexplain.ui.mishaps import answer
 from mexplain.ui.visits import Visits
-from mexplain.ui.words import ASSETS, ROOT, SAMPLES, WORDS, text
+from mexplain.ui.words import ASSETS, SAMPLES, WORDS, text
 
-__all__ = ["ASSETS", "ROOT", "SAMPLES", "WORDS", "text"]
+__all__ = ["ASSETS", "SAMPLES", "WORDS", "text"]
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # No network: many at once, and no veil over what is there.

@@ -2,8 +2,9 @@
 
 import gradio as gr
 
+from mexplain.settings import shipped_folder
 from mexplain.ui.endpoints import Endpoints
-from mexplain.ui.parts import ROOT, Hub, hint, text
+from mexplain.ui.parts import Hub, hint, text
 
 _HERE = "http://127.0.0.1:7860/"
 
@@ -23,5 +24,5 @@ class ProgramsTab:
 
 
 def _told(address: str) -> str:
-    script = (ROOT / "examples" / "explain_a_clip.py").read_text(encoding="utf-8")
+    script = (shipped_folder("examples") / "explain_a_clip.py").read_text(encoding="utf-8")
     return text("programs", address=address, script=script)

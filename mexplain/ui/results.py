@@ -16,7 +16,7 @@ from mexplain.film import Look, heat_film
 from mexplain.magnify import magnified_film
 from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, top_blocks
-from mexplain.types import NONE, AlignedClip, Report, VariantReport
+from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.ui.line import still_here
 from mexplain.ui.mishaps import log
 from mexplain.ui.parts import WORDS, moving_picture, text

@@ -6,10 +6,10 @@ from pathlib import Path
 import gradio as gr
 
 from mexplain.lesson import ablation_alt, ablation_figure, ablation_sentence, read_ablation
-from mexplain.limits import LIMITS, limit
+from mexplain.records import VARIANTS
 from mexplain.scorecard.figure import scorecard_figure
 from mexplain.scorecard.table import Scorecard, markdown
-from mexplain.types import VARIANTS
+from mexplain.settings import LIMITS, limit
 from mexplain.ui.parts import QUICK, WORDS, Hub, disclaimer, hint, text
 
 

@@ -13,7 +13,7 @@ from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import VARIANT_NAMES, before_and_after, percent
 from mexplain.reading import Progress
-from mexplain.types import NONE
+from mexplain.records import NONE
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
 from mexplain.what_if import WhatIf, hold_still, smallest_flip

@@ -2,11 +2,13 @@
 
 import json
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-ASSETS, SAMPLES = ROOT / "assets", ROOT / "samples"
+from mexplain.settings import shipped_folder
+
+ASSETS, SAMPLES = Path(str(files("mexplain.ui") / "assets")), shipped_folder("samples")
 WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="utf-8"))
 
 

@@ -2,6 +2,8 @@
 
 import os
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 from mexplain.errors import SettingError
 
@@ -44,3 +46,13 @@ def limit(name: str) -> int:
     if not (given.isascii() and given.isdigit() and int(given) > 0):
         raise SettingError(f"{known.variable} must be a whole number of {known.unit} above 0; got {given!r}.")
     return int(given)
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder of files that ship with mexplain: ``checkpoints``, ``examples`` or ``samples``.
+
+    In a checkout they lie at its top, in an installed package below ``mexplain/shipped``.
+    """
+    package = Path(str(files("mexplain")))
+    installed = package / "shipped" / name
+    return installed if installed.is_dir() else package.parent / name
