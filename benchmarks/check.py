@@ -10,10 +10,10 @@ from torch import Tensor
 from benchmarks import plain
 from benchmarks.clips import Input
 from benchmarks.network import explain
-from mexplain.attribution import pose
+from mexplain.attribution.attribute import pose
+from mexplain.attribution.rank_correlation import spearman
 from mexplain.blocks import pool_into_blocks, pooling_layout
 from mexplain.model import MicroExpressionNet
-from mexplain.ranks import spearman
 from mexplain.records import VARIANTS
 
 # Scores closer than this share of the largest are a tie: no method settles their order at one per cent.

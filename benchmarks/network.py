@@ -10,11 +10,11 @@ import torch
 from benchmarks import floor, plain
 from benchmarks.clips import Input
 from benchmarks.timing import Clock, peak_bytes
-from mexplain import path
-from mexplain.attribution import Attribution, answer, answer_all, pose_clips
-from mexplain.methods import METHODS
+from mexplain.attribution import integrated_gradients
+from mexplain.attribution.attribute import Attribution, answer, answer_all, pose_clips
+from mexplain.attribution.registry import METHODS
+from mexplain.attribution.target import Question
 from mexplain.model import MicroExpressionNet
-from mexplain.question import Question
 from mexplain.records import VARIANTS
 
 EXPLAINED = ("integrated_gradients", "attention", "shapley")
@@ -146,22 +146,22 @@ def _floor(
     device, frames = model.mean.device, torch.stack([clip.frames for clip in clips])
     baseline = frames[:, :1].expand_as(frames)
     moves = (frames != baseline).flatten(2).any(2).any(0)
-    ways = [torch.tensor(way, device=device).view(-1, *[1] * 5) for way in path.ways_at_once(device)]
-    at_once = max(1, path.clips_at_once(model, frames, len(ways[0])))
+    ways = [torch.tensor(way, device=device).view(-1, *[1] * 5) for way in integrated_gradients.ways_at_once(device)]
+    at_once = max(1, integrated_gradients.clips_at_once(model, frames, len(ways[0])))
 
     def trunk_alone() -> None:
         for some in range(0, len(frames), at_once):
             part = slice(some, some + at_once)
             for way in ways:
                 shown = torch.lerp(baseline[part], frames[part], way)
-                pixels, features = path.along_trunk(model, baseline[part], shown, moves)
+                pixels, features = integrated_gradients.along_trunk(model, baseline[part], shown, moves)
                 for _ in VARIANTS:
                     torch.autograd.grad(features, pixels, torch.ones_like(features), retain_graph=True)
 
     for _ in range(4):
         clock("trunk", trunk_alone)
     count = len(frames) * (frames.shape[1] - 1)
-    work = floor.trunk_gradients(model, count, len(path.CUTS), len(VARIANTS))
+    work = floor.trunk_gradients(model, count, len(integrated_gradients.CUTS), len(VARIANTS))
     took, least = clock.times["trunk"].middle, work.seconds(machine)
     return {
         "clips": len(frames),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.clips import Input
-from mexplain.algorithms import exact_shapley
+from mexplain.attribution.algorithms import exact_shapley
 from mexplain.blocks import box_coverage, layout
 from mexplain.model import MicroExpressionNet
 from mexplain.records import VARIANTS

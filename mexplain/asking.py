@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from mexplain.attribution import Attribution, answer_all
+from mexplain.attribution.attribute import Attribution, answer_all
+from mexplain.attribution.faithfulness import assess
+from mexplain.attribution.target import Question
 from mexplain.device import Fallback
-from mexplain.faithfulness import assess
-from mexplain.question import Question
 from mexplain.reading import Reading
 from mexplain.records import Trust
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from mexplain.attribution.registry import METHODS
 from mexplain.figures import VARIANT_NAMES, percent
-from mexplain.methods import METHODS
 from mexplain.overlay import (
     Quantity,
     attention_face,

@@ -31,10 +31,10 @@ def explain_command(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
+    from mexplain.attribution.registry import METHODS
     from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.device import resolve_device
     from mexplain.explain import explain
-    from mexplain.methods import METHODS
     from mexplain.records import VARIANTS
     from mexplain.report import write_json
 
@@ -165,9 +165,9 @@ def simulate_command(options: argparse.Namespace) -> int:
 
 def methods_command(options: argparse.Namespace) -> int:
     """List methods and baselines."""
-    from mexplain.baselines import BASELINES
+    from mexplain.attribution.baselines import BASELINES
+    from mexplain.attribution.registry import METHODS
     from mexplain.checkpoints import SHIPPED, load_checkpoint
-    from mexplain.methods import METHODS
     from mexplain.prose import measured
     from mexplain.scorecard.table import read_scorecard
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.asking import Asking
+from mexplain.attribution.target import Question
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain import explain_reading
 from mexplain.files import open_given
-from mexplain.question import Question
 from mexplain.reading import Progress, Reading, read
 from mexplain.records import Report
 from mexplain.search import Found

@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.asking import Asking
-from mexplain.attribution import Attribution
-from mexplain.baselines import BASELINES
+from mexplain.attribution.attribute import Attribution
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.faithfulness import agree
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.device import give_memory_back
 from mexplain.errors import SettingError
-from mexplain.faithfulness import agree
-from mexplain.methods import METHODS
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.reading import Progress, Reading, Stages, read
 from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport

@@ -11,8 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
 from mexplain.overlay import COLOURS, Quantity, colour_limit
 from mexplain.records import NONE, BlockReport, Report, VariantReport
 

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain import apart
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import layout
 from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
 from mexplain.overlay import (
     MIN_EVIDENCE,
     Quantity,

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.explain import Progress, explain
 from mexplain.figures import percent
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance
-from mexplain.methods import METHODS
 from mexplain.overlay import in_grey, tint, with_outlines
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.scorecard.measures import moving_blocks

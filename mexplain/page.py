@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mexplain import __version__, prose
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.figures import VARIANT_NAMES, block_time_heatmap, evidence_curve, in_a_sentence, percent, probability_bars
 from mexplain.film import Film, Look, heat_film
 from mexplain.magnify import magnified_film
-from mexplain.methods import METHODS
 from mexplain.overlay import Quantity, attention_face, attribution_face, block_values, pixel_face, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import DISCLAIMER, write_whole

@@ -2,10 +2,10 @@
 
 from html import escape
 
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.figures import VARIANT_NAMES, percent
-from mexplain.methods import METHODS
 from mexplain.records import Report, VariantReport
 from mexplain.scorecard.table import Scorecard
 from mexplain.simulate.action_units import ACTION_UNITS

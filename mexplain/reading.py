@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain import apart
-from mexplain.attribution import pose_all
+from mexplain.attribution.attribute import pose_all
+from mexplain.attribution.target import Question
 from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import Fallback, exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.question import Question
 from mexplain.reader import read_aligned
 from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 from mexplain.search import Decision, Found, decide, is_long, only_moment, search

@@ -8,11 +8,11 @@ from math import comb
 import numpy as np
 import torch
 
+from mexplain.attribution.target import Question
 from mexplain.blocks import box_coverage, layout, pooling_layout
 from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.model import HeadOutput
-from mexplain.question import Question
 from mexplain.reading import Reading
 from mexplain.search import Decision, decide
 

@@ -20,7 +20,6 @@ from jaxtyping import TypeCheckError
 
 from mexplain import (
     apart,
-    attribution,
     blocks,
     card,
     comparison,
@@ -38,7 +37,6 @@ from mexplain import (
     photo,
     preprocess,
     prose,
-    ranks,
     reading,
     report,
     search,
@@ -49,7 +47,9 @@ from mexplain import (
 )
 from mexplain import settings as limit_settings
 from mexplain.archive import clips as archive_clips
-from mexplain.baselines import BASELINES
+from mexplain.attribution import attribute, rank_correlation
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.bundle import bundle
 from mexplain.checkpoints import load_checkpoint
 from mexplain.cli import main
@@ -57,7 +57,6 @@ from mexplain.commands import chosen
 from mexplain.errors import MexplainError
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
-from mexplain.methods import METHODS
 from mexplain.parcel import Parcel, unpack
 from mexplain.reader import follow, read_aligned
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
@@ -246,7 +245,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         16,
     ),
     "attribute": (
-        attribution.attribute,
+        attribute.attribute,
         {
             "model": the("model"),
             "variant": variants,
@@ -406,7 +405,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "rank": (moments.rank, {"moments": st.lists(records, max_size=3)}, 30),
     "overlap": (moments.overlap, {"one": records, "other": records}, 30),
     "closing": (moments.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
-    "spearman": (ranks.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
+    "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (landmarks.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
     "to_query": (to_query, {"settings": st.builds(Settings, *[words] * 5)}, 20),
     "from_query": (

@@ -6,12 +6,12 @@ import pytest
 import torch
 from mirrored import mirrored_landmarks, mirrored_network
 
-import mexplain.algorithms as algorithms
-from mexplain.attribution import answer, attribute, pose
-from mexplain.baselines import BASELINES
+from mexplain.attribution import algorithms as algorithms
+from mexplain.attribution.attribute import answer, attribute, pose
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
 from mexplain.records import VARIANTS
 
 QUICK = {

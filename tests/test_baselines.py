@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
 from mexplain.blocks import box_coverage
 from mexplain.config import PRESETS
 from mexplain.landmarks import LEFT_PUPIL, RIGHT_PUPIL, crop_to_iod, mean_shape

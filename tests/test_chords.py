@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mexplain.chords import Chords, between, smooth
+from mexplain.attribution.secant_gradients import Chords, between, smooth
 from mexplain.convs import conv_stack
 
 

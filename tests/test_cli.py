@@ -12,10 +12,10 @@ import pytest
 import mexplain.cli as cli
 import mexplain.commands as commands
 from mexplain import __version__
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS
 from mexplain.cli import main
-from mexplain.methods import METHODS
 from mexplain.photo import read_photo
 from mexplain.video import read_clip
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import mexplain.explain as module
-import mexplain.path as path
 from mexplain import asking
+from mexplain.attribution import integrated_gradients as path
+from mexplain.attribution.registry import METHODS, Parameter
 from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.explain import explain, explain_steps
-from mexplain.methods import METHODS, Parameter
 from mexplain.preprocess import align
 from mexplain.reading import DISPLAY_SIZE
 from mexplain.records import VARIANTS

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.attribution import answer, pose
+from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.faithfulness import agree, assess
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import pooling_layout
-from mexplain.faithfulness import agree, assess
-from mexplain.methods import METHODS
 from mexplain.records import VARIANTS
 
 NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}

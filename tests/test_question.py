@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.attribution import pose
+from mexplain.attribution.attribute import pose
+from mexplain.attribution.target import Question
 from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
-from mexplain.question import Question
 from mexplain.records import VARIANTS
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mexplain.ranks import null_band, ranks, spearman
+from mexplain.attribution.rank_correlation import null_band, ranks, spearman
 
 
 @pytest.mark.parametrize(

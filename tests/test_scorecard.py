@@ -6,11 +6,11 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import SHIPPED
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.landmarks import mean_shape
-from mexplain.methods import METHODS
 from mexplain.scorecard import measures
 from mexplain.scorecard.command import bench_command
 from mexplain.scorecard.figure import page, scorecard_figure

@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import mexplain.path as path
 from benchmarks import plain
 from benchmarks.__main__ import main
 from benchmarks.check import check
 from benchmarks.clips import Input, inputs
-from mexplain.attribution import answer_all, pose_all, pose_clips
+from mexplain.attribution import integrated_gradients as path
+from mexplain.attribution.attribute import answer_all, pose_all, pose_clips
+from mexplain.attribution.target import Question
 from mexplain.config import PRESETS
 from mexplain.convs import conv_stack
 from mexplain.device import MEMORY_VARIABLE, bytes_at_once
 from mexplain.errors import SettingError
 from mexplain.landmarks import inter_ocular_distance
 from mexplain.model import MicroExpressionNet
-from mexplain.question import Question
 from mexplain.records import VARIANTS
 from mexplain.track import track_each_frame, track_face
 

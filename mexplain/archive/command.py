@@ -69,10 +69,10 @@ def explain_archive_command(options: argparse.Namespace) -> int:
     from mexplain.archive.page import write_index
     from mexplain.archive.run import read_settings, run_archive
     from mexplain.archive.work import Job
-    from mexplain.baselines import BASELINES
+    from mexplain.attribution.baselines import BASELINES
+    from mexplain.attribution.registry import METHODS
     from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.commands import chosen, complain
-    from mexplain.methods import METHODS
 
     if options.baseline not in BASELINES:
         raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")

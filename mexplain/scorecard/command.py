@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from mexplain.attribution.registry import METHODS
 from mexplain.checkpoints import load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
 from mexplain.scorecard import known_clips
 from mexplain.scorecard.figure import page
 from mexplain.scorecard.known_clips import KnownClips, check_fit

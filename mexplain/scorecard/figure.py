@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
-from mexplain.methods import METHODS
 from mexplain.scorecard.guesses import NAMES
 from mexplain.scorecard.measures import MEASURES
 from mexplain.scorecard.table import Estimate, Scorecard, by_auroc

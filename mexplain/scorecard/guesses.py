@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.attribution.registry import METHODS
 from mexplain.blocks import pool_into_blocks
-from mexplain.methods import METHODS
 from mexplain.scorecard.known_clips import KnownClip
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mexplain.attribution import answer, pose
+from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS
 from mexplain.model import MicroExpressionNet
 from mexplain.scorecard.guesses import guesses
 from mexplain.scorecard.known_clips import KnownClip, KnownClips

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from mexplain.attribution import answer, pose
+from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.rank_correlation import spearman
+from mexplain.attribution.target import Question
 from mexplain.blocks import layout, pooling_layout
 from mexplain.landmarks import mirror
 from mexplain.model import MicroExpressionNet
-from mexplain.question import Question
-from mexplain.ranks import spearman
 from mexplain.scorecard.known_clips import KnownClip
 from mexplain.scorecard.measures import ranking
 

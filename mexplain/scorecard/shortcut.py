@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.attribution import answer, pose
+from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.target import Question
 from mexplain.blocks import layout
 from mexplain.model import Head, MicroExpressionNet
-from mexplain.question import Question
 from mexplain.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.scorecard.measures import mass
 from mexplain.scorecard.sanity import CHEAP

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.attribution.registry import METHODS
 from mexplain.errors import CheckpointError
-from mexplain.methods import METHODS
 from mexplain.scorecard.guesses import NAMES
 from mexplain.scorecard.measures import MEASURES
 

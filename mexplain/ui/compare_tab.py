@@ -6,11 +6,11 @@ from html import escape
 import gradio as gr
 
 from mexplain import prose
+from mexplain.attribution.registry import METHODS
 from mexplain.compare_figure import agreement_figure, difference_face, shares_figure
 from mexplain.comparison import Comparison, compare
 from mexplain.desk import Desk
 from mexplain.figures import VARIANT_NAMES
-from mexplain.methods import METHODS
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 from mexplain.checkpoints import Checkpoint, sha256_of
 from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.explain import explain
 from mexplain.lab import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
-from mexplain.methods import METHODS
 from mexplain.reading import Progress, read
 from mexplain.report import to_json
 from mexplain.search import Decision

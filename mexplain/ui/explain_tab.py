@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain import prose
-from mexplain.baselines import BASELINES
+from mexplain.attribution.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import evidence_curve, in_a_sentence

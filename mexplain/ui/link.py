@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from urllib.parse import urlencode
 
-from mexplain.baselines import BASELINES
-from mexplain.methods import METHODS
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.registry import METHODS
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 
 from mexplain import lab
+from mexplain.attribution.registry import METHODS
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError, SettingError
 from mexplain.figures import VARIANT_NAMES
 from mexplain.film import Film
 from mexplain.lab import FPS, Finding, Moved
-from mexplain.methods import METHODS
 from mexplain.reading import Progress
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mexplain.chords import Chords, between, smooth
+from mexplain.attribution.secant_gradients import Chords, between, smooth
 from mexplain.device import bytes_at_once, scarcity
 from mexplain.model import Head, MicroExpressionNet
 

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution import Attribution, answer
-from mexplain.baselines import BASELINES
-from mexplain.methods import METHODS
-from mexplain.question import Question, ask
-from mexplain.ranks import null_band, spearman
+from mexplain.attribution.attribute import Attribution, answer
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.rank_correlation import null_band, spearman
+from mexplain.attribution.registry import METHODS
+from mexplain.attribution.target import Question, ask
 from mexplain.records import Agreement, Check, Trust
 
 _ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.algorithms import Answer
-from mexplain.baselines import BASELINES
+from mexplain.attribution.algorithms import Answer
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.integrated_gradients import small
+from mexplain.attribution.registry import METHODS, Method
+from mexplain.attribution.target import Question, ask
 from mexplain.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
 from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
-from mexplain.methods import METHODS, Method
 from mexplain.model import MicroExpressionNet
-from mexplain.path import small
-from mexplain.question import Question, ask
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mexplain.attribution.masked_forward import look_by_parts
 from mexplain.blocks import box_coverage
-from mexplain.coalitions import look_by_parts
 from mexplain.device import bytes_at_once
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mexplain.path import Asked, integrate
-from mexplain.question import Question
+from mexplain.attribution.integrated_gradients import Asked, integrate
+from mexplain.attribution.target import Question
 
 # Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
 _PIXELS_AT_ONCE = 4 * 12 * 112 * 112

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mexplain import algorithms
-from mexplain.algorithms import Answer
+from mexplain.attribution import algorithms
+from mexplain.attribution.algorithms import Answer
 from mexplain.errors import SettingError
 
 
