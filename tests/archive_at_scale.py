@@ -117,7 +117,7 @@ def main() -> None:
         few.mkdir()
         for path in sorted(clips.rglob("*.mp4"))[:: max(options.clips // FEW, 1)]:
             shutil.copy(path, few / path.name)
-    from mexplain.archive.table import whole
+    from mexplain.batch.parquet import whole
 
     ray = ("--engine", "ray", "--workers", "2")
     for folder, source, name in ((out / "local_few", few, "one process, few"), (out / "ray_few", few, "Ray, few")):

@@ -12,8 +12,8 @@ import torch
 from browsers import open_browser
 from running_hub import Visitor, run_hub
 
-from mexplain.archive.engines import Cluster
 from mexplain.attribution import faithfulness
+from mexplain.batch.engines import Cluster
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain import explain
 from mexplain.face import find_face

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mexplain.archive.clips import find_clips
-from mexplain.archive.engines import Cluster, Lost, engine
-from mexplain.archive.page import write_index
-from mexplain.archive.run import picture_of, run_archive
-from mexplain.archive.table import parts, read_clips, whole
-from mexplain.archive.work import Job
+from mexplain.batch.discovery import find_clips
+from mexplain.batch.engines import Cluster, Lost, engine
+from mexplain.batch.index_page import write_index
+from mexplain.batch.parquet import parts, read_clips, whole
+from mexplain.batch.runner import picture_of, run_archive
+from mexplain.batch.worker import Job
 from mexplain.checkpoints import SHIPPED, Checkpoint
 from mexplain.cli import main
 from mexplain.errors import DatasetError, SettingError
@@ -157,8 +157,8 @@ def test_a_folder_takes_one_kind_of_run_at_a_time(done: Path, archive: Path, job
 
 def test_a_driver_that_is_killed_goes_on_with_the_rest(archive: Path, job: Job, done: Path, tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
-        from mexplain.archive.run import run_archive
-        from mexplain.archive.work import Job
+        from mexplain.batch.runner import run_archive
+        from mexplain.batch.worker import Job
         from pathlib import Path
         run_archive({str(archive)!r}, Path({str(tmp_path / "out")!r}), {job!r}, part_s=0.0)
     """)

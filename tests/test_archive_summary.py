@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mexplain.archive.drift import compare
-from mexplain.archive.outliers import outliers
-from mexplain.archive.page import write_index
-from mexplain.archive.run import picture_of
-from mexplain.archive.summary import FEWEST, draws, summarise
-from mexplain.archive.table import Writer, read_clips
+from mexplain.batch.checkpoint_drift import compare
+from mexplain.batch.index_page import write_index
+from mexplain.batch.outliers import outliers
+from mexplain.batch.parquet import Writer, read_clips
+from mexplain.batch.runner import picture_of
+from mexplain.batch.summary import FEWEST, draws, summarise
 from mexplain.blocks import LAYOUTS
 
 LABELS = ("happiness", "disgust", "surprise", "repression", "others")
@@ -144,7 +144,7 @@ def test_drift_is_what_changed_between_two_checkpoints():
 def test_drift_does_not_depend_on_how_much_is_held_at_once(monkeypatch):
     now, before = population(50, seed=1), population(50, seed=2)
     whole = compare(lambda: iter(now), lambda: iter(before), METHOD)
-    monkeypatch.setattr("mexplain.archive.drift.HELD", 20)
+    monkeypatch.setattr("mexplain.batch.checkpoint_drift.HELD", 20)
     parts = compare(lambda: iter(now), lambda: iter(before), METHOD)
     assert whole.variants["10"].labels == parts.variants["10"].labels and whole.alone == parts.alone == 0
     for a, b in zip(whole.variants["24"].drives(), parts.variants["24"].drives(), strict=True):

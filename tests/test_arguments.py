@@ -46,11 +46,11 @@ from mexplain import (
     what_if,
 )
 from mexplain import settings as limit_settings
-from mexplain.archive import clips as archive_clips
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.bundle import bundle
+from mexplain.batch import discovery as archive_clips
+from mexplain.batch.zip_bundle import bundle
 from mexplain.checkpoints import load_checkpoint
 from mexplain.cli import main
 from mexplain.commands import chosen

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mexplain.bundle import MOST_CLIPS, bundle, overview_csv
+from mexplain.batch.zip_bundle import MOST_CLIPS, bundle, overview_csv
 from mexplain.errors import MexplainError, SettingError
 from mexplain.tables import BLOCK_COLUMNS
 

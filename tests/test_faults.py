@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain import device, reading
 from mexplain.asking import Asking
-from mexplain.bundle import bundle
+from mexplain.batch.zip_bundle import bundle
 from mexplain.card import card, png
 from mexplain.desk import Asked, Desk
 from mexplain.device import Fallback, bytes_at_once, resolve_device

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mexplain.archive.engines import ENGINES, Cluster
+from mexplain.batch.engines import ENGINES, Cluster
 from mexplain.errors import SettingError
 
 
@@ -66,11 +66,11 @@ def explain_archive_command(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise SettingError("An archive needs pyarrow: pip install -r requirements-archive.txt") from error
 
-    from mexplain.archive.page import write_index
-    from mexplain.archive.run import read_settings, run_archive
-    from mexplain.archive.work import Job
     from mexplain.attribution.baselines import BASELINES
     from mexplain.attribution.registry import METHODS
+    from mexplain.batch.index_page import write_index
+    from mexplain.batch.runner import read_settings, run_archive
+    from mexplain.batch.worker import Job
     from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.commands import chosen, complain
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from mexplain.archive.engines import Cluster, Engine, Lost, local
+from mexplain.batch.engines import Cluster, Engine, Lost, local
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.training.crops import FaceCrops

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mexplain.archive.engines import Cluster, engine
+from mexplain.batch.engines import Cluster, engine
 from mexplain.checkpoints import SHIPPED, load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import DatasetError, SettingError

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.bundle import MOST_CLIPS, Outcome, bundle
+from mexplain.batch.zip_bundle import MOST_CLIPS, Outcome, bundle
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.figures import VARIANT_NAMES, percent

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mexplain.archive.outliers import COUNT, Outlier
-from mexplain.archive.summary import Drive, Group, draws, name_of, scores_of
+from mexplain.batch.outliers import COUNT, Outlier
+from mexplain.batch.summary import Drive, Group, draws, name_of, scores_of
 
 # Rows of the other archive that are held in memory at once; a larger one is gone through several times.
 HELD = 100_000

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mexplain.archive.drift import Drift, compare
-from mexplain.archive.figure import drive_figure
-from mexplain.archive.outliers import Outlier, outliers
-from mexplain.archive.run import picture_of, read_settings
-from mexplain.archive.summary import FEWEST, Summary, summarise
-from mexplain.archive.table import read_clips
+from mexplain.batch.checkpoint_drift import Drift, compare
+from mexplain.batch.outliers import Outlier, outliers
+from mexplain.batch.parquet import read_clips
+from mexplain.batch.runner import picture_of, read_settings
+from mexplain.batch.summary import FEWEST, Summary, summarise
+from mexplain.batch.svg_figure import drive_figure
 from mexplain.report import DISCLAIMER
 
 INDEX, CLIPS_A_PAGE = "index.html", 60

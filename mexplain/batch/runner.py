@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mexplain.archive.clips import find_clips
-from mexplain.archive.engines import Cluster, Lost, engine
-from mexplain.archive.progress import Progress, Tally
-from mexplain.archive.table import PART_S, Writer, drop, key_of, read_clips
-from mexplain.archive.work import Job, Task, explainer, failed
+from mexplain.batch.discovery import find_clips
+from mexplain.batch.engines import Cluster, Lost, engine
+from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
+from mexplain.batch.progress import Progress, Tally
+from mexplain.batch.worker import Job, Task, explainer, failed
 from mexplain.errors import DatasetError, SettingError
 
 SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"

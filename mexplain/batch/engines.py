@@ -49,7 +49,7 @@ def on_ray(
 ) -> Generator[tuple[T, R | Lost]]:
     """Spread the tasks over the actors of a Ray cluster, or of one started here."""
     try:
-        from mexplain.archive.ray_engine import spread
+        from mexplain.batch.ray_engine import spread
     except ImportError as error:
         raise SettingError(f"The engine ray needs Ray: pip install -r requirements-archive.txt ({error}).") from error
     return spread(build, tasks, cluster)

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 
-from mexplain.archive.summary import Drive
+from mexplain.batch.summary import Drive
 
 SHOWN = 8
 _WIDTH, _ROW, _NAME, _TOP, _FOOT, _TICK = 340, 22, 138, 6, 20, 40

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mexplain.archive.summary import Summary, scores_of
+from mexplain.batch.summary import Summary, scores_of
 
 COUNT = 12
 # A label needs this many clips for one of them to be odd among them.
