@@ -3,7 +3,7 @@
 import os
 import sys
 
-from mexplain.cli import main
+from mexplain.cli.main import main
 
 # MediaPipe writes notes for its developers straight to file descriptor 2, whatever it is told; ours keep their way to
 # the terminal. `python -X dev -m mexplain` shows them.

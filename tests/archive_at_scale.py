@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 FEW = 50
 RUN = """
 import resource, sys
-from mexplain.cli import main
+from mexplain.cli.main import main
 code = main(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
 print("MEASURED", used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)

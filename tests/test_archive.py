@@ -22,7 +22,7 @@ from mexplain.batch.parquet import parts, read_clips, whole
 from mexplain.batch.runner import picture_of, run_archive
 from mexplain.batch.worker import Job
 from mexplain.checkpoints import SHIPPED, Checkpoint
-from mexplain.cli import main
+from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.explain import explain
 from mexplain.face import find_face

@@ -52,8 +52,9 @@ from mexplain.attribution.registry import METHODS
 from mexplain.batch import discovery as archive_clips
 from mexplain.batch.zip_bundle import bundle
 from mexplain.checkpoints import load_checkpoint
-from mexplain.cli import main
-from mexplain.commands import chosen
+from mexplain.cli.explain import chosen
+from mexplain.cli.loso import parse_sources
+from mexplain.cli.main import main
 from mexplain.errors import MexplainError
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
@@ -66,7 +67,6 @@ from mexplain.simulate.clip import Expression, simulate
 from mexplain.sitter import Sitter
 from mexplain.training.datasets.frames import natural, number_of, pictures_in
 from mexplain.training.datasets.units import parse_units
-from mexplain.training.loso_command import parse_sources
 from mexplain.ui.link import Settings, from_query, to_query
 
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-import mexplain.cli as cli
-import mexplain.commands as commands
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS
-from mexplain.cli import main
+from mexplain.cli import explain as commands
+from mexplain.cli import main as cli
+from mexplain.cli.main import main
 from mexplain.photo import read_photo
 from mexplain.video import read_clip
 

@@ -16,7 +16,7 @@ from loopback_hub import TOKEN, Fault, LoopbackHub, Repository, loopback_hub
 from safetensors.torch import load_file, save_file
 
 from mexplain.checkpoints import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretrained, load_checkpoint, save_checkpoint
-from mexplain.cli import main
+from mexplain.cli.main import main
 from mexplain.config import PRESETS
 from mexplain.errors import CheckpointError
 from mexplain.explain import explain
@@ -420,7 +420,7 @@ def test_the_command_line_asks_the_hub_that_the_environment_names(
             "HF_HUB_DISABLE_XET": "1",
         }  # fmt: skip
         script = (
-            "import sys; from mexplain.cli import main\n"
+            "import sys; from mexplain.cli.main import main\n"
             f"codes = [main(['hub', 'push', {str(measured)!r}, {REPO!r}]),"
             f" main(['hub', 'pull', '{REPO}@main', '--out', {str(tmp_path / 'here')!r}]),"
             f" main(['hub', 'verify', {REPO!r}])]\n"

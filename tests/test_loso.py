@@ -19,7 +19,8 @@ import mexplain.training.crops as crops_module
 import mexplain.training.loso as loso_module
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import load_checkpoint, save_checkpoint
-from mexplain.cli import main
+from mexplain.cli.loso import loso_command, parse_sources
+from mexplain.cli.main import main
 from mexplain.config import CASME2_LABELS, PRESETS
 from mexplain.errors import DatasetError, SettingError
 from mexplain.landmarks import crop_to_iod, mean_shape
@@ -30,7 +31,6 @@ from mexplain.training.crops import FaceCrops
 from mexplain.training.datasets.readers import DATASETS
 from mexplain.training.datasets.sample import CodedUnit, Sample
 from mexplain.training.fold import FineTuning, answer, make_bank, train_fold, with_classes
-from mexplain.training.loso_command import loso_command, parse_sources
 from mexplain.training.protocol import (
     PROTOCOLS,
     assign,
@@ -288,7 +288,7 @@ def test_a_run_that_is_killed_goes_on_without_repeating_folds(first, casme2, sma
     # A slowed-down fold, so that there is time to kill the run between two.
     slow = (
         "import sys, time, mexplain.training.loso as loso\n"
-        "from mexplain.cli import main\n"
+        "from mexplain.cli.main import main\n"
         "train = loso.train_fold\n"
         "loso.train_fold = lambda *a, **k: (time.sleep(0.7), train(*a, **k))[1]\n"
         "sys.exit(main(sys.argv[1:]))\n"

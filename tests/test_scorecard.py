@@ -9,10 +9,10 @@ import torch
 from mexplain.attribution.registry import METHODS
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import SHIPPED
+from mexplain.cli.scorecard import bench_command
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.landmarks import mean_shape
 from mexplain.scorecard import measures
-from mexplain.scorecard.command import bench_command
 from mexplain.scorecard.figure import page, scorecard_figure
 from mexplain.scorecard.guesses import GUESSES, guesses
 from mexplain.scorecard.known_clips import KnownClip, KnownClips, check_fit, load, save

@@ -67,7 +67,7 @@ def _loso(options: argparse.Namespace) -> int:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
     from mexplain.batch.engines import Cluster
-    from mexplain.training.loso_command import loso_command
+    from mexplain.cli.loso import loso_command
 
     text = loso_command(
         datasets=options.dataset,

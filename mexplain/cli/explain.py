@@ -190,7 +190,7 @@ def methods_command(options: argparse.Namespace) -> int:
 def bench_command(options: argparse.Namespace) -> int:
     """Score every method on clips whose cause is known."""
     from mexplain.checkpoints import SHIPPED
-    from mexplain.scorecard.command import bench_command as bench
+    from mexplain.cli.scorecard import bench_command as bench
 
     table = bench(
         checkpoint=options.checkpoint or SHIPPED,

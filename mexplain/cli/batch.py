@@ -72,7 +72,7 @@ def explain_archive_command(options: argparse.Namespace) -> int:
     from mexplain.batch.runner import read_settings, run_archive
     from mexplain.batch.worker import Job
     from mexplain.checkpoints import SHIPPED, load_checkpoint
-    from mexplain.commands import chosen, complain
+    from mexplain.cli.explain import chosen, complain
 
     if options.baseline not in BASELINES:
         raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")

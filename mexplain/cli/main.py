@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mexplain import __version__, commands, training_commands
-from mexplain.archive.command import add_explain_archive
-from mexplain.commands import USER_ERROR, complain
+from mexplain import __version__
+from mexplain.cli import explain, training
+from mexplain.cli.batch import add_explain_archive
+from mexplain.cli.explain import USER_ERROR, complain
+from mexplain.cli.hub import add_hub
 from mexplain.errors import MexplainError, SettingError
-from mexplain.hub_command import add_hub
 from mexplain.training.datasets.readers import DATASETS
 from mexplain.training.protocol import PROTOCOLS
 
@@ -54,19 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     parser.add_argument("--version", action="version", version=f"mexplain {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_explain(commands.add_parser("explain", help="explain what the network says of clips", formatter_class=raw))
-    _add_methods(commands.add_parser("methods", help="list ways to explain, with what they cannot tell"))
-    _add_simulate(commands.add_parser("simulate", help="make a clip whose cause is known from a photo"))
-    _add_train(commands.add_parser("train", help="train a checkpoint on simulated clips"))
-    _add_evaluate(commands.add_parser("evaluate", help="test a checkpoint on simulated clips or real data sets"))
-    _add_calibrate(commands.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
-    _add_compare(commands.add_parser("compare-variants", help="test whether ten blocks recognise more"))
-    _add_bench(commands.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
+    explain = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_explain(explain.add_parser("explain", help="explain what the network says of clips", formatter_class=raw))
+    _add_methods(explain.add_parser("methods", help="list ways to explain, with what they cannot tell"))
+    _add_simulate(explain.add_parser("simulate", help="make a clip whose cause is known from a photo"))
+    _add_train(explain.add_parser("train", help="train a checkpoint on simulated clips"))
+    _add_evaluate(explain.add_parser("evaluate", help="test a checkpoint on simulated clips or real data sets"))
+    _add_calibrate(explain.add_parser("calibrate", help="fit how sure a checkpoint may say it is"))
+    _add_compare(explain.add_parser("compare-variants", help="test whether ten blocks recognise more"))
+    _add_bench(explain.add_parser("bench-explanations", help="score every method on clips whose cause is known"))
     add_explain_archive(
-        commands.add_parser("explain-archive", help="explain thousands of clips, here or on a Ray cluster")
+        explain.add_parser("explain-archive", help="explain thousands of clips, here or on a Ray cluster")
     )
-    add_hub(commands.add_parser("hub", help="share checkpoints through the Hugging Face Hub"))
+    add_hub(explain.add_parser("hub", help="share checkpoints through the Hugging Face Hub"))
     return parser
 
 
@@ -99,13 +100,13 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", type=float, metavar="S", help="its end, in seconds")
     _add_checkpoint(parser)
     _add_device(parser)
-    parser.set_defaults(run=commands.explain_command)
+    parser.set_defaults(run=explain.explain_command)
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         f"Writes CLIP.mp4 and what is true of it: CLIP.truth.json and CLIP.truth.npz (key motion_px). "
-        f"Photos larger than {commands.PHOTO_SIDE} px are shrunk."
+        f"Photos larger than {explain.PHOTO_SIDE} px are shrunk."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="a picture of a face")
     parser.add_argument("--aus", required=True, metavar="LIST", help="action units (FACS numbers), such as 6,12")
@@ -123,7 +124,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", type=float, default=default, metavar="X", help=f"{text} (default {default})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes drift and noise (default 0)")
-    parser.set_defaults(run=commands.simulate_command)
+    parser.set_defaults(run=explain.simulate_command)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +141,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_batch(parser)
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training_commands.train_command)
+    parser.set_defaults(run=training.train_command)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -175,12 +176,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     real.add_argument("--address", metavar="URL", help="of the Ray cluster (default: one is started on this machine)")
     real.add_argument("--workers", type=int, metavar="N", help="folds at once (default: one for each CPU)")
     _add_device(parser)
-    parser.set_defaults(run=training_commands.evaluate_command)
+    parser.set_defaults(run=training.evaluate_command)
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint(parser)
-    parser.set_defaults(run=commands.methods_command)
+    parser.set_defaults(run=explain.methods_command)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +196,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     _add_checkpoint(parser)
     _add_device(parser)
-    parser.set_defaults(run=commands.bench_command)
+    parser.set_defaults(run=explain.bench_command)
 
 
 def _add_calibrate(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +206,7 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training_commands.calibrate_command)
+    parser.set_defaults(run=training.calibrate_command)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -223,7 +224,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     )
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training_commands.compare_command)
+    parser.set_defaults(run=training.compare_command)
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
