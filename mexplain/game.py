@@ -8,7 +8,7 @@ import torch
 
 from mexplain.blocks import LAYOUTS, mean_in_blocks
 from mexplain.errors import SettingError
-from mexplain.lab import Moved, move
+from mexplain.evaluation.simulated_experiment import Moved, move
 from mexplain.landmarks import mean_shape
 from mexplain.simulate.action_units import ACTION_UNITS, combined_displacement
 from mexplain.simulate.warp import dense_field

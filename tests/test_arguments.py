@@ -28,7 +28,6 @@ from mexplain import (
     figures,
     film,
     game,
-    lab,
     landmarks,
     magnify,
     moments,
@@ -56,6 +55,7 @@ from mexplain.cli.explain import chosen
 from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import MexplainError
+from mexplain.evaluation import simulated_experiment
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.parcel import Parcel, unpack
@@ -292,7 +292,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "read_scorecard": (read_scorecard, {"folder": the("folder", "missing", "text"), "checkpoint_sha256": words}, 12),
     "move": (
-        lab.move,
+        simulated_experiment.move,
         {
             "face": the("sitter"),
             "aus": st.lists(units, max_size=2).map(tuple),

@@ -9,8 +9,8 @@ import pytest
 
 from mexplain.checkpoints import SHIPPED, load_checkpoint, write_calibration
 from mexplain.errors import CheckpointError, SettingError
+from mexplain.evaluation.calibration import Answers, accuracy, called_none, fit, join, reliability
 from mexplain.records import Calibration
-from mexplain.training.calibration import Answers, accuracy, called_none, fit, join, reliability
 
 
 def overconfident(count: int = 4000, factor: float = 3.0) -> Answers:

@@ -7,7 +7,14 @@ import pytest
 
 from mexplain.checkpoints import SHIPPED
 from mexplain.errors import CheckpointError
-from mexplain.lesson import METRICS, Ablation, ablation_alt, ablation_figure, ablation_sentence, read_ablation
+from mexplain.evaluation.onset_ablation import (
+    METRICS,
+    Ablation,
+    ablation_alt,
+    ablation_figure,
+    ablation_sentence,
+    read_ablation,
+)
 
 FOUND = Ablation(
     clips=400,

@@ -12,16 +12,16 @@ import torch
 from mexplain.checkpoints import CLAIM, SHIPPED
 from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
+from mexplain.evaluation.recognition import score, wilson
+from mexplain.evaluation.robustness import as_json, carry_over
+from mexplain.evaluation.spotting import MICRO_KIND, Watched, best_floor, count_matches
 from mexplain.landmarks import mean_shape
 from mexplain.records import Moment
 from mexplain.training.card import carry_over_table, write_card
-from mexplain.training.carry_over import as_json, carry_over
 from mexplain.training.claim import claim_table, judge
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.curve import draw_curve
-from mexplain.training.evaluation import score, wilson
 from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
-from mexplain.training.finding import MICRO_KIND, Watched, best_floor, count_matches
 from mexplain.training.loop import FrozenEncoder, Orders, Run, train
 from mexplain.training.plan import plan_for
 from mexplain.training.script import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture

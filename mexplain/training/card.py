@@ -6,10 +6,10 @@ from typing import Any
 
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import CONFIG
+from mexplain.evaluation.recognition import ABLATION, Score
 from mexplain.scorecard.table import Scorecard, markdown, read_scorecard
 from mexplain.training.claim import claim_table, read_claim
 from mexplain.training.coding import CASME2_CODING
-from mexplain.training.evaluation import ABLATION, Score
 from mexplain.training.script import TEST_MIXTURES
 
 METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"

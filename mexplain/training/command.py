@@ -15,14 +15,14 @@ from mexplain.checkpoints import CONFIG, load_checkpoint, write_calibration
 from mexplain.config import PRESETS
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, SettingError
+from mexplain.evaluation.calibration import FITTED_ON, ask, fit, join
+from mexplain.evaluation.recognition import ablation_config, score
+from mexplain.evaluation.robustness import as_json, carry_over
+from mexplain.evaluation.spotting import best_floor, score_floor, watch_recordings
 from mexplain.model import Head, MicroExpressionNet
-from mexplain.training.calibration import FITTED_ON, ask, fit, join
 from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
-from mexplain.training.carry_over import as_json, carry_over
 from mexplain.training.curve import draw_curve
-from mexplain.training.evaluation import ablation_config, score
 from mexplain.training.faces import SPLITS, load_faces
-from mexplain.training.finding import best_floor, score_floor, watch_recordings
 from mexplain.training.loop import Run, train
 from mexplain.training.plan import plan_for
 from mexplain.training.script import TEST_MIXTURES

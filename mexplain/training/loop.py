@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from mexplain.checkpoints import load_imagenet_trunk, save_checkpoint
 from mexplain.convs import ConvStack
+from mexplain.evaluation.recognition import ABLATION, ablation_config, score
 from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
-from mexplain.training.evaluation import ABLATION, ablation_config, score
 from mexplain.training.faces import FaceSet
 from mexplain.training.plan import Plan
 from mexplain.training.script import MACRO, MICRO, SHIFTED, Mixture

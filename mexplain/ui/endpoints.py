@@ -12,8 +12,8 @@ from mexplain.attribution.registry import METHODS
 from mexplain.checkpoints import Checkpoint, sha256_of
 from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
+from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
 from mexplain.explain import explain
-from mexplain.lab import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
 from mexplain.reading import Progress, read
 from mexplain.report import to_json
 from mexplain.search import Decision

@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain import lab
 from mexplain.attribution.registry import METHODS
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError, SettingError
+from mexplain.evaluation import simulated_experiment
+from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
 from mexplain.figures import VARIANT_NAMES
 from mexplain.film import Film
-from mexplain.lab import FPS, Finding, Moved
 from mexplain.reading import Progress
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
@@ -58,17 +58,26 @@ class SimulatorTab:
                         webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
                     )  # fmt: skip
                 self.units = gr.Dropdown(
-                    lab.muscle_choices(), value=[12], multiselect=True, label="Muscles to move", elem_id="units"
+                    simulated_experiment.muscle_choices(),
+                    value=[12],
+                    multiselect=True,
+                    label="Muscles to move",
+                    elem_id="units",
                 )
                 sides = [("Both", "both"), ("Their left", "left"), ("Their right", "right")]
                 assert {key for _, key in sides} == set(SIDES)
                 self.side = gr.Radio(sides, value="both", label="Side", elem_id="side")
                 self.strength = gr.Slider(
-                    0, lab.STRONGEST_IOD, 0.06, step=0.005, elem_id="strength",
+                    0, simulated_experiment.STRONGEST_IOD, 0.06, step=0.005, elem_id="strength",
                     label="Strength (eye distances; 0.02 to 0.10 is a micro-expression, 0 is none)",
                 )  # fmt: skip
                 self.lasts = gr.Slider(
-                    lab.SHORTEST_S, lab.LONGEST_S, 0.5, step=0.05, label="How long it lasts (seconds)", elem_id="lasts"
+                    simulated_experiment.SHORTEST_S,
+                    simulated_experiment.LONGEST_S,
+                    0.5,
+                    step=0.05,
+                    label="How long it lasts (seconds)",
+                    elem_id="lasts",
                 )
                 chosen = [(m.name, m.key) for m in METHODS.values()]
                 self.methods = gr.Dropdown(
@@ -107,21 +116,25 @@ class SimulatorTab:
             face = _face(person, photo)
             if not units:
                 raise SettingError("Choose at least one muscle to move.")
-            moved = lab.move(face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts))
+            moved = simulated_experiment.move(
+                face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
+            )
             yield [desk, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
             findings: dict[tuple[str, str], Finding] = {}
             told = desk.watched(telling(progress))  # over all methods, so that they share one question's time
             for method in methods or ["attention"]:
                 self._ask(desk, moved, method, told)
                 assert desk.report is not None
-                findings |= {(found.asked, found.variant): found for found in lab.judge(moved, desk.report)}
+                findings |= {
+                    (found.asked, found.variant): found for found in simulated_experiment.judge(moved, desk.report)
+                }
                 every = tuple(findings.values())
                 yield [
                     desk,
                     "",
                     gr.skip(),
                     gr.skip(),
-                    f"<h2>{escape(lab.in_a_sentence(moved, every))}</h2>",
+                    f"<h2>{escape(simulated_experiment.in_a_sentence(moved, every))}</h2>",
                     table(every),
                 ]
         except StoppedError:

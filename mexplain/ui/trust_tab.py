@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from mexplain.lesson import ablation_alt, ablation_figure, ablation_sentence, read_ablation
+from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
 from mexplain.records import VARIANTS
 from mexplain.scorecard.figure import scorecard_figure
 from mexplain.scorecard.table import Scorecard, markdown

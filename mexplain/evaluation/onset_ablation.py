@@ -7,8 +7,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from mexplain.errors import CheckpointError
+from mexplain.evaluation.recognition import ABLATION
 from mexplain.figures import INK, OTHERS, PLAIN, WINNER
-from mexplain.training.evaluation import ABLATION
 
 METRICS = "metrics.json"
 _FULL = "10"

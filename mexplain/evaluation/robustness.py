@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mexplain.model import MicroExpressionNet
-from mexplain.records import Calibration
-from mexplain.training.calibration import (
+from mexplain.evaluation.calibration import (
     PLAIN_IOD,
     Answers,
     Reliability,
@@ -16,6 +14,8 @@ from mexplain.training.calibration import (
     join,
     reliability,
 )
+from mexplain.model import MicroExpressionNet
+from mexplain.records import Calibration
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED
 from mexplain.training.synthesis import Synthesizer
 

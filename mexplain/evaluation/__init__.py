@@ -1,0 +1,1 @@
+"""How good the recogniser is, on simulated clips and on real data sets."""
