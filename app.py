@@ -25,8 +25,8 @@ from mexplain import apart
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, SettingError
+from mexplain.evaluation.scorecard.scorecard_table import Scorecard, read_scorecard
 from mexplain.records import VARIANTS
-from mexplain.scorecard.table import Scorecard, read_scorecard
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.explain_tab import ExplainTab

@@ -5,9 +5,9 @@ from html import escape
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.comparison import Comparison, Pair, most_divided, strongest
+from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.records import Report, VariantReport
-from mexplain.scorecard.table import Scorecard
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.what_if import Flip
 

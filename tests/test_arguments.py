@@ -56,12 +56,12 @@ from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import MexplainError
 from mexplain.evaluation import simulated_experiment
+from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.parcel import Parcel, unpack
 from mexplain.reader import follow, read_aligned
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
-from mexplain.scorecard.table import read_scorecard
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.sitter import Sitter

@@ -11,15 +11,22 @@ from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import SHIPPED
 from mexplain.cli.scorecard import bench_command
 from mexplain.errors import CheckpointError, SettingError
+from mexplain.evaluation.scorecard import metrics
+from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, check_fit, load, save
+from mexplain.evaluation.scorecard.planted_shortcut import Shortcut
+from mexplain.evaluation.scorecard.plots import page, scorecard_figure
+from mexplain.evaluation.scorecard.reference_maps import GUESSES, guesses
+from mexplain.evaluation.scorecard.runner import Bench
+from mexplain.evaluation.scorecard.sanity_checks import STAGES, coarse, mirrored, randomised, summary
+from mexplain.evaluation.scorecard.scorecard_table import (
+    Estimate,
+    Scorecard,
+    collect,
+    estimate,
+    markdown,
+    read_scorecard,
+)
 from mexplain.landmarks import mean_shape
-from mexplain.scorecard import measures
-from mexplain.scorecard.figure import page, scorecard_figure
-from mexplain.scorecard.guesses import GUESSES, guesses
-from mexplain.scorecard.known_clips import KnownClip, KnownClips, check_fit, load, save
-from mexplain.scorecard.run import Bench
-from mexplain.scorecard.sanity import STAGES, coarse, mirrored, randomised, summary
-from mexplain.scorecard.shortcut import Shortcut
-from mexplain.scorecard.table import Estimate, Scorecard, collect, estimate, markdown, read_scorecard
 
 SIZE = 100
 CPU = torch.device("cpu")
@@ -42,32 +49,32 @@ def shipped() -> KnownClips:
 
 def test_the_peak_must_lie_where_the_face_moves():
     there = MOVING.astype(float)
-    assert measures.pointing(there, MOVING) == 1
-    assert measures.pointing(there.T[::-1].copy(), MOVING) == 0
+    assert metrics.pointing(there, MOVING) == 1
+    assert metrics.pointing(there.T[::-1].copy(), MOVING) == 0
     # One loud pixel is not what one sees.
     loud = there.copy()
     loud[80, 80] = 1.5
-    assert measures.pointing(loud, MOVING) == 1
+    assert metrics.pointing(loud, MOVING) == 1
 
 
 def test_what_is_everywhere_alike_gets_what_chance_gets():
     flat = np.full((SIZE, SIZE), 0.3)
-    assert measures.pointing(flat, MOVING) == pytest.approx(MOVING.mean())
-    assert measures.rank_accuracy(flat, MOVING) == pytest.approx(MOVING.mean())
-    assert measures.mass(flat, MOVING) == pytest.approx(MOVING.mean())
+    assert metrics.pointing(flat, MOVING) == pytest.approx(MOVING.mean())
+    assert metrics.rank_accuracy(flat, MOVING) == pytest.approx(MOVING.mean())
+    assert metrics.mass(flat, MOVING) == pytest.approx(MOVING.mean())
     energy = np.array([1.0, 0.9, 0.1, 0.0, 0.2])
-    assert measures.block_pointing(np.ones(5), energy) == pytest.approx(0.4)
-    assert measures.auroc(np.ones(5), energy) == 0.5
+    assert metrics.block_pointing(np.ones(5), energy) == pytest.approx(0.4)
+    assert metrics.auroc(np.ones(5), energy) == 0.5
     course = np.array([0, 0, 0, 0.5, 1, 0.5, 0, 0, 0, 0])
-    assert measures.timing(np.ones(10), course) == pytest.approx(0.4)
-    assert measures.ranking(np.ones((2, SIZE, SIZE)), np.arange(5.0)).tolist() == [0] * 5
+    assert metrics.timing(np.ones(10), course) == pytest.approx(0.4)
+    assert metrics.ranking(np.ones((2, SIZE, SIZE)), np.arange(5.0)).tolist() == [0] * 5
 
 
 def test_mass_counts_only_what_speaks_for_the_class():
     attribution = np.zeros((2, SIZE, SIZE))
     attribution[0, 25, 25], attribution[1, 25, 25] = 3.0, -3.0
     attribution[0, 50, 50], attribution[0, 90, 90] = 2.0, 1.0
-    found = measures.measure_all(
+    found = metrics.measure_all(
         attribution,
         np.array([1.0, 0.0]),
         moving=MOVING,
@@ -82,33 +89,33 @@ def test_mass_counts_only_what_speaks_for_the_class():
     assert found["nuisance_mass"] == pytest.approx(2 / 6)
     assert found["off_face"] == pytest.approx(1 / 6)
     assert found["timing"] is None
-    assert measures.mass(np.zeros((SIZE, SIZE)), MOVING) is None
+    assert metrics.mass(np.zeros((SIZE, SIZE)), MOVING) is None
 
 
 def test_rank_accuracy_looks_at_as_many_pixels_as_move():
     values = np.zeros((SIZE, SIZE))
     values[20:30, 20:25] = 2.0  # half of them
     values[70:75, 70:80] = 1.0  # and as many elsewhere
-    assert measures.rank_accuracy(values, MOVING) == pytest.approx(0.5)
-    assert measures.rank_accuracy(MOVING.astype(float), MOVING) == 1
+    assert metrics.rank_accuracy(values, MOVING) == pytest.approx(0.5)
+    assert metrics.rank_accuracy(MOVING.astype(float), MOVING) == 1
 
 
 @pytest.mark.parametrize(
     ("scores", "expected"), [([3.0, 2.0, 1.0], 1.0), ([1.0, 2.0, 3.0], 0.0), ([2.0, 2.0, 1.0], 0.75), ([2, 3, 1], 0.5)]
 )
 def test_block_auroc(scores, expected):
-    assert measures.auroc(np.array(scores, float), np.array([1.0, 0.1, 0.2])) == expected
+    assert metrics.auroc(np.array(scores, float), np.array([1.0, 0.1, 0.2])) == expected
 
 
 def test_block_auroc_needs_blocks_of_both_kinds():
-    assert measures.auroc(np.ones(3), np.ones(3)) is None
+    assert metrics.auroc(np.ones(3), np.ones(3)) is None
 
 
 @pytest.mark.parametrize(("peak", "expected"), [(0, 0), (1, 1), (3, 1), (5, 1), (6, 0)])
 def test_timing_allows_a_frame(peak, expected):
     # Begins in frame 2, is strongest in frame 4.
     course = np.array([0, 0.01, 0.2, 0.6, 1.0, 0.7, 0.3, 0.0])
-    assert measures.timing(np.eye(8)[peak], course) == expected
+    assert metrics.timing(np.eye(8)[peak], course) == expected
 
 
 def test_the_shipped_clips_are_balanced_over_people():
@@ -156,7 +163,7 @@ def test_guesses_get_what_chance_gets(shipped):
         for key, (values, scores) in guesses(clip, "10", 0).items():
             truth = {name: getattr(clip, name) for name in ("moving", "face", "disturbed", "course")}
             energy = clip.energy("10")
-            found[key] = measures.measure_all(values, scores, energy=energy, tells_when=True, **truth)
+            found[key] = metrics.measure_all(values, scores, energy=energy, tells_when=True, **truth)
         assert set(found) == set(GUESSES)
         assert found["uniform"]["auroc"] == 0.5
         assert found["uniform"]["mass"] == pytest.approx(clip.moving.mean(), rel=1e-3)

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from mexplain.scorecard.known_clips import KnownClips, load
-from mexplain.scorecard.shortcut import accuracy, cue, planted_clips, shortcut_check, shortened, train_shortcut
+from mexplain.evaluation.scorecard.known_clips import KnownClips, load
+from mexplain.evaluation.scorecard.planted_shortcut import (
+    accuracy,
+    cue,
+    planted_clips,
+    shortcut_check,
+    shortened,
+    train_shortcut,
+)
 
 
 @pytest.fixture(scope="module")

@@ -84,9 +84,9 @@ def explain_command(options: argparse.Namespace) -> int:
 
 def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
     from mexplain.checkpoints import SHIPPED
+    from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.film import read_face
     from mexplain.page import films_of, write_html
-    from mexplain.scorecard.table import read_scorecard
 
     config = checkpoint.model.config
     films = films_of(report, read_face(report, config), config.crop_iod)
@@ -168,8 +168,8 @@ def methods_command(options: argparse.Namespace) -> int:
     from mexplain.attribution.baselines import BASELINES
     from mexplain.attribution.registry import METHODS
     from mexplain.checkpoints import SHIPPED, load_checkpoint
+    from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.prose import measured
-    from mexplain.scorecard.table import read_scorecard
 
     loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)
     scorecard = read_scorecard(loaded.folder, loaded.sha256)

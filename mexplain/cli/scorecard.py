@@ -7,13 +7,13 @@ from mexplain.attribution.registry import METHODS
 from mexplain.checkpoints import load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
-from mexplain.scorecard import known_clips
-from mexplain.scorecard.figure import page
-from mexplain.scorecard.known_clips import KnownClips, check_fit
-from mexplain.scorecard.run import Bench
-from mexplain.scorecard.sanity import summary
-from mexplain.scorecard.shortcut import Shortcut, shortcut_check
-from mexplain.scorecard.table import SCORECARD, Scorecard, collect, markdown
+from mexplain.evaluation.scorecard import known_clips
+from mexplain.evaluation.scorecard.known_clips import KnownClips, check_fit
+from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_check
+from mexplain.evaluation.scorecard.plots import page
+from mexplain.evaluation.scorecard.runner import Bench
+from mexplain.evaluation.scorecard.sanity_checks import summary
+from mexplain.evaluation.scorecard.scorecard_table import SCORECARD, Scorecard, collect, markdown
 from mexplain.training.card import METRICS, write_card
 from mexplain.training.faces import load_faces
 

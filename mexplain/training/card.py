@@ -7,7 +7,7 @@ from typing import Any
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import CONFIG
 from mexplain.evaluation.recognition import ABLATION, Score
-from mexplain.scorecard.table import Scorecard, markdown, read_scorecard
+from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown, read_scorecard
 from mexplain.training.claim import claim_table, read_claim
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.script import TEST_MIXTURES

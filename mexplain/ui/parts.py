@@ -17,10 +17,10 @@ from PIL import Image
 from mexplain.checkpoints import Checkpoint
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
+from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.film import Film
 from mexplain.reading import Progress
 from mexplain.report import DISCLAIMER
-from mexplain.scorecard.table import Scorecard
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
 from mexplain.ui.mishaps import answer

@@ -6,9 +6,9 @@ from pathlib import Path
 import gradio as gr
 
 from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
+from mexplain.evaluation.scorecard.plots import scorecard_figure
+from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown
 from mexplain.records import VARIANTS
-from mexplain.scorecard.figure import scorecard_figure
-from mexplain.scorecard.table import Scorecard, markdown
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.parts import QUICK, WORDS, Hub, disclaimer, hint, text
 

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from mexplain.attribution.attribute import answer, pose
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
+from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
+from mexplain.evaluation.scorecard.metrics import measure_all, ranking
+from mexplain.evaluation.scorecard.reference_maps import guesses
+from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
 from mexplain.model import MicroExpressionNet
-from mexplain.scorecard.guesses import guesses
-from mexplain.scorecard.known_clips import KnownClip, KnownClips
-from mexplain.scorecard.measures import measure_all, ranking
-from mexplain.scorecard.sanity import sanity_of_clip
 
 CLIPS, SANITY, IDENTITY = "clips.jsonl", "sanity.jsonl", "run.json"
 # Raise this when the numbers of a clip change their meaning, so that runs of two versions do not mix.

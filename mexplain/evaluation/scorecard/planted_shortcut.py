@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from mexplain.attribution.attribute import answer, pose
 from mexplain.attribution.target import Question
 from mexplain.blocks import layout
+from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
+from mexplain.evaluation.scorecard.metrics import mass
+from mexplain.evaluation.scorecard.sanity_checks import CHEAP
 from mexplain.model import Head, MicroExpressionNet
-from mexplain.scorecard.known_clips import KnownClip, KnownClips
-from mexplain.scorecard.measures import mass
-from mexplain.scorecard.sanity import CHEAP
 
 VARIANT = "10"
 # Centres of the spots in shares of the picture's side (x, y), clear of all blocks: the corners, then the borders.

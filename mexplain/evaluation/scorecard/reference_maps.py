@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
 from mexplain.blocks import pool_into_blocks
-from mexplain.scorecard.known_clips import KnownClip
+from mexplain.evaluation.scorecard.known_clips import KnownClip
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import CheckpointError
-from mexplain.scorecard.guesses import NAMES
-from mexplain.scorecard.measures import MEASURES
+from mexplain.evaluation.scorecard.metrics import MEASURES
+from mexplain.evaluation.scorecard.reference_maps import NAMES
 
 SCORECARD = "scorecard.json"
 SCHEMA_VERSION = 1

@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
+from mexplain.evaluation.scorecard.metrics import MEASURES
+from mexplain.evaluation.scorecard.reference_maps import NAMES
+from mexplain.evaluation.scorecard.scorecard_table import Estimate, Scorecard, by_auroc
 from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
-from mexplain.scorecard.guesses import NAMES
-from mexplain.scorecard.measures import MEASURES
-from mexplain.scorecard.table import Estimate, Scorecard, by_auroc
 
 _SHOWN = ("auroc", "mass_ratio", "pointing")
 _BARE = "face"
