@@ -15,23 +15,18 @@ import pytest
 import torch
 from trees import TREES, Planted, casme2_tree, flat_clips
 
-import mexplain.training.crops as crops_module
-import mexplain.training.loso as loso_module
 from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import load_checkpoint, save_checkpoint
 from mexplain.cli.loso import loso_command, parse_sources
 from mexplain.cli.main import main
 from mexplain.config import CASME2_LABELS, PRESETS
 from mexplain.errors import DatasetError, SettingError
-from mexplain.landmarks import crop_to_iod, mean_shape
-from mexplain.model import MicroExpressionNet
-from mexplain.records import AlignedClip
-from mexplain.simulate.clip import Expression, simulate
-from mexplain.training.crops import FaceCrops
-from mexplain.training.datasets.readers import DATASETS
-from mexplain.training.datasets.sample import CodedUnit, Sample
-from mexplain.training.fold import FineTuning, answer, make_bank, train_fold, with_classes
-from mexplain.training.protocol import (
+from mexplain.evaluation.loso import crop_cache as crops_module
+from mexplain.evaluation.loso import cross_validation as loso_module
+from mexplain.evaluation.loso.crop_cache import FaceCrops
+from mexplain.evaluation.loso.fine_tuning import FineTuning, answer, make_bank, train_fold, with_classes
+from mexplain.evaluation.loso.metrics import confusion_of, score_classes
+from mexplain.evaluation.loso.protocol import (
     PROTOCOLS,
     assign,
     check_leak,
@@ -39,7 +34,12 @@ from mexplain.training.protocol import (
     objective_class,
     zero_shot_map,
 )
-from mexplain.training.scores import confusion_of, score_classes
+from mexplain.landmarks import crop_to_iod, mean_shape
+from mexplain.model import MicroExpressionNet
+from mexplain.records import AlignedClip
+from mexplain.simulate.clip import Expression, simulate
+from mexplain.training.datasets.readers import DATASETS
+from mexplain.training.datasets.sample import CodedUnit, Sample
 from mexplain.video import read_clip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -287,7 +287,7 @@ def test_a_run_that_is_killed_goes_on_without_repeating_folds(first, casme2, sma
     arguments = ["evaluate", "--protocol", "loso", "--dataset", f"casme2={casme2}", *options]
     # A slowed-down fold, so that there is time to kill the run between two.
     slow = (
-        "import sys, time, mexplain.training.loso as loso\n"
+        "import sys, time, mexplain.evaluation.loso.cross_validation as loso\n"
         "from mexplain.cli.main import main\n"
         "train = loso.train_fold\n"
         "loso.train_fold = lambda *a, **k: (time.sleep(0.7), train(*a, **k))[1]\n"

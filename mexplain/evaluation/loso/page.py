@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from mexplain.evaluation.loso.results import MEASURES, Results, facts, spread
 from mexplain.figures import FONT, HOVER, INK
-from mexplain.training.results import MEASURES, Results, facts, spread
 
 _CELL_PX, _MARGIN_PX = 64, 110
 

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from mexplain.blocks import layout
 from mexplain.errors import SettingError
+from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.landmarks import mirror
 from mexplain.model import Head, MicroExpressionNet
-from mexplain.training.crops import FaceCrops
 
 PARTS = ("heads", "all")
 _ENCODED_AT_ONCE = 8

@@ -1,0 +1,1 @@
+"""Leave-one-subject-out cross-validation on licensed data sets."""
