@@ -56,6 +56,8 @@ from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import MexplainError
 from mexplain.evaluation import simulated_experiment
+from mexplain.evaluation.datasets.action_units import parse_units
+from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
 from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
@@ -65,8 +67,6 @@ from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, M
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.sitter import Sitter
-from mexplain.training.datasets.frames import natural, number_of, pictures_in
-from mexplain.training.datasets.units import parse_units
 from mexplain.ui.link import Settings, from_query, to_query
 
 

@@ -20,9 +20,9 @@ from trees import (
 )
 
 from mexplain.errors import DatasetError
-from mexplain.training.datasets.readers import DATASETS
-from mexplain.training.datasets.sample import CodedUnit, Sample
-from mexplain.training.datasets.units import parse_units
+from mexplain.evaluation.datasets.action_units import parse_units
+from mexplain.evaluation.datasets.readers import DATASETS
+from mexplain.evaluation.datasets.sample import CodedUnit, Sample
 
 BOTH, LEFT, RIGHT = "both", "left", "right"
 

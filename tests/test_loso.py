@@ -21,6 +21,8 @@ from mexplain.cli.loso import loso_command, parse_sources
 from mexplain.cli.main import main
 from mexplain.config import CASME2_LABELS, PRESETS
 from mexplain.errors import DatasetError, SettingError
+from mexplain.evaluation.datasets.readers import DATASETS
+from mexplain.evaluation.datasets.sample import CodedUnit, Sample
 from mexplain.evaluation.loso import crop_cache as crops_module
 from mexplain.evaluation.loso import cross_validation as loso_module
 from mexplain.evaluation.loso.crop_cache import FaceCrops
@@ -38,8 +40,6 @@ from mexplain.landmarks import crop_to_iod, mean_shape
 from mexplain.model import MicroExpressionNet
 from mexplain.records import AlignedClip
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.training.datasets.readers import DATASETS
-from mexplain.training.datasets.sample import CodedUnit, Sample
 from mexplain.video import read_clip
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,14 +9,14 @@ from mexplain.batch.engines import Cluster, engine
 from mexplain.checkpoints import SHIPPED, load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import DatasetError, SettingError
+from mexplain.evaluation.datasets.readers import DATASETS
+from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.evaluation.loso.crop_cache import load_all
 from mexplain.evaluation.loso.cross_validation import Experiment, claim, run
 from mexplain.evaluation.loso.fine_tuning import FineTuning
 from mexplain.evaluation.loso.page import page
 from mexplain.evaluation.loso.protocol import assign, default_protocol, zero_shot_map
 from mexplain.evaluation.loso.results import as_text, collect
-from mexplain.training.datasets.readers import DATASETS
-from mexplain.training.datasets.sample import Problem, Sample
 
 RESULTS, PAGE = "results.json", "results.html"
 

@@ -11,8 +11,8 @@ from mexplain.cli.batch import add_explain_archive
 from mexplain.cli.explain import USER_ERROR, complain
 from mexplain.cli.hub import add_hub
 from mexplain.errors import MexplainError, SettingError
+from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.loso.protocol import PROTOCOLS
-from mexplain.training.datasets.readers import DATASETS
 
 INTERRUPTED = 130
 

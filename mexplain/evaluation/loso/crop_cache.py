@@ -11,10 +11,10 @@ from jaxtyping import Float, UInt8
 
 from mexplain.config import ModelConfig
 from mexplain.errors import DatasetError, FaceError, MexplainError
+from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.photo import read_photo
 from mexplain.preprocess import prepare
 from mexplain.records import Clip, ClipInfo
-from mexplain.training.datasets.sample import Problem, Sample
 from mexplain.video import probe, read_clip
 
 _SCHEMA = 1

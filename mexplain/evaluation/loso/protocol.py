@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from mexplain.config import CASME2_LABELS
 from mexplain.errors import DatasetError, SettingError
-from mexplain.training.datasets.frames import natural
-from mexplain.training.datasets.sample import Sample
+from mexplain.evaluation.datasets.frames import natural
+from mexplain.evaluation.datasets.sample import Sample
 
 # From emotions to classes, for each data set; what is not listed is left out, and counted.
 CASME2_5 = {"casme2": {label: label for label in CASME2_LABELS}}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from mexplain.evaluation.datasets.sample import Problem
 from mexplain.evaluation.loso.cross_validation import Experiment, Fold
 from mexplain.evaluation.loso.metrics import ClassScores, confusion_of, score_classes
 from mexplain.evaluation.loso.protocol import PROTOCOLS, zero_shot_map
-from mexplain.training.datasets.sample import Problem
 
 ALL = "all"
 MEASURES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}

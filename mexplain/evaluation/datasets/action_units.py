@@ -2,7 +2,7 @@
 
 import re
 
-from mexplain.training.datasets.sample import CodedUnit
+from mexplain.evaluation.datasets.sample import CodedUnit
 
 _NUMBER = re.compile(r"(?:AU)?\s*(?P<before>[LRB]?)\s*(?P<number>\d{1,2})(?P<after>[A-ELR]*)", re.IGNORECASE)
 _SIDES = {"L": "left", "R": "right"}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mexplain.errors import DatasetError, MexplainError
-from mexplain.training.datasets.frames import PICTURES, frames_between, inside, natural, number_of, pictures_in
-from mexplain.training.datasets.sample import Problem, Reading, Sample
-from mexplain.training.datasets.sheet import Row, find_sheet, read_sheet
-from mexplain.training.datasets.units import parse_units
+from mexplain.evaluation.datasets.action_units import parse_units
+from mexplain.evaluation.datasets.frames import PICTURES, frames_between, inside, natural, number_of, pictures_in
+from mexplain.evaluation.datasets.sample import Problem, Reading, Sample
+from mexplain.evaluation.datasets.spreadsheet import Row, find_sheet, read_sheet
 
 # Every spelling of an emotion in these sheets, and the one it gets here.
 EMOTIONS = {name: name for name in ("anger", "contempt", "disgust", "fear", "happiness", "others", "repression")}
