@@ -13,7 +13,7 @@ from mexplain.checkpoints import Checkpoint
 
 def measure(checkpoint: Checkpoint, seconds: float) -> dict[str, object]:
     """Explain a clip of 1920 x 1080 pixels and 30 frames a second; return resident megabytes before, and at most."""
-    from mexplain.explain import explain
+    from mexplain.explain.explain import explain
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.mp4"

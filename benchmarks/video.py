@@ -14,7 +14,7 @@ from mexplain.checkpoints import Checkpoint
 
 MISSING = [name for name in ("av", "mediapipe", "captum") if importlib.util.find_spec(name) is None]
 if not MISSING:
-    from mexplain.explain import explain
+    from mexplain.explain.explain import explain
     from mexplain.film import heat_film, read_face
     from mexplain.landmarks import inter_ocular_distance
     from mexplain.overlay import attribution_face

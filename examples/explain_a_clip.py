@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mexplain.checkpoints import load_checkpoint
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 from mexplain.page import write_html
 
 clip, page = (sys.argv[1:] + ["samples/happiness.mp4", "report.html"][len(sys.argv) - 1 :])[:2]

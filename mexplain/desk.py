@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mexplain.asking import Asking
 from mexplain.attribution.target import Question
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
-from mexplain.explain import explain_reading
+from mexplain.explain.explain import explain_reading
+from mexplain.explain.explainer import Asking
+from mexplain.explain.prediction import Progress, Reading, read
+from mexplain.explain.window import Found
 from mexplain.files import open_given
-from mexplain.reading import Progress, Reading, read
 from mexplain.records import Report
-from mexplain.search import Found
 from mexplain.settings import limit
 
 _MOST_CLIPS, _MOST_REPORTS = 3, 12

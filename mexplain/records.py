@@ -151,8 +151,8 @@ class Evidence:
 class Moment:
     """A stretch of a clip in which something brief happens, in seconds of the file.
 
-    ``kind`` says what it looks like (see ``mexplain.moments.KINDS``); ``score``, 0..1, is how much evidence there is at
-    its apex (of a blink that is none of an expression: how far the lids close).
+    ``kind`` says what it looks like (see ``mexplain.explain.spotting.KINDS``); ``score``, 0..1, is how much evidence
+    there is at its apex (of a blink that is none of an expression: how far the lids close).
     """
 
     onset_s: float

@@ -26,7 +26,7 @@ import hostile
 
 from mexplain.checkpoints import load_checkpoint
 from mexplain.errors import MexplainError
-from mexplain.reading import read
+from mexplain.explain.prediction import read
 from mexplain.sitter import from_photo
 
 GRACE_S = 10  # to begin with, to end a process, and for machines that do other things

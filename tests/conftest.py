@@ -15,7 +15,7 @@ from running_hub import Visitor, run_hub
 from mexplain.attribution import faithfulness
 from mexplain.batch.engines import Cluster
 from mexplain.checkpoints import load_checkpoint
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 from mexplain.face import find_face
 from mexplain.preprocess import align
 from mexplain.records import Clip, ClipInfo, FaceTrack

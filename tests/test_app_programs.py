@@ -9,7 +9,7 @@ import pytest
 from gradio_client import Client, handle_file
 from running_hub import ROOT
 
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 from mexplain.video import probe
 
 CLIP = ROOT / "samples" / "happiness.mp4"

@@ -24,25 +24,20 @@ from mexplain import (
     card,
     comparison,
     device,
-    explain,
     figures,
     film,
     game,
     landmarks,
     magnify,
-    moments,
     overlay,
     page,
     photo,
     preprocess,
     prose,
-    reading,
     report,
-    search,
     sitter,
     tables,
     video,
-    what_if,
 )
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
@@ -59,6 +54,7 @@ from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
 from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
+from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.parcel import Parcel, unpack
@@ -132,7 +128,7 @@ looks = st.builds(film.Look, some("attention", "blocks", "pixels"), methods, st.
 sitters = the("sitter") | st.builds(Sitter, pictures, meshes)
 expressions = st.builds(Expression, st.lists(units, max_size=3).map(tuple), sides, numbers, numbers, numbers, numbers)
 short_expressions = st.builds(Expression, st.just((12,)))
-records = st.builds(Moment, numbers, numbers, numbers, some(*moments.KINDS), numbers)
+records = st.builds(Moment, numbers, numbers, numbers, some(*spotting.KINDS), numbers)
 asked = {"start_s": seconds, "end_s": seconds}
 lists = {"methods": st.lists(methods, max_size=2).map(tuple), "variants": st.lists(variants, max_size=2).map(tuple)}
 
@@ -198,7 +194,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "encode_jpeg": (photo.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
     "from_photo": (sitter.from_photo, {"path": paths}, 12),
     "built_in": (sitter.built_in, {"name": words | some("Person 1")}, 12),
-    "is_long": (search.is_long, {"path": paths}, 10),
+    "is_long": (window.is_long, {"path": paths}, 10),
     "align": (
         preprocess.align,
         {
@@ -229,7 +225,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         10,
     ),
     "read": (
-        reading.read,
+        prediction.read,
         {
             "path": paths,
             "checkpoint": the("checkpoint"),
@@ -240,7 +236,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         8,
     ),
     "question": (
-        reading.Reading.question,
+        prediction.Reading.question,
         {"self": the("reading"), "variant": variants, "baseline": baselines, "target": targets},
         16,
     ),
@@ -259,7 +255,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         12,
     ),
     "hold blocks still": (
-        what_if.hold_still,
+        counterfactual.hold_still,
         {
             "reading": the("reading"),
             "questions": the("questions"),
@@ -402,9 +398,9 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         {"what": st.just("Variant"), "texts": st.lists(words, max_size=3), "known": st.just(VARIANTS)},
         30,
     ),
-    "rank": (moments.rank, {"moments": st.lists(records, max_size=3)}, 30),
-    "overlap": (moments.overlap, {"one": records, "other": records}, 30),
-    "closing": (moments.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
+    "rank": (spotting.rank, {"moments": st.lists(records, max_size=3)}, 30),
+    "overlap": (spotting.overlap, {"one": records, "other": records}, 30),
+    "closing": (spotting.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (landmarks.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
     "to_query": (to_query, {"settings": st.builds(Settings, *[words] * 5)}, 20),
@@ -440,7 +436,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     (folder / "photo.png").write_bytes(hostile._png(20, 20, bytes(2000)))
     (folder / "text.txt").write_text("no video")
     (folder / "empty.mp4").touch()
-    found = reading.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
+    found = prediction.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
     by_name = {variant.variant: variant for variant in report[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
     face = sitter.built_in("Person 1")
@@ -462,7 +458,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "round": game.rounds(1)[0],
         "checkpoint": checkpoint,
         "model": checkpoint.model,
-        "tensor": reading._tensor(found.aligned, found.device),
+        "tensor": prediction._tensor(found.aligned, found.device),
         "reading": found,
         "questions": found.questions(("10",)),
         "report": report[0],

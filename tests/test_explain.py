@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-import mexplain.explain as module
-from mexplain import asking
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.registry import METHODS, Parameter
 from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
-from mexplain.explain import explain, explain_steps
+from mexplain.explain import explain as module
+from mexplain.explain import explainer
+from mexplain.explain.explain import explain, explain_steps
+from mexplain.explain.prediction import DISPLAY_SIZE
 from mexplain.preprocess import align
-from mexplain.reading import DISPLAY_SIZE
 from mexplain.records import VARIANTS
 from mexplain.track import track_face
 from mexplain.video import read_clip
@@ -156,8 +156,8 @@ def test_reports_come_step_by_step_and_end_with_the_whole(person_path, checkpoin
 
 def test_closing_the_steps_or_a_progress_that_raises_stops_the_work(person_path, checkpoint, monkeypatch):
     ran = []
-    real = asking.answer_all
-    monkeypatch.setattr(asking, "answer_all", lambda *args, **named: ran.append(args[1]) or real(*args, **named))
+    real = explainer.answer_all
+    monkeypatch.setattr(explainer, "answer_all", lambda *args, **named: ran.append(args[1]) or real(*args, **named))
     some = {"methods": ("saliency",), "end_s": 0.3, "device": "cpu"}
     steps = explain_steps(person_path, checkpoint, **some)
     next(steps)

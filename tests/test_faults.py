@@ -17,14 +17,15 @@ from running_hub import ROOT, run_hub
 from small_hub import Visitor, small_hub, until
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mexplain import device, reading
-from mexplain.asking import Asking
+from mexplain import device
 from mexplain.batch.zip_bundle import bundle
 from mexplain.card import card, png
 from mexplain.desk import Asked, Desk
 from mexplain.device import Fallback, bytes_at_once, resolve_device
 from mexplain.errors import MexplainError, OutOfTimeError
-from mexplain.explain import explain_reading
+from mexplain.explain import prediction
+from mexplain.explain.explain import explain_reading
+from mexplain.explain.explainer import Asking
 from mexplain.film import Film
 from mexplain.page import write_html
 from mexplain.records import VARIANTS
@@ -147,7 +148,7 @@ class SmallMemory(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def read_clip_once(checkpoint, person_path):
-    return reading.read(person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu")
+    return prediction.read(person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu")
 
 
 def test_too_little_memory_means_smaller_steps_and_a_note(read_clip_once, monkeypatch):
@@ -187,7 +188,7 @@ def test_memory_is_tried_in_smaller_steps_and_then_the_cpu():
 
 def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
     monkeypatch.setattr(device, "_lost", False)
-    real, asked = reading._on_device, []
+    real, asked = prediction._on_device, []
 
     def gone(model, where):
         asked.append(where.type)
@@ -195,7 +196,7 @@ def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
             raise torch.AcceleratorError("CUDA error: unspecified launch failure")
         return real(model, where)
 
-    monkeypatch.setattr(reading, "_on_device", gone)
+    monkeypatch.setattr(prediction, "_on_device", gone)
     *_, told = explain_reading(replace(read_clip_once, device=GPU), methods=("attention",))
     assert "cuda" in asked and told.device == "cpu"
     assert any("stopped answering" in note and "CPU" in note for note in told.notes)

@@ -19,7 +19,7 @@ from mexplain.checkpoints import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretrained
 from mexplain.cli.main import main
 from mexplain.config import PRESETS
 from mexplain.errors import CheckpointError
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 from mexplain.model import MicroExpressionNet
 from mexplain.publishing import pull_from_hub, push_to_hub, verify
 from mexplain.report import to_json

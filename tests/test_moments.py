@@ -6,9 +6,7 @@ import torch
 
 from mexplain.config import PRESETS, UNITS
 from mexplain.errors import SettingError
-from mexplain.face import find_face
-from mexplain.landmarks import mean_shape
-from mexplain.moments import (
+from mexplain.explain.spotting import (
     KINDS,
     _stretches,
     closing,
@@ -19,6 +17,8 @@ from mexplain.moments import (
     single_moment,
     watch,
 )
+from mexplain.face import find_face
+from mexplain.landmarks import mean_shape
 from mexplain.reader import follow
 from mexplain.records import Evidence, Moment, SteadyClip
 from mexplain.simulate.clip import Expression, simulate

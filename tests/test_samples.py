@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from mexplain.errors import SettingError
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
+from mexplain.explain.spotting import overlap
+from mexplain.explain.window import best_expression, decide, is_long, moment_notes, search
 from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.model import HeadOutput
-from mexplain.moments import overlap
 from mexplain.prose import moment_choices, presence
 from mexplain.records import NONE, Moment
 from mexplain.report import to_json
-from mexplain.search import best_expression, decide, is_long, moment_notes, search
 from mexplain.video import write_video
 
 

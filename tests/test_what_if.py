@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain import what_if
 from mexplain.blocks import LAYOUTS
 from mexplain.errors import SettingError
-from mexplain.reading import read
-from mexplain.what_if import hold_still, smallest_flip
+from mexplain.explain import counterfactual
+from mexplain.explain.counterfactual import hold_still, smallest_flip
+from mexplain.explain.prediction import read
 
 SMILE = "samples/happiness.mp4"
 
@@ -67,16 +67,16 @@ def test_the_smallest_set_flips_and_no_smaller_one_does(checkpoint, questions):
         assert found.after == found.before
         return
     index = tuple(names.index(name) for name in found.blocks)
-    flipped = question.moving(what_if._keeping([index], 10))
+    flipped = question.moving(counterfactual._keeping([index], 10))
     assert labels[int(flipped[0].argmax())] == found.after != found.before
     assert found.exact
     if 1 < len(index) <= 4:
         smaller = list(combinations(range(10), len(index) - 1))
-        assert (question.moving(what_if._keeping(smaller, 10)).argmax(1) == said).all()
+        assert (question.moving(counterfactual._keeping(smaller, 10)).argmax(1) == said).all()
 
 
 def test_a_greedy_search_says_so_and_can_be_stopped(checkpoint, questions, monkeypatch):
-    monkeypatch.setattr(what_if, "MOST_SETS", 0)
+    monkeypatch.setattr(counterfactual, "MOST_SETS", 0)
     labels = checkpoint.model.config.labels
     found = smallest_flip(questions["10"], labels)
     if found.blocks is None or len(found.blocks) > 1:

@@ -10,7 +10,7 @@ import torch
 from mexplain.checkpoints import load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, MexplainError
-from mexplain.explain import explain
+from mexplain.explain.explain import explain
 from mexplain.overlay import attention_face, attribution_face
 from mexplain.photo import encode_jpeg
 from mexplain.records import Report, VariantReport

@@ -13,10 +13,10 @@ from mexplain.card import card, png
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
-from mexplain.explain import check_choices, explain_reading
+from mexplain.explain.explain import check_choices, explain_reading
+from mexplain.explain.prediction import read
 from mexplain.film import Film
 from mexplain.page import films_of, to_html
-from mexplain.reading import read
 from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report import DISCLAIMER, json_text
 from mexplain.tables import blocks_csv, columns_in_words, table, variants_csv

@@ -34,7 +34,7 @@ def explain_command(options: argparse.Namespace) -> int:
     from mexplain.attribution.registry import METHODS
     from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.device import resolve_device
-    from mexplain.explain import explain
+    from mexplain.explain.explain import explain
     from mexplain.records import VARIANTS
     from mexplain.report import write_json
 

@@ -12,7 +12,7 @@ from mexplain.blocks import LAYOUTS, pooling_layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import moving_blocks
-from mexplain.explain import Progress, explain
+from mexplain.explain.explain import Progress, explain
 from mexplain.figures import percent
 from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.overlay import in_grey, tint, with_outlines

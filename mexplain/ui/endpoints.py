@@ -13,17 +13,17 @@ from mexplain.checkpoints import Checkpoint, sha256_of
 from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
-from mexplain.explain import explain
-from mexplain.reading import Progress, read
+from mexplain.explain.counterfactual import hold_still
+from mexplain.explain.explain import explain
+from mexplain.explain.prediction import Progress, read
+from mexplain.explain.window import Decision
 from mexplain.report import to_json
-from mexplain.search import Decision
 from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names
 from mexplain.ui.gpu import on_gpu
 from mexplain.ui.mishaps import answer
 from mexplain.ui.parts import Hub, telling
 from mexplain.ui.photo import photo_input
-from mexplain.what_if import hold_still
 
 NO_CLIP = "A clip is missing: a video of a face was expected."
 # Gradio marks an empty one in a way that screen readers stumble over.

@@ -13,9 +13,9 @@ from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
+from mexplain.explain.prediction import Progress
 from mexplain.figures import VARIANT_NAMES
 from mexplain.film import Film
-from mexplain.reading import Progress
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game

@@ -11,12 +11,12 @@ from mexplain import prose
 from mexplain.blocks import layout
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
+from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
+from mexplain.explain.prediction import Progress
 from mexplain.figures import VARIANT_NAMES, before_and_after, percent
-from mexplain.reading import Progress
 from mexplain.records import NONE
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
-from mexplain.what_if import WhatIf, hold_still, smallest_flip
 
 
 class WhatIfTab:

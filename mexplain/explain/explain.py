@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.asking import Asking
 from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.faithfulness import agree
@@ -16,10 +15,11 @@ from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.device import give_memory_back
 from mexplain.errors import SettingError
+from mexplain.explain.explainer import Asking
+from mexplain.explain.prediction import Progress, Reading, Stages, read
+from mexplain.explain.window import Decision, moment_notes
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.reading import Progress, Reading, Stages, read
 from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
-from mexplain.search import Decision, moment_notes
 
 POOLED_INTO = ("10", "24")
 

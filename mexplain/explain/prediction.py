@@ -18,10 +18,10 @@ from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import Fallback, exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError, SettingError
+from mexplain.explain.window import Decision, Found, decide, is_long, only_moment, search
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.reader import read_aligned
 from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
-from mexplain.search import Decision, Found, decide, is_long, only_moment, search
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub
 

@@ -9,7 +9,7 @@ from mexplain.attribution.attribute import Attribution, answer_all
 from mexplain.attribution.faithfulness import assess
 from mexplain.attribution.target import Question
 from mexplain.device import Fallback
-from mexplain.reading import Reading
+from mexplain.explain.prediction import Reading
 from mexplain.records import Trust
 
 

@@ -1,0 +1,1 @@
+"""From a video file to a report: window, prediction, spotting, explanation, counterfactuals."""
