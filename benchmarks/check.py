@@ -12,7 +12,7 @@ from benchmarks.clips import Input
 from benchmarks.network import explain
 from mexplain.attribution.attribute import pose
 from mexplain.attribution.rank_correlation import spearman
-from mexplain.blocks import pool_into_blocks, pooling_layout
+from mexplain.face.blocks import pool_into_blocks, pooling_layout
 from mexplain.model import MicroExpressionNet
 from mexplain.records import VARIANTS
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.clips import Input
 from mexplain.attribution.algorithms import exact_shapley
-from mexplain.blocks import box_coverage, layout
+from mexplain.face.blocks import box_coverage, layout
 from mexplain.model import MicroExpressionNet
 from mexplain.records import VARIANTS
 

@@ -15,11 +15,11 @@ from mexplain.checkpoints import Checkpoint
 MISSING = [name for name in ("av", "mediapipe", "captum") if importlib.util.find_spec(name) is None]
 if not MISSING:
     from mexplain.explain.explain import explain
+    from mexplain.face.alignment import align
+    from mexplain.face.mesh import inter_ocular_distance
+    from mexplain.face.tracking import track_each_frame, track_face
     from mexplain.film import heat_film, read_face
-    from mexplain.landmarks import inter_ocular_distance
     from mexplain.overlay import attribution_face
-    from mexplain.preprocess import align
-    from mexplain.track import track_each_frame, track_face
     from mexplain.video import read_clip, write_video
 
 

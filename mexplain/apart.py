@@ -31,7 +31,7 @@ from mexplain.settings import OURS, limit
 Tell = Callable[..., None]
 
 MB = 1 << 20
-_PREPARE = "mexplain.reader:get_ready"
+_PREPARE = "mexplain.face.extraction:get_ready"
 _MESSAGE = 1 << 16
 _STEP_S = 0.2  # how often a stop is looked for while waiting
 _START_S = 180.0  # to load libraries on a machine that does much else

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mexplain.blocks import LAYOUTS
 from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import CheckpointError
+from mexplain.face.blocks import LAYOUTS
 from mexplain.hf_hub import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model import MicroExpressionNet
 from mexplain.records import Calibration

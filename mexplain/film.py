@@ -10,9 +10,10 @@ from jaxtyping import Float, UInt8
 
 from mexplain import apart
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import layout
 from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
+from mexplain.face.blocks import layout
+from mexplain.face.extraction import read_aligned
 from mexplain.overlay import (
     MIN_EVIDENCE,
     Quantity,
@@ -24,7 +25,6 @@ from mexplain.overlay import (
     top_blocks,
     with_outlines,
 )
-from mexplain.reader import read_aligned
 from mexplain.records import AlignedClip, Report, VariantReport
 from mexplain.strip import clocks, colour_strip
 from mexplain.video import write_video

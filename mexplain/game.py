@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mexplain.blocks import LAYOUTS, mean_in_blocks
 from mexplain.errors import SettingError
 from mexplain.evaluation.simulated_experiment import Moved, move
-from mexplain.landmarks import mean_shape
+from mexplain.face.blocks import LAYOUTS, mean_in_blocks
+from mexplain.face.mesh import mean_shape
 from mexplain.simulate.action_units import ACTION_UNITS, combined_displacement
 from mexplain.simulate.warp import dense_field
 from mexplain.sitter import Sitter, names

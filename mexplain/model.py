@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mexplain.attention import BlockAttention, GlobalAttention
-from mexplain.blocks import layout
 from mexplain.config import PRESETS, ModelConfig
 from mexplain.convs import conv_stack
 from mexplain.errors import SettingError
+from mexplain.face.blocks import layout
 from mexplain.records import VARIANTS
 
 

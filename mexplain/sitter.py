@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain import apart
 from mexplain.errors import SettingError
-from mexplain.reader import cut_out_face, landmarks_of
+from mexplain.face.extraction import cut_out_face, landmarks_of
 from mexplain.settings import shipped_folder
 from mexplain.video import read_clip
 

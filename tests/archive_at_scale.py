@@ -35,7 +35,7 @@ def make_clips(folder: Path, count: int) -> None:
     import cv2
     import numpy as np
 
-    from mexplain.face import find_face
+    from mexplain.face.landmarker import find_face
     from mexplain.simulate.clip import Expression, simulate
     from mexplain.video import read_clip, write_video
 

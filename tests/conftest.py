@@ -16,8 +16,8 @@ from mexplain.attribution import faithfulness
 from mexplain.batch.engines import Cluster
 from mexplain.checkpoints import load_checkpoint
 from mexplain.explain.explain import explain
-from mexplain.face import find_face
-from mexplain.preprocess import align
+from mexplain.face.alignment import align
+from mexplain.face.landmarker import find_face
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.training.recordings import Programme, record

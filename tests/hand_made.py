@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from mexplain.blocks import layout, pooling_layout
-from mexplain.landmarks import mean_shape
+from mexplain.face.blocks import layout, pooling_layout
+from mexplain.face.mesh import mean_shape
 from mexplain.records import AlignedClip, BlockReport, ClipInfo, Report, VariantReport
 
 SIZE, FRAMES, METHOD = 112, 12, "integrated_gradients"

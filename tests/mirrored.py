@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mexplain.blocks import layout
-from mexplain.landmarks import mirror
+from mexplain.face.blocks import layout
+from mexplain.face.mesh import mirror
 
 
 def mirrored_landmarks(landmarks_xy, size):

@@ -15,8 +15,8 @@ import pytest
 
 from mexplain import apart, errors
 from mexplain.errors import ClipError, MexplainError
+from mexplain.face.extraction import read_aligned
 from mexplain.parcel import Parcel, unpack
-from mexplain.reader import read_aligned
 
 
 def there_and_back(value):

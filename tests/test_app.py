@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from running_hub import QUICK, ROOT
 
-from mexplain.face import find_face
+from mexplain.face.landmarker import find_face
 from mexplain.training.recordings import Programme, record
 from mexplain.video import write_video
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from small_hub import TOLD, until
 
-from mexplain.track import track_face
+from mexplain.face.tracking import track_face
 
 
 def found_in(folder: Path, needles: dict[str, bytes]) -> dict[str, str]:

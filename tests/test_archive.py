@@ -25,7 +25,7 @@ from mexplain.checkpoints import SHIPPED, Checkpoint
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.explain.explain import explain
-from mexplain.face import find_face
+from mexplain.face.landmarker import find_face
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.video import write_video
 

@@ -17,7 +17,7 @@ from mexplain.batch.outliers import outliers
 from mexplain.batch.parquet import Writer, read_clips
 from mexplain.batch.runner import picture_of
 from mexplain.batch.summary import FEWEST, draws, summarise
-from mexplain.blocks import LAYOUTS
+from mexplain.face.blocks import LAYOUTS
 
 LABELS = ("happiness", "disgust", "surprise", "repression", "others")
 METHOD = "integrated_gradients"

@@ -20,19 +20,16 @@ from jaxtyping import TypeCheckError
 
 from mexplain import (
     apart,
-    blocks,
     card,
     comparison,
     device,
     figures,
     film,
     game,
-    landmarks,
     magnify,
     overlay,
     page,
     photo,
-    preprocess,
     prose,
     report,
     sitter,
@@ -55,10 +52,11 @@ from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
 from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
+from mexplain.face import alignment, blocks, mesh
+from mexplain.face.extraction import follow, read_aligned
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.parcel import Parcel, unpack
-from mexplain.reader import follow, read_aligned
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
@@ -196,7 +194,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "built_in": (sitter.built_in, {"name": words | some("Person 1")}, 12),
     "is_long": (window.is_long, {"path": paths}, 10),
     "align": (
-        preprocess.align,
+        alignment.align,
         {
             "clip": clips,
             "track": tracks,
@@ -207,7 +205,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         20,
     ),
     "hold_still": (
-        preprocess.hold_still,
+        alignment.hold_still,
         {"clip": clips, "track": tracks, "image_size": some(16, 32), "crop_iod": some(2.8)},
         12,
     ),
@@ -402,7 +400,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "overlap": (spotting.overlap, {"one": records, "other": records}, 30),
     "closing": (spotting.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
-    "fit_pose": (landmarks.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
+    "fit_pose": (mesh.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
     "to_query": (to_query, {"settings": st.builds(Settings, *[words] * 5)}, 20),
     "from_query": (
         from_query,

@@ -10,8 +10,8 @@ from mexplain.attribution import algorithms as algorithms
 from mexplain.attribution.attribute import answer, attribute, pose
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
+from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
 
 QUICK = {

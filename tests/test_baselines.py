@@ -4,9 +4,9 @@ import torch
 from torch.nn import functional as F
 
 from mexplain.attribution.baselines import BASELINES
-from mexplain.blocks import box_coverage
 from mexplain.config import PRESETS
-from mexplain.landmarks import LEFT_PUPIL, RIGHT_PUPIL, crop_to_iod, mean_shape
+from mexplain.face.blocks import box_coverage
+from mexplain.face.mesh import LEFT_PUPIL, RIGHT_PUPIL, crop_to_iod, mean_shape
 
 LITE, PAPER = PRESETS["lite"].crop_iod, PRESETS["paper"].crop_iod
 each = pytest.mark.parametrize("key", BASELINES)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mexplain.blocks import (
+from mexplain.errors import SettingError
+from mexplain.face.blocks import (
     LAYOUTS,
     box_coverage,
     layout,
@@ -10,8 +11,7 @@ from mexplain.blocks import (
     pooling_layout,
     spread_over_pixels,
 )
-from mexplain.errors import SettingError
-from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
+from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.records import VARIANTS
 
 

@@ -12,10 +12,10 @@ import pytest
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import LAYOUTS
 from mexplain.cli import explain as commands
 from mexplain.cli import main as cli
 from mexplain.cli.main import main
+from mexplain.face.blocks import LAYOUTS
 from mexplain.photo import read_photo
 from mexplain.video import read_clip
 

@@ -7,16 +7,16 @@ import torch
 
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.registry import METHODS, Parameter
-from mexplain.blocks import layout
 from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.explain import explain as module
 from mexplain.explain import explainer
 from mexplain.explain.explain import explain, explain_steps
 from mexplain.explain.prediction import DISPLAY_SIZE
-from mexplain.preprocess import align
+from mexplain.face.alignment import align
+from mexplain.face.blocks import layout
+from mexplain.face.tracking import track_face
 from mexplain.records import VARIANTS
-from mexplain.track import track_face
 from mexplain.video import read_clip
 
 

@@ -7,7 +7,7 @@ import torch
 from mexplain.attribution.attribute import answer, pose
 from mexplain.attribution.faithfulness import agree, assess
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import pooling_layout
+from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
 
 NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}

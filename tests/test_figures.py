@@ -5,8 +5,8 @@ import plotly.graph_objects as go
 import pytest
 from hand_made import FRAMES, LABELS, METHOD, make_report
 
-from mexplain.blocks import LAYOUTS
 from mexplain.errors import SettingError
+from mexplain.face.blocks import LAYOUTS
 from mexplain.figures import block_time_heatmap, in_a_sentence, percent, probability_bars, top_to_bottom
 from mexplain.overlay import COLOURS
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mexplain.blocks import LAYOUTS
 from mexplain.errors import SettingError
+from mexplain.face.blocks import LAYOUTS
 from mexplain.game import CHOICES, Round, clip_of, mark, regions, rounds, score
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.sitter import built_in

@@ -20,9 +20,9 @@ from mexplain import apart
 from mexplain.container import open_video
 from mexplain.desk import Asked, Desk
 from mexplain.errors import ClipError, FaceError, MexplainError
+from mexplain.face.extraction import read_aligned
 from mexplain.files import open_given, printable
 from mexplain.photo import read_photo
-from mexplain.reader import read_aligned
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
 from mexplain.sitter import from_photo

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance, mean_shape, mirror, motion_basis, stability
+from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, mean_shape, mirror, motion_basis, stability
 
 
 def test_mirror_is_its_own_inverse_and_swaps_the_sides() -> None:

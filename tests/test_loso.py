@@ -15,7 +15,6 @@ import pytest
 import torch
 from trees import TREES, Planted, casme2_tree, flat_clips
 
-from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import load_checkpoint, save_checkpoint
 from mexplain.cli.loso import loso_command, parse_sources
 from mexplain.cli.main import main
@@ -36,7 +35,8 @@ from mexplain.evaluation.loso.protocol import (
     objective_class,
     zero_shot_map,
 )
-from mexplain.landmarks import crop_to_iod, mean_shape
+from mexplain.face.blocks import LAYOUTS
+from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.model import MicroExpressionNet
 from mexplain.records import AlignedClip
 from mexplain.simulate.clip import Expression, simulate

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from mexplain.attention import crop_blocks
-from mexplain.blocks import LAYOUTS
 from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import SettingError
-from mexplain.landmarks import crop_to_iod, mean_shape
+from mexplain.face.blocks import LAYOUTS
+from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.model import MicroExpressionNet, build_model
 from mexplain.records import VARIANTS
 

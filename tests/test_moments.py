@@ -17,9 +17,9 @@ from mexplain.explain.spotting import (
     single_moment,
     watch,
 )
-from mexplain.face import find_face
-from mexplain.landmarks import mean_shape
-from mexplain.reader import follow
+from mexplain.face.extraction import follow
+from mexplain.face.landmarker import find_face
+from mexplain.face.mesh import mean_shape
 from mexplain.records import Evidence, Moment, SteadyClip
 from mexplain.simulate.clip import Expression, simulate
 

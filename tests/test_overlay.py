@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hand_made import FRAMES, METHOD, SIZE, boxes, make_report
 
-from mexplain.blocks import LAYOUTS
 from mexplain.errors import SettingError
+from mexplain.face.blocks import LAYOUTS
 from mexplain.overlay import (
     COLOURS,
     MIN_SIZE,

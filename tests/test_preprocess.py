@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.face import find_face
-from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror, motion_basis
-from mexplain.preprocess import align, head_poses, prepare
+from mexplain.face.alignment import align, head_poses, prepare
+from mexplain.face.landmarker import find_face
+from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror, motion_basis
+from mexplain.face.tracking import track_face
 from mexplain.records import Clip, ClipInfo, FaceTrack
-from mexplain.track import track_face
 
 SIZE = {"frames": 16, "image_size": 112, "crop_iod": 2.6}
 

@@ -4,8 +4,8 @@ import torch
 
 from mexplain.attribution.attribute import pose
 from mexplain.attribution.target import Question
-from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
+from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from mexplain.blocks import pooling_layout
 from mexplain.errors import SettingError
+from mexplain.face.blocks import pooling_layout
 from mexplain.report import DISCLAIMER, SCHEMA_VERSION, to_json, write_json
 
 

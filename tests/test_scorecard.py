@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import LAYOUTS
 from mexplain.checkpoints import SHIPPED
 from mexplain.cli.scorecard import bench_command
 from mexplain.errors import CheckpointError, SettingError
@@ -26,7 +25,8 @@ from mexplain.evaluation.scorecard.scorecard_table import (
     markdown,
     read_scorecard,
 )
-from mexplain.landmarks import mean_shape
+from mexplain.face.blocks import LAYOUTS
+from mexplain.face.mesh import mean_shape
 
 SIZE = 100
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mexplain.errors import SettingError
-from mexplain.landmarks import inter_ocular_distance, mean_shape, mirror
+from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.simulate.action_units import ACTION_UNITS, combined_displacement, full_displacement, parse_action_units
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.simulate.warp import dense_field, sample

@@ -21,10 +21,10 @@ from mexplain.config import PRESETS
 from mexplain.convs import conv_stack
 from mexplain.device import MEMORY_VARIABLE, bytes_at_once
 from mexplain.errors import SettingError
-from mexplain.landmarks import inter_ocular_distance
+from mexplain.face.mesh import inter_ocular_distance
+from mexplain.face.tracking import track_each_frame, track_face
 from mexplain.model import MicroExpressionNet
 from mexplain.records import VARIANTS
-from mexplain.track import track_each_frame, track_face
 
 
 @pytest.fixture(scope="module")

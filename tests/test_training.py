@@ -15,7 +15,7 @@ from mexplain.errors import FaceError, SettingError
 from mexplain.evaluation.recognition import score, wilson
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import MICRO_KIND, Watched, best_floor, count_matches
-from mexplain.landmarks import mean_shape
+from mexplain.face.mesh import mean_shape
 from mexplain.records import Moment
 from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.claim import claim_table, judge

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.blocks import LAYOUTS
 from mexplain.errors import SettingError
 from mexplain.explain import counterfactual
 from mexplain.explain.counterfactual import hold_still, smallest_flip
 from mexplain.explain.prediction import read
+from mexplain.face.blocks import LAYOUTS
 
 SMILE = "samples/happiness.mp4"
 

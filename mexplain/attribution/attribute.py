@@ -13,9 +13,9 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.integrated_gradients import small
 from mexplain.attribution.registry import METHODS, Method
 from mexplain.attribution.target import Question, ask
-from mexplain.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
 from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
+from mexplain.face.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
 from mexplain.model import MicroExpressionNet
 
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.masked_forward import look_by_parts
-from mexplain.blocks import box_coverage
 from mexplain.device import bytes_at_once
+from mexplain.face.blocks import box_coverage
 from mexplain.model import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.

@@ -136,7 +136,7 @@ def simulate_command(options: argparse.Namespace) -> int:
         parse_action_units(options.aus), options.side, options.intensity, options.onset, options.apex, options.offset
     )
 
-    from mexplain.face import find_face
+    from mexplain.face.landmarker import find_face
     from mexplain.photo import read_photo
     from mexplain.video import write_video
 

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from mexplain.explain.spotting import find_moments, overlap, watch
-from mexplain.landmarks import crop_to_iod
+from mexplain.face.extraction import follow
+from mexplain.face.mesh import crop_to_iod
 from mexplain.model import MicroExpressionNet
-from mexplain.reader import follow
 from mexplain.records import Moment
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.recordings import draw_programme, record

@@ -14,13 +14,13 @@ from torch import Tensor
 from mexplain import apart
 from mexplain.attribution.attribute import pose_all
 from mexplain.attribution.target import Question
-from mexplain.blocks import layout
 from mexplain.checkpoints import Checkpoint
 from mexplain.device import Fallback, exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.explain.window import Decision, Found, decide, is_long, only_moment, search
+from mexplain.face.blocks import layout
+from mexplain.face.extraction import read_aligned
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.reader import read_aligned
 from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub

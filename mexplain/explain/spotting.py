@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mexplain import apart
-from mexplain.blocks import box_coverage, layout
 from mexplain.config import NUISANCE_UNITS, ModelConfig
 from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
-from mexplain.landmarks import inter_ocular_distance
+from mexplain.face.blocks import box_coverage, layout
+from mexplain.face.mesh import inter_ocular_distance
+from mexplain.face.tracking import track_face
 from mexplain.model import MicroExpressionNet
 from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
-from mexplain.track import track_face
 
 # What moments are called, the most wanted first, and what is meant.
 KINDS = {

@@ -8,8 +8,8 @@ from mexplain import apart
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.explain.spotting import HEAD, Tell, find_moments, single_moment, watch
+from mexplain.face.extraction import follow
 from mexplain.model import HeadOutput, MicroExpressionNet
-from mexplain.reader import follow
 from mexplain.records import NONE, AlignedClip, Evidence, Moment
 from mexplain.video import probe
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
-from mexplain.landmarks import COUNT, LEFT_PUPIL, RIGHT_PUPIL, motion_basis
+from mexplain.face.mesh import COUNT, LEFT_PUPIL, RIGHT_PUPIL, motion_basis
 
 SIDES = ("both", "left", "right")
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from mexplain.blocks import LAYOUTS, mean_in_blocks
 from mexplain.errors import SettingError
-from mexplain.landmarks import inter_ocular_distance
+from mexplain.face.blocks import LAYOUTS, mean_in_blocks
+from mexplain.face.mesh import inter_ocular_distance
 from mexplain.simulate.action_units import ACTION_UNITS, SIDES, combined_displacement
 from mexplain.simulate.warp import dense_field, sample
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
-from mexplain.face import find_face
-from mexplain.landmarks import crop_to_iod, fit_pose
+from mexplain.face.landmarker import find_face
+from mexplain.face.mesh import crop_to_iod, fit_pose
 
 SPLITS = ("train", "validation", "test")
 # A little wider and finer than what the network sees, so that a shifted or turned view still finds picture.

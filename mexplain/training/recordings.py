@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from mexplain.landmarks import inter_ocular_distance
+from mexplain.face.mesh import inter_ocular_distance
 from mexplain.records import Moment
 from mexplain.simulate.action_units import full_displacement, gaze_displacement
 from mexplain.simulate.warp import dense_field

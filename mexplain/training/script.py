@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.config import NUISANCE_UNITS, UNITS
-from mexplain.landmarks import mean_shape
+from mexplain.face.mesh import mean_shape
 from mexplain.simulate.action_units import full_displacement, gaze_displacement
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.timing import (

@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from mexplain import prose
-from mexplain.blocks import layout
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
 from mexplain.explain.prediction import Progress
+from mexplain.face.blocks import layout
 from mexplain.figures import VARIANT_NAMES, before_and_after, percent
 from mexplain.records import NONE
 from mexplain.ui.needs import NeedsClip

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from mexplain.config import ModelConfig
 from mexplain.errors import DatasetError, FaceError, MexplainError
 from mexplain.evaluation.datasets.sample import Problem, Sample
+from mexplain.face.alignment import prepare
 from mexplain.photo import read_photo
-from mexplain.preprocess import prepare
 from mexplain.records import Clip, ClipInfo
 from mexplain.video import probe, read_clip
 
@@ -44,7 +44,7 @@ def load_all(
     cache.mkdir(parents=True, exist_ok=True)
     if not all(any(place.is_file() for place in _places(sample, config, cache)) for sample in samples):
         # Here, for it takes a while to load; a model that is missing is no fault of the clips.
-        from mexplain.face import check_model
+        from mexplain.face.landmarker import check_model
 
         check_model()
     found: dict[Sample, FaceCrops] = {}

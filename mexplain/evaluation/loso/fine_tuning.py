@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mexplain.blocks import layout
 from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.landmarks import mirror
+from mexplain.face.blocks import layout
+from mexplain.face.mesh import mirror
 from mexplain.model import Head, MicroExpressionNet
 
 PARTS = ("heads", "all")

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from mexplain.attribution.attribute import answer, pose
 from mexplain.attribution.target import Question
-from mexplain.blocks import layout
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP
+from mexplain.face.blocks import layout
 from mexplain.model import Head, MicroExpressionNet
 
 VARIANT = "10"

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
-from mexplain.blocks import pool_into_blocks
 from mexplain.evaluation.scorecard.known_clips import KnownClip
+from mexplain.face.blocks import pool_into_blocks
 
 
 @dataclass(frozen=True)

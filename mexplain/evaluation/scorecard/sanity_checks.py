@@ -15,10 +15,10 @@ from torch import nn
 from mexplain.attribution.attribute import answer, pose
 from mexplain.attribution.rank_correlation import spearman
 from mexplain.attribution.target import Question
-from mexplain.blocks import layout, pooling_layout
 from mexplain.evaluation.scorecard.known_clips import KnownClip
 from mexplain.evaluation.scorecard.metrics import ranking
-from mexplain.landmarks import mirror
+from mexplain.face.blocks import layout, pooling_layout
+from mexplain.face.mesh import mirror
 from mexplain.model import MicroExpressionNet
 
 # What is random at each stage, as parts of the names of weights; "" is in all of them.

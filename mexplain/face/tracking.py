@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import FaceError
-from mexplain.face import (
+from mexplain.face.landmarker import (
     FaceLandmarker,
     Mesh,
     Meshes,
@@ -22,7 +22,7 @@ from mexplain.face import (
     scale,
     search,
 )
-from mexplain.landmarks import COUNT
+from mexplain.face.mesh import COUNT
 from mexplain.records import Clip, FaceTrack
 
 _LOOKS = 7  # frames searched in full for every face there is

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
-from mexplain.landmarks import COUNT, MESH_OF_68, inter_ocular_distance
+from mexplain.face.mesh import COUNT, MESH_OF_68, inter_ocular_distance
 
 
 @dataclass(frozen=True)

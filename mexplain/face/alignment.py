@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.landmarks import crop_to_iod, fit_pose, inter_ocular_distance, stability
+from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
 from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
@@ -104,7 +104,7 @@ def hold_still(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float
 def prepare(clip: Clip, *, frames: int, image_size: int, crop_iod: float) -> AlignedClip:
     """Find the face in a clip and align it: ``track_face``, then ``align`` with the same settings and errors."""
     # MediaPipe takes over a second to load, and training aligns with landmarks it already has.
-    from mexplain.track import track_face
+    from mexplain.face.tracking import track_face
 
     return align(clip, track_face(clip), frames=frames, image_size=image_size, crop_iod=crop_iod)
 

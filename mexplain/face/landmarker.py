@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
-from mexplain.landmarks import COUNT, inter_ocular_distance
+from mexplain.face.mesh import COUNT, inter_ocular_distance
 
 MODEL_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
 MODEL_BYTES = 3_758_596

@@ -1,0 +1,1 @@
+"""Frames to a face mesh, identification blocks and aligned crops."""
