@@ -19,8 +19,8 @@ if not MISSING:
     from mexplain.face.mesh import inter_ocular_distance
     from mexplain.face.tracking import track_each_frame, track_face
     from mexplain.film import heat_film, read_face
+    from mexplain.media.video import read_clip, write_video
     from mexplain.overlay import attribution_face
-    from mexplain.video import read_clip, write_video
 
 
 def measure(checkpoint: Checkpoint, repeats: int, long_s: float) -> dict[str, object]:

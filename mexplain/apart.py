@@ -23,7 +23,7 @@ from typing import Any
 
 from mexplain import errors
 from mexplain.errors import ClipError
-from mexplain.files import printable
+from mexplain.media.files import printable
 from mexplain.parcel import Parcel, unpack
 from mexplain.settings import OURS, limit
 

@@ -15,7 +15,7 @@ from mexplain.explain.explain import explain_reading
 from mexplain.explain.explainer import Asking
 from mexplain.explain.prediction import Progress, Reading, read
 from mexplain.explain.window import Found
-from mexplain.files import open_given
+from mexplain.media.files import open_given
 from mexplain.records import Report
 from mexplain.settings import limit
 

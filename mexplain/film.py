@@ -14,6 +14,7 @@ from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
+from mexplain.media.video import write_video
 from mexplain.overlay import (
     MIN_EVIDENCE,
     Quantity,
@@ -27,7 +28,6 @@ from mexplain.overlay import (
 )
 from mexplain.records import AlignedClip, Report, VariantReport
 from mexplain.strip import clocks, colour_strip
-from mexplain.video import write_video
 
 SIZE = 360
 # As good as the eye can tell, at a tenth of the bytes that measuring would need.

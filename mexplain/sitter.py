@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from mexplain import apart
 from mexplain.errors import SettingError
 from mexplain.face.extraction import cut_out_face, landmarks_of
+from mexplain.media.video import read_clip
 from mexplain.settings import shipped_folder
-from mexplain.video import read_clip
 
 SAMPLES = shipped_folder("samples")
 

@@ -36,8 +36,8 @@ def make_clips(folder: Path, count: int) -> None:
     import numpy as np
 
     from mexplain.face.landmarker import find_face
+    from mexplain.media.video import read_clip, write_video
     from mexplain.simulate.clip import Expression, simulate
-    from mexplain.video import read_clip, write_video
 
     photos = []
     for name in ("happiness", "disgust", "surprise", "repression"):

@@ -18,10 +18,10 @@ from mexplain.checkpoints import load_checkpoint
 from mexplain.explain.explain import explain
 from mexplain.face.alignment import align
 from mexplain.face.landmarker import find_face
+from mexplain.media.video import read_clip, write_video
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.training.recordings import Programme, record
-from mexplain.video import read_clip, write_video
 
 # Two processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)

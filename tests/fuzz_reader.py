@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from PIL import Image
 
-from mexplain import container, photo, video
-from mexplain.container import frames, open_video, ticks
 from mexplain.errors import MexplainError
-from mexplain.files import open_given
-from mexplain.photo import read_photo
-from mexplain.video import read_clip
+from mexplain.media import container, image, video
+from mexplain.media.container import frames, open_video, ticks
+from mexplain.media.files import open_given
+from mexplain.media.image import read_photo
+from mexplain.media.video import read_clip
 
 _BUCKETS = 4096
 _LONGEST = 1 << 16
@@ -81,7 +81,7 @@ def main() -> None:
     for number in range(_BUCKETS):
         exec(f"def seen_{number}(): return {number}", made)
     seen = [atheris.instrument_func(made[f"seen_{number}"]) for number in range(_BUCKETS)]
-    for function in (open_video.__wrapped__, open_given, ticks, frames, *own_functions(video), *own_functions(photo)):
+    for function in (open_video.__wrapped__, open_given, ticks, frames, *own_functions(video), *own_functions(image)):
         atheris.instrument_func(function)
 
     def one_input(data: bytes) -> None:

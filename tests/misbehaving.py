@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mexplain import errors
-from mexplain.photo import read_photo
+from mexplain.media.image import read_photo
 from mexplain.records import Clip
 
 

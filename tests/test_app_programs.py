@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from running_hub import ROOT
 
 from mexplain.explain.explain import explain
-from mexplain.video import probe
+from mexplain.media.video import probe
 
 CLIP = ROOT / "samples" / "happiness.mp4"
 

@@ -26,8 +26,8 @@ from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.explain.explain import explain
 from mexplain.face.landmarker import find_face
+from mexplain.media.video import write_video
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.video import write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = 4

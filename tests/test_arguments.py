@@ -29,12 +29,10 @@ from mexplain import (
     magnify,
     overlay,
     page,
-    photo,
     prose,
     report,
     sitter,
     tables,
-    video,
 )
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
@@ -56,6 +54,7 @@ from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import follow, read_aligned
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
+from mexplain.media import image, video
 from mexplain.parcel import Parcel, unpack
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.simulate import action_units
@@ -188,8 +187,8 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         {"path": the("text", "missing", "photo"), **asked, "image_size": some(32), "crop_iod": some(2.8)},
         8,
     ),
-    "read_photo": (photo.read_photo, {"path": paths, "longest": some(64, 960) | counts}, 30),
-    "encode_jpeg": (photo.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
+    "read_photo": (image.read_photo, {"path": paths, "longest": some(64, 960) | counts}, 30),
+    "encode_jpeg": (image.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
     "from_photo": (sitter.from_photo, {"path": paths}, 12),
     "built_in": (sitter.built_in, {"name": words | some("Person 1")}, 12),
     "is_long": (window.is_long, {"path": paths}, 10),

@@ -16,8 +16,8 @@ from mexplain.cli import explain as commands
 from mexplain.cli import main as cli
 from mexplain.cli.main import main
 from mexplain.face.blocks import LAYOUTS
-from mexplain.photo import read_photo
-from mexplain.video import read_clip
+from mexplain.media.image import read_photo
+from mexplain.media.video import read_clip
 
 pytestmark = pytest.mark.usefixtures("lightly_tested")
 

@@ -16,8 +16,8 @@ from mexplain.explain.prediction import DISPLAY_SIZE
 from mexplain.face.alignment import align
 from mexplain.face.blocks import layout
 from mexplain.face.tracking import track_face
+from mexplain.media.video import read_clip
 from mexplain.records import VARIANTS
-from mexplain.video import read_clip
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,16 @@ import pytest
 from PIL import Image
 
 from mexplain import apart
-from mexplain.container import open_video
 from mexplain.desk import Asked, Desk
 from mexplain.errors import ClipError, FaceError, MexplainError
 from mexplain.face.extraction import read_aligned
-from mexplain.files import open_given, printable
-from mexplain.photo import read_photo
+from mexplain.media.container import open_video
+from mexplain.media.files import open_given, printable
+from mexplain.media.image import read_photo
+from mexplain.media.video import _Index, _pick_times, probe, read_clip
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
 from mexplain.sitter import from_photo
-from mexplain.video import _Index, _pick_times, probe, read_clip
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 

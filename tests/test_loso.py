@@ -37,10 +37,10 @@ from mexplain.evaluation.loso.protocol import (
 )
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
+from mexplain.media.video import read_clip
 from mexplain.model import MicroExpressionNet
 from mexplain.records import AlignedClip
 from mexplain.simulate.clip import Expression, simulate
-from mexplain.video import read_clip
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE = 176

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mexplain.errors import ClipError, SettingError
-from mexplain.video import MAX_WINDOW_S, probe, read_clip, write_video
+from mexplain.media.video import MAX_WINDOW_S, probe, read_clip, write_video
 
 
 def difference(a, b):

@@ -11,8 +11,8 @@ from mexplain.checkpoints import load_checkpoint
 from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, MexplainError
 from mexplain.explain.explain import explain
+from mexplain.media.image import encode_jpeg
 from mexplain.overlay import attention_face, attribution_face
-from mexplain.photo import encode_jpeg
 from mexplain.records import Report, VariantReport
 
 PICTURE_SIDE = 224

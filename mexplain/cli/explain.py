@@ -137,8 +137,8 @@ def simulate_command(options: argparse.Namespace) -> int:
     )
 
     from mexplain.face.landmarker import find_face
-    from mexplain.photo import read_photo
-    from mexplain.video import write_video
+    from mexplain.media.image import read_photo
+    from mexplain.media.video import write_video
 
     photo = read_photo(options.photo, PHOTO_SIDE)
     face = find_face(photo)

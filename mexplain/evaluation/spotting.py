@@ -10,11 +10,11 @@ import numpy as np
 from mexplain.explain.spotting import find_moments, overlap, watch
 from mexplain.face.extraction import follow
 from mexplain.face.mesh import crop_to_iod
+from mexplain.media.video import write_video
 from mexplain.model import MicroExpressionNet
 from mexplain.records import Moment
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.recordings import draw_programme, record
-from mexplain.video import write_video
 
 MICRO_KIND = "micro-expression"
 MATCH_IOU = 0.5

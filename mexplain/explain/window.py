@@ -9,9 +9,9 @@ from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.explain.spotting import HEAD, Tell, find_moments, single_moment, watch
 from mexplain.face.extraction import follow
+from mexplain.media.video import probe
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.records import NONE, AlignedClip, Evidence, Moment
-from mexplain.video import probe
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it
 MARGIN_S = 0.08

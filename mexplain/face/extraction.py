@@ -16,10 +16,10 @@ from mexplain.face.alignment import align_at, hold_still
 from mexplain.face.landmarker import FaceLandmarker, find_face, load_landmarker, open_landmarker
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
-from mexplain.files import printable
-from mexplain.photo import read_photo
+from mexplain.media.files import printable
+from mexplain.media.image import read_photo
+from mexplain.media.video import read_clip
 from mexplain.records import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
-from mexplain.video import read_clip
 
 _RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
 _LOOKS, _AROUND = 13, 0.35

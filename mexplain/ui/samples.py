@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
+from mexplain.media.video import read_clip
 from mexplain.ui.parts import SAMPLES
-from mexplain.video import read_clip
 
 _SIDE = 288
 

@@ -16,6 +16,7 @@ from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
 from mexplain.explain.prediction import Progress
 from mexplain.figures import VARIANT_NAMES
 from mexplain.film import Film
+from mexplain.media.video import write_video
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game
@@ -36,7 +37,6 @@ from mexplain.ui.parts import (
     text,
 )
 from mexplain.ui.photo import photo_input
-from mexplain.video import write_video
 
 OWN = "My own photo"
 MOST_METHODS = 4

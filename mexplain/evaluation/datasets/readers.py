@@ -279,7 +279,7 @@ def _extent(path: Path) -> tuple[int, int, float]:
             raise DatasetError(f"{path} holds no numbered pictures ({', '.join(sorted(PICTURES))})")
         return min(numbers), max(numbers), 200.0
     # Here, so that the command line can list the data sets at once.
-    from mexplain.video import probe
+    from mexplain.media.video import probe
 
     info = probe(path)
     return 0, info.frames - 1, info.fps

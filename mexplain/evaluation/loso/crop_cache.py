@@ -13,9 +13,9 @@ from mexplain.config import ModelConfig
 from mexplain.errors import DatasetError, FaceError, MexplainError
 from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.face.alignment import prepare
-from mexplain.photo import read_photo
+from mexplain.media.image import read_photo
+from mexplain.media.video import probe, read_clip
 from mexplain.records import Clip, ClipInfo
-from mexplain.video import probe, read_clip
 
 _SCHEMA = 1
 _MOST_FRAMES = 64  # of a clip are looked at, as in any other video

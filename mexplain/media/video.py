@@ -18,10 +18,10 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
-from mexplain.container import check_size, open_video, ticks
-from mexplain.container import frames as decoded
 from mexplain.errors import ClipError, SettingError
-from mexplain.files import printable, reason
+from mexplain.media.container import check_size, open_video, ticks
+from mexplain.media.container import frames as decoded
+from mexplain.media.files import printable, reason
 from mexplain.records import WHOLE, Clip, ClipInfo, View
 from mexplain.settings import limit
 

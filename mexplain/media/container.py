@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mexplain.errors import ClipError
-from mexplain.files import open_given, printable, reason
+from mexplain.media.files import open_given, printable, reason
 from mexplain.settings import limit
 
 # Containers of pictures and sound only. Playlists (HLS, concat) are left out on purpose: they name other files and

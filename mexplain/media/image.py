@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.files import open_given, printable
+from mexplain.media.files import open_given, printable
 from mexplain.settings import limit
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
