@@ -21,11 +21,11 @@ os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secr
 import gradio as gr
 from starlette.middleware import Middleware
 
-from mexplain import apart
 from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, read_scorecard
+from mexplain.media.sandbox import client
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.compare_tab import CompareTab
@@ -156,7 +156,7 @@ def main() -> None:
     folder.mkdir(mode=0o700)
     # Whatever else is written for a while lies there, too, and goes with it.
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
-    apart.start()
+    client.start()
     try:
         try:
             page = build(folder)

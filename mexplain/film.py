@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain import apart
 from mexplain.attribution.registry import METHODS
 from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
+from mexplain.media.sandbox import client
 from mexplain.media.video import write_video
 from mexplain.overlay import (
     MIN_EVIDENCE,
@@ -91,7 +91,7 @@ def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedC
     Raises ``ClipError`` or ``FaceError`` where the clip is no longer there or no longer the same.
     """
     path, count = Path(report.info.path), len(report.times_s)
-    _, _, (face,) = apart.call(
+    _, _, (face,) = client.call(
         read_aligned, path, *report.window_s, frames=count, sizes=(size,), crop_iod=config.crop_iod, name=path.name
     )
     return face

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain import apart
 from mexplain.errors import SettingError
 from mexplain.face.extraction import cut_out_face, landmarks_of
+from mexplain.media.sandbox import client
 from mexplain.media.video import read_clip
 from mexplain.settings import shipped_folder
 
@@ -37,7 +37,7 @@ def built_in(name: str) -> Sitter:
             f"The face must be one of {', '.join(names()) or 'none: no samples are here'}; got {name!r}."
         )
     photo = read_clip(_samples()[names().index(name)]).frames[0]
-    return Sitter(photo, apart.call(landmarks_of, photo, name=name))
+    return Sitter(photo, client.call(landmarks_of, photo, name=name))
 
 
 def from_photo(path: Path) -> Sitter:
@@ -46,7 +46,7 @@ def from_photo(path: Path) -> Sitter:
     Raises ``FaceError`` for what is no picture, or a picture without a face, ``ClipError`` for one that cannot be read
     within the limits.
     """
-    return Sitter(*apart.call(cut_out_face, path, name=path.name))
+    return Sitter(*client.call(cut_out_face, path, name=path.name))
 
 
 def _samples() -> tuple[Path, ...]:

@@ -13,10 +13,11 @@ import misbehaving as does
 import numpy as np
 import pytest
 
-from mexplain import apart, errors
+from mexplain import errors
 from mexplain.errors import ClipError, MexplainError
 from mexplain.face.extraction import read_aligned
-from mexplain.parcel import Parcel, unpack
+from mexplain.media.sandbox import client
+from mexplain.media.sandbox.serialization import Parcel, unpack
 
 
 def there_and_back(value):
@@ -27,7 +28,7 @@ def there_and_back(value):
 
 
 def call(function, *given, **named):
-    return apart.call(function, *given, name="a.mp4", **named)
+    return client.call(function, *given, name="a.mp4", **named)
 
 
 def processes_of(parent):
@@ -163,7 +164,7 @@ def test_progress_is_passed_on_and_may_stop_the_work():
     with pytest.raises(InterruptedError):
         call(does.spin, tell=tell)
     assert told == [("spinning", 0.5)] * 3
-    server = apart._running().process.pid
+    server = client._running().process.pid
     wait_until(lambda: not processes_of(server))
 
 
@@ -194,7 +195,7 @@ def wait_until(holds):
 
 def test_a_setting_that_is_gone_is_not_remembered(monkeypatch):
     monkeypatch.setenv("MEXPLAIN_ANYTHING", "yes")
-    os.kill(apart._running().process.pid, signal.SIGKILL)
+    os.kill(client._running().process.pid, signal.SIGKILL)
     assert call(does.look_around)["own"] == "yes"  # by a server that began with it
     monkeypatch.delenv("MEXPLAIN_ANYTHING")
     assert call(does.look_around)["own"] != "yes"
@@ -202,10 +203,10 @@ def test_a_setting_that_is_gone_is_not_remembered(monkeypatch):
 
 def test_a_server_that_dies_is_replaced():
     call(does.add, 1, 2)
-    before = apart._running().process.pid
+    before = client._running().process.pid
     os.kill(before, signal.SIGKILL)
     assert call(does.add, 1, 2) == 3
-    assert apart._running().process.pid != before
+    assert client._running().process.pid != before
 
 
 def test_a_landmarker_that_crashes_is_replaced(person_path):
@@ -215,7 +216,7 @@ def test_a_landmarker_that_crashes_is_replaced(person_path):
 
     def crash(stage):
         if stage == "landmarks":
-            for child in processes_of(apart._running().process.pid):
+            for child in processes_of(client._running().process.pid):
                 os.kill(child, signal.SIGSEGV)
 
     with pytest.raises(ClipError, match="made the program that reads files stop"):
@@ -270,9 +271,9 @@ def alive(number):
 
 
 def test_systems_that_cannot_fork_do_the_same_more_slowly(monkeypatch, quick, person_clip, capfd):
-    monkeypatch.setattr(apart, "_can_fork", lambda: False)
-    monkeypatch.setattr(apart, "_START_S", 20.0)
-    apart.start()
+    monkeypatch.setattr(client, "_can_fork", lambda: False)
+    monkeypatch.setattr(client, "_START_S", 20.0)
+    client.start()
     np.testing.assert_array_equal(call(does.say_back, person_clip.frames), person_clip.frames)
     call(does.shout)
     assert capfd.readouterr() == ("", "")
@@ -280,6 +281,6 @@ def test_systems_that_cannot_fork_do_the_same_more_slowly(monkeypatch, quick, pe
         call(does.abort)
     with pytest.raises(errors.FaceError, match="So it is"):
         call(does.refuse, "FaceError", "So it is.")
-    monkeypatch.setattr(apart, "_START_S", 0.0)
+    monkeypatch.setattr(client, "_START_S", 0.0)
     with pytest.raises(ClipError, match="takes more than 1 s"):
         call(does.sleep)

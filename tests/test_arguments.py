@@ -19,7 +19,6 @@ from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
 from mexplain import (
-    apart,
     card,
     comparison,
     device,
@@ -55,7 +54,8 @@ from mexplain.face.extraction import follow, read_aligned
 from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.media import image, video
-from mexplain.parcel import Parcel, unpack
+from mexplain.media.sandbox import client
+from mexplain.media.sandbox.serialization import Parcel, unpack
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
@@ -422,7 +422,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         {"value": words | numbers | counts | arrays(None, None)},
         30,
     ),
-    "call": (apart.call, {"function": st.just(video.probe), "path": paths, "name": words}, 10),
+    "call": (client.call, {"function": st.just(video.probe), "path": paths, "name": words}, 10),
 }
 
 
@@ -503,7 +503,7 @@ def test_there_is_a_result_or_a_sentence(name, shared, tmp_path, monkeypatch):
 
 
 def _call(function: Any, given: dict[str, Any]) -> Any:
-    if function is apart.call:
+    if function is client.call:
         return function(given["function"], given["path"], name=given["name"])
     return function(**given)
 

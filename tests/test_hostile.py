@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mexplain import apart
 from mexplain.desk import Asked, Desk
 from mexplain.errors import ClipError, FaceError, MexplainError
 from mexplain.face.extraction import read_aligned
 from mexplain.media.container import open_video
 from mexplain.media.files import open_given, printable
 from mexplain.media.image import read_photo
+from mexplain.media.sandbox import client
 from mexplain.media.video import _Index, _pick_times, probe, read_clip
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
@@ -34,7 +34,7 @@ CORPUS = Path(__file__).parent / "data" / "corpus"
 def answer(path, function=probe, *given):
     """Return what is said of a file that is read apart, or "" if it can be read."""
     try:
-        apart.call(function, path, *given, name=path.name)
+        client.call(function, path, *given, name=path.name)
     except MexplainError as error:
         assert "confused" not in str(error), error.__cause__
         return str(error)
@@ -52,7 +52,7 @@ def test_each_is_read_or_answered_by_a_sentence(number, tmp_path):
 
 
 def test_after_all_that_an_honest_clip_is_read(person_path):
-    info, window, (face,) = apart.call(
+    info, window, (face,) = client.call(
         read_aligned, person_path, None, None, frames=4, sizes=(64,), crop_iod=2.8, name="x"
     )
     assert info.frames == 45 and window[1] > 1.4 and face.frames.shape == (4, 64, 64, 3)
@@ -218,7 +218,7 @@ def test_photos_of_enormous_size_are_not_decoded(tmp_path):
 def test_a_photo_takes_the_memory_it_has_and_not_what_it_says(monkeypatch):
     monkeypatch.setenv("MEXPLAIN_MAX_READING_MB", "5000")
     path = CORPUS / "found_chunk_beyond_end.png"  # 337 bytes that promise 3.5 GB
-    says, megabytes = apart.call(misbehaving.memory_to_read_photo, path, name=path.name)
+    says, megabytes = client.call(misbehaving.memory_to_read_photo, path, name=path.name)
     assert "not a picture" in says and megabytes < 100
 
 

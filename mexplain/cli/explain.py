@@ -25,9 +25,9 @@ def explain_command(options: argparse.Namespace) -> int:
         raise SettingError(f"--html writes the page of one clip; {len(set(options.clips))} clips were given.")
     targets = _targets(options.clips, options.out or Path())
 
-    from mexplain import apart
+    from mexplain.media.sandbox import client
 
-    apart.start()  # what reads clips loads its libraries while this process loads others
+    client.start()  # what reads clips loads its libraries while this process loads others
 
     from tqdm import tqdm
 

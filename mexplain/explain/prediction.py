@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain import apart
 from mexplain.attribution.attribute import pose_all
 from mexplain.attribution.target import Question
 from mexplain.checkpoints import Checkpoint
@@ -20,6 +19,7 @@ from mexplain.errors import CheckpointError, SettingError
 from mexplain.explain.window import Decision, Found, decide, is_long, only_moment, search
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
+from mexplain.media.sandbox import client
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 
@@ -136,7 +136,7 @@ def read(
     if found_at is not None and not chosen:
         start_s, end_s = found_at.window_s
     shares = {"decode": 0.0 if found_at is None else 0.1, "landmarks": 0.12, "align": 0.2}
-    info, window_s, (aligned, display) = apart.call(
+    info, window_s, (aligned, display) = client.call(
         read_aligned,
         path,
         start_s,

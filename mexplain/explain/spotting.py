@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from mexplain import apart
 from mexplain.config import NUISANCE_UNITS, ModelConfig
 from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
 from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
+from mexplain.media.sandbox import client
 from mexplain.model import MicroExpressionNet
 from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
@@ -175,8 +175,8 @@ def movement(
 
 def closing(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t"]:
     """Return how far the lids are closed, 0..1: how much nearer to each other they are than they usually are."""
-    apart = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
-    share = sum(apart) / inter_ocular_distance(landmarks_xy)
+    client = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
+    share = sum(client) / inter_ocular_distance(landmarks_xy)
     return (1 - share / max(float(np.quantile(share, 0.6)), 1e-6)).clip(0, 1).astype(np.float32)
 
 
@@ -186,7 +186,7 @@ def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
     height, width = steady.frames.shape[1:3]
     info = ClipInfo("", 1.0, len(steady.frames), 1.0, width, height)
     try:
-        track = apart.call(track_face, Clip(steady.frames[some], steady.times_s[some], info), name="The clip")
+        track = client.call(track_face, Clip(steady.frames[some], steady.times_s[some], info), name="The clip")
     except (FaceError, ClipError):
         return False
     return float(closing(track.landmarks_xy).max()) > _LIDS_CLOSE

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mexplain import apart
 from mexplain.checkpoints import Checkpoint
 from mexplain.config import ModelConfig
 from mexplain.explain.spotting import HEAD, Tell, find_moments, single_moment, watch
 from mexplain.face.extraction import follow
+from mexplain.media.sandbox import client
 from mexplain.media.video import probe
 from mexplain.model import HeadOutput, MicroExpressionNet
 from mexplain.records import NONE, AlignedClip, Evidence, Moment
@@ -49,7 +49,7 @@ class Decision:
 
 def is_long(path: Path) -> bool:
     """Return whether a video lasts so long that moments must be looked for in it."""
-    return apart.call(probe, path, name=path.name).duration_s > WHOLE_S
+    return client.call(probe, path, name=path.name).duration_s > WHOLE_S
 
 
 def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell | None = None) -> Found:
@@ -59,7 +59,7 @@ def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell |
     ``reader.follow`` does.
     """
     size, crop_iod = model.config.image_size, model.config.crop_iod
-    steady = apart.call(
+    steady = client.call(
         follow, path, None, None, image_size=size, crop_iod=crop_iod, name=path.name, tell=progress or _quietly
     )
     evidence = watch(model, steady, progress)

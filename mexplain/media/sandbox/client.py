@@ -1,7 +1,7 @@
 """A function run in a process of its own, with limits: for all that looks at a stranger's file.
 
 A file that makes the reader crash, hang or take memory without end takes that process with it and nothing else. One
-server is started for this process; it loads what reading takes and forks a child for each call (``mexplain.child``),
+server is started for this process; it loads what reading takes and forks a child for each call (``mexplain.media.sandbox.worker``),
 so that a call costs some 20 ms. Arguments and results cross as ``Parcel``, through shared memory.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 from mexplain import errors
 from mexplain.errors import ClipError
 from mexplain.media.files import printable
-from mexplain.parcel import Parcel, unpack
+from mexplain.media.sandbox.serialization import Parcel, unpack
 from mexplain.settings import OURS, limit
 
 # Told what the function tells of its progress; may raise to stop it.

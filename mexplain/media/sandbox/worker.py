@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain import errors
-from mexplain.parcel import Parcel, unpack
+from mexplain.media.sandbox.serialization import Parcel, unpack
 from mexplain.settings import OURS
 
 try:
