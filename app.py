@@ -21,11 +21,11 @@ os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secr
 import gradio as gr
 from starlette.middleware import Middleware
 
-from mexplain.checkpoints import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, read_scorecard
 from mexplain.media.sandbox import client
+from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.compare_tab import CompareTab

@@ -12,8 +12,8 @@ from benchmarks import memory, network, video
 from benchmarks.check import check
 from benchmarks.clips import inputs
 from benchmarks.table import table
-from mexplain.checkpoints import SHIPPED, load_checkpoint
-from mexplain.device import resolve_device
+from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+from mexplain.model.device import resolve_device
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from benchmarks.network import explain
 from mexplain.attribution.attribute import pose
 from mexplain.attribution.rank_correlation import spearman
 from mexplain.face.blocks import pool_into_blocks, pooling_layout
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
 # Scores closer than this share of the largest are a tie: no method settles their order at one per cent.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mexplain.config import ModelConfig
 from mexplain.face.alignment import align
+from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.simulate.clip import Expression, simulate

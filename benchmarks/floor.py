@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import best_of
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 
 
 @dataclass(frozen=True)

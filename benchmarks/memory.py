@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from benchmarks import clips
-from mexplain.checkpoints import Checkpoint
+from mexplain.model.checkpoint import Checkpoint
 
 
 def measure(checkpoint: Checkpoint, seconds: float) -> dict[str, object]:

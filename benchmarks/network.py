@@ -14,7 +14,7 @@ from mexplain.attribution import integrated_gradients
 from mexplain.attribution.attribute import Attribution, answer, answer_all, pose_clips
 from mexplain.attribution.registry import METHODS
 from mexplain.attribution.target import Question
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
 EXPLAINED = ("integrated_gradients", "attention", "shapley")

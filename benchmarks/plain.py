@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.clips import Input
 from mexplain.attribution.algorithms import exact_shapley
 from mexplain.face.blocks import box_coverage, layout
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
 STEPS = 50

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import clips
 from benchmarks.timing import Clock
-from mexplain.checkpoints import Checkpoint
+from mexplain.model.checkpoint import Checkpoint
 
 MISSING = [name for name in ("av", "mediapipe", "captum") if importlib.util.find_spec(name) is None]
 if not MISSING:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from mexplain.checkpoints import load_checkpoint
 from mexplain.explain.explain import explain
+from mexplain.model.checkpoint import load_checkpoint
 from mexplain.page import write_html
 
 clip, page = (sys.argv[1:] + ["samples/happiness.mp4", "report.html"][len(sys.argv) - 1 :])[:2]

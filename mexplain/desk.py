@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.attribution.target import Question
-from mexplain.checkpoints import Checkpoint
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain.explain import explain_reading
 from mexplain.explain.explainer import Asking
 from mexplain.explain.prediction import Progress, Reading, read
 from mexplain.explain.window import Found
 from mexplain.media.files import open_given
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import Report
 from mexplain.settings import limit
 

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.attribution.registry import METHODS
-from mexplain.config import ModelConfig
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
 from mexplain.media.sandbox import client
 from mexplain.media.video import write_video
+from mexplain.model.config import ModelConfig
 from mexplain.overlay import (
     MIN_EVIDENCE,
     Quantity,

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import hostile
 
-from mexplain.checkpoints import load_checkpoint
 from mexplain.errors import MexplainError
 from mexplain.explain.prediction import read
+from mexplain.model.checkpoint import load_checkpoint
 from mexplain.sitter import from_photo
 
 GRACE_S = 10  # to begin with, to end a process, and for machines that do other things

@@ -14,11 +14,11 @@ from running_hub import Visitor, run_hub
 
 from mexplain.attribution import faithfulness
 from mexplain.batch.engines import Cluster
-from mexplain.checkpoints import load_checkpoint
 from mexplain.explain.explain import explain
 from mexplain.face.alignment import align
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import read_clip, write_video
+from mexplain.model.checkpoint import load_checkpoint
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.training.recordings import Programme, record

@@ -21,12 +21,12 @@ from mexplain.batch.index_page import write_index
 from mexplain.batch.parquet import parts, read_clips, whole
 from mexplain.batch.runner import picture_of, run_archive
 from mexplain.batch.worker import Job
-from mexplain.checkpoints import SHIPPED, Checkpoint
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.explain.explain import explain
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
+from mexplain.model.checkpoint import SHIPPED, Checkpoint
 from mexplain.simulate.clip import Expression, simulate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,28 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
-from mexplain import (
-    card,
-    comparison,
-    device,
-    figures,
-    film,
-    game,
-    magnify,
-    overlay,
-    page,
-    prose,
-    report,
-    sitter,
-    tables,
-)
+from mexplain import card, comparison, figures, film, game, magnify, overlay, page, prose, report, sitter, tables
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.batch import discovery as archive_clips
 from mexplain.batch.zip_bundle import bundle
-from mexplain.checkpoints import load_checkpoint
 from mexplain.cli.explain import chosen
 from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
@@ -51,11 +36,13 @@ from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import follow, read_aligned
-from mexplain.hf_hub import split_revision
 from mexplain.magnify import motion
 from mexplain.media import image, video
 from mexplain.media.sandbox import client
 from mexplain.media.sandbox.serialization import Parcel, unpack
+from mexplain.model import device
+from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.hub_client import split_revision
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate

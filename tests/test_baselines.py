@@ -4,9 +4,9 @@ import torch
 from torch.nn import functional as F
 
 from mexplain.attribution.baselines import BASELINES
-from mexplain.config import PRESETS
 from mexplain.face.blocks import box_coverage
 from mexplain.face.mesh import LEFT_PUPIL, RIGHT_PUPIL, crop_to_iod, mean_shape
+from mexplain.model.config import PRESETS
 
 LITE, PAPER = PRESETS["lite"].crop_iod, PRESETS["paper"].crop_iod
 each = pytest.mark.parametrize("key", BASELINES)

@@ -7,9 +7,9 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from mexplain.checkpoints import SHIPPED, load_checkpoint, write_calibration
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import Answers, accuracy, called_none, fit, join, reliability
+from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
 from mexplain.records import Calibration
 
 

@@ -6,17 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mexplain.checkpoints import (
-    CONFIG,
-    SHIPPED,
-    WEIGHTS,
-    load_checkpoint,
-    load_imagenet_trunk,
-    save_checkpoint,
-)
-from mexplain.config import PRESETS
 from mexplain.errors import CheckpointError
-from mexplain.model import MicroExpressionNet, build_model
+from mexplain.model.checkpoint import CONFIG, SHIPPED, WEIGHTS, load_checkpoint, load_imagenet_trunk, save_checkpoint
+from mexplain.model.config import PRESETS
+from mexplain.model.network import MicroExpressionNet, build_model
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mexplain.attribution.secant_gradients import Chords, between, smooth
-from mexplain.convs import conv_stack
+from mexplain.model.conv_stack import conv_stack
 
 
 def stack(*layers):

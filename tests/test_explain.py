@@ -7,7 +7,6 @@ import torch
 
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.registry import METHODS, Parameter
-from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.explain import explain as module
 from mexplain.explain import explainer
@@ -17,6 +16,7 @@ from mexplain.face.alignment import align
 from mexplain.face.blocks import layout
 from mexplain.face.tracking import track_face
 from mexplain.media.video import read_clip
+from mexplain.model.device import resolve_device
 from mexplain.records import VARIANTS
 
 

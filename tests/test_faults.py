@@ -17,16 +17,16 @@ from running_hub import ROOT, run_hub
 from small_hub import Visitor, small_hub, until
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mexplain import device
 from mexplain.batch.zip_bundle import bundle
 from mexplain.card import card, png
 from mexplain.desk import Asked, Desk
-from mexplain.device import Fallback, bytes_at_once, resolve_device
 from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import prediction
 from mexplain.explain.explain import explain_reading
 from mexplain.explain.explainer import Asking
 from mexplain.film import Film
+from mexplain.model import device
+from mexplain.model.device import Fallback, bytes_at_once, resolve_device
 from mexplain.page import write_html
 from mexplain.records import VARIANTS
 from mexplain.report import write_json

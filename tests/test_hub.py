@@ -15,13 +15,13 @@ import torch
 from loopback_hub import TOKEN, Fault, LoopbackHub, Repository, loopback_hub
 from safetensors.torch import load_file, save_file
 
-from mexplain.checkpoints import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretrained, load_checkpoint, save_checkpoint
 from mexplain.cli.main import main
-from mexplain.config import PRESETS
 from mexplain.errors import CheckpointError
 from mexplain.explain.explain import explain
-from mexplain.model import MicroExpressionNet
-from mexplain.publishing import pull_from_hub, push_to_hub, verify
+from mexplain.model.checkpoint import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretrained, load_checkpoint, save_checkpoint
+from mexplain.model.config import PRESETS
+from mexplain.model.network import MicroExpressionNet
+from mexplain.model.publishing import pull_from_hub, push_to_hub, verify
 from mexplain.report import to_json
 
 REPO = "lab/smiles"

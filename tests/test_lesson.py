@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from mexplain.checkpoints import SHIPPED
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.onset_ablation import (
     METRICS,
@@ -15,6 +14,7 @@ from mexplain.evaluation.onset_ablation import (
     ablation_sentence,
     read_ablation,
 )
+from mexplain.model.checkpoint import SHIPPED
 
 FOUND = Ablation(
     clips=400,

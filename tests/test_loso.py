@@ -15,10 +15,8 @@ import pytest
 import torch
 from trees import TREES, Planted, casme2_tree, flat_clips
 
-from mexplain.checkpoints import load_checkpoint, save_checkpoint
 from mexplain.cli.loso import loso_command, parse_sources
 from mexplain.cli.main import main
-from mexplain.config import CASME2_LABELS, PRESETS
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.datasets.sample import CodedUnit, Sample
@@ -38,7 +36,9 @@ from mexplain.evaluation.loso.protocol import (
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.media.video import read_clip
-from mexplain.model import MicroExpressionNet
+from mexplain.model.checkpoint import load_checkpoint, save_checkpoint
+from mexplain.model.config import CASME2_LABELS, PRESETS
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import AlignedClip
 from mexplain.simulate.clip import Expression, simulate
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mexplain.attention import crop_blocks
-from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
-from mexplain.model import MicroExpressionNet, build_model
+from mexplain.model.attention import crop_blocks
+from mexplain.model.config import PRESETS, ModelConfig
+from mexplain.model.network import MicroExpressionNet, build_model
 from mexplain.records import VARIANTS
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.config import PRESETS, UNITS
 from mexplain.errors import SettingError
 from mexplain.explain.spotting import (
     KINDS,
@@ -20,6 +19,7 @@ from mexplain.explain.spotting import (
 from mexplain.face.extraction import follow
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import mean_shape
+from mexplain.model.config import PRESETS, UNITS
 from mexplain.records import Evidence, Moment, SteadyClip
 from mexplain.simulate.clip import Expression, simulate
 

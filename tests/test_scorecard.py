@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mexplain.attribution.registry import METHODS
-from mexplain.checkpoints import SHIPPED
 from mexplain.cli.scorecard import bench_command
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.scorecard import metrics
@@ -27,6 +26,7 @@ from mexplain.evaluation.scorecard.scorecard_table import (
 )
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import mean_shape
+from mexplain.model.checkpoint import SHIPPED
 
 SIZE = 100
 CPU = torch.device("cpu")

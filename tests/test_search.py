@@ -12,7 +12,7 @@ from mexplain.explain.spotting import overlap
 from mexplain.explain.window import best_expression, decide, is_long, moment_notes, search
 from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.media.video import write_video
-from mexplain.model import HeadOutput
+from mexplain.model.network import HeadOutput
 from mexplain.prose import moment_choices, presence
 from mexplain.records import NONE, Moment
 from mexplain.report import to_json

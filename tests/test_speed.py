@@ -17,13 +17,13 @@ from benchmarks.clips import Input, inputs
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.attribute import answer_all, pose_all, pose_clips
 from mexplain.attribution.target import Question
-from mexplain.config import PRESETS
-from mexplain.convs import conv_stack
-from mexplain.device import MEMORY_VARIABLE, bytes_at_once
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_each_frame, track_face
-from mexplain.model import MicroExpressionNet
+from mexplain.model.config import PRESETS
+from mexplain.model.conv_stack import conv_stack
+from mexplain.model.device import MEMORY_VARIABLE, bytes_at_once
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
 

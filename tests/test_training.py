@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.checkpoints import CLAIM, SHIPPED
-from mexplain.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.errors import FaceError, SettingError
 from mexplain.evaluation.recognition import score, wilson
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import MICRO_KIND, Watched, best_floor, count_matches
 from mexplain.face.mesh import mean_shape
+from mexplain.model.checkpoint import CLAIM, SHIPPED
+from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.records import Moment
 from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.claim import claim_table, judge

@@ -13,10 +13,10 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.integrated_gradients import small
 from mexplain.attribution.registry import METHODS, Method
 from mexplain.attribution.target import Question, ask
-from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
-from mexplain.model import MicroExpressionNet
+from mexplain.model.device import exact_convolutions
+from mexplain.model.network import MicroExpressionNet
 
 
 @dataclass(frozen=True)

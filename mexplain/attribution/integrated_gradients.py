@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mexplain.attribution.secant_gradients import Chords, between, smooth
-from mexplain.device import bytes_at_once, scarcity
-from mexplain.model import Head, MicroExpressionNet
+from mexplain.model.device import bytes_at_once, scarcity
+from mexplain.model.network import Head, MicroExpressionNet
 
 # Answers change most where a movement is faint, so the first stretches are short.
 CUTS = tuple(float((i / 14) ** 1.3) for i in range(15))

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mexplain.attention import BlockAttention, GlobalAttention, block_fields
-from mexplain.convs import Span
-from mexplain.device import bytes_at_once
-from mexplain.model import Head
+from mexplain.model.attention import BlockAttention, GlobalAttention, block_fields
+from mexplain.model.conv_stack import Span
+from mexplain.model.device import bytes_at_once
+from mexplain.model.network import Head
 
 
 def look_by_parts(

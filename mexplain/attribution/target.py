@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.masked_forward import look_by_parts
-from mexplain.device import bytes_at_once
 from mexplain.face.blocks import box_coverage
-from mexplain.model import Head, HeadOutput, MicroExpressionNet
+from mexplain.model.device import bytes_at_once
+from mexplain.model.network import Head, HeadOutput, MicroExpressionNet
 
 # Bounds memory: features of 8 clips of 12 frames of the lite network take 20 MB; more at once is no faster.
 _AT_ONCE = 8

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from mexplain.checkpoints import load_checkpoint
-from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, MexplainError
 from mexplain.explain.explain import explain
 from mexplain.media.image import encode_jpeg
+from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.device import resolve_device
 from mexplain.overlay import attention_face, attribution_face
 from mexplain.records import Report, VariantReport
 

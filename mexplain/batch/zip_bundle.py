@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.card import card, png
-from mexplain.checkpoints import Checkpoint
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.explain import check_choices, explain_reading
 from mexplain.explain.prediction import read
 from mexplain.film import Film
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.page import films_of, to_html
 from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report import DISCLAIMER, json_text

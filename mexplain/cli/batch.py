@@ -71,8 +71,8 @@ def explain_archive_command(options: argparse.Namespace) -> int:
     from mexplain.batch.index_page import write_index
     from mexplain.batch.runner import read_settings, run_archive
     from mexplain.batch.worker import Job
-    from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.cli.explain import chosen, complain
+    from mexplain.model.checkpoint import SHIPPED, load_checkpoint
 
     if options.baseline not in BASELINES:
         raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")

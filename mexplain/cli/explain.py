@@ -10,7 +10,7 @@ from mexplain.errors import MexplainError, SettingError
 
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
-    from mexplain.checkpoints import Checkpoint
+    from mexplain.model.checkpoint import Checkpoint
     from mexplain.records import Report
 
 USER_ERROR = 2
@@ -32,9 +32,9 @@ def explain_command(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from mexplain.attribution.registry import METHODS
-    from mexplain.checkpoints import SHIPPED, load_checkpoint
-    from mexplain.device import resolve_device
     from mexplain.explain.explain import explain
+    from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+    from mexplain.model.device import resolve_device
     from mexplain.records import VARIANTS
     from mexplain.report import write_json
 
@@ -83,9 +83,9 @@ def explain_command(options: argparse.Namespace) -> int:
 
 
 def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
-    from mexplain.checkpoints import SHIPPED
     from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.film import read_face
+    from mexplain.model.checkpoint import SHIPPED
     from mexplain.page import films_of, write_html
 
     config = checkpoint.model.config
@@ -167,8 +167,8 @@ def methods_command(options: argparse.Namespace) -> int:
     """List methods and baselines."""
     from mexplain.attribution.baselines import BASELINES
     from mexplain.attribution.registry import METHODS
-    from mexplain.checkpoints import SHIPPED, load_checkpoint
     from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
+    from mexplain.model.checkpoint import SHIPPED, load_checkpoint
     from mexplain.prose import measured
 
     loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)
@@ -189,8 +189,8 @@ def methods_command(options: argparse.Namespace) -> int:
 
 def bench_command(options: argparse.Namespace) -> int:
     """Score every method on clips whose cause is known."""
-    from mexplain.checkpoints import SHIPPED
     from mexplain.cli.scorecard import bench_command as bench
+    from mexplain.model.checkpoint import SHIPPED
 
     table = bench(
         checkpoint=options.checkpoint or SHIPPED,

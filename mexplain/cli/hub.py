@@ -26,7 +26,7 @@ def add_hub(parser: argparse.ArgumentParser) -> None:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from mexplain.publishing import push_to_hub
+    from mexplain.model.publishing import push_to_hub
 
     commit = push_to_hub(options.folder, options.repository, branch=options.branch, private=options.private)
     print(f"Published as {options.repository}@{commit}")
@@ -34,7 +34,7 @@ def _push(options: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    from mexplain.publishing import pull_from_hub
+    from mexplain.model.publishing import pull_from_hub
 
     commit = pull_from_hub(options.source, options.out)
     print(f"{options.out} holds {options.source.partition('@')[0]}@{commit}")
@@ -42,7 +42,7 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from mexplain.publishing import CONFIG, verify
+    from mexplain.model.publishing import CONFIG, verify
 
     files = verify(options.source)
     for name, sha256 in files:

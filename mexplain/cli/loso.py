@@ -6,8 +6,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mexplain.batch.engines import Cluster, engine
-from mexplain.checkpoints import SHIPPED, load_checkpoint
-from mexplain.device import resolve_device
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.datasets.sample import Problem, Sample
@@ -17,6 +15,8 @@ from mexplain.evaluation.loso.fine_tuning import FineTuning
 from mexplain.evaluation.loso.page import page
 from mexplain.evaluation.loso.protocol import assign, default_protocol, zero_shot_map
 from mexplain.evaluation.loso.results import as_text, collect
+from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+from mexplain.model.device import resolve_device
 
 RESULTS, PAGE = "results.json", "results.html"
 

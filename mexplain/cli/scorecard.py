@@ -4,8 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mexplain.attribution.registry import METHODS
-from mexplain.checkpoints import load_checkpoint
-from mexplain.device import resolve_device
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.known_clips import KnownClips, check_fit
@@ -14,6 +12,8 @@ from mexplain.evaluation.scorecard.plots import page
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import SCORECARD, Scorecard, collect, markdown
+from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.device import resolve_device
 from mexplain.training.card import METRICS, write_card
 from mexplain.training.faces import load_faces
 

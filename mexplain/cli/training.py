@@ -108,7 +108,7 @@ def calibrate_command(options: argparse.Namespace) -> int:
 
 def compare_command(options: argparse.Namespace) -> int:
     """Put the paper's claim to the test."""
-    from mexplain.checkpoints import SHIPPED
+    from mexplain.model.checkpoint import SHIPPED
     from mexplain.training.claim import put_claim_to_test
 
     table = put_claim_to_test(

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.device import exact_convolutions
-from mexplain.model import MicroExpressionNet
+from mexplain.model.device import exact_convolutions
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.training.synthesis import Synthesizer

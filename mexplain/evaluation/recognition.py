@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from mexplain.config import ModelConfig
-from mexplain.device import exact_convolutions
-from mexplain.model import Head, MicroExpressionNet
+from mexplain.model.config import ModelConfig
+from mexplain.model.device import exact_convolutions
+from mexplain.model.network import Head, MicroExpressionNet
 from mexplain.training.script import Mixture
 from mexplain.training.synthesis import Synthesizer
 

@@ -14,7 +14,7 @@ from mexplain.evaluation.calibration import (
     join,
     reliability,
 )
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
 from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED
 from mexplain.training.synthesis import Synthesizer

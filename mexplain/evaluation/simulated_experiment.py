@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
-from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import moving_blocks
 from mexplain.explain.explain import Progress, explain
@@ -16,6 +15,7 @@ from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.figures import percent
 from mexplain.media.video import write_video
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.overlay import in_grey, tint, with_outlines
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.simulate.action_units import ACTION_UNITS

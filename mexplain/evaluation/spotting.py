@@ -11,7 +11,7 @@ from mexplain.explain.spotting import find_moments, overlap, watch
 from mexplain.face.extraction import follow
 from mexplain.face.mesh import crop_to_iod
 from mexplain.media.video import write_video
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
 from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.training.recordings import draw_programme, record

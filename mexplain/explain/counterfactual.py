@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from mexplain.attribution.target import Question
-from mexplain.device import exact_convolutions
 from mexplain.errors import SettingError
 from mexplain.explain.prediction import Reading
 from mexplain.explain.window import Decision, decide
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
-from mexplain.model import HeadOutput
+from mexplain.model.device import exact_convolutions
+from mexplain.model.network import HeadOutput
 
 # Up to this many sets of one size are all tried; beyond that blocks are added one by one, the best first.
 MOST_SETS = 130

@@ -10,15 +10,15 @@ from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
-from mexplain.checkpoints import Checkpoint
-from mexplain.config import ModelConfig
-from mexplain.device import give_memory_back
 from mexplain.errors import SettingError
 from mexplain.explain.explainer import Asking
 from mexplain.explain.prediction import Progress, Reading, Stages, read
 from mexplain.explain.window import Decision, moment_notes
 from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
-from mexplain.model import HeadOutput, MicroExpressionNet
+from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.config import ModelConfig
+from mexplain.model.device import give_memory_back
+from mexplain.model.network import HeadOutput, MicroExpressionNet
 from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
 
 POOLED_INTO = ("10", "24")

@@ -8,8 +8,8 @@ import torch
 from mexplain.attribution.attribute import Attribution, answer_all
 from mexplain.attribution.faithfulness import assess
 from mexplain.attribution.target import Question
-from mexplain.device import Fallback
 from mexplain.explain.prediction import Reading
+from mexplain.model.device import Fallback
 from mexplain.records import Trust
 
 

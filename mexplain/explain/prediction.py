@@ -13,14 +13,14 @@ from torch import Tensor
 
 from mexplain.attribution.attribute import pose_all
 from mexplain.attribution.target import Question
-from mexplain.checkpoints import Checkpoint
-from mexplain.device import Fallback, exact_convolutions, resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.explain.window import Decision, Found, decide, is_long, only_moment, search
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
 from mexplain.media.sandbox import client
-from mexplain.model import HeadOutput, MicroExpressionNet
+from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.device import Fallback, exact_convolutions, resolve_device
+from mexplain.model.network import HeadOutput, MicroExpressionNet
 from mexplain.records import VARIANTS, AlignedClip, ClipInfo, Evidence, Moment
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from mexplain.config import NUISANCE_UNITS, ModelConfig
-from mexplain.device import exact_convolutions
 from mexplain.errors import ClipError, FaceError
 from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
 from mexplain.media.sandbox import client
-from mexplain.model import MicroExpressionNet
+from mexplain.model.config import NUISANCE_UNITS, ModelConfig
+from mexplain.model.device import exact_convolutions
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
 # What moments are called, the most wanted first, and what is meant.

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mexplain.checkpoints import Checkpoint
-from mexplain.config import ModelConfig
 from mexplain.explain.spotting import HEAD, Tell, find_moments, single_moment, watch
 from mexplain.face.extraction import follow
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe
-from mexplain.model import HeadOutput, MicroExpressionNet
+from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.config import ModelConfig
+from mexplain.model.network import HeadOutput, MicroExpressionNet
 from mexplain.records import NONE, AlignedClip, Evidence, Moment
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mexplain.checkpoints import CONFIG
 from mexplain.evaluation.recognition import ABLATION, Score
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown, read_scorecard
 from mexplain.face.blocks import LAYOUTS
+from mexplain.model.checkpoint import CONFIG
 from mexplain.training.claim import claim_table, read_claim
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.script import TEST_MIXTURES

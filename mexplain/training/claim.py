@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mexplain.checkpoints import CLAIM, load_checkpoint
-from mexplain.device import resolve_device
 from mexplain.evaluation.calibration import Answers, ask
-from mexplain.model import MicroExpressionNet
+from mexplain.model.checkpoint import CLAIM, load_checkpoint
+from mexplain.model.device import resolve_device
+from mexplain.model.network import MicroExpressionNet
 from mexplain.training.faces import load_faces
 from mexplain.training.loop import Run, exact_convolutions, train_heads
 from mexplain.training.plan import plan_for

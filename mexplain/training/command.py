@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mexplain.checkpoints import CONFIG, load_checkpoint, write_calibration
-from mexplain.config import PRESETS
-from mexplain.device import resolve_device
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import FITTED_ON, ask, fit, join
 from mexplain.evaluation.recognition import ablation_config, score
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import best_floor, score_floor, watch_recordings
-from mexplain.model import Head, MicroExpressionNet
+from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
+from mexplain.model.config import PRESETS
+from mexplain.model.device import resolve_device
+from mexplain.model.network import Head, MicroExpressionNet
 from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
 from mexplain.training.curve import draw_curve
 from mexplain.training.faces import SPLITS, load_faces

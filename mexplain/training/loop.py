@@ -20,10 +20,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mexplain.checkpoints import load_imagenet_trunk, save_checkpoint
-from mexplain.convs import ConvStack
 from mexplain.evaluation.recognition import ABLATION, ablation_config, score
-from mexplain.model import Head, HeadOutput, MicroExpressionNet, build_model
+from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
+from mexplain.model.conv_stack import ConvStack
+from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.training.faces import FaceSet
 from mexplain.training.plan import Plan
 from mexplain.training.script import MACRO, MICRO, SHIFTED, Mixture

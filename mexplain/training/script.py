@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.config import NUISANCE_UNITS, UNITS
 from mexplain.face.mesh import mean_shape
+from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.simulate.action_units import full_displacement, gaze_displacement
 from mexplain.training.coding import CASME2_CODING
 from mexplain.training.timing import (

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.config import ModelConfig
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, mirror
+from mexplain.model.config import ModelConfig
 from mexplain.records import VARIANTS
 from mexplain.simulate.warp import dense_field, sample
 from mexplain.training.camera import degrade

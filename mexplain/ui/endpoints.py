@@ -9,7 +9,6 @@ import gradio as gr
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.checkpoints import Checkpoint, sha256_of
 from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
@@ -17,6 +16,7 @@ from mexplain.explain.counterfactual import hold_still
 from mexplain.explain.explain import explain
 from mexplain.explain.prediction import Progress, read
 from mexplain.explain.window import Decision
+from mexplain.model.checkpoint import Checkpoint, sha256_of
 from mexplain.report import to_json
 from mexplain.simulate.action_units import SIDES, parse_action_units
 from mexplain.sitter import built_in, from_photo, names

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gradio.route_utils import FnIndexInferError
 
-from mexplain.device import is_short_of_memory
 from mexplain.errors import MexplainError
+from mexplain.model.device import is_short_of_memory
 from mexplain.ui.words import WORDS
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

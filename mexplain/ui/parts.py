@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mexplain.checkpoints import Checkpoint
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.prediction import Progress
 from mexplain.film import Film
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.report import DISCLAIMER
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks

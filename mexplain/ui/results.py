@@ -10,11 +10,11 @@ from typing import Any
 from mexplain import prose
 from mexplain.attribution.registry import METHODS
 from mexplain.desk import Desk, keep
-from mexplain.device import give_memory_back, is_busy, step_back
 from mexplain.errors import MexplainError
 from mexplain.figures import block_time_heatmap, percent, probability_bars
 from mexplain.film import Look, heat_film
 from mexplain.magnify import magnified_film
+from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.overlay import Quantity, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.ui.line import still_here

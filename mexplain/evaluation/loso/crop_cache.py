@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain.config import ModelConfig
 from mexplain.errors import DatasetError, FaceError, MexplainError
 from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.face.alignment import prepare
 from mexplain.media.image import read_photo
 from mexplain.media.video import probe, read_clip
+from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo
 
 _SCHEMA = 1

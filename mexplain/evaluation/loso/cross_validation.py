@@ -16,11 +16,11 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from mexplain.batch.engines import Cluster, Engine, Lost, local
-from mexplain.checkpoints import Checkpoint
 from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.evaluation.loso.fine_tuning import Bank, FineTuning, answer, make_bank, train_fold
 from mexplain.evaluation.loso.protocol import Task, check_leak, zero_shot_map
+from mexplain.model.checkpoint import Checkpoint
 
 SETTINGS, FOLDS = "settings.json", "folds"
 

@@ -17,7 +17,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.face.blocks import layout
 from mexplain.face.mesh import mirror
-from mexplain.model import Head, MicroExpressionNet
+from mexplain.model.network import Head, MicroExpressionNet
 
 PARTS = ("heads", "all")
 _ENCODED_AT_ONCE = 8

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mexplain.config import CASME2_LABELS
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.frames import natural
 from mexplain.evaluation.datasets.sample import Sample
+from mexplain.model.config import CASME2_LABELS
 
 # From emotions to classes, for each data set; what is not listed is left out, and counted.
 CASME2_5 = {"casme2": {label: label for label in CASME2_LABELS}}

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, UInt8
 
-from mexplain.config import NUISANCE_UNITS, UNITS, ModelConfig
 from mexplain.errors import ClipError, SettingError
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.video import read_clip, write_video
+from mexplain.model.config import NUISANCE_UNITS, UNITS, ModelConfig
 from mexplain.training.faces import FaceSet
 from mexplain.training.script import TEST_MIXTURES, Mixture
 from mexplain.training.synthesis import Synthesizer

@@ -20,7 +20,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP
 from mexplain.face.blocks import layout
-from mexplain.model import Head, MicroExpressionNet
+from mexplain.model.network import Head, MicroExpressionNet
 
 VARIANT = "10"
 # Centres of the spots in shares of the picture's side (x, y), clear of all blocks: the corners, then the borders.

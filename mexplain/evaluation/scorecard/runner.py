@@ -17,7 +17,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
 from mexplain.evaluation.scorecard.reference_maps import guesses
 from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 
 CLIPS, SANITY, IDENTITY = "clips.jsonl", "sanity.jsonl", "run.json"
 # Raise this when the numbers of a clip change their meaning, so that runs of two versions do not mix.

@@ -19,7 +19,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip
 from mexplain.evaluation.scorecard.metrics import ranking
 from mexplain.face.blocks import layout, pooling_layout
 from mexplain.face.mesh import mirror
-from mexplain.model import MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
 
 # What is random at each stage, as parts of the names of weights; "" is in all of them.
 STAGES: dict[str, tuple[str, ...]] = {

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from mexplain.config import ModelConfig
-from mexplain.convs import ConvStack, Span, conv_stack
+from mexplain.model.config import ModelConfig
+from mexplain.model.conv_stack import ConvStack, Span, conv_stack
 
 ALL = slice(None)
 

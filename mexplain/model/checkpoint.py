@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mexplain.config import PRESETS, ModelConfig
 from mexplain.errors import CheckpointError
 from mexplain.face.blocks import LAYOUTS
-from mexplain.hf_hub import fetch, fetch_if_there, names_in, split_revision
-from mexplain.model import MicroExpressionNet
+from mexplain.model.config import PRESETS, ModelConfig
+from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
 from mexplain.settings import shipped_folder
 

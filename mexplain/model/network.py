@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mexplain.attention import BlockAttention, GlobalAttention
-from mexplain.config import PRESETS, ModelConfig
-from mexplain.convs import conv_stack
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout
+from mexplain.model.attention import BlockAttention, GlobalAttention
+from mexplain.model.config import PRESETS, ModelConfig
+from mexplain.model.conv_stack import conv_stack
 from mexplain.records import VARIANTS
 
 

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mexplain.checkpoints import (
+from mexplain.errors import CheckpointError
+from mexplain.model.checkpoint import (
     CLAIM,
     CONFIG,
     SCORECARD,
@@ -15,8 +16,7 @@ from mexplain.checkpoints import (
     read_sums,
     sha256_of,
 )
-from mexplain.errors import CheckpointError
-from mexplain.hf_hub import fetch, fetch_if_there, send, split_revision
+from mexplain.model.hub_client import fetch, fetch_if_there, send, split_revision
 
 CARD, METRICS = "README.md", "metrics.json"
 NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
