@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mexplain.explain.explain import explain
 from mexplain.model.checkpoint import load_checkpoint
-from mexplain.page import write_html
+from mexplain.report.html_page import write_html
 
 clip, page = (sys.argv[1:] + ["samples/happiness.mp4", "report.html"][len(sys.argv) - 1 :])[:2]
 report = explain(clip, load_checkpoint(), methods=("integrated_gradients",))

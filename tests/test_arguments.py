@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
-from mexplain import card, comparison, figures, film, game, magnify, overlay, page, prose, report, sitter, tables
+from mexplain import figures, film, game, magnify, overlay, sitter
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
@@ -44,6 +44,7 @@ from mexplain.model import device
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.hub_client import split_revision
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
+from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.sitter import Sitter
@@ -357,19 +358,19 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "percent": (figures.percent, {"share": some(0.0, 0.5, 1.0, 0.999, 1e-9)}, 8),
     "compare": (comparison.compare, {"report": the("report"), "method": methods}, 8),
-    "card": (card.card, {"report": the("report")}, 1),
-    "to_html": (page.to_html, {"report": the("report")}, 1),
-    "write_html": (page.write_html, {"report": the("report"), "path": the("folder", "inside a file")}, 2),
-    "write_json": (report.write_json, {"report": the("report"), "path": outputs}, 8),
+    "card": (summary_image.card, {"report": the("report")}, 1),
+    "to_html": (html_page.to_html, {"report": the("report")}, 1),
+    "write_html": (html_page.write_html, {"report": the("report"), "path": the("folder", "inside a file")}, 2),
+    "write_json": (json_export.write_json, {"report": the("report"), "path": outputs}, 8),
     "about_method": (
-        prose.about_method,
+        wording.about_method,
         {"method": some(*METHODS), "baseline": some(*BASELINES), "scorecard": st.none()},
         20,
     ),
-    "measured": (prose.measured, {"method": some(*METHODS), "scorecard": st.none(), "variant": variants}, 12),
-    "trust": (prose.trust, {"variant": the("variant"), "method": some("integrated_gradients")}, 2),
+    "measured": (wording.measured, {"method": some(*METHODS), "scorecard": st.none(), "variant": variants}, 12),
+    "trust": (wording.trust, {"variant": the("variant"), "method": some("integrated_gradients")}, 2),
     "table": (
-        tables.table,
+        csv_tables.table,
         {"columns": st.lists(words, max_size=3), "rows": st.lists(st.dictionaries(words, words | numbers), max_size=3)},
         30,
     ),
@@ -421,7 +422,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     (folder / "text.txt").write_text("no video")
     (folder / "empty.mp4").touch()
     found = prediction.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
-    by_name = {variant.variant: variant for variant in report[0].variants}
+    by_name = {variant.variant: variant for variant in json_export[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
     face = sitter.built_in("Person 1")
     return {
@@ -445,7 +446,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "tensor": prediction._tensor(found.aligned, found.device),
         "reading": found,
         "questions": found.questions(("10",)),
-        "report": report[0],
+        "report": json_export[0],
         "variant": by_name["10"],
         "uncropped": by_name["uncropped"],
     }

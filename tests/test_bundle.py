@@ -11,7 +11,7 @@ import pytest
 
 from mexplain.batch.zip_bundle import MOST_CLIPS, bundle, overview_csv
 from mexplain.errors import MexplainError, SettingError
-from mexplain.tables import BLOCK_COLUMNS
+from mexplain.report.csv_tables import BLOCK_COLUMNS
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "happiness.mp4"
 

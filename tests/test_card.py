@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 from hand_made import make_report
 
-from mexplain.card import card, png
+from mexplain.report.summary_image import card, png
 
 
 def test_a_card_has_a_column_for_each_variant_and_shows_its_heat():

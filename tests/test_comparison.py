@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hand_made import METHOD, make_report
 
-from mexplain.comparison import compare, most_divided, strongest
 from mexplain.errors import SettingError
-from mexplain.prose import compared
+from mexplain.report.comparison import compare, most_divided, strongest
+from mexplain.report.wording import compared
 
 
 def test_shares_ranks_and_difference_maps(report):

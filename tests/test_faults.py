@@ -18,7 +18,6 @@ from small_hub import Visitor, small_hub, until
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain.batch.zip_bundle import bundle
-from mexplain.card import card, png
 from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import prediction
@@ -27,9 +26,10 @@ from mexplain.explain.explainer import Asking
 from mexplain.film import Film
 from mexplain.model import device
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
-from mexplain.page import write_html
 from mexplain.records import VARIANTS
-from mexplain.report import write_json
+from mexplain.report.html_page import write_html
+from mexplain.report.json_export import write_json
+from mexplain.report.summary_image import card, png
 from mexplain.ui.mishaps import answer
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"

@@ -22,7 +22,7 @@ from mexplain.model.checkpoint import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretr
 from mexplain.model.config import PRESETS
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.publishing import pull_from_hub, push_to_hub, verify
-from mexplain.report import to_json
+from mexplain.report.json_export import to_json
 
 REPO = "lab/smiles"
 

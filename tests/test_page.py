@@ -9,8 +9,8 @@ from browsers import open_browser
 from hand_made import make_face, make_report
 
 from mexplain.film import read_face
-from mexplain.page import MOTION, films_of, to_html, write_html
-from mexplain.report import DISCLAIMER
+from mexplain.report.html_page import MOTION, films_of, to_html, write_html
+from mexplain.report.json_export import DISCLAIMER
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_names_cannot_break_out_of_the_page():
 def test_films_that_are_too_large_are_left_out(monkeypatch):
     made = make_report("10", attention=[0.9] * 10)
     films = films_of(made, make_face(120), 2.8)
-    monkeypatch.setattr("mexplain.page.MOST_FILM_BYTES", 10)
+    monkeypatch.setattr("mexplain.report.html_page.MOST_FILM_BYTES", 10)
     text = to_html(made, films=films)
     assert "<video" not in text and "Films were left out" in text
     assert "Films were left out" not in to_html(made)

@@ -5,7 +5,7 @@ import pytest
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import pooling_layout
-from mexplain.report import DISCLAIMER, SCHEMA_VERSION, to_json, write_json
+from mexplain.report.json_export import DISCLAIMER, SCHEMA_VERSION, to_json, write_json
 
 
 @pytest.fixture(scope="module")

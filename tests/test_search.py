@@ -13,9 +13,9 @@ from mexplain.explain.window import best_expression, decide, is_long, moment_not
 from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.media.video import write_video
 from mexplain.model.network import HeadOutput
-from mexplain.prose import moment_choices, presence
 from mexplain.records import NONE, Moment
-from mexplain.report import to_json
+from mexplain.report.json_export import to_json
+from mexplain.report.wording import moment_choices, presence
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hand_made import LABELS, METHOD, make_report
 
-from mexplain.tables import BLOCK_COLUMNS, VARIANT_COLUMNS, blocks_csv, columns_in_words, table, variants_csv
+from mexplain.report.csv_tables import BLOCK_COLUMNS, VARIANT_COLUMNS, blocks_csv, columns_in_words, table, variants_csv
 
 
 def rows(text):

@@ -12,7 +12,7 @@ from mexplain.batch.parquet import read_clips
 from mexplain.batch.runner import picture_of, read_settings
 from mexplain.batch.summary import FEWEST, Summary, summarise
 from mexplain.batch.svg_figure import drive_figure
-from mexplain.report import DISCLAIMER
+from mexplain.report.json_export import DISCLAIMER
 
 INDEX, CLIPS_A_PAGE = "index.html", 60
 _SHOWN_LABELS = 6

@@ -36,7 +36,7 @@ def explain_command(options: argparse.Namespace) -> int:
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
     from mexplain.model.device import resolve_device
     from mexplain.records import VARIANTS
-    from mexplain.report import write_json
+    from mexplain.report.json_export import write_json
 
     variants = chosen("Variant", options.variant or ["all"], VARIANTS)
     methods = chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
@@ -86,7 +86,7 @@ def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Na
     from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.film import read_face
     from mexplain.model.checkpoint import SHIPPED
-    from mexplain.page import films_of, write_html
+    from mexplain.report.html_page import films_of, write_html
 
     config = checkpoint.model.config
     films = films_of(report, read_face(report, config), config.crop_iod)
@@ -169,7 +169,7 @@ def methods_command(options: argparse.Namespace) -> int:
     from mexplain.attribution.registry import METHODS
     from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
-    from mexplain.prose import measured
+    from mexplain.report.wording import measured
 
     loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)
     scorecard = read_scorecard(loaded.folder, loaded.sha256)

@@ -5,12 +5,12 @@ from html import escape
 
 import gradio as gr
 
-from mexplain import prose
 from mexplain.attribution.registry import METHODS
 from mexplain.compare_figure import agreement_figure, difference_face, shares_figure
-from mexplain.comparison import Comparison, compare
 from mexplain.desk import Desk
 from mexplain.figures import VARIANT_NAMES
+from mexplain.report import wording
+from mexplain.report.comparison import Comparison, compare
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
 
@@ -53,7 +53,7 @@ class CompareTab:
             alt = f"Face tinted orange where {one} finds more than {other}, blue where it finds less"
             caption = f"<h3>{one} less {other}</h3>"
             pictures.append(caption + picture_of(difference_face(report, pair), alt))
-        sentence = f"<h2>{escape(prose.compared(found))}</h2><p class='quiet'>By {METHODS[method].name}.</p>"
+        sentence = f"<h2>{escape(wording.compared(found))}</h2><p class='quiet'>By {METHODS[method].name}.</p>"
         ranked = list(_ranked(found))
         plots = [shares_figure(found), agreement_figure(found) if found.comparable else None]
         return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]

@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain import prose
 from mexplain.attribution.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
 from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.records import VARIANTS, Report
+from mexplain.report import wording
 from mexplain.settings import limit
 from mexplain.ui import results
 from mexplain.ui.link import from_query
@@ -79,7 +79,7 @@ class ExplainTab:
                     )
                 with gr.Row():
                     self.method = gr.Dropdown(
-                        prose.method_choices(), value="integrated_gradients", label="Method", elem_id="method"
+                        wording.method_choices(), value="integrated_gradients", label="Method", elem_id="method"
                     )
                     against = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
                     self.baseline = gr.Dropdown(against, value="onset", label="Compared with", elem_id="baseline")
@@ -87,7 +87,7 @@ class ExplainTab:
                     self.target = gr.Dropdown([OWN, *labels], value=OWN, label="Answer to explain", elem_id="target")
                     self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
             self.about = gr.HTML(
-                prose.about_method("integrated_gradients", "onset", self.hub.scorecard()), elem_id="used"
+                wording.about_method("integrated_gradients", "onset", self.hub.scorecard()), elem_id="used"
             )
             self.legend = gr.HTML(results.legend(View()), elem_id="legend")
             self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
@@ -162,7 +162,7 @@ class ExplainTab:
         query = dict(request.query_params) if request else {}
         wanted = from_query(query, labels, tuple(captions()))
         clip = gr.Video(str(SAMPLES / wanted.sample)) if wanted.sample else gr.skip()
-        about = prose.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
+        about = wording.about_method(wanted.method, wanted.baseline, self.hub.scorecard())
         looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
         view = View(wanted.show, magnitude=looks[2])  # type: ignore[arg-type]
         legend = results.legend(view, wanted.method)
@@ -216,7 +216,7 @@ class ExplainTab:
             yield {self.problem: say(WORDS["expired"])}
             return
         asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
-        yield {self.about: prose.about_method(asked.method, asked.baseline, self.hub.scorecard())}
+        yield {self.about: wording.about_method(asked.method, asked.baseline, self.hub.scorecard())}
         yield from self._stream(desk, desk.again(asked, telling(progress)), settings)
 
     def redraw(self, desk: Desk | None, *looks: Any) -> list[Any]:
@@ -254,7 +254,7 @@ class ExplainTab:
 
     def _head(self, report: Report, desk: Desk, view: View) -> dict:
         notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
-        about = prose.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
+        about = wording.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
         top: dict = {
             self.problem: "",
             self.results: gr.Column(visible=True),
@@ -269,7 +269,7 @@ class ExplainTab:
             middle = sum(report.window_s) / 2
             inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
             top[self.curve] = evidence_curve(report)
-            choices = prose.moment_choices(report)
+            choices = wording.moment_choices(report)
             top[self.picked] = gr.Radio(choices, value=next(inside, None), visible=bool(choices))
         return top
 
@@ -295,4 +295,4 @@ class ExplainTab:
     def _agreement(self, report: Report, desk: Desk) -> str:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
-        return prose.agreement(report, desk.asked.method)
+        return wording.agreement(report, desk.asked.method)

@@ -20,7 +20,7 @@ from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.prediction import Progress
 from mexplain.film import Film
 from mexplain.model.checkpoint import Checkpoint
-from mexplain.report import DISCLAIMER
+from mexplain.report.json_export import DISCLAIMER
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
 from mexplain.ui.mishaps import answer

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
-from mexplain import prose
 from mexplain.attribution.registry import METHODS
 from mexplain.desk import Desk, keep
 from mexplain.errors import MexplainError
@@ -17,6 +16,7 @@ from mexplain.magnify import magnified_film
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.overlay import Quantity, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
+from mexplain.report import wording
 from mexplain.ui.line import still_here
 from mexplain.ui.mishaps import log
 from mexplain.ui.parts import WORDS, moving_picture, text
@@ -47,7 +47,7 @@ def verdict(variant: VariantReport) -> str:
     else:
         likeliest = max(variant.probabilities, key=variant.probabilities.__getitem__)
         words = f"<strong>{escape(likeliest)}</strong> <span>{escape(percent(variant.probabilities[likeliest]))}</span>"
-    return f"<p class='verdict'>{words}</p>{prose.presence(variant)}"
+    return f"<p class='verdict'>{words}</p>{wording.presence(variant)}"
 
 
 def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
@@ -134,7 +134,7 @@ def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> 
 
 def checked(variant: VariantReport, method: str) -> str:
     """Return what one variant's explanation was put to, once that is known."""
-    told = prose.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
+    told = wording.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
     return f"<h4>How far to trust it</h4>{told}"
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.card import card, png
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.film import Film
-from mexplain.page import films_of, write_html
-from mexplain.report import write_json
-from mexplain.tables import blocks_csv, variants_csv
+from mexplain.report.csv_tables import blocks_csv, variants_csv
+from mexplain.report.html_page import films_of, write_html
+from mexplain.report.json_export import write_json
+from mexplain.report.summary_image import card, png
 from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.link import Settings, to_query

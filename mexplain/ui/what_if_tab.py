@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain import prose
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
@@ -15,6 +14,7 @@ from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
 from mexplain.figures import VARIANT_NAMES, before_and_after, percent
 from mexplain.records import NONE
+from mexplain.report import wording
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
 
@@ -109,7 +109,7 @@ class WhatIfTab:
         try:
             for number, (variant, question) in enumerate(questions.items()):
                 found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
-                lines.append(f"<li><strong>{VARIANT_NAMES[variant]}:</strong> {escape(prose.flipped(found))}</li>")
+                lines.append(f"<li><strong>{VARIANT_NAMES[variant]}:</strong> {escape(wording.flipped(found))}</li>")
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and found.blocks:
                     value = {**value, "chosen": list(found.blocks)}

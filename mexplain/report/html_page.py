@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from mexplain import __version__, prose
+from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
@@ -19,7 +19,8 @@ from mexplain.film import Film, Look, heat_film
 from mexplain.magnify import magnified_film
 from mexplain.overlay import Quantity, attention_face, attribution_face, block_values, pixel_face, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
-from mexplain.report import DISCLAIMER, write_whole
+from mexplain.report import wording
+from mexplain.report.json_export import DISCLAIMER, write_whole
 
 MOTION = "motion"
 # Films beyond this are left out, so that the page can still be sent by mail.
@@ -70,7 +71,7 @@ def to_html(report: Report, *, films: Mapping[str, Film] | None = None, scorecar
     for method in methods:
         parts.append(
             f"<h2>What pushed the answer: {escape(METHODS[method].name)}</h2>"
-            f"{prose.about_method(method, report.baseline, scorecard)}{prose.agreement(report, method)}"
+            f"{wording.about_method(method, report.baseline, scorecard)}{wording.agreement(report, method)}"
             + _columns(report, lambda v, method=method: _pushed(report, v, method, embedded, page))
         )
     if left_out:
@@ -125,7 +126,7 @@ def _top(report: Report) -> str:
 def _moments(report: Report, page: _Page) -> str:
     if report.evidence is None:
         return ""
-    lines = "".join(f"<li>{escape(name)}</li>" for name, _ in prose.moment_choices(report))
+    lines = "".join(f"<li>{escape(name)}</li>" for name, _ in wording.moment_choices(report))
     curve = page.figure(evidence_curve(report), "Evidence of an expression and of a blink over the whole clip")
     found = f"<ol>{lines}</ol>" if lines else "<p>No moment was found.</p>"
     return f"<h2>When something happened</h2>{curve}{found}"
@@ -144,7 +145,7 @@ def _decided(variant: VariantReport, page: _Page) -> str:
         verdict = f"<strong>{escape(name)}</strong> <span>{escape(share)}</span>"
     told = ", ".join(f"{label} {percent(value)}" for label, value in variant.probabilities.items())
     bars = page.figure(probability_bars(variant), f"Probabilities, {_TITLES[variant.variant]}: {told}")
-    return f"<p class='verdict'>{verdict}</p>{prose.presence(variant)}{bars}"
+    return f"<p class='verdict'>{verdict}</p>{wording.presence(variant)}{bars}"
 
 
 def _looked(report: Report, variant: VariantReport, films: Mapping[str, str], page: _Page) -> str:
@@ -168,7 +169,7 @@ def _pushed(report: Report, variant: VariantReport, method: str, films: Mapping[
         faces = [film or pixels, *faces]
     label = f"What each block pushed over time, {_TITLES[variant.variant]}; the table has the numbers"
     heat = page.figure(block_time_heatmap(report, variant, "attribution", method), label)
-    checked = prose.trust(variant, method) if method in variant.trust else ""
+    checked = wording.trust(variant, method) if method in variant.trust else ""
     table = "" if _has_attention(variant) else _table(variant)
     return f"{''.join(faces)}{heat}{checked}{table}"
 

@@ -1,0 +1,1 @@
+"""A report as JSON, HTML, PNG, CSV and words."""
