@@ -18,9 +18,9 @@ if not MISSING:
     from mexplain.face.alignment import align
     from mexplain.face.mesh import inter_ocular_distance
     from mexplain.face.tracking import track_each_frame, track_face
-    from mexplain.film import heat_film, read_face
     from mexplain.media.video import read_clip, write_video
-    from mexplain.overlay import attribution_face
+    from mexplain.report.visuals.animation import heat_film, read_face
+    from mexplain.report.visuals.heatmap_overlay import attribution_face
 
 
 def measure(checkpoint: Checkpoint, repeats: int, long_s: float) -> dict[str, object]:

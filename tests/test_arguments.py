@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
-from mexplain import figures, film, game, magnify, overlay, sitter
+from mexplain import game, sitter
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
@@ -36,7 +36,6 @@ from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import follow, read_aligned
-from mexplain.magnify import motion
 from mexplain.media import image, video
 from mexplain.media.sandbox import client
 from mexplain.media.sandbox.serialization import Parcel, unpack
@@ -45,6 +44,8 @@ from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.hub_client import split_revision
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
+from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots
+from mexplain.report.visuals.motion_magnification import motion
 from mexplain.simulate import action_units
 from mexplain.simulate.clip import Expression, simulate
 from mexplain.sitter import Sitter
@@ -109,7 +110,7 @@ faces = the("smile") | st.builds(
     meshes,
     arrays(2, 3),
 )
-looks = st.builds(film.Look, some("attention", "blocks", "pixels"), methods, st.booleans(), some(0.0, 1.0, 0.3))
+looks = st.builds(animation.Look, some("attention", "blocks", "pixels"), methods, st.booleans(), some(0.0, 1.0, 0.3))
 sitters = the("sitter") | st.builds(Sitter, pictures, meshes)
 expressions = st.builds(Expression, st.lists(units, max_size=3).map(tuple), sides, numbers, numbers, numbers, numbers)
 short_expressions = st.builds(Expression, st.just((12,)))
@@ -317,16 +318,16 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "mark": (game.mark, {"asked": the("round"), "guess": counts}, 12),
     "score": (game.score, {"marks": some((), [])}, 4),
-    "Look": (film.Look, {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers}, 30),
-    "heat_film": (film.heat_film, {"variant": the("variant", "uncropped"), "face": faces, "look": looks}, 10),
+    "Look": (animation.Look, {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers}, 30),
+    "heat_film": (animation.heat_film, {"variant": the("variant", "uncropped"), "face": faces, "look": looks}, 10),
     "magnified_film": (
-        magnify.magnified_film,
+        motion_magnification.magnified_film,
         {"face": the("smile"), "crop_iod": some(2.8), "factor": st.none() | numbers},
         10,
     ),
     "motion": (motion, {"face": faces, "crop_iod": some(2.8, 0.1)}, 8),
     "top_blocks": (
-        overlay.top_blocks,
+        heatmap_overlay.top_blocks,
         {
             "variant": the("variant", "uncropped"),
             "quantity": some("attention", "attribution"),
@@ -335,10 +336,18 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         },
         20,
     ),
-    "attention_face": (overlay.attention_face, {"report": the("report"), "variant": the("variant", "uncropped")}, 4),
-    "pixel_face": (overlay.pixel_face, {"report": the("report"), "variant": the("variant"), "method": methods}, 8),
+    "attention_face": (
+        heatmap_overlay.attention_face,
+        {"report": the("report"), "variant": the("variant", "uncropped")},
+        4,
+    ),
+    "pixel_face": (
+        heatmap_overlay.pixel_face,
+        {"report": the("report"), "variant": the("variant"), "method": methods},
+        8,
+    ),
     "attribution_face": (
-        overlay.attribution_face,
+        heatmap_overlay.attribution_face,
         {
             "report": the("report"),
             "variant": the("variant"),
@@ -347,7 +356,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         8,
     ),
     "heatmap": (
-        figures.block_time_heatmap,
+        plots.block_time_heatmap,
         {
             "report": the("report"),
             "variant": the("variant", "uncropped"),
@@ -356,7 +365,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         },
         8,
     ),
-    "percent": (figures.percent, {"share": some(0.0, 0.5, 1.0, 0.999, 1e-9)}, 8),
+    "percent": (plots.percent, {"share": some(0.0, 0.5, 1.0, 0.999, 1e-9)}, 8),
     "compare": (comparison.compare, {"report": the("report"), "method": methods}, 8),
     "card": (summary_image.card, {"report": the("report")}, 1),
     "to_html": (html_page.to_html, {"report": the("report")}, 1),

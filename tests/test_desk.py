@@ -4,8 +4,8 @@ import pytest
 
 from mexplain import desk as module
 from mexplain.desk import Asked, Desk, StoppedError
-from mexplain.film import heat_film
 from mexplain.records import VARIANTS
+from mexplain.report.visuals.animation import heat_film
 from mexplain.ui import results
 from mexplain.ui.results import View
 

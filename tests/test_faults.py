@@ -23,13 +23,13 @@ from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import prediction
 from mexplain.explain.explain import explain_reading
 from mexplain.explain.explainer import Asking
-from mexplain.film import Film
 from mexplain.model import device
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
 from mexplain.records import VARIANTS
 from mexplain.report.html_page import write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import card, png
+from mexplain.report.visuals.animation import Film
 from mexplain.ui.mishaps import answer
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"

@@ -7,8 +7,8 @@ from hand_made import FRAMES, LABELS, METHOD, make_report
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
-from mexplain.figures import block_time_heatmap, in_a_sentence, percent, probability_bars, top_to_bottom
-from mexplain.overlay import COLOURS
+from mexplain.report.visuals.heatmap_overlay import COLOURS
+from mexplain.report.visuals.plots import block_time_heatmap, in_a_sentence, percent, probability_bars, top_to_bottom
 
 
 def heatmap(report, quantity):

@@ -9,8 +9,8 @@ from browsers import open_browser
 from hand_made import FRAMES, METHOD, SIZE, boxes, make_face, make_report
 
 from mexplain.errors import SettingError
-from mexplain.film import Look, heat_film, in_between, read_face
-from mexplain.overlay import COLOURS
+from mexplain.report.visuals.animation import Look, heat_film, in_between, read_face
+from mexplain.report.visuals.heatmap_overlay import COLOURS
 
 FACE_PX, OVER = 240, 54
 

@@ -8,7 +8,7 @@ import pytest
 from hand_made import FRAMES, make_face
 
 from mexplain.errors import SettingError
-from mexplain.magnify import MOST, magnified_film, motion
+from mexplain.report.visuals.motion_magnification import MOST, magnified_film, motion
 
 SIZE = 240
 PX = SIZE / 2.8  # of one inter-ocular distance

@@ -6,7 +6,7 @@ from hand_made import FRAMES, METHOD, SIZE, boxes, make_report
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
-from mexplain.overlay import (
+from mexplain.report.visuals.heatmap_overlay import (
     COLOURS,
     MIN_SIZE,
     attention_face,

@@ -8,9 +8,9 @@ import pytest
 from browsers import open_browser
 from hand_made import make_face, make_report
 
-from mexplain.film import read_face
 from mexplain.report.html_page import MOTION, films_of, to_html, write_html
 from mexplain.report.json_export import DISCLAIMER
+from mexplain.report.visuals.animation import read_face
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from mexplain.errors import SettingError
 from mexplain.explain.explain import explain
 from mexplain.explain.spotting import overlap
 from mexplain.explain.window import best_expression, decide, is_long, moment_notes, search
-from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.media.video import write_video
 from mexplain.model.network import HeadOutput
 from mexplain.records import NONE, Moment
 from mexplain.report.json_export import to_json
+from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
 from mexplain.report.wording import moment_choices, presence
 
 

@@ -12,8 +12,8 @@ from mexplain.explain.explain import explain
 from mexplain.media.image import encode_jpeg
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
-from mexplain.overlay import attention_face, attribution_face
 from mexplain.records import Report, VariantReport
+from mexplain.report.visuals.heatmap_overlay import attention_face, attribution_face
 
 PICTURE_SIDE = 224
 # What is measured means the same to this many digits; more would only take space.

@@ -13,13 +13,13 @@ from mexplain.errors import MexplainError, OutOfTimeError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.explain import check_choices, explain_reading
 from mexplain.explain.prediction import read
-from mexplain.film import Film
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report.csv_tables import blocks_csv, columns_in_words, table, variants_csv
 from mexplain.report.html_page import films_of, to_html
 from mexplain.report.json_export import DISCLAIMER, json_text
 from mexplain.report.summary_image import card, png
+from mexplain.report.visuals.animation import Film
 
 MOST_CLIPS = 50
 _STEM = 40

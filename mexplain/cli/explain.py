@@ -84,9 +84,9 @@ def explain_command(options: argparse.Namespace) -> int:
 
 def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
     from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
-    from mexplain.film import read_face
     from mexplain.model.checkpoint import SHIPPED
     from mexplain.report.html_page import films_of, write_html
+    from mexplain.report.visuals.animation import read_face
 
     config = checkpoint.model.config
     films = films_of(report, read_face(report, config), config.crop_iod)

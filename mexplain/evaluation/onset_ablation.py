@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
-from mexplain.figures import INK, OTHERS, PLAIN, WINNER
+from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER
 
 METRICS = "metrics.json"
 _FULL = "10"

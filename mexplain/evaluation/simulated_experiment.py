@@ -13,15 +13,15 @@ from mexplain.evaluation.scorecard.metrics import moving_blocks
 from mexplain.explain.explain import Progress, explain
 from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
-from mexplain.figures import percent
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import Checkpoint
-from mexplain.overlay import in_grey, tint, with_outlines
 from mexplain.records import NONE, Report, VariantReport
+from mexplain.report.visuals.annotations import colour_strip
+from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
+from mexplain.report.visuals.plots import percent
 from mexplain.simulate.action_units import ACTION_UNITS
 from mexplain.simulate.clip import Expression, SimulatedClip, simulate
 from mexplain.sitter import Sitter
-from mexplain.strip import colour_strip
 
 STRONGEST_IOD = 0.2
 SHORTEST_S, LONGEST_S = 0.1, 1.0

@@ -14,13 +14,27 @@ from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
-from mexplain.figures import VARIANT_NAMES, block_time_heatmap, evidence_curve, in_a_sentence, percent, probability_bars
-from mexplain.film import Film, Look, heat_film
-from mexplain.magnify import magnified_film
-from mexplain.overlay import Quantity, attention_face, attribution_face, block_values, pixel_face, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.json_export import DISCLAIMER, write_whole
+from mexplain.report.visuals.animation import Film, Look, heat_film
+from mexplain.report.visuals.heatmap_overlay import (
+    Quantity,
+    attention_face,
+    attribution_face,
+    block_values,
+    pixel_face,
+    top_blocks,
+)
+from mexplain.report.visuals.motion_magnification import magnified_film
+from mexplain.report.visuals.plots import (
+    VARIANT_NAMES,
+    block_time_heatmap,
+    evidence_curve,
+    in_a_sentence,
+    percent,
+    probability_bars,
+)
 
 MOTION = "motion"
 # Films beyond this are left out, so that the page can still be sent by mail.

@@ -5,8 +5,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
-from mexplain.figures import VARIANT_NAMES, percent
-from mexplain.overlay import (
+from mexplain.records import NONE, Report, VariantReport
+from mexplain.report.visuals.annotations import colour_strip, word_strip
+from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
     attention_face,
     attribution_face,
@@ -14,8 +15,7 @@ from mexplain.overlay import (
     colour_limit,
     in_grey,
 )
-from mexplain.records import NONE, Report, VariantReport
-from mexplain.strip import colour_strip, word_strip
+from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 
 _SIDE, _GAP = 420, 12
 _PAPER = (20, 24, 29)

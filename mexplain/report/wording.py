@@ -6,9 +6,9 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.counterfactual import Flip
-from mexplain.figures import VARIANT_NAMES, percent
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
+from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.simulate.action_units import ACTION_UNITS
 
 _MOST_UNITS, _UNIT_SEEN = 3, 0.4

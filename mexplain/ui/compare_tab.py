@@ -6,11 +6,11 @@ from html import escape
 import gradio as gr
 
 from mexplain.attribution.registry import METHODS
-from mexplain.compare_figure import agreement_figure, difference_face, shares_figure
 from mexplain.desk import Desk
-from mexplain.figures import VARIANT_NAMES
 from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare
+from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
+from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
 

@@ -12,9 +12,9 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
-from mexplain.figures import evidence_curve, in_a_sentence
 from mexplain.records import VARIANTS, Report
 from mexplain.report import wording
+from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
 from mexplain.settings import limit
 from mexplain.ui import results
 from mexplain.ui.link import from_query

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from mexplain.evaluation.simulated_experiment import FPS, Moved
-from mexplain.film import Film
 from mexplain.game import Mark, Round, clip_of, mark, rounds, score
+from mexplain.report.visuals.animation import Film
 from mexplain.sitter import built_in
 from mexplain.ui.parts import QUICK, WORDS, Hub, moving_picture, picture_of, say, text
 

@@ -18,9 +18,9 @@ from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.prediction import Progress
-from mexplain.film import Film
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.report.json_export import DISCLAIMER
+from mexplain.report.visuals.animation import Film
 from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
 from mexplain.ui.mishaps import answer

@@ -10,13 +10,13 @@ from typing import Any
 from mexplain.attribution.registry import METHODS
 from mexplain.desk import Desk, keep
 from mexplain.errors import MexplainError
-from mexplain.figures import block_time_heatmap, percent, probability_bars
-from mexplain.film import Look, heat_film
-from mexplain.magnify import magnified_film
 from mexplain.model.device import give_memory_back, is_busy, step_back
-from mexplain.overlay import Quantity, top_blocks
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
+from mexplain.report.visuals.animation import Look, heat_film
+from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
+from mexplain.report.visuals.motion_magnification import magnified_film
+from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
 from mexplain.ui.line import still_here
 from mexplain.ui.mishaps import log
 from mexplain.ui.parts import WORDS, moving_picture, text

@@ -14,9 +14,9 @@ from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
 from mexplain.explain.prediction import Progress
-from mexplain.figures import VARIANT_NAMES
-from mexplain.film import Film
 from mexplain.media.video import write_video
+from mexplain.report.visuals.animation import Film
+from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.simulate.action_units import SIDES
 from mexplain.sitter import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game

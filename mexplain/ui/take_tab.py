@@ -8,11 +8,11 @@ import gradio as gr
 
 from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
-from mexplain.film import Film
 from mexplain.report.csv_tables import blocks_csv, variants_csv
 from mexplain.report.html_page import films_of, write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import card, png
+from mexplain.report.visuals.animation import Film
 from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.link import Settings, to_query

@@ -12,9 +12,9 @@ from mexplain.errors import MexplainError
 from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
 from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
-from mexplain.figures import VARIANT_NAMES, before_and_after, percent
 from mexplain.records import NONE
 from mexplain.report import wording
+from mexplain.report.visuals.plots import VARIANT_NAMES, before_and_after, percent
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
 

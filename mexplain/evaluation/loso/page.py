@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from mexplain.evaluation.loso.results import MEASURES, Results, facts, spread
-from mexplain.figures import FONT, HOVER, INK
+from mexplain.report.visuals.plots import FONT, HOVER, INK
 
 _CELL_PX, _MARGIN_PX = 64, 110
 

@@ -10,7 +10,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.scorecard_table import Estimate, Scorecard, by_auroc
-from mexplain.figures import FONT, HOVER, INK, OTHERS, WINNER
+from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER
 
 _SHOWN = ("auroc", "mass_ratio", "pointing")
 _BARE = "face"

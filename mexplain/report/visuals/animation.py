@@ -15,7 +15,9 @@ from mexplain.face.extraction import read_aligned
 from mexplain.media.sandbox import client
 from mexplain.media.video import write_video
 from mexplain.model.config import ModelConfig
-from mexplain.overlay import (
+from mexplain.records import AlignedClip, Report, VariantReport
+from mexplain.report.visuals.annotations import clocks, colour_strip
+from mexplain.report.visuals.heatmap_overlay import (
     MIN_EVIDENCE,
     Quantity,
     block_values,
@@ -26,8 +28,6 @@ from mexplain.overlay import (
     top_blocks,
     with_outlines,
 )
-from mexplain.records import AlignedClip, Report, VariantReport
-from mexplain.strip import clocks, colour_strip
 
 SIZE = 360
 # As good as the eye can tell, at a tenth of the bytes that measuring would need.

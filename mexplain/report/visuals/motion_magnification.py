@@ -5,9 +5,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import SettingError
-from mexplain.film import Film, in_between, play, steps
 from mexplain.records import AlignedClip
-from mexplain.strip import word_strip, write
+from mexplain.report.visuals.animation import Film, in_between, play, steps
+from mexplain.report.visuals.annotations import word_strip, write
 
 MOST = 10.0
 _REACH_IOD = 0.22  # how far the largest motion comes to be shown, if no more than MOST times as far as it was

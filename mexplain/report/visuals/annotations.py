@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain.overlay import Quantity, tint
+from mexplain.report.visuals.heatmap_overlay import Quantity, tint
 
 _PAPER, _INK, _FAINT, _RAIL, _MARK = (20, 24, 29), (233, 236, 239), (156, 165, 174), (70, 78, 86), (255, 255, 255)
 _EDGE, _TITLE_Y, _BAR_Y, _BAR_PX, _ENDS_Y, _CLOCK_PX = 10, 17, 24, 9, 47, 30

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
-from mexplain.overlay import COLOURS, Quantity, colour_limit
 from mexplain.records import NONE, BlockReport, Report, VariantReport
+from mexplain.report.visuals.heatmap_overlay import COLOURS, Quantity, colour_limit
 
 # 4.5 to 1 against white and against near-black.
 INK = "#757575"

@@ -1,0 +1,1 @@
+"""Plots, heatmap overlays and animations of a report."""
