@@ -12,8 +12,8 @@ from torch import Tensor
 from mexplain.face.alignment import align
 from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo, FaceTrack
-from mexplain.simulate.action_units import ACTION_UNITS
-from mexplain.simulate.clip import Expression, simulate
+from mexplain.simulation.action_units import ACTION_UNITS
+from mexplain.simulation.clip import Expression, simulate
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _UNITS = tuple(unit for unit in ACTION_UNITS if unit not in (26, 45))

@@ -10,9 +10,9 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.simulated_experiment import Moved, move
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import mean_shape
-from mexplain.simulate.action_units import ACTION_UNITS, combined_displacement
-from mexplain.simulate.warp import dense_field
-from mexplain.sitter import Sitter, names
+from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
+from mexplain.simulation.subject import Sitter, names
+from mexplain.simulation.warp import dense_field
 
 CHOICES = 4
 MOST_ROUNDS = 20

@@ -37,7 +37,7 @@ def make_clips(folder: Path, count: int) -> None:
 
     from mexplain.face.landmarker import find_face
     from mexplain.media.video import read_clip, write_video
-    from mexplain.simulate.clip import Expression, simulate
+    from mexplain.simulation.clip import Expression, simulate
 
     photos = []
     for name in ("happiness", "disgust", "surprise", "repression"):

@@ -27,7 +27,7 @@ import hostile
 from mexplain.errors import MexplainError
 from mexplain.explain.prediction import read
 from mexplain.model.checkpoint import load_checkpoint
-from mexplain.sitter import from_photo
+from mexplain.simulation.subject import from_photo
 
 GRACE_S = 10  # to begin with, to end a process, and for machines that do other things
 

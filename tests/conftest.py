@@ -20,8 +20,8 @@ from mexplain.face.landmarker import find_face
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.records import Clip, ClipInfo, FaceTrack
-from mexplain.simulate.clip import Expression, simulate
-from mexplain.training.recordings import Programme, record
+from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.recordings import Programme, record
 
 # Two processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from running_hub import QUICK, ROOT
 
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
-from mexplain.training.recordings import Programme, record
+from mexplain.simulation.recordings import Programme, record
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 

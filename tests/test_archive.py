@@ -27,7 +27,7 @@ from mexplain.explain.explain import explain
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import SHIPPED, Checkpoint
-from mexplain.simulate.clip import Expression, simulate
+from mexplain.simulation.clip import Expression, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = 4

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
-from mexplain import game, sitter
+from mexplain import game
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
@@ -46,9 +46,9 @@ from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, M
 from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
 from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots
 from mexplain.report.visuals.motion_magnification import motion
-from mexplain.simulate import action_units
-from mexplain.simulate.clip import Expression, simulate
-from mexplain.sitter import Sitter
+from mexplain.simulation import action_units, subject
+from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.subject import Sitter
 from mexplain.ui.link import Settings, from_query, to_query
 
 
@@ -178,8 +178,8 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "read_photo": (image.read_photo, {"path": paths, "longest": some(64, 960) | counts}, 30),
     "encode_jpeg": (image.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
-    "from_photo": (sitter.from_photo, {"path": paths}, 12),
-    "built_in": (sitter.built_in, {"name": words | some("Person 1")}, 12),
+    "from_photo": (subject.from_photo, {"path": paths}, 12),
+    "built_in": (subject.built_in, {"name": words | some("Person 1")}, 12),
     "is_long": (window.is_long, {"path": paths}, 10),
     "align": (
         alignment.align,
@@ -433,7 +433,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     found = prediction.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
     by_name = {variant.variant: variant for variant in json_export[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
-    face = sitter.built_in("Person 1")
+    face = subject.built_in("Person 1")
     return {
         "clip": folder / "clip.mp4",
         "photo": folder / "photo.png",

@@ -26,7 +26,7 @@ from mexplain.media.sandbox import client
 from mexplain.media.video import _Index, _pick_times, probe, read_clip
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
-from mexplain.sitter import from_photo
+from mexplain.simulation.subject import from_photo
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 

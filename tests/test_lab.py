@@ -10,8 +10,8 @@ from mexplain.errors import FaceError, SettingError
 from mexplain.evaluation import simulated_experiment
 from mexplain.media.video import probe
 from mexplain.records import NONE
-from mexplain.simulate.action_units import ACTION_UNITS
-from mexplain.sitter import built_in, from_photo, names
+from mexplain.simulation.action_units import ACTION_UNITS
+from mexplain.simulation.subject import built_in, from_photo, names
 
 METHOD = "input_x_gradient"
 

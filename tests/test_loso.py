@@ -40,7 +40,7 @@ from mexplain.model.checkpoint import load_checkpoint, save_checkpoint
 from mexplain.model.config import CASME2_LABELS, PRESETS
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import AlignedClip
-from mexplain.simulate.clip import Expression, simulate
+from mexplain.simulation.clip import Expression, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE = 176

@@ -7,9 +7,9 @@ import torch
 
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
-from mexplain.simulate.action_units import ACTION_UNITS, combined_displacement, full_displacement, parse_action_units
-from mexplain.simulate.clip import Expression, simulate
-from mexplain.simulate.warp import dense_field, sample
+from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement, full_displacement, parse_action_units
+from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.warp import dense_field, sample
 
 
 @pytest.fixture(scope="module")

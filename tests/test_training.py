@@ -17,16 +17,16 @@ from mexplain.face.mesh import mean_shape
 from mexplain.model.checkpoint import CLAIM, SHIPPED
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.records import Moment
+from mexplain.simulation.events import Window, draw_event, draw_window, filmed
+from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
+from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
+from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.card import carry_over_table, write_card
 from mexplain.training.claim import claim_table, judge
-from mexplain.training.coding import CASME2_CODING
 from mexplain.training.curve import draw_curve
-from mexplain.training.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
 from mexplain.training.loop import FrozenEncoder, Orders, Run, train
 from mexplain.training.plan import plan_for
-from mexplain.training.script import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
-from mexplain.training.synthesis import Synthesizer
-from mexplain.training.timing import Window, draw_event, draw_window, filmed
 
 CPU = torch.device("cpu")
 
@@ -116,7 +116,7 @@ def test_blocks_that_move_have_energy(source: Synthesizer) -> None:
 
 def test_the_frames_show_the_motion(source: Synthesizer) -> None:
     """Warping the first frame by the motion that is said to be true gives the later frame."""
-    from mexplain.simulate.warp import sample
+    from mexplain.simulation.warp import sample
 
     batch = source.batch(6, 8, Mixture((0.1, 0.1), wide=0.0, nuisance=0.0, empty=0.0), 2)
     first, moved = batch.frames[:, 0], batch.motion * 40

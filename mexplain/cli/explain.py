@@ -129,8 +129,8 @@ def simulate_command(options: argparse.Namespace) -> int:
     if options.out.suffix.lower() != ".mp4":
         raise SettingError(f"The clip to write must be named .mp4; got {options.out}.")
 
-    from mexplain.simulate.action_units import parse_action_units
-    from mexplain.simulate.clip import Expression, simulate
+    from mexplain.simulation.action_units import parse_action_units
+    from mexplain.simulation.clip import Expression, simulate
 
     expression = Expression(
         parse_action_units(options.aus), options.side, options.intensity, options.onset, options.apex, options.offset

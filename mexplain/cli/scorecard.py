@@ -14,8 +14,8 @@ from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import SCORECARD, Scorecard, collect, markdown
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
+from mexplain.simulation.faces import load_faces
 from mexplain.training.card import METRICS, write_card
-from mexplain.training.faces import load_faces
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
 _TO_SHIP = 100

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
-from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
-from mexplain.training.synthesis import Synthesizer
+from mexplain.simulation.sampling import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
+from mexplain.simulation.synthesizer import Synthesizer
 
 # What calibration must hold for: training's own clips and shifted ones, steady and shaky, and as many without an event.
 FITTED_ON: tuple[Mixture, ...] = (

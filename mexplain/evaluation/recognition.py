@@ -9,8 +9,8 @@ from jaxtyping import Float
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import Head, MicroExpressionNet
-from mexplain.training.script import Mixture
-from mexplain.training.synthesis import Synthesizer
+from mexplain.simulation.sampling import Mixture
+from mexplain.simulation.synthesizer import Synthesizer
 
 ABLATION = "10, frames only"
 

@@ -16,8 +16,8 @@ from mexplain.evaluation.calibration import (
 )
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
-from mexplain.training.script import NUISANCE_ONLY, PROBE, SHIFTED
-from mexplain.training.synthesis import Synthesizer
+from mexplain.simulation.sampling import NUISANCE_ONLY, PROBE, SHIFTED
+from mexplain.simulation.synthesizer import Synthesizer
 
 FAINT_IOD, EVENT_IOD = (0.01, 0.02), (PLAIN_IOD, 0.10)
 LOOSE_S = 0.3

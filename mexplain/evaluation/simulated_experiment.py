@@ -19,9 +19,9 @@ from mexplain.records import NONE, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_strip
 from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
 from mexplain.report.visuals.plots import percent
-from mexplain.simulate.action_units import ACTION_UNITS
-from mexplain.simulate.clip import Expression, SimulatedClip, simulate
-from mexplain.sitter import Sitter
+from mexplain.simulation.action_units import ACTION_UNITS
+from mexplain.simulation.clip import Expression, SimulatedClip, simulate
+from mexplain.simulation.subject import Sitter
 
 STRONGEST_IOD = 0.2
 SHORTEST_S, LONGEST_S = 0.1, 1.0

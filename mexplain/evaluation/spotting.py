@@ -13,8 +13,8 @@ from mexplain.face.mesh import crop_to_iod
 from mexplain.media.video import write_video
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
-from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.training.recordings import draw_programme, record
+from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
+from mexplain.simulation.recordings import draw_programme, record
 
 MICRO_KIND = "micro-expression"
 MATCH_IOU = 0.5

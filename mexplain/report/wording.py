@@ -9,7 +9,7 @@ from mexplain.explain.counterfactual import Flip
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
-from mexplain.simulate.action_units import ACTION_UNITS
+from mexplain.simulation.action_units import ACTION_UNITS
 
 _MOST_UNITS, _UNIT_SEEN = 3, 0.4
 _WORTH_A_WORD = 0.15

@@ -8,9 +8,9 @@ from mexplain.evaluation.recognition import ABLATION, Score
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown, read_scorecard
 from mexplain.face.blocks import LAYOUTS
 from mexplain.model.checkpoint import CONFIG
+from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.training.claim import claim_table, read_claim
-from mexplain.training.coding import CASME2_CODING
-from mexplain.training.script import TEST_MIXTURES
 
 METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"
 

@@ -18,11 +18,11 @@ from mexplain.evaluation.calibration import Answers, ask
 from mexplain.model.checkpoint import CLAIM, load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.network import MicroExpressionNet
-from mexplain.training.faces import load_faces
+from mexplain.simulation.faces import load_faces
+from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.loop import Run, exact_convolutions, train_heads
 from mexplain.training.plan import plan_for
-from mexplain.training.script import TEST_MIXTURES
-from mexplain.training.synthesis import Synthesizer
 
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078

@@ -20,13 +20,13 @@ from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
 from mexplain.model.network import Head, MicroExpressionNet
+from mexplain.simulation.faces import SPLITS, load_faces
+from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
 from mexplain.training.curve import draw_curve
-from mexplain.training.faces import SPLITS, load_faces
 from mexplain.training.loop import Run, train
 from mexplain.training.plan import plan_for
-from mexplain.training.script import TEST_MIXTURES
-from mexplain.training.synthesis import Synthesizer
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 RANDOM = "random"

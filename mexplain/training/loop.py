@@ -24,10 +24,10 @@ from mexplain.evaluation.recognition import ABLATION, ablation_config, score
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
 from mexplain.model.conv_stack import ConvStack
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_model
-from mexplain.training.faces import FaceSet
+from mexplain.simulation.faces import FaceSet
+from mexplain.simulation.sampling import MACRO, MICRO, SHIFTED, Mixture
+from mexplain.simulation.synthesizer import Batch, Order, Synthesizer, draw_order
 from mexplain.training.plan import Plan
-from mexplain.training.script import MACRO, MICRO, SHIFTED, Mixture
-from mexplain.training.synthesis import Batch, Order, Synthesizer, draw_order
 
 log = logging.getLogger("mexplain.train")
 _CHECK_EVERY = 500

@@ -18,8 +18,8 @@ from mexplain.explain.prediction import Progress, read
 from mexplain.explain.window import Decision
 from mexplain.model.checkpoint import Checkpoint, sha256_of
 from mexplain.report.json_export import to_json
-from mexplain.simulate.action_units import SIDES, parse_action_units
-from mexplain.sitter import built_in, from_photo, names
+from mexplain.simulation.action_units import SIDES, parse_action_units
+from mexplain.simulation.subject import built_in, from_photo, names
 from mexplain.ui.gpu import on_gpu
 from mexplain.ui.mishaps import answer
 from mexplain.ui.parts import Hub, telling

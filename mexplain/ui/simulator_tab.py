@@ -17,8 +17,8 @@ from mexplain.explain.prediction import Progress
 from mexplain.media.video import write_video
 from mexplain.report.visuals.animation import Film
 from mexplain.report.visuals.plots import VARIANT_NAMES
-from mexplain.simulate.action_units import SIDES
-from mexplain.sitter import Sitter, built_in, from_photo, names
+from mexplain.simulation.action_units import SIDES
+from mexplain.simulation.subject import Sitter, built_in, from_photo, names
 from mexplain.ui.game import Game
 from mexplain.ui.parts import (
     QUICK,

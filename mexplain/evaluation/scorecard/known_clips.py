@@ -16,9 +16,9 @@ from mexplain.errors import ClipError, SettingError
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.config import NUISANCE_UNITS, UNITS, ModelConfig
-from mexplain.training.faces import FaceSet
-from mexplain.training.script import TEST_MIXTURES, Mixture
-from mexplain.training.synthesis import Synthesizer
+from mexplain.simulation.faces import FaceSet
+from mexplain.simulation.sampling import TEST_MIXTURES, Mixture
+from mexplain.simulation.synthesizer import Synthesizer
 
 SHIPPED = Path(str(files("mexplain") / "data" / "known_clips"))
 SEED = 20_230_078

@@ -7,9 +7,8 @@ from jaxtyping import Float
 
 from mexplain.face.mesh import mean_shape
 from mexplain.model.config import NUISANCE_UNITS, UNITS
-from mexplain.simulate.action_units import full_displacement, gaze_displacement
-from mexplain.training.coding import CASME2_CODING
-from mexplain.training.timing import (
+from mexplain.simulation.action_units import full_displacement, gaze_displacement
+from mexplain.simulation.events import (
     blink,
     dense_ticks,
     draw_event,
@@ -20,6 +19,7 @@ from mexplain.training.timing import (
     speech,
     wave,
 )
+from mexplain.simulation.label_coding import CASME2_CODING
 
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw.
 PARTS = 6

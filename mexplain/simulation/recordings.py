@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.records import Moment
-from mexplain.simulate.action_units import full_displacement, gaze_displacement
-from mexplain.simulate.warp import dense_field
-from mexplain.training.coding import CASME2_CODING
-from mexplain.training.script import PROBE, express, speaking
-from mexplain.training.timing import Event, draw_event, speech
+from mexplain.simulation.action_units import full_displacement, gaze_displacement
+from mexplain.simulation.events import Event, draw_event, speech
+from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.sampling import PROBE, express, speaking
+from mexplain.simulation.warp import dense_field
 
 _BLINK = 45
 _GAP_S = 0.6

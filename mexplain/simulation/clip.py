@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import inter_ocular_distance
-from mexplain.simulate.action_units import ACTION_UNITS, SIDES, combined_displacement
-from mexplain.simulate.warp import dense_field, sample
+from mexplain.simulation.action_units import ACTION_UNITS, SIDES, combined_displacement
+from mexplain.simulation.warp import dense_field, sample
 
 TRUTH_SCHEMA = 1
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.training.coding import LabelCoding
+from mexplain.simulation.label_coding import LabelCoding
 
 _RATES = (25.0, 30.0, 50.0, 60.0, 100.0, 200.0, 500.0)  # frames per second of the cameras that data sets were made with
 

@@ -12,11 +12,11 @@ from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, mirror
 from mexplain.model.config import ModelConfig
 from mexplain.records import VARIANTS
-from mexplain.simulate.warp import dense_field, sample
-from mexplain.training.camera import degrade
-from mexplain.training.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.training.script import EYES, JAW, PARTS, Mixture, Script, draw_script
-from mexplain.training.timing import wave
+from mexplain.simulation.degradation import degrade
+from mexplain.simulation.events import wave
+from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
+from mexplain.simulation.sampling import EYES, JAW, PARTS, Mixture, Script, draw_script
+from mexplain.simulation.warp import dense_field, sample
 
 _NOSE_TIP = 4
 

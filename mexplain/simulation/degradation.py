@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.training.timing import wave
+from mexplain.simulation.events import wave
 
 
 def degrade(
