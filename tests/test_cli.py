@@ -296,7 +296,7 @@ def test_bad_photos(tmp_path, fails):
 
 
 def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path):
-    import mexplain.training.command as command
+    from mexplain.training import recipes as command
 
     calls = []
 

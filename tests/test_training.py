@@ -22,11 +22,11 @@ from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, load_faces, spli
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
-from mexplain.training.card import carry_over_table, write_card
-from mexplain.training.claim import claim_table, judge
-from mexplain.training.curve import draw_curve
+from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import FrozenEncoder, Orders, Run, train
-from mexplain.training.plan import plan_for
+from mexplain.training.model_card import carry_over_table, write_card
+from mexplain.training.schedule import plan_for
+from mexplain.training.variant_study import claim_table, judge
 
 CPU = torch.device("cpu")
 

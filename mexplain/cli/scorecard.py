@@ -15,7 +15,7 @@ from mexplain.evaluation.scorecard.scorecard_table import SCORECARD, Scorecard, 
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.simulation.faces import load_faces
-from mexplain.training.card import METRICS, write_card
+from mexplain.training.model_card import METRICS, write_card
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
 _TO_SHIP = 100

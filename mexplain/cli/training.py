@@ -8,7 +8,7 @@ from mexplain.errors import SettingError
 
 def train_command(options: argparse.Namespace) -> int:
     """Train a checkpoint."""
-    from mexplain.training.command import train_command as train
+    from mexplain.training.recipes import train_command as train
 
     train(
         preset=options.preset,
@@ -30,7 +30,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         return _loso(options)
     _check_options(options, needed=("checkpoint", "faces"), odd=_LOSO_OPTIONS, why="without --protocol loso")
 
-    from mexplain.training.command import evaluate_command as evaluate
+    from mexplain.training.recipes import evaluate_command as evaluate
 
     table = evaluate(
         checkpoint=options.checkpoint,
@@ -100,7 +100,7 @@ def _check_options(options: argparse.Namespace, *, needed: Sequence[str], odd: S
 
 def calibrate_command(options: argparse.Namespace) -> int:
     """Fit how sure a checkpoint may say it is."""
-    from mexplain.training.command import calibrate_command as calibrate
+    from mexplain.training.recipes import calibrate_command as calibrate
 
     calibrate(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
     return 0
@@ -109,7 +109,7 @@ def calibrate_command(options: argparse.Namespace) -> int:
 def compare_command(options: argparse.Namespace) -> int:
     """Put the paper's claim to the test."""
     from mexplain.model.checkpoint import SHIPPED
-    from mexplain.training.claim import put_claim_to_test
+    from mexplain.training.variant_study import put_claim_to_test
 
     table = put_claim_to_test(
         init=options.init or str(SHIPPED),

@@ -27,7 +27,7 @@ from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_m
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import MACRO, MICRO, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Batch, Order, Synthesizer, draw_order
-from mexplain.training.plan import Plan
+from mexplain.training.schedule import Plan
 
 log = logging.getLogger("mexplain.train")
 _CHECK_EVERY = 500

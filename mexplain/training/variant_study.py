@@ -22,7 +22,7 @@ from mexplain.simulation.faces import load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.loop import Run, exact_convolutions, train_heads
-from mexplain.training.plan import plan_for
+from mexplain.training.schedule import plan_for
 
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078

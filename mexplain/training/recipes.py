@@ -23,10 +23,10 @@ from mexplain.model.network import Head, MicroExpressionNet
 from mexplain.simulation.faces import SPLITS, load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
-from mexplain.training.card import METRICS, carry_over_table, score_table, write_card
-from mexplain.training.curve import draw_curve
+from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import Run, train
-from mexplain.training.plan import plan_for
+from mexplain.training.model_card import METRICS, carry_over_table, score_table, write_card
+from mexplain.training.schedule import plan_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 RANDOM = "random"

@@ -10,7 +10,7 @@ from mexplain.face.blocks import LAYOUTS
 from mexplain.model.checkpoint import CONFIG
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
-from mexplain.training.claim import claim_table, read_claim
+from mexplain.training.variant_study import claim_table, read_claim
 
 METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"
 
