@@ -21,7 +21,6 @@ os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secr
 import gradio as gr
 from starlette.middleware import Middleware
 
-from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, read_scorecard
 from mexplain.media.sandbox import client
@@ -35,6 +34,7 @@ from mexplain.ui.page import Page
 from mexplain.ui.parts import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text
 from mexplain.ui.programs_tab import ProgramsTab
 from mexplain.ui.results import View, films
+from mexplain.ui.session import Asked, Desk
 from mexplain.ui.simulator_tab import SimulatorTab
 from mexplain.ui.take_tab import TakeTab
 from mexplain.ui.trust_tab import TrustTab

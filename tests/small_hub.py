@@ -12,10 +12,10 @@ import gradio as gr
 import httpx
 from starlette.middleware import Middleware
 
-from mexplain.desk import StoppedError
 from mexplain.ui.gate import Gate
 from mexplain.ui.page import Page
 from mexplain.ui.parts import telling
+from mexplain.ui.session import StoppedError
 
 TOLD = "a-telling-name-7q4x"
 FILE = {"meta": {"_type": "gradio.FileData"}}

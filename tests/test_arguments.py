@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
 
-from mexplain import game
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
@@ -49,7 +48,8 @@ from mexplain.report.visuals.motion_magnification import motion
 from mexplain.simulation import action_units, subject
 from mexplain.simulation.clip import Expression, simulate
 from mexplain.simulation.subject import Sitter
-from mexplain.ui.link import Settings, from_query, to_query
+from mexplain.ui import quiz
+from mexplain.ui.permalink import Settings, from_query, to_query
 
 
 @dataclass(frozen=True)
@@ -312,12 +312,12 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         30,
     ),
     "rounds": (
-        game.rounds,
+        quiz.rounds,
         {"seed": counts, "count": counts.filter(lambda n: n < 1000), "faces": st.none() | st.lists(words, max_size=2)},
         20,
     ),
-    "mark": (game.mark, {"asked": the("round"), "guess": counts}, 12),
-    "score": (game.score, {"marks": some((), [])}, 4),
+    "mark": (quiz.mark, {"asked": the("round"), "guess": counts}, 12),
+    "score": (quiz.score, {"marks": some((), [])}, 4),
     "Look": (animation.Look, {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers}, 30),
     "heat_film": (animation.heat_film, {"variant": the("variant", "uncropped"), "face": faces, "look": looks}, 10),
     "magnified_film": (
@@ -449,7 +449,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "mesh": smile.landmarks_xy,
         "smile": smile,
         "sitter": face,
-        "round": game.rounds(1)[0],
+        "round": quiz.rounds(1)[0],
         "checkpoint": checkpoint,
         "model": checkpoint.model,
         "tensor": prediction._tensor(found.aligned, found.device),

@@ -2,12 +2,12 @@ import threading
 
 import pytest
 
-from mexplain import desk as module
-from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.records import VARIANTS
 from mexplain.report.visuals.animation import heat_film
 from mexplain.ui import results
+from mexplain.ui import session as module
 from mexplain.ui.results import View
+from mexplain.ui.session import Asked, Desk, StoppedError
 
 pytestmark = pytest.mark.usefixtures("lightly_tested")
 QUICK = Asked(method="attention", start_s=0.2, end_s=0.7)

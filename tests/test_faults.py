@@ -18,7 +18,6 @@ from small_hub import Visitor, small_hub, until
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain.batch.zip_bundle import bundle
-from mexplain.desk import Asked, Desk
 from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import prediction
 from mexplain.explain.explain import explain_reading
@@ -31,6 +30,7 @@ from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import card, png
 from mexplain.report.visuals.animation import Film
 from mexplain.ui.mishaps import answer
+from mexplain.ui.session import Asked, Desk
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 GPU = torch.device("cuda", 0)
@@ -209,7 +209,7 @@ def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
 def test_a_question_takes_no_longer_than_it_may(person_path, checkpoint, monkeypatch):
     monkeypatch.setenv("MEXPLAIN_MAX_WORK_S", "1")
     clock = [0.0]
-    monkeypatch.setattr("mexplain.desk.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mexplain.ui.session.time.monotonic", lambda: clock[0])
     desk = Desk("cpu")
     steps = desk.explain(person_path, checkpoint, Asked(method="attention", start_s=0.2, end_s=0.7))
     next(steps)

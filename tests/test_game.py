@@ -7,9 +7,9 @@ import pytest
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
-from mexplain.game import CHOICES, Round, clip_of, mark, regions, rounds, score
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in
+from mexplain.ui.quiz import CHOICES, Round, clip_of, mark, regions, rounds, score
 
 
 def test_a_seed_is_a_game():

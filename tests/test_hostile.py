@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mexplain.desk import Asked, Desk
 from mexplain.errors import ClipError, FaceError, MexplainError
 from mexplain.face.extraction import read_aligned
 from mexplain.media.container import open_video
@@ -27,6 +26,7 @@ from mexplain.media.video import _Index, _pick_times, probe, read_clip
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
 from mexplain.simulation.subject import from_photo
+from mexplain.ui.session import Asked, Desk
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from gradio.data_classes import ImageData
 
-from mexplain.ui.gpu import LENT_S, on_gpu
-from mexplain.ui.link import Settings, from_query, to_query
+from mexplain.ui.permalink import Settings, from_query, to_query
 from mexplain.ui.photo import photo_input
+from mexplain.ui.zero_gpu import LENT_S, on_gpu
 
 LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
 
@@ -38,7 +38,7 @@ def test_spaces_lends_a_gpu_where_it_can(monkeypatch):
     assert on_gpu(work) is work
     asked = []
     fake = SimpleNamespace(GPU=lambda duration: asked.append(duration) or (lambda f: lambda: f() + 1))
-    monkeypatch.setattr("mexplain.ui.gpu.find_spec", lambda name: name == "spaces")
+    monkeypatch.setattr("mexplain.ui.zero_gpu.find_spec", lambda name: name == "spaces")
     monkeypatch.setitem(sys.modules, "spaces", fake)
     assert on_gpu(work)() == 2 and asked == [LENT_S]
 

@@ -6,13 +6,13 @@ from html import escape
 import gradio as gr
 
 from mexplain.attribution.registry import METHODS
-from mexplain.desk import Desk
 from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
+from mexplain.ui.session import Desk
 
 _LISTED = 5
 

@@ -9,7 +9,6 @@ import gradio as gr
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.desk import Desk
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
 from mexplain.explain.counterfactual import hold_still
@@ -20,10 +19,11 @@ from mexplain.model.checkpoint import Checkpoint, sha256_of
 from mexplain.report.json_export import to_json
 from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
-from mexplain.ui.gpu import on_gpu
 from mexplain.ui.mishaps import answer
 from mexplain.ui.parts import Hub, telling
 from mexplain.ui.photo import photo_input
+from mexplain.ui.session import Desk
+from mexplain.ui.zero_gpu import on_gpu
 
 NO_CLIP = "A clip is missing: a video of a face was expected."
 # Gradio marks an empty one in a way that screen readers stumble over.

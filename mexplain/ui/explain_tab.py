@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from mexplain.attribution.baselines import BASELINES
-from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
 from mexplain.records import VARIANTS, Report
@@ -17,11 +16,12 @@ from mexplain.report import wording
 from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
 from mexplain.settings import limit
 from mexplain.ui import results
-from mexplain.ui.link import from_query
 from mexplain.ui.parts import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling
+from mexplain.ui.permalink import from_query
 from mexplain.ui.results import View
 from mexplain.ui.samples import captions, sample_buttons
-from mexplain.ui.words import SAMPLES, WORDS, text
+from mexplain.ui.session import Asked, Desk, StoppedError
+from mexplain.ui.text import SAMPLES, WORDS, text
 
 OWN = "its own answer"
 

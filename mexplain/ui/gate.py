@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from mexplain.settings import limit
 from mexplain.ui.mishaps import answer, log
 from mexplain.ui.page import Page
+from mexplain.ui.text import WORDS
 from mexplain.ui.visits import GRACE_S, STALL_S
-from mexplain.ui.words import WORDS
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

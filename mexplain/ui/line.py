@@ -11,7 +11,7 @@ from gradio.queueing import Event, EventQueue, Queue
 from gradio.server_messages import EventMessage
 
 from mexplain.settings import limit
-from mexplain.ui.words import WORDS
+from mexplain.ui.text import WORDS
 
 _LONGEST_SESSION = 64
 

@@ -10,7 +10,7 @@ from gradio.route_utils import FnIndexInferError
 
 from mexplain.errors import MexplainError
 from mexplain.model.device import is_short_of_memory
-from mexplain.ui.words import WORDS
+from mexplain.ui.text import WORDS
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Raised where what was sent has another form than what was asked for.

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
+from mexplain.ui.session import Asked, Desk, StoppedError
 
 
 class NeedsClip:

@@ -19,8 +19,8 @@ from mexplain.errors import MexplainError
 from mexplain.settings import limit
 from mexplain.ui.line import Line
 from mexplain.ui.mishaps import answer, log
+from mexplain.ui.text import WORDS
 from mexplain.ui.visits import Visits, files_in, neutral
-from mexplain.ui.words import WORDS
 
 
 class Page(gr.Blocks):

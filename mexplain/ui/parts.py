@@ -14,18 +14,18 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Film
-from mexplain.ui.gpu import DESK_DEVICE
 from mexplain.ui.line import still_wanted, who_asks
 from mexplain.ui.mishaps import answer
+from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text
 from mexplain.ui.visits import Visits
-from mexplain.ui.words import ASSETS, SAMPLES, WORDS, text
+from mexplain.ui.zero_gpu import DESK_DEVICE
 
 __all__ = ["ASSETS", "SAMPLES", "WORDS", "text"]
 

@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 
 from mexplain.attribution.registry import METHODS
-from mexplain.desk import Desk, keep
 from mexplain.errors import MexplainError
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
@@ -20,6 +19,7 @@ from mexplain.report.visuals.plots import block_time_heatmap, percent, probabili
 from mexplain.ui.line import still_here
 from mexplain.ui.mishaps import log
 from mexplain.ui.parts import WORDS, moving_picture, text
+from mexplain.ui.session import Desk, keep
 
 BLOCKS, PIXELS = "blocks", "pixels"
 OPACITY_STEP = 25  # per cent; few enough to be drawn ahead

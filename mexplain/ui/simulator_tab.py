@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from mexplain.attribution.registry import METHODS
-from mexplain.desk import Asked, Desk, StoppedError
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
@@ -37,6 +36,7 @@ from mexplain.ui.parts import (
     text,
 )
 from mexplain.ui.photo import photo_input
+from mexplain.ui.session import Asked, Desk, StoppedError
 
 OWN = "My own photo"
 MOST_METHODS = 4

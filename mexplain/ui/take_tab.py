@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.report.csv_tables import blocks_csv, variants_csv
 from mexplain.report.html_page import films_of, write_html
@@ -15,10 +14,11 @@ from mexplain.report.summary_image import card, png
 from mexplain.report.visuals.animation import Film
 from mexplain.ui.batch import Batch
 from mexplain.ui.explain_tab import OWN, ExplainTab
-from mexplain.ui.link import Settings, to_query
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
+from mexplain.ui.permalink import Settings, to_query
 from mexplain.ui.samples import captions
+from mexplain.ui.session import Desk, StoppedError
 
 KINDS = {
     "A page that works offline (HTML)": "html",

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.desk import Desk, StoppedError
 from mexplain.errors import MexplainError
 from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
 from mexplain.explain.prediction import Progress
@@ -17,6 +16,7 @@ from mexplain.report import wording
 from mexplain.report.visuals.plots import VARIANT_NAMES, before_and_after, percent
 from mexplain.ui.needs import NeedsClip
 from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
+from mexplain.ui.session import Desk, StoppedError
 
 
 class WhatIfTab:
