@@ -12,9 +12,9 @@ import gradio as gr
 import httpx
 from starlette.middleware import Middleware
 
+from mexplain.ui.components.common import telling
 from mexplain.ui.gate import Gate
 from mexplain.ui.page import Page
-from mexplain.ui.parts import telling
 from mexplain.ui.session import StoppedError
 
 TOLD = "a-telling-name-7q4x"

@@ -4,9 +4,9 @@ import pytest
 
 from mexplain.records import VARIANTS
 from mexplain.report.visuals.animation import heat_film
-from mexplain.ui import results
 from mexplain.ui import session as module
-from mexplain.ui.results import View
+from mexplain.ui.components import results
+from mexplain.ui.components.results import View
 from mexplain.ui.session import Asked, Desk, StoppedError
 
 pytestmark = pytest.mark.usefixtures("lightly_tested")

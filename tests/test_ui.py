@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from gradio.data_classes import ImageData
 
+from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.permalink import Settings, from_query, to_query
-from mexplain.ui.photo import photo_input
 from mexplain.ui.zero_gpu import LENT_S, on_gpu
 
 LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)

@@ -10,8 +10,8 @@ from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.report.visuals.plots import VARIANT_NAMES
-from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import QUICK, Hub, hint, picture_of, text
+from mexplain.ui.components.common import QUICK, Hub, hint, picture_of, text
+from mexplain.ui.components.sample_prompt import NeedsClip
 from mexplain.ui.session import Desk
 
 _LISTED = 5

@@ -15,11 +15,11 @@ from mexplain.records import VARIANTS, Report
 from mexplain.report import wording
 from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
 from mexplain.settings import limit
-from mexplain.ui import results
-from mexplain.ui.parts import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling
+from mexplain.ui.components import results
+from mexplain.ui.components.common import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling
+from mexplain.ui.components.results import View
+from mexplain.ui.components.samples import captions, sample_buttons
 from mexplain.ui.permalink import from_query
-from mexplain.ui.results import View
-from mexplain.ui.samples import captions, sample_buttons
 from mexplain.ui.session import Asked, Desk, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, text
 

@@ -3,8 +3,8 @@
 import gradio as gr
 
 from mexplain.settings import shipped_folder
+from mexplain.ui.components.common import Hub, hint, text
 from mexplain.ui.endpoints import Endpoints
-from mexplain.ui.parts import Hub, hint, text
 
 _HERE = "http://127.0.0.1:7860/"
 

@@ -18,8 +18,7 @@ from mexplain.report.visuals.animation import Film
 from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.simulation.action_units import SIDES
 from mexplain.simulation.subject import Sitter, built_in, from_photo, names
-from mexplain.ui.game import Game
-from mexplain.ui.parts import (
+from mexplain.ui.components.common import (
     QUICK,
     SLOW,
     WORDS,
@@ -35,7 +34,8 @@ from mexplain.ui.parts import (
     telling,
     text,
 )
-from mexplain.ui.photo import photo_input
+from mexplain.ui.components.image_upload import photo_input
+from mexplain.ui.components.quiz_panel import Game
 from mexplain.ui.session import Asked, Desk, StoppedError
 
 OWN = "My own photo"

@@ -12,12 +12,12 @@ from mexplain.report.html_page import films_of, write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import card, png
 from mexplain.report.visuals.animation import Film
-from mexplain.ui.batch import Batch
+from mexplain.ui.components.batch_panel import Batch
+from mexplain.ui.components.common import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
+from mexplain.ui.components.sample_prompt import NeedsClip
+from mexplain.ui.components.samples import captions
 from mexplain.ui.explain_tab import OWN, ExplainTab
-from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
 from mexplain.ui.permalink import Settings, to_query
-from mexplain.ui.samples import captions
 from mexplain.ui.session import Desk, StoppedError
 
 KINDS = {

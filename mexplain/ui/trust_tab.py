@@ -10,7 +10,7 @@ from mexplain.evaluation.scorecard.plots import scorecard_figure
 from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.parts import QUICK, WORDS, Hub, disclaimer, hint, text
+from mexplain.ui.components.common import QUICK, WORDS, Hub, disclaimer, hint, text
 
 
 class TrustTab:

@@ -14,8 +14,21 @@ from mexplain.face.blocks import layout
 from mexplain.records import NONE
 from mexplain.report import wording
 from mexplain.report.visuals.plots import VARIANT_NAMES, before_and_after, percent
-from mexplain.ui.needs import NeedsClip
-from mexplain.ui.parts import ASSETS, QUICK, SLOW, WORDS, Hub, data_uri, hint, problem, say, stop_button, telling, text
+from mexplain.ui.components.common import (
+    ASSETS,
+    QUICK,
+    SLOW,
+    WORDS,
+    Hub,
+    data_uri,
+    hint,
+    problem,
+    say,
+    stop_button,
+    telling,
+    text,
+)
+from mexplain.ui.components.sample_prompt import NeedsClip
 from mexplain.ui.session import Desk, StoppedError
 
 

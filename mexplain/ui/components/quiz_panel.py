@@ -10,7 +10,7 @@ import gradio as gr
 from mexplain.evaluation.simulated_experiment import FPS, Moved
 from mexplain.report.visuals.animation import Film
 from mexplain.simulation.subject import built_in
-from mexplain.ui.parts import QUICK, WORDS, Hub, moving_picture, picture_of, say, text
+from mexplain.ui.components.common import QUICK, WORDS, Hub, moving_picture, picture_of, say, text
 from mexplain.ui.quiz import Mark, Round, clip_of, mark, rounds, score
 
 _ROUNDS = 5

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.ui.parts import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
+from mexplain.ui.components.common import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
 from mexplain.ui.session import Asked, Desk, StoppedError
 
 
