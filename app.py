@@ -31,9 +31,9 @@ from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text
 from mexplain.ui.components.results import View, films
 from mexplain.ui.explain_tab import ExplainTab
-from mexplain.ui.gate import Gate
-from mexplain.ui.page import Page
 from mexplain.ui.programs_tab import ProgramsTab
+from mexplain.ui.server.blocks import Page
+from mexplain.ui.server.middleware import Gate
 from mexplain.ui.session import Asked, Desk
 from mexplain.ui.simulator_tab import SimulatorTab
 from mexplain.ui.take_tab import TakeTab

@@ -13,8 +13,8 @@ import httpx
 from starlette.middleware import Middleware
 
 from mexplain.ui.components.common import telling
-from mexplain.ui.gate import Gate
-from mexplain.ui.page import Page
+from mexplain.ui.server.blocks import Page
+from mexplain.ui.server.middleware import Gate
 from mexplain.ui.session import StoppedError
 
 TOLD = "a-telling-name-7q4x"
@@ -71,7 +71,7 @@ class SmallHub:
 
 
 def _asking() -> str:
-    from mexplain.ui.line import who_asks
+    from mexplain.ui.server.event_queue import who_asks
 
     return who_asks() or ""
 

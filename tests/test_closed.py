@@ -19,7 +19,7 @@ def one_hub(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("MEXPLAIN_MAX_WAITING", "1")
-        patch.setattr("mexplain.ui.gate.GRACE_S", 0.05)
+        patch.setattr("mexplain.ui.server.middleware.GRACE_S", 0.05)
         with small_hub(folder) as (hub, address):
             yield hub, address
 

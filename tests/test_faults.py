@@ -29,7 +29,7 @@ from mexplain.report.html_page import write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import card, png
 from mexplain.report.visuals.animation import Film
-from mexplain.ui.mishaps import answer
+from mexplain.ui.server.error_messages import answer
 from mexplain.ui.session import Asked, Desk
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"

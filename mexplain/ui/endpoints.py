@@ -21,7 +21,7 @@ from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
 from mexplain.ui.components.common import Hub, telling
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.mishaps import answer
+from mexplain.ui.server.error_messages import answer
 from mexplain.ui.session import Desk
 from mexplain.ui.zero_gpu import on_gpu
 

@@ -20,11 +20,11 @@ from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Film
-from mexplain.ui.line import still_wanted, who_asks
-from mexplain.ui.mishaps import answer
+from mexplain.ui.server.error_messages import answer
+from mexplain.ui.server.event_queue import still_wanted, who_asks
+from mexplain.ui.server.uploads import Visits
 from mexplain.ui.session import Desk, StoppedError
 from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text
-from mexplain.ui.visits import Visits
 from mexplain.ui.zero_gpu import DESK_DEVICE
 
 __all__ = ["ASSETS", "SAMPLES", "WORDS", "text"]

@@ -17,8 +17,8 @@ from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.motion_magnification import magnified_film
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
 from mexplain.ui.components.common import WORDS, moving_picture, text
-from mexplain.ui.line import still_here
-from mexplain.ui.mishaps import log
+from mexplain.ui.server.error_messages import log
+from mexplain.ui.server.event_queue import still_here
 from mexplain.ui.session import Desk, keep
 
 BLOCKS, PIXELS = "blocks", "pixels"

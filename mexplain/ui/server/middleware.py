@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from mexplain.settings import limit
-from mexplain.ui.mishaps import answer, log
-from mexplain.ui.page import Page
+from mexplain.ui.server.blocks import Page
+from mexplain.ui.server.error_messages import answer, log
+from mexplain.ui.server.uploads import GRACE_S, STALL_S
 from mexplain.ui.text import WORDS
-from mexplain.ui.visits import GRACE_S, STALL_S
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -17,10 +17,10 @@ from gradio.block_function import BlockFunction
 
 from mexplain.errors import MexplainError
 from mexplain.settings import limit
-from mexplain.ui.line import Line
-from mexplain.ui.mishaps import answer, log
+from mexplain.ui.server.error_messages import answer, log
+from mexplain.ui.server.event_queue import Line
+from mexplain.ui.server.uploads import Visits, files_in, neutral
 from mexplain.ui.text import WORDS
-from mexplain.ui.visits import Visits, files_in, neutral
 
 
 class Page(gr.Blocks):

@@ -1,0 +1,1 @@
+"""The hub's server: what is let in, queued, kept and answered."""
