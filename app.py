@@ -27,18 +27,18 @@ from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.compare_tab import CompareTab
 from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text
 from mexplain.ui.components.results import View, films
-from mexplain.ui.explain_tab import ExplainTab
-from mexplain.ui.programs_tab import ProgramsTab
 from mexplain.ui.server.blocks import Page
 from mexplain.ui.server.middleware import Gate
 from mexplain.ui.session import Asked, Desk
-from mexplain.ui.simulator_tab import SimulatorTab
-from mexplain.ui.take_tab import TakeTab
-from mexplain.ui.trust_tab import TrustTab
-from mexplain.ui.what_if_tab import WhatIfTab
+from mexplain.ui.tabs.api import ProgramsTab
+from mexplain.ui.tabs.compare import CompareTab
+from mexplain.ui.tabs.explain import ExplainTab
+from mexplain.ui.tabs.export import TakeTab
+from mexplain.ui.tabs.simulator import SimulatorTab
+from mexplain.ui.tabs.trust import TrustTab
+from mexplain.ui.tabs.what_if import WhatIfTab
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
 # How long what still runs may take to notice that it should end.

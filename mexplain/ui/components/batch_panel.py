@@ -12,8 +12,8 @@ from mexplain.errors import MexplainError
 from mexplain.records import NONE
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.ui.components.common import SLOW, WORDS, Hub, claim, new_desk, problem, say, stop_button, telling, text
-from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.tabs.explain import OWN, ExplainTab
 from mexplain.ui.zero_gpu import DESK_DEVICE
 
 

@@ -16,9 +16,9 @@ from mexplain.ui.components.batch_panel import Batch
 from mexplain.ui.components.common import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
 from mexplain.ui.components.sample_prompt import NeedsClip
 from mexplain.ui.components.samples import captions
-from mexplain.ui.explain_tab import OWN, ExplainTab
 from mexplain.ui.permalink import Settings, to_query
 from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.tabs.explain import OWN, ExplainTab
 
 KINDS = {
     "A page that works offline (HTML)": "html",

@@ -4,7 +4,7 @@ import gradio as gr
 
 from mexplain.settings import shipped_folder
 from mexplain.ui.components.common import Hub, hint, text
-from mexplain.ui.endpoints import Endpoints
+from mexplain.ui.tabs.api_endpoints import Endpoints
 
 _HERE = "http://127.0.0.1:7860/"
 
