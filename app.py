@@ -22,9 +22,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from mexplain.errors import MexplainError, SettingError
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard, read_scorecard
 from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
+from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text

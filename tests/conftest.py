@@ -13,7 +13,7 @@ from browsers import open_browser
 from running_hub import Visitor, run_hub
 
 from mexplain.attribution import faithfulness
-from mexplain.batch.engines import Cluster
+from mexplain.batch.job import Cluster
 from mexplain.explain.explain import explain
 from mexplain.face.alignment import align
 from mexplain.face.landmarker import find_face

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from mexplain.batch.discovery import find_clips
-from mexplain.batch.engines import Cluster, Lost, engine
+from mexplain.batch.engines import engine
 from mexplain.batch.index_page import write_index
+from mexplain.batch.job import Cluster, Lost
 from mexplain.batch.parquet import parts, read_clips, whole
 from mexplain.batch.runner import picture_of, run_archive
 from mexplain.batch.worker import Job

@@ -31,7 +31,6 @@ from mexplain.errors import MexplainError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
-from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import follow, read_aligned
@@ -41,6 +40,7 @@ from mexplain.media.sandbox.serialization import Parcel, unpack
 from mexplain.model import device
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.hub_client import split_revision
+from mexplain.model.scorecard import read_scorecard
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
 from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
 from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots

@@ -16,17 +16,11 @@ from mexplain.evaluation.scorecard.plots import page, scorecard_figure
 from mexplain.evaluation.scorecard.reference_maps import GUESSES, guesses
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import STAGES, coarse, mirrored, randomised, summary
-from mexplain.evaluation.scorecard.scorecard_table import (
-    Estimate,
-    Scorecard,
-    collect,
-    estimate,
-    markdown,
-    read_scorecard,
-)
+from mexplain.evaluation.scorecard.scorecard_table import collect, estimate, markdown
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import mean_shape
 from mexplain.model.checkpoint import SHIPPED
+from mexplain.model.scorecard import Estimate, Scorecard, read_scorecard
 
 SIZE = 100
 CPU = torch.device("cpu")

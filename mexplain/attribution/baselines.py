@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-_MEAN_FACE = files("mexplain") / "data" / "mean_face.npz"
+_MEAN_FACE = files("mexplain.attribution") / "data" / "mean_face.npz"
 _BLUR_SHARE = 0.05  # of the picture's side
 
 

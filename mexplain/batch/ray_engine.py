@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RaySystemError
 
-from mexplain.batch.engines import Cluster, Lost
+from mexplain.batch.job import Cluster, Lost
 from mexplain.errors import MexplainError, SettingError
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.batch.discovery import find_clips
-from mexplain.batch.engines import Cluster, Lost, engine
+from mexplain.batch.engines import engine
+from mexplain.batch.job import Cluster, Lost
 from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
 from mexplain.batch.progress import Progress, Tally
 from mexplain.batch.worker import Job, Task, explainer, failed

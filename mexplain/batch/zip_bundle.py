@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.explain import check_choices, explain_reading
 from mexplain.explain.prediction import read
 from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report.csv_tables import blocks_csv, columns_in_words, table, variants_csv
 from mexplain.report.html_page import films_of, to_html

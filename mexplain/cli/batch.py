@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mexplain.batch.engines import ENGINES, Cluster
+from mexplain.batch.engines import ENGINES
+from mexplain.batch.job import Cluster
 from mexplain.errors import SettingError
 
 

@@ -83,8 +83,8 @@ def explain_command(options: argparse.Namespace) -> int:
 
 
 def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
-    from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.model.checkpoint import SHIPPED
+    from mexplain.model.scorecard import read_scorecard
     from mexplain.report.html_page import films_of, write_html
     from mexplain.report.visuals.animation import read_face
 
@@ -167,8 +167,8 @@ def methods_command(options: argparse.Namespace) -> int:
     """List methods and baselines."""
     from mexplain.attribution.baselines import BASELINES
     from mexplain.attribution.registry import METHODS
-    from mexplain.evaluation.scorecard.scorecard_table import read_scorecard
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+    from mexplain.model.scorecard import read_scorecard
     from mexplain.report.wording import measured
 
     loaded = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mexplain.batch.engines import Cluster, engine
+from mexplain.batch.engines import engine
+from mexplain.batch.job import Cluster
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.datasets.sample import Problem, Sample

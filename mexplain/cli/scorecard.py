@@ -11,9 +11,10 @@ from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_ch
 from mexplain.evaluation.scorecard.plots import page
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import summary
-from mexplain.evaluation.scorecard.scorecard_table import SCORECARD, Scorecard, collect, markdown
+from mexplain.evaluation.scorecard.scorecard_table import collect, markdown
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
+from mexplain.model.scorecard import SCORECARD, Scorecard
 from mexplain.simulation.faces import load_faces
 from mexplain.training.model_card import METRICS, write_card
 

@@ -66,7 +66,7 @@ def _loso(options: argparse.Namespace) -> int:
     if options.zero_shot:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
-    from mexplain.batch.engines import Cluster
+    from mexplain.batch.job import Cluster
     from mexplain.cli.loso import loso_command
 
     text = loso_command(

@@ -1,6 +1,7 @@
 """What a file is read for: a face, cut out and aligned. All of it can run apart, and nothing here loads the network.
 
-Each function is one call of ``mexplain.media.sandbox.client``, so that frames of a file never leave the process that decoded it.
+Each function is one call of ``mexplain.media.sandbox.client``, so that frames of a file never leave the process that
+decoded it.
 """
 
 from collections.abc import Callable, Sequence

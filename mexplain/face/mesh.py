@@ -41,14 +41,14 @@ def motion_basis() -> dict[str, Float[np.ndarray, "478 2"]]:
     Keys are ICT-FaceKit shape names (``_L``/``_R``: the subject's side), values displacements in inter-ocular
     distances, x right and y down. Source: ICT-FaceKit (MIT, (c) 2020 USC ICT), mean of 12 identities.
     """
-    with np.load(str(files("mexplain") / "data" / "landmark_motion_basis.npz")) as table:
+    with np.load(str(files("mexplain.face") / "data" / "landmark_motion_basis.npz")) as table:
         return dict(zip(table["shape"].tolist(), table["displacement_iod"], strict=True))
 
 
 @cache
 def mean_shape() -> Float[np.ndarray, "478 2"]:
     """Return the mean face in inter-ocular distances, with the midpoint between the pupils at the origin."""
-    with np.load(str(files("mexplain") / "data" / "landmark_motion_basis.npz")) as table:
+    with np.load(str(files("mexplain.face") / "data" / "landmark_motion_basis.npz")) as table:
         return table["landmark_mean_iod"].astype(np.float32)
 
 
@@ -58,7 +58,7 @@ def mirror() -> Int[np.ndarray, "478"]:
 
     Found by matching each point's place and motion with those of the mirrored mesh, one to one.
     """
-    with (files("mexplain") / "data" / "mesh_mirror.txt").open() as table:
+    with (files("mexplain.face") / "data" / "mesh_mirror.txt").open() as table:
         return np.loadtxt(table, dtype=np.int64)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard
+from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.json_export import DISCLAIMER, write_whole
@@ -92,7 +92,7 @@ def to_html(report: Report, *, films: Mapping[str, Film] | None = None, scorecar
         parts.append("<p class='soft'>Films were left out of this page, for they would make it too large to send.</p>")
     parts.append(_foot(report, methods))
     title = f"{escape(Path(report.info.path).name)}: what the network saw"
-    style = (files("mexplain") / "data" / "page.css").read_text(encoding="utf-8")
+    style = (files("mexplain.report") / "templates" / "page.css").read_text(encoding="utf-8")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         f'content="{_POLICY}"><meta name="viewport" content="width=device-width, initial-scale=1">'

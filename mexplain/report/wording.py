@@ -4,8 +4,8 @@ from html import escape
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.counterfactual import Flip
+from mexplain.model.scorecard import Scorecard
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.evaluation.recognition import ABLATION, Score
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown, read_scorecard
+from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.face.blocks import LAYOUTS
 from mexplain.model.checkpoint import CONFIG
+from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.training.variant_study import claim_table, read_claim

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from mexplain.batch.engines import Cluster, Engine, Lost, local
+from mexplain.batch.engines import Engine, local
+from mexplain.batch.job import Cluster, Lost
 from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.evaluation.loso.fine_tuning import Bank, FineTuning, answer, make_bank, train_fold

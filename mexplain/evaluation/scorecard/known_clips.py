@@ -20,7 +20,7 @@ from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import TEST_MIXTURES, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 
-SHIPPED = Path(str(files("mexplain") / "data" / "known_clips"))
+SHIPPED = Path(str(files("mexplain.evaluation.scorecard") / "data" / "known_clips"))
 SEED = 20_230_078
 # Frames of all shipped clips stand in one film, which may last a minute at most.
 _FPS = 50.0

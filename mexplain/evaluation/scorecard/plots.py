@@ -9,7 +9,8 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
-from mexplain.evaluation.scorecard.scorecard_table import Estimate, Scorecard, by_auroc
+from mexplain.evaluation.scorecard.scorecard_table import by_auroc
+from mexplain.model.scorecard import Estimate, Scorecard
 from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER
 
 _SHOWN = ("auroc", "mass_ratio", "pointing")

@@ -1,8 +1,8 @@
 """A function run in a process of its own, with limits: for all that looks at a stranger's file.
 
 A file that makes the reader crash, hang or take memory without end takes that process with it and nothing else. One
-server is started for this process; it loads what reading takes and forks a child for each call (``mexplain.media.sandbox.worker``),
-so that a call costs some 20 ms. Arguments and results cross as ``Parcel``, through shared memory.
+server is started for this process; it loads what reading takes and forks a child for each call
+(``mexplain.media.sandbox.worker``), so that a call costs some 20 ms. Arguments and results cross as ``Parcel``, through shared memory.
 """
 
 import atexit

@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mexplain.errors import MexplainError
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard
 from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.scorecard import Scorecard
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Film
 from mexplain.ui.server.error_messages import answer

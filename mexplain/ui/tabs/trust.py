@@ -7,7 +7,8 @@ import gradio as gr
 
 from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
 from mexplain.evaluation.scorecard.plots import scorecard_figure
-from mexplain.evaluation.scorecard.scorecard_table import Scorecard, markdown
+from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import QUICK, WORDS, Hub, disclaimer, hint, text
