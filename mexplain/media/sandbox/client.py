@@ -2,7 +2,8 @@
 
 A file that makes the reader crash, hang or take memory without end takes that process with it and nothing else. One
 server is started for this process; it loads what reading takes and forks a child for each call
-(``mexplain.media.sandbox.worker``), so that a call costs some 20 ms. Arguments and results cross as ``Parcel``, through shared memory.
+(``mexplain.media.sandbox.worker``), so that a call costs some 20 ms. Arguments and
+results cross as ``Parcel``, through shared memory.
 """
 
 import atexit
