@@ -27,15 +27,15 @@ from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_desk, text
+from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_session, text
 from mexplain.ui.components.results import View, films
-from mexplain.ui.server.blocks import Page
-from mexplain.ui.server.middleware import Gate
-from mexplain.ui.session import Asked, Desk
-from mexplain.ui.tabs.api import ProgramsTab
+from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.middleware import RequestMiddleware
+from mexplain.ui.session import ExplainRequest, Session
+from mexplain.ui.tabs.api import ApiTab
 from mexplain.ui.tabs.compare import CompareTab
 from mexplain.ui.tabs.explain import ExplainTab
-from mexplain.ui.tabs.export import TakeTab
+from mexplain.ui.tabs.export import ExportTab
 from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
@@ -62,19 +62,19 @@ def scorecard() -> Scorecard | None:
         return None  # what is wrong with the weights is said when they are used
 
 
-def warm_up(desk: Desk) -> None:
+def warm_up(desk: Session) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
     with suppress(MexplainError):  # it would be told to whoever asks
         for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-            for _ in desk.explain(sample, checkpoint(), Asked()):
+            for _ in desk.explain(sample, checkpoint(), ExplainRequest()):
                 films(desk, View(), list(VARIANTS))
 
 
-def build(folder: Path) -> Page:
+def build(folder: Path) -> HubBlocks:
     """Lay out the page; ``folder`` is for pictures that all visitors see, and for what each brings and is given."""
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
-    with Page(folder, title="mexplain") as page:
+    with HubBlocks(folder, title="mexplain") as page:
         hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=limit("keep_s")), bool(CHECKPOINT), page.visits)
         gr.HTML(text("intro", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
@@ -89,17 +89,17 @@ def build(folder: Path) -> Page:
             with gr.Tab("Trust", id="trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
             with gr.Tab("Take along", id="take") as tab:
-                TakeTab(hub, tab, explain)
+                ExportTab(hub, tab, explain)
             with gr.Tab("For programs", id="programs"):
-                ProgramsTab(hub, page)
+                ApiTab(hub, page)
     return page
 
 
-def trouble(folder: Path, error: MexplainError) -> Page:
+def trouble(folder: Path, error: MexplainError) -> HubBlocks:
     """Lay out a page that says why there is no network, and what to do."""
     print(f"The hub cannot explain anything: {error}", file=sys.stderr, flush=True)
     where = WORDS["own_weights" if CHECKPOINT else "shipped_weights_used"].format(where=escape(CHECKPOINT))
-    with Page(folder, title="mexplain") as page:
+    with HubBlocks(folder, title="mexplain") as page:
         gr.HTML(text("trouble", says=error).replace("{where}", where), elem_id="trouble")
     return page
 
@@ -118,7 +118,7 @@ def look() -> gr.themes.Base:
     )
 
 
-def serve(page: Page, stop: threading.Event) -> None:
+def serve(page: HubBlocks, stop: threading.Event) -> None:
     """Serve a page until ``stop`` is set."""
     if not stop.is_set():
         page.launch(
@@ -130,7 +130,7 @@ def serve(page: Page, stop: threading.Event) -> None:
             mcp_server=True,
             run_history=False,  # a browser would keep what was asked and answered
             state_session_capacity=MOST_SESSIONS,
-            app_kwargs={"middleware": [Middleware(Gate, page=page)], "lifespan": page.tended},
+            app_kwargs={"middleware": [Middleware(RequestMiddleware, page=page)], "lifespan": page.tended},
             prevent_thread_lock=True,
         )
         stop.wait()
@@ -139,7 +139,7 @@ def serve(page: Page, stop: threading.Event) -> None:
 
 def main() -> None:
     """Serve the hub until it is told to stop; what visitors left is deleted then at the latest."""
-    stop, desk = threading.Event(), new_desk()
+    stop, desk = threading.Event(), new_session()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()

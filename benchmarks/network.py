@@ -11,9 +11,9 @@ from benchmarks import floor, plain
 from benchmarks.clips import Input
 from benchmarks.timing import Clock, peak_bytes
 from mexplain.attribution import integrated_gradients
-from mexplain.attribution.attribute import Attribution, answer, answer_all, pose_clips
+from mexplain.attribution.attribute import Attribution, attribute_target, attribute_targets, pose_clips
 from mexplain.attribution.registry import METHODS
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
@@ -25,9 +25,9 @@ def explain(model: MicroExpressionNet, clips: Sequence[Input]) -> dict[str, list
     asked = _pose(model, clips)
     everything = [questions[variant] for questions in asked for variant in VARIANTS]
     return {
-        "integrated_gradients": answer_all(everything, "integrated_gradients"),
-        "attention": answer_all(everything, "attention"),
-        "shapley": answer_all([questions["10"] for questions in asked], "shapley"),
+        "integrated_gradients": attribute_targets(everything, "integrated_gradients"),
+        "attention": attribute_targets(everything, "attention"),
+        "shapley": attribute_targets([questions["10"] for questions in asked], "shapley"),
     }
 
 
@@ -103,7 +103,7 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _pose(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, Question]]:
+def _pose(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, AttributionTarget]]:
     frames = torch.stack([clip.frames for clip in clips])
     return pose_clips(model, VARIANTS, frames, np.stack([clip.landmarks_xy for clip in clips]))
 
@@ -127,7 +127,7 @@ def _stages(
         clock("questions", lambda: _pose(model, clips))
         for method in methods:
             some = [q for q in everything if q.variant == "10"] if method == "shapley" else everything
-            clock(method, lambda some=some, method=method: answer_all(some, method))
+            clock(method, lambda some=some, method=method: attribute_targets(some, method))
         if len(clips) == 1:
             clock("predict, attention, block ablation", lambda: _quick(model, clips))
 
@@ -135,8 +135,8 @@ def _stages(
 def _quick(model: MicroExpressionNet, clips: Sequence[Input]) -> None:
     for questions in _pose(model, clips):
         for question in questions.values():
-            answer(question, "attention")
-            answer(question, "block_ablation")
+            attribute_target(question, "attention")
+            attribute_target(question, "block_ablation")
 
 
 def _floor(

@@ -19,7 +19,7 @@ if not MISSING:
     from mexplain.face.mesh import inter_ocular_distance
     from mexplain.face.tracking import track_each_frame, track_face
     from mexplain.media.video import read_clip, write_video
-    from mexplain.report.visuals.animation import heat_film, read_face
+    from mexplain.report.visuals.animation import heatmap_animation, read_face
     from mexplain.report.visuals.heatmap_overlay import attribution_face
 
 
@@ -40,7 +40,7 @@ def measure(checkpoint: Checkpoint, repeats: int, long_s: float) -> dict[str, ob
         report = explain(short, checkpoint, start_s=0.0, end_s=1.0, device="cpu")
         face, variant = read_face(report, config), report.variants[1]
         for _ in range(repeats + 1):
-            film = clock("rendering", partial(heat_film, variant, face))
+            film = clock("rendering", partial(heatmap_animation, variant, face))
             clock("a still picture", partial(attribution_face, report, variant, "integrated_gradients"))
             clock("encoding", partial(film.write, Path(folder) / "film.mp4"))
         whole = read_clip(long, max_frames=round(30 * long_s))

@@ -208,7 +208,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Trust:
+class FaithfulnessReport:
     """How far one explanation of one answer can be trusted.
 
     ``gap_share`` is the completeness gap over the difference it explains, None for methods that do not add up.
@@ -266,7 +266,7 @@ class VariantReport:
     target: str = ""
     difference: dict[str, float] = field(default_factory=dict)
     pooled: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    trust: dict[str, Trust] = field(default_factory=dict)
+    trust: dict[str, FaithfulnessReport] = field(default_factory=dict)
     presence: float = 1.0
     units: dict[int, tuple[float, float]] = field(default_factory=dict)
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import hostile
 
 from mexplain.errors import MexplainError
-from mexplain.explain.prediction import read
+from mexplain.explain.prediction import predict_clip
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.simulation.subject import from_photo
 
@@ -77,7 +77,7 @@ class Attack:
         return told
 
     def read(self, path: Path) -> None:
-        read(path, self.checkpoint, variants=("10",), device="cpu")
+        predict_clip(path, self.checkpoint, variants=("10",), device="cpu")
 
     def one(self, number: int) -> dict:
         """Return what came of one file: how it was answered, how long that took, what was left behind."""

@@ -13,8 +13,8 @@ import httpx
 from starlette.middleware import Middleware
 
 from mexplain.ui.components.common import telling
-from mexplain.ui.server.blocks import Page
-from mexplain.ui.server.middleware import Gate
+from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import StoppedError
 
 TOLD = "a-telling-name-7q4x"
@@ -29,7 +29,7 @@ class SmallHub:
         self.started, self.let_go, self.ended = threading.Event(), threading.Event(), list[str]()
         self.mishap: Exception | None = None
         line = {"concurrency_limit": 1, "concurrency_id": "network"}
-        with Page(folder, title="small") as self.page:
+        with HubBlocks(folder, title="small") as self.page:
             clip, name, out = gr.Video(), gr.Textbox(), gr.Textbox()
             chosen = gr.Dropdown(["a", "b"])
             state = gr.State(None)
@@ -119,7 +119,7 @@ def small_hub(folder: Path) -> Iterator[tuple[SmallHub, str]]:
         run_history=False,
         max_file_size=2_000_000,
         mcp_server=False,
-        app_kwargs={"middleware": [Middleware(Gate, page=hub.page)], "lifespan": hub.page.tended},
+        app_kwargs={"middleware": [Middleware(RequestMiddleware, page=hub.page)], "lifespan": hub.page.tended},
     )
     try:
         yield hub, address

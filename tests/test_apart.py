@@ -17,11 +17,11 @@ from mexplain import errors
 from mexplain.errors import ClipError, MexplainError
 from mexplain.face.extraction import read_aligned
 from mexplain.media.sandbox import client
-from mexplain.media.sandbox.serialization import Parcel, unpack
+from mexplain.media.sandbox.serialization import Payload, unpack
 
 
 def there_and_back(value):
-    parcel = Parcel(value)
+    parcel = Payload(value)
     room = memoryview(bytearray(parcel.size))
     parcel.write(room)
     return unpack(room)
@@ -69,7 +69,7 @@ def test_a_clip_goes_and_comes_back_and_can_be_written_to(person_clip):
 @pytest.mark.parametrize("value", [object(), np.array([object()]), {1: 2}, b"bytes", lambda: 0])
 def test_what_could_act_is_not_sent(value):
     with pytest.raises(TypeError, match="cannot be sent"):
-        Parcel(value)
+        Payload(value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from running_hub import QUICK, ROOT
 
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
-from mexplain.simulation.recordings import Programme, record
+from mexplain.simulation.recordings import RecordingPlan, record
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 
@@ -137,7 +137,7 @@ def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
 def long_clip(person_clip, tmp_path):
     """Seven seconds in which a person smiles briefly twice."""
     photo = person_clip.frames[0]
-    programme = Programme(
+    programme = RecordingPlan(
         7.0, 25.0, micro=2, macro=0, blinks=0.0, glances=0.0, speeches=0, drift_iod=0.03, intensity_iod=(0.08, 0.08)
     )
     made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))

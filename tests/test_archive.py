@@ -20,7 +20,7 @@ from mexplain.batch.engines import engine
 from mexplain.batch.index_page import write_index
 from mexplain.batch.job import Cluster, Lost
 from mexplain.batch.parquet import parts, read_clips, whole
-from mexplain.batch.runner import picture_of, run_archive
+from mexplain.batch.runner import run_archive, thumbnail_path
 from mexplain.batch.worker import Job
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
@@ -104,7 +104,7 @@ def test_a_row_says_what_a_report_says(done: Path, archive: Path, checkpoint: Ch
             {b.name: max(b.attention) for b in variant.blocks if b.attention}, abs=1e-4
         )
         assert row["moment"]["onset_s"] == pytest.approx(report.moments[0].onset_s, abs=1e-3)
-    assert (done / picture_of(rows[0]["sha256"])).read_bytes()[:2] == b"\xff\xd8"
+    assert (done / thumbnail_path(rows[0]["sha256"])).read_bytes()[:2] == b"\xff\xd8"
 
 
 def test_bad_clips_are_listed_with_their_reason(done: Path) -> None:

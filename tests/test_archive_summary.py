@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mexplain.batch.checkpoint_drift import compare
+from mexplain.batch.checkpoint_drift import measure_drift
 from mexplain.batch.index_page import write_index
 from mexplain.batch.outliers import outliers
 from mexplain.batch.parquet import Writer, read_clips
-from mexplain.batch.runner import picture_of
-from mexplain.batch.summary import FEWEST, draws, summarise
+from mexplain.batch.runner import thumbnail_path
+from mexplain.batch.summary import FEWEST, draws, summarise_rows
 from mexplain.face.blocks import LAYOUTS
 
 LABELS = ("happiness", "disgust", "surprise", "repression", "others")
@@ -65,7 +65,7 @@ def population(count=200, seed=0):
 
 
 def test_the_blocks_that_drive_a_class_come_first_with_their_interval():
-    found = {(d.variant, d.label): d for d in summarise(population(), METHOD).drives()}
+    found = {(d.variant, d.label): d for d in summarise_rows(population(), METHOD).drives()}
     for label, block in (("happiness", "mouth corner left"), ("disgust", "inner brow left")):
         first, *others = found["10", label].drives
         assert first.block == block and found["10", label].clips == 100
@@ -78,7 +78,9 @@ def test_the_blocks_that_drive_a_class_come_first_with_their_interval():
 def test_the_order_of_clips_does_not_matter():
     clips = population(60)
     shuffled = random.Random(1).sample(clips, len(clips))
-    for one, other in zip(summarise(clips, METHOD).drives(), summarise(shuffled, METHOD).drives(), strict=True):
+    for one, other in zip(
+        summarise_rows(clips, METHOD).drives(), summarise_rows(shuffled, METHOD).drives(), strict=True
+    ):
         assert (one.variant, one.label, one.clips) == (other.variant, other.label, other.clips)
         for a, b in zip(one.drives, other.drives, strict=True):
             assert a.block == b.block
@@ -93,7 +95,7 @@ def test_people_are_drawn_whole():
     unknown = [[row | {"subject": ""} for row in rows] for rows in known]
     width = []
     for clips in (known, unknown):
-        drive = summarise(clips, METHOD).drives()[0].drives[0]
+        drive = summarise_rows(clips, METHOD).drives()[0].drives[0]
         width.append(drive.high - drive.low)
     # 20 people instead of 400 clips: wider by the root of 20, about.
     assert 3 < width[0] / width[1] < 6
@@ -107,8 +109,8 @@ def test_draws_depend_on_the_name_alone_and_are_one_on_average():
 
 def test_a_handful_of_people_has_no_interval():
     many_clips_of_few = [make_rows(n, scores=np.ones(10), subject=f"s{n % (FEWEST - 1)}") for n in range(50)]
-    assert summarise(many_clips_of_few, METHOD).drives()[0].drives[0].low is None
-    found = summarise([make_rows(n, scores=np.ones(10)) for n in range(FEWEST - 1)], METHOD).drives()
+    assert summarise_rows(many_clips_of_few, METHOD).drives()[0].drives[0].low is None
+    found = summarise_rows([make_rows(n, scores=np.ones(10)) for n in range(FEWEST - 1)], METHOD).drives()
     assert all(drive.low is None and drive.mean == 1.0 for drives in found for drive in drives.drives)
 
 
@@ -119,7 +121,7 @@ def test_the_odd_ones_are_found():
     clips.append(make_rows(900, scores=odd))
     clips.append(make_rows(901, labels={"10": "disgust", "24": "surprise"}, sure=0.8, scores=np.zeros(10)))
     clips.append(failed_rows(902, "no face"))
-    unlike, split = outliers(clips, summarise(clips, METHOD))
+    unlike, split = outliers(clips, summarise_rows(clips, METHOD))
     assert unlike[0].clip.endswith("clip0900.mp4") and "chin +3.00" in unlike[0].why
     assert [o.clip for o in split] == ["person/clip0901.mp4"]
     assert split[0].why == "Variant 10 says disgust (0.80), variant 24 surprise (0.80)."
@@ -131,7 +133,7 @@ def test_drift_is_what_changed_between_two_checkpoints():
     push[NAMES.index("nose")] = 0.5
     now = [make_rows(n, "disgust" if n < 10 else "happiness", scores=push, variants=("10",)) for n in range(40)]
     now.append(make_rows(99, variants=("10",)))
-    found = compare(lambda: iter(now), lambda: iter(before), METHOD)
+    found = measure_drift(lambda: iter(now), lambda: iter(before), METHOD)
     ten = found.variants["10"]
     assert set(found.variants) == {"10"} and (ten.clips, ten.changed, found.alone) == (40, 0.25, 1)
     assert ten.labels["happiness", "disgust"] == 10
@@ -143,9 +145,9 @@ def test_drift_is_what_changed_between_two_checkpoints():
 
 def test_drift_does_not_depend_on_how_much_is_held_at_once(monkeypatch):
     now, before = population(50, seed=1), population(50, seed=2)
-    whole = compare(lambda: iter(now), lambda: iter(before), METHOD)
+    whole = measure_drift(lambda: iter(now), lambda: iter(before), METHOD)
     monkeypatch.setattr("mexplain.batch.checkpoint_drift.HELD", 20)
-    parts = compare(lambda: iter(now), lambda: iter(before), METHOD)
+    parts = measure_drift(lambda: iter(now), lambda: iter(before), METHOD)
     assert whole.variants["10"].labels == parts.variants["10"].labels and whole.alone == parts.alone == 0
     for a, b in zip(whole.variants["24"].drives(), parts.variants["24"].drives(), strict=True):
         assert (a.block, a.mean, a.low) == (b.block, pytest.approx(b.mean), pytest.approx(b.low))
@@ -166,7 +168,7 @@ def planted(tmp_path_factory):
         writer = Writer(out, clips=50)
         for rows in population(130, seed=seed):
             writer.add(rows)
-            path = out / picture_of(rows[0]["sha256"])
+            path = out / thumbnail_path(rows[0]["sha256"])
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((64, 64, 3), 128, np.uint8))
         writer.add([row | {"clip": "<script>alert(1)</script>" + "x" * 80 + ".mp4"} for row in make_rows(500)])

@@ -33,10 +33,10 @@ from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.face import alignment, blocks, mesh
-from mexplain.face.extraction import follow, read_aligned
+from mexplain.face.extraction import read_aligned, read_stabilized
 from mexplain.media import image, video
 from mexplain.media.sandbox import client
-from mexplain.media.sandbox.serialization import Parcel, unpack
+from mexplain.media.sandbox.serialization import Payload, unpack
 from mexplain.model import device
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.hub_client import split_revision
@@ -47,9 +47,9 @@ from mexplain.report.visuals import animation, heatmap_overlay, motion_magnifica
 from mexplain.report.visuals.motion_magnification import motion
 from mexplain.simulation import action_units, subject
 from mexplain.simulation.clip import Expression, simulate
-from mexplain.simulation.subject import Sitter
+from mexplain.simulation.subject import StillFace
 from mexplain.ui import quiz
-from mexplain.ui.permalink import Settings, from_query, to_query
+from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,10 @@ faces = the("smile") | st.builds(
     meshes,
     arrays(2, 3),
 )
-looks = st.builds(animation.Look, some("attention", "blocks", "pixels"), methods, st.booleans(), some(0.0, 1.0, 0.3))
-sitters = the("sitter") | st.builds(Sitter, pictures, meshes)
+looks = st.builds(
+    animation.AnimationOptions, some("attention", "blocks", "pixels"), methods, st.booleans(), some(0.0, 1.0, 0.3)
+)
+sitters = the("sitter") | st.builds(StillFace, pictures, meshes)
 expressions = st.builds(Expression, st.lists(units, max_size=3).map(tuple), sides, numbers, numbers, numbers, numbers)
 short_expressions = st.builds(Expression, st.just((12,)))
 records = st.builds(Moment, numbers, numbers, numbers, some(*spotting.KINDS), numbers)
@@ -126,7 +128,7 @@ def _unpacked(room: memoryview) -> Any:
         assert "no value" in str(error)
 
 
-def _written(parcel: Parcel) -> memoryview:
+def _written(parcel: Payload) -> memoryview:
     room = memoryview(bytearray(parcel.size))
     parcel.write(room)
     return room
@@ -172,7 +174,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         10,
     ),
     "follow": (
-        follow,
+        read_stabilized,
         {"path": the("text", "missing", "photo"), **asked, "image_size": some(32), "crop_iod": some(2.8)},
         8,
     ),
@@ -193,7 +195,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         20,
     ),
     "hold_still": (
-        alignment.hold_still,
+        alignment.stabilize,
         {"clip": clips, "track": tracks, "image_size": some(16, 32), "crop_iod": some(2.8)},
         12,
     ),
@@ -211,7 +213,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         10,
     ),
     "read": (
-        prediction.read,
+        prediction.predict_clip,
         {
             "path": paths,
             "checkpoint": the("checkpoint"),
@@ -222,7 +224,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         8,
     ),
     "question": (
-        prediction.Reading.question,
+        prediction.Prediction.question,
         {"self": the("reading"), "variant": variants, "baseline": baselines, "target": targets},
         16,
     ),
@@ -241,7 +243,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         12,
     ),
     "hold blocks still": (
-        counterfactual.hold_still,
+        counterfactual.predict_with_blocks_held,
         {
             "reading": the("reading"),
             "questions": the("questions"),
@@ -274,7 +276,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "read_scorecard": (read_scorecard, {"folder": the("folder", "missing", "text"), "checkpoint_sha256": words}, 12),
     "move": (
-        simulated_experiment.move,
+        simulated_experiment.simulate_movement,
         {
             "face": the("sitter"),
             "aus": st.lists(units, max_size=2).map(tuple),
@@ -312,16 +314,24 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         30,
     ),
     "rounds": (
-        quiz.rounds,
+        quiz.quiz_questions,
         {"seed": counts, "count": counts.filter(lambda n: n < 1000), "faces": st.none() | st.lists(words, max_size=2)},
         20,
     ),
-    "mark": (quiz.mark, {"asked": the("round"), "guess": counts}, 12),
-    "score": (quiz.score, {"marks": some((), [])}, 4),
-    "Look": (animation.Look, {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers}, 30),
-    "heat_film": (animation.heat_film, {"variant": the("variant", "uncropped"), "face": faces, "look": looks}, 10),
+    "mark": (quiz.mark_answer, {"asked": the("round"), "guess": counts}, 12),
+    "score": (quiz.quiz_score, {"marks": some((), [])}, 4),
+    "Look": (
+        animation.AnimationOptions,
+        {"shown": words, "method": words, "magnitude": st.booleans(), "opacity": numbers},
+        30,
+    ),
+    "heat_film": (
+        animation.heatmap_animation,
+        {"variant": the("variant", "uncropped"), "face": faces, "look": looks},
+        10,
+    ),
     "magnified_film": (
-        motion_magnification.magnified_film,
+        motion_magnification.magnified_animation,
         {"face": the("smile"), "crop_iod": some(2.8), "factor": st.none() | numbers},
         10,
     ),
@@ -366,8 +376,8 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         8,
     ),
     "percent": (plots.percent, {"share": some(0.0, 0.5, 1.0, 0.999, 1e-9)}, 8),
-    "compare": (comparison.compare, {"report": the("report"), "method": methods}, 8),
-    "card": (summary_image.card, {"report": the("report")}, 1),
+    "compare": (comparison.compare_variants, {"report": the("report"), "method": methods}, 8),
+    "card": (summary_image.summary_image, {"report": the("report")}, 1),
     "to_html": (html_page.to_html, {"report": the("report")}, 1),
     "write_html": (html_page.write_html, {"report": the("report"), "path": the("folder", "inside a file")}, 2),
     "write_json": (json_export.write_json, {"report": the("report"), "path": outputs}, 8),
@@ -379,7 +389,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "measured": (wording.measured, {"method": some(*METHODS), "scorecard": st.none(), "variant": variants}, 12),
     "trust": (wording.trust, {"variant": the("variant"), "method": some("integrated_gradients")}, 2),
     "table": (
-        csv_tables.table,
+        csv_tables.csv_table,
         {"columns": st.lists(words, max_size=3), "rows": st.lists(st.dictionaries(words, words | numbers), max_size=3)},
         30,
     ),
@@ -397,7 +407,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "closing": (spotting.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (mesh.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
-    "to_query": (to_query, {"settings": st.builds(Settings, *[words] * 5)}, 20),
+    "to_query": (to_query, {"settings": st.builds(PermalinkSettings, *[words] * 5)}, 20),
     "from_query": (
         from_query,
         {"query": queries, "labels": st.just(("happiness",)), "samples": st.just(("happiness.mp4",))},
@@ -414,8 +424,8 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "pictures_in": (pictures_in, {"folder": the("folder", "missing")}, 4),
     "find_clips": (archive_clips.find_clips, {"source": words | some("[", "*", "**", "[!]", "?" * 50)}, 30),
     "unpack": (_unpacked, {"room": st.binary(max_size=200).map(lambda data: memoryview(bytearray(data)))}, 60),
-    "Parcel": (
-        lambda value: unpack(_written(Parcel(value))),
+    "Payload": (
+        lambda value: unpack(_written(Payload(value))),
         {"value": words | numbers | counts | arrays(None, None)},
         30,
     ),
@@ -430,7 +440,9 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     (folder / "photo.png").write_bytes(hostile._png(20, 20, bytes(2000)))
     (folder / "text.txt").write_text("no video")
     (folder / "empty.mp4").touch()
-    found = prediction.read(person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
+    found = prediction.predict_clip(
+        person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu"
+    )
     by_name = {variant.variant: variant for variant in json_export[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
     face = subject.built_in("Person 1")
@@ -449,7 +461,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "mesh": smile.landmarks_xy,
         "smile": smile,
         "sitter": face,
-        "round": quiz.rounds(1)[0],
+        "round": quiz.quiz_questions(1)[0],
         "checkpoint": checkpoint,
         "model": checkpoint.model,
         "tensor": prediction._tensor(found.aligned, found.device),

@@ -7,7 +7,7 @@ import torch
 from mirrored import mirrored_landmarks, mirrored_network
 
 from mexplain.attribution import algorithms as algorithms
-from mexplain.attribution.attribute import answer, attribute, pose
+from mexplain.attribution.attribute import attribute, attribute_target, pose
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
@@ -291,7 +291,7 @@ def test_parts_add_up_with_every_baseline(checkpoint, smile, frames, baseline):
     still = BASELINES[baseline].make(frames, checkpoint.model.config.crop_iod)
     with torch.no_grad():
         after, before = question.score(torch.stack([frames, still])).tolist()
-    result = answer(question, "integrated_gradients", baseline=baseline)
+    result = attribute_target(question, "integrated_gradients", baseline=baseline)
     assert result.baseline == baseline
     assert result.difference == pytest.approx(after - before, abs=1e-4)
     assert result.complete and abs(result.gap) <= max(0.01 * abs(result.difference), 1e-4)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from mexplain.errors import CheckpointError, SettingError
-from mexplain.evaluation.calibration import Answers, accuracy, called_none, fit, join, reliability
+from mexplain.evaluation.calibration import (
+    Answers,
+    called_none,
+    class_accuracy,
+    fit_calibration,
+    join_answers,
+    reliability,
+)
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
 from mexplain.records import Calibration
 
@@ -28,7 +35,7 @@ def overconfident(count: int = 4000, factor: float = 3.0) -> Answers:
 
 def test_fitting_undoes_overconfidence() -> None:
     answers = overconfident()
-    found = fit(answers)
+    found = fit_calibration(answers)
     assert found["10"].temperature == pytest.approx(3.0, rel=0.1)
     assert (found["10"].scale, found["10"].shift) == pytest.approx((1.0, -2.0), abs=0.2)
     raw = reliability(answers, "10", {"10": Calibration()}).error
@@ -39,7 +46,7 @@ def test_fitting_undoes_overconfidence() -> None:
 
 def test_none_begins_where_both_mistakes_are_as_frequent() -> None:
     answers = overconfident()
-    found = fit(answers)
+    found = fit_calibration(answers)
     empty, there = (answers.labels < 0), (answers.labels >= 0)
     sure = found["10"].presence(answers.presence["10"])
     named, missed = (sure[empty] >= found["10"].none_below).mean(), (sure[there] < found["10"].none_below).mean()
@@ -50,7 +57,7 @@ def test_none_begins_where_both_mistakes_are_as_frequent() -> None:
 def test_temperature_changes_no_answer() -> None:
     answers = overconfident(300)
     assert (Calibration(4.0).classes(answers.logits["10"]).argmax(1) == answers.logits["10"].argmax(1)).all()
-    assert accuracy(join([answers, answers]), "10") == accuracy(answers, "10")
+    assert class_accuracy(join_answers([answers, answers]), "10") == class_accuracy(answers, "10")
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0.0}, {"scale": -1.0}, {"none_below": 1.5}])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mexplain.attribution.secant_gradients import Chords, between, smooth
+from mexplain.attribution.secant_gradients import SecantGradients, between, smooth
 from mexplain.model.conv_stack import conv_stack
 
 
@@ -24,7 +24,7 @@ def way(points, *shape):
 def carried(function, x, points):
     """Return what a function's chords say that it changes by, and what it changes by, for each chord."""
     x = x.clone().requires_grad_()
-    with Chords(points):
+    with SecantGradients(points):
         said = function(x)
     weight = torch.randn(said.shape[1:], dtype=said.dtype, generator=torch.Generator().manual_seed(2))
     (slope,) = torch.autograd.grad((said * weight).sum(), x)
@@ -72,7 +72,7 @@ def test_between_equal_points_the_slope_is_that_of_the_point(layers):
     plain = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad(net(plain).square().sum(), plain)
     both = torch.cat([x, x]).requires_grad_()
-    with Chords(2):
+    with SecantGradients(2):
         out = net(both)
         said = out * out
     (found,) = torch.autograd.grad(said.sum(), both)
@@ -96,7 +96,7 @@ def test_outside_and_in_other_threads_nothing_is_changed():
     def slope():
         slopes.append(torch.autograd.grad(F.relu(x).sum(), x)[0])
 
-    with Chords(2):
+    with SecantGradients(2):
         other = Thread(target=slope)
         other.start()
         other.join()
@@ -107,7 +107,7 @@ def test_outside_and_in_other_threads_nothing_is_changed():
 
 def test_weights_keep_what_enters_them_for_no_gradient():
     conv = nn.Conv2d(3, 4, 3)
-    with Chords(2):
+    with SecantGradients(2):
         said = conv(torch.randn(4, 3, 8, 8, requires_grad=True))
     said.sum().backward()
     assert conv.weight.grad is None and conv.bias.grad is None

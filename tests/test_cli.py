@@ -304,8 +304,8 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
         calls.append(options)
         return "a table"
 
-    monkeypatch.setattr(command, "train_command", lambda **options: calls.append(options))
-    monkeypatch.setattr(command, "evaluate_command", evaluate)
+    monkeypatch.setattr(command, "train_checkpoint", lambda **options: calls.append(options))
+    monkeypatch.setattr(command, "evaluate_checkpoint", evaluate)
     assert main(["train", "--faces", "a", "b", "--out", "c", "--macro-steps", "5", "--device", "cpu"]) == 0
     assert main(["evaluate", "--checkpoint", "c", "--faces", "a", "--clips", "7", "--json", "x.json"]) == 0
     training, evaluation = calls

@@ -5,12 +5,12 @@ import pytest
 from hand_made import METHOD, make_report
 
 from mexplain.errors import SettingError
-from mexplain.report.comparison import compare, most_divided, strongest
+from mexplain.report.comparison import compare_variants, most_divided, strongest
 from mexplain.report.wording import compared
 
 
 def test_shares_ranks_and_difference_maps(report):
-    found = compare(report[0], METHOD)
+    found = compare_variants(report[0], METHOD)
     assert set(found.shares) == {"24", "10", "uncropped"}
     for variant, shares in found.shares.items():
         assert sum(abs(share) for share in shares.values()) == pytest.approx(1, abs=1e-5)
@@ -30,7 +30,7 @@ def test_shares_ranks_and_difference_maps(report):
 
 def test_a_method_that_was_not_run_cannot_be_compared(report):
     with pytest.raises(SettingError, match="saliency was not run"):
-        compare(report[0], "saliency")
+        compare_variants(report[0], "saliency")
 
 
 def test_disagreement_is_said_in_a_sentence():
@@ -44,7 +44,7 @@ def test_disagreement_is_said_in_a_sentence():
         return {"10": {METHOD: dict(zip(names, values.tolist(), strict=True))}}
 
     variants = (replace(one.variants[0], pooled=pooled(up)), replace(other, pooled=pooled(down)))
-    told = compared(compare(replace(one, variants=variants), METHOD))
+    told = compared(compare_variants(replace(one, variants=variants), METHOD))
     assert "mouth corner right" in told and "inner brow right" in told
-    alike = compared(compare(replace(one, variants=(variants[0], replace(other, pooled=pooled(up)))), METHOD))
+    alike = compared(compare_variants(replace(one, variants=(variants[0], replace(other, pooled=pooled(up)))), METHOD))
     assert "same block" in alike

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.attribute import attribute_target, pose
 from mexplain.attribution.faithfulness import agree, assess
 from mexplain.attribution.registry import METHODS
 from mexplain.face.blocks import pooling_layout
@@ -21,7 +21,7 @@ def questions(checkpoint, smile):
 
 @pytest.fixture(scope="module")
 def explained(questions):
-    return answer(questions["10"], "integrated_gradients")
+    return attribute_target(questions["10"], "integrated_gradients")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_good_explanation_passes_and_its_reverse_does_not(questions, explained
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_ablation_is_its_own_single_deletion(questions, variant):
-    found = assess(questions[variant], answer(questions[variant], "block_ablation"), NAMES[variant])
+    found = assess(questions[variant], attribute_target(questions[variant], "block_ablation"), NAMES[variant])
     assert found.single_deletion.rank_correlation > 0.99
     assert found.gap_share is None and "completeness" not in passed(found)
     assert (found.attention is None) == (variant == "uncropped")
@@ -76,7 +76,7 @@ def test_a_map_of_chance_foretells_nothing(questions, explained, trust):
 
 def test_sensitivity_to_noise_is_measured_when_asked_for(questions, trust):
     assert trust.max_sensitivity is None
-    quick = answer(questions["10"], "input_x_gradient")
+    quick = attribute_target(questions["10"], "input_x_gradient")
     found = assess(questions["10"], quick, NAMES["10"], thorough=True)
     assert 0 < found.max_sensitivity < 2
 
@@ -88,7 +88,7 @@ def test_the_same_is_found_again(questions, explained, trust):
 def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
     frames = (torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255)[:1].repeat(12, 1, 1, 1)
     question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
-    found = assess(question, answer(question, "integrated_gradients"), NAMES["10"], thorough=True)
+    found = assess(question, attribute_target(question, "integrated_gradients"), NAMES["10"], thorough=True)
     assert found.flips_after is None and found.gap_share == 0
     assert not passed(found)["deletion"] and "next to nothing to explain" in found.sentence
 
@@ -96,7 +96,7 @@ def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
 def test_a_class_that_is_not_the_answer_is_named_as_such(checkpoint, smile):
     frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
     question = pose(checkpoint.model, "10", frames, smile.landmarks_xy, target=1)
-    found = assess(question, answer(question, "input_x_gradient"), NAMES["10"])
+    found = assess(question, attribute_target(question, "input_x_gradient"), NAMES["10"])
     assert found.flips_after == 0 and "not the network's answer" in found.sentence
 
 

@@ -20,17 +20,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mexplain.batch.zip_bundle import bundle
 from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain import prediction
-from mexplain.explain.explain import explain_reading
-from mexplain.explain.explainer import Asking
+from mexplain.explain.explain import explain_prediction
+from mexplain.explain.explainer import Explainer
 from mexplain.model import device
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
 from mexplain.records import VARIANTS
 from mexplain.report.html_page import write_html
 from mexplain.report.json_export import write_json
-from mexplain.report.summary_image import card, png
-from mexplain.report.visuals.animation import Film
-from mexplain.ui.server.error_messages import answer
-from mexplain.ui.session import Asked, Desk
+from mexplain.report.summary_image import summary_image, summary_png
+from mexplain.report.visuals.animation import Animation
+from mexplain.ui.server.error_messages import error_response
+from mexplain.ui.session import ExplainRequest, Session
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 GPU = torch.device("cuda", 0)
@@ -78,13 +78,13 @@ def test_a_full_disk_is_said_in_a_sentence(full, report, checkpoint, monkeypatch
     for write in (
         lambda: write_json(told, full / "a.json"),
         lambda: write_html(told, full / "a.html", films={}),
-        lambda: Film(noise, 8.0, "noise", 0).write(full / "a.mp4"),
-        lambda: (full / "a.png").write_bytes(png(card(told))),
+        lambda: Animation(noise, 8.0, "noise", 0).write(full / "a.mp4"),
+        lambda: (full / "a.png").write_bytes(summary_png(summary_image(told))),
         lambda: list(bundle([SAMPLE], checkpoint, full / "a.zip", methods=(), device="cpu")),
     ):
         with pytest.raises((MexplainError, OSError)) as caught:
             write()
-        status, says = answer(caught.value)
+        status, says = error_response(caught.value)
         assert status == 507 and "disk is full" in says
     assert not [path.name for path in full.iterdir() if path.suffix in (".json", ".html", ".zip", ".partial")]
 
@@ -148,13 +148,13 @@ class SmallMemory(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def read_clip_once(checkpoint, person_path):
-    return prediction.read(person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu")
+    return prediction.predict_clip(person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu")
 
 
 def test_too_little_memory_means_smaller_steps_and_a_note(read_clip_once, monkeypatch):
     # As much at once as on a GPU, so that it can be less.
     monkeypatch.setattr(device, "_CPU_GB", 4.0)
-    plenty, scarce = Asking(read_clip_once), Asking(read_clip_once)
+    plenty, scarce = Explainer(read_clip_once), Explainer(read_clip_once)
     known = plenty.answer("integrated_gradients", VARIANTS)
     assert plenty.reading.notes == ()
     with SmallMemory(20_000_000) as memory:
@@ -197,7 +197,7 @@ def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
         return real(model, where)
 
     monkeypatch.setattr(prediction, "_on_device", gone)
-    *_, told = explain_reading(replace(read_clip_once, device=GPU), methods=("attention",))
+    *_, told = explain_prediction(replace(read_clip_once, device=GPU), methods=("attention",))
     assert "cuda" in asked and told.device == "cpu"
     assert any("stopped answering" in note and "CPU" in note for note in told.notes)
     assert all("attention" in variant.maps for variant in told.variants)
@@ -210,14 +210,14 @@ def test_a_question_takes_no_longer_than_it_may(person_path, checkpoint, monkeyp
     monkeypatch.setenv("MEXPLAIN_MAX_WORK_S", "1")
     clock = [0.0]
     monkeypatch.setattr("mexplain.ui.session.time.monotonic", lambda: clock[0])
-    desk = Desk("cpu")
-    steps = desk.explain(person_path, checkpoint, Asked(method="attention", start_s=0.2, end_s=0.7))
+    desk = Session("cpu")
+    steps = desk.explain(person_path, checkpoint, ExplainRequest(method="attention", start_s=0.2, end_s=0.7))
     next(steps)
     clock[0] = 1.1
     with pytest.raises(OutOfTimeError, match="longer than the 1 s"):
         list(steps)
     # The next question has time of its own.
-    *_, last = desk.again(Asked(method="attention"))
+    *_, last = desk.again(ExplainRequest(method="attention"))
     assert all("attention" in variant.maps for variant in last.variants)
 
 

@@ -8,7 +8,13 @@ from hand_made import FRAMES, LABELS, METHOD, make_report
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.report.visuals.heatmap_overlay import COLOURS
-from mexplain.report.visuals.plots import block_time_heatmap, in_a_sentence, percent, probability_bars, top_to_bottom
+from mexplain.report.visuals.plots import (
+    block_time_heatmap,
+    percent,
+    prediction_sentence,
+    probability_bars,
+    top_to_bottom,
+)
 
 
 def heatmap(report, quantity):
@@ -113,10 +119,10 @@ def test_percentages(share, words):
 def test_agreement_in_a_sentence():
     report = make_report("10")
     ten, whole = report.variants[0], make_report("uncropped", label="disgust").variants[0]
-    assert in_a_sentence(replace(report, variants=(ten, replace(whole, label="happiness")))) == (
+    assert prediction_sentence(replace(report, variants=(ten, replace(whole, label="happiness")))) == (
         "All variants answer “happiness”."
     )
-    assert in_a_sentence(replace(report, variants=(ten, whole))) == (
+    assert prediction_sentence(replace(report, variants=(ten, whole))) == (
         "The variants disagree: 10 blocks “happiness”, uncropped “disgust”."
     )
-    assert in_a_sentence(report) == "“happiness”."
+    assert prediction_sentence(report) == "“happiness”."

@@ -9,7 +9,7 @@ from browsers import open_browser
 from hand_made import FRAMES, METHOD, SIZE, boxes, make_face, make_report
 
 from mexplain.errors import SettingError
-from mexplain.report.visuals.animation import Look, heat_film, in_between, read_face
+from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation, in_between, read_face
 from mexplain.report.visuals.heatmap_overlay import COLOURS
 
 FACE_PX, OVER = 240, 54
@@ -44,7 +44,7 @@ def test_attention_is_brightest_where_it_is_strongest_and_rises_with_it(variant)
     n = len(boxes(variant))
     for hottest in (0, n // 2, n - 1):
         report = make_report(variant, attention=0.1 + 0.9 * (np.arange(n) == hottest))
-        film = heat_film(report.variants[0], make_face(FACE_PX))
+        film = heatmap_animation(report.variants[0], make_face(FACE_PX))
         yellow = COLOURS["attention"][-1]
         far = [np.abs(at(faces(film)[-1], box) - yellow).sum() for box in boxes(variant)]
         assert int(np.argmin(far)) == hottest
@@ -57,14 +57,16 @@ def test_scores_keep_their_sign_unless_magnitude_is_asked_for():
     for value, warm in ((0.8, True), (-0.8, False)):
         variant = make_report("10", scores=scores(6, value)).variants[0]
         for magnitude in (False, True):
-            film = heat_film(variant, make_face(FACE_PX), Look("blocks", magnitude=magnitude))
+            film = heatmap_animation(variant, make_face(FACE_PX), AnimationOptions("blocks", magnitude=magnitude))
             red, _, blue = at(faces(film)[-1], boxes("10")[6])
             assert (red > blue + 40) if warm or magnitude else (blue > red + 40)
 
 
 def test_scores_of_one_frame_are_coloured_by_the_largest_of_all_frames():
     # The hand-made scores rise from frame to frame, so only the last one has the full colour.
-    film = heat_film(make_report("10", scores=scores(6, 0.8)).variants[0], make_face(FACE_PX), Look("blocks"))
+    film = heatmap_animation(
+        make_report("10", scores=scores(6, 0.8)).variants[0], make_face(FACE_PX), AnimationOptions("blocks")
+    )
     spread = [np.ptp(at(picture, boxes("10")[6])) for picture in faces(film)[:: len(film.pictures) // 4]]
     assert spread[0] < 3 and (np.diff(spread) > 10).all()
 
@@ -73,7 +75,7 @@ def test_pixels_are_coloured_in_the_frame_in_which_they_mattered():
     maps = np.zeros((FRAMES, SIZE, SIZE), np.float32)
     maps[3, 30, 30], maps[8, 80, 80] = 0.5, -0.5
     variant = replace(make_report("uncropped").variants[0], maps={METHOD: maps})
-    film = heat_film(variant, make_face(FACE_PX), Look("pixels"))
+    film = heatmap_animation(variant, make_face(FACE_PX), AnimationOptions("pixels"))
     pictures = faces(film)[::3].astype(int)
     for frame, place, warm in ((3, 30.5, True), (8, 80.5, False)):
         spot = int(place / SIZE * FACE_PX)
@@ -84,8 +86,8 @@ def test_pixels_are_coloured_in_the_frame_in_which_they_mattered():
 
 def test_without_opacity_the_face_shows_through():
     variant, face = make_report("10", attention=np.ones(10)).variants[0], make_face(FACE_PX)
-    clear = heat_film(variant, face, Look(opacity=0.0))
-    whole = heat_film(variant, face)
+    clear = heatmap_animation(variant, face, AnimationOptions(opacity=0.0))
+    whole = heatmap_animation(variant, face)
     assert (np.ptp(faces(clear).astype(int), axis=-1) == 0).all()
     assert (np.ptp(faces(whole)[-1].astype(int), axis=-1) > 60).mean() > 0.2
 
@@ -98,23 +100,23 @@ def test_between_two_frames_lies_their_mixture():
 def test_what_cannot_be_shown_is_said():
     uncropped, ten = make_report("uncropped").variants[0], make_report("10").variants[0]
     with pytest.raises(SettingError, match="attention"):
-        heat_film(uncropped, make_face())
+        heatmap_animation(uncropped, make_face())
     with pytest.raises(SettingError, match=METHOD):
-        heat_film(ten, make_face(), Look("blocks", "saliency"))
+        heatmap_animation(ten, make_face(), AnimationOptions("blocks", "saliency"))
     with pytest.raises(SettingError, match="12 frames"):
         face = make_face()
-        heat_film(ten, replace(face, frames=face.frames[:5], times_s=face.times_s[:5]))
+        heatmap_animation(ten, replace(face, frames=face.frames[:5], times_s=face.times_s[:5]))
     with pytest.raises(SettingError, match="Opacity"):
-        Look(opacity=1.5)
+        AnimationOptions(opacity=1.5)
     with pytest.raises(SettingError, match="shows"):
-        Look("everything")
+        AnimationOptions("everything")
 
 
 def test_the_film_of_a_report_plays_in_a_browser(report, checkpoint, browser, tmp_path):
     explained, _ = report
     face = read_face(explained, checkpoint.model.config, size=200)
     assert len(face.frames) == len(explained.times_s)
-    film = heat_film(explained.variants[1], face)
+    film = heatmap_animation(explained.variants[1], face)
     path = tmp_path / "film.mp4"
     film.write(path)
     with av.open(str(path)) as container:

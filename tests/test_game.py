@@ -9,17 +9,17 @@ from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in
-from mexplain.ui.quiz import CHOICES, Round, clip_of, mark, regions, rounds, score
+from mexplain.ui.quiz import CHOICES, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score, regions
 
 
 def test_a_seed_is_a_game():
-    assert rounds(7, 6) == rounds(7, 6) and rounds(7, 3) == rounds(7, 6)[:3]
-    assert rounds(7, 6) != rounds(8, 6)
+    assert quiz_questions(7, 6) == quiz_questions(7, 6) and quiz_questions(7, 3) == quiz_questions(7, 6)[:3]
+    assert quiz_questions(7, 6) != quiz_questions(8, 6)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_questions_have_one_answer_each(seed):
-    game = rounds(seed, 20)
+    game = quiz_questions(seed, 20)
     assert [asked.number for asked in game] == list(range(1, 21))
     for asked in game:
         assert len(set(asked.choices)) == CHOICES
@@ -51,25 +51,25 @@ def test_every_region_is_made_of_blocks():
 
 
 def test_the_clip_of_a_round_moves_where_the_answer_says():
-    for asked in rounds(1, 4):
+    for asked in quiz_questions(1, 4):
         strongest = clip_of(asked, built_in(asked.face)).ranking["10"][0][0]
         words = asked.choices[asked.answer].split()
         assert {word.removesuffix("s") for word in words} <= set(strongest.split())
 
 
 def test_guesses_are_marked_and_counted():
-    (asked,) = rounds(2, 1)
-    marks = [mark(asked, guess) for guess in range(CHOICES)]
+    (asked,) = quiz_questions(2, 1)
+    marks = [mark_answer(asked, guess) for guess in range(CHOICES)]
     assert [one.right for one in marks] == (np.arange(CHOICES) == asked.answer).tolist()
     assert all(asked.choices[asked.answer] in one.says and f"AU{asked.unit}" in one.says for one in marks)
-    assert score(marks) == "1 of 4 right; guessing blindly gives 1.0 on average."
-    assert score([]) == ""
+    assert quiz_score(marks) == "1 of 4 right; guessing blindly gives 1.0 on average."
+    assert quiz_score([]) == ""
     with pytest.raises(SettingError):
-        mark(asked, CHOICES)
+        mark_answer(asked, CHOICES)
 
 
 def test_impossible_games_are_refused():
     for seed, count in ((0, 0), (0, 21), (-1, 5)):
         with pytest.raises(SettingError):
-            rounds(seed, count)
-    assert isinstance(rounds(0, 1, ["someone"])[0], Round)
+            quiz_questions(seed, count)
+    assert isinstance(quiz_questions(0, 1, ["someone"])[0], QuizQuestion)

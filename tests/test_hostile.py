@@ -26,7 +26,7 @@ from mexplain.media.video import _Index, _pick_times, probe, read_clip
 from mexplain.records import ClipInfo
 from mexplain.settings import LIMITS
 from mexplain.simulation.subject import from_photo
-from mexplain.ui.session import Asked, Desk
+from mexplain.ui.session import ExplainRequest, Session
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 
@@ -106,9 +106,9 @@ def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path, checkpoint):
     assert "There is no file" in answer(tmp_path / "dangling.mp4")
     with pytest.raises(FaceError, match="is no ordinary file"):
         from_photo(tmp_path / "pipe.mp4")
-    desk = Desk()
+    desk = Session()
     with pytest.raises(ClipError, match="is no ordinary file"):
-        list(desk.explain(tmp_path / "pipe.mp4", checkpoint, Asked()))
+        list(desk.explain(tmp_path / "pipe.mp4", checkpoint, ExplainRequest()))
 
 
 def test_files_that_are_too_large_are_not_opened(tmp_path, monkeypatch):

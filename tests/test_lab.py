@@ -24,7 +24,7 @@ def face():
 @pytest.fixture(scope="module")
 def smile(face, checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("lab") / "smile.mp4"
-    return simulated_experiment.experiment(
+    return simulated_experiment.run_experiment(
         face, (6, 12), path, checkpoint, strength_iod=0.08, methods=(METHOD,), device="cpu"
     )
 
@@ -45,7 +45,7 @@ def test_muscles_have_plain_names():
     ],
 )
 def test_the_place_that_moves_is_the_muscles_own(face, aus, side, block):
-    moved = simulated_experiment.move(face, aus, side=side, strength_iod=0.05)
+    moved = simulated_experiment.simulate_movement(face, aus, side=side, strength_iod=0.05)
     assert moved.ranking["10"][0] == (block, pytest.approx(1.0))
     assert moved.moving["10"][0] == block and block in moved.alt
     strengths = [strength for _, strength in moved.ranking["24"]]
@@ -61,7 +61,9 @@ def test_the_place_that_moves_is_the_muscles_own(face, aus, side, block):
 
 
 def test_speed_and_strength_are_those_asked_for(face):
-    slow, quick = (simulated_experiment.move(face, (1,), lasts_s=seconds, strength_iod=0.04) for seconds in (1.0, 0.2))
+    slow, quick = (
+        simulated_experiment.simulate_movement(face, (1,), lasts_s=seconds, strength_iod=0.04) for seconds in (1.0, 0.2)
+    )
     assert len(slow.clip.frames) - len(quick.clip.frames) == pytest.approx(0.8 * simulated_experiment.FPS, abs=1)
     assert slow.clip.expression.intensity_iod == 0.04
     assert slow.alt.endswith("up to 0.04 eye distances.")
@@ -89,19 +91,19 @@ def test_a_broad_movement_is_noticed_and_found(smile):
 
 
 def test_nothing_found_where_something_moves_is_a_miss_and_the_other_way_round(smile, face):
-    still = simulated_experiment.move(face, (12,), strength_iod=0.0)
+    still = simulated_experiment.simulate_movement(face, (12,), strength_iod=0.0)
     assert still.moving == {"24": (), "10": (), "uncropped": ()} and "nowhere" in still.alt
-    findings = simulated_experiment.judge(still, smile.report)
+    findings = simulated_experiment.judge_detections(still, smile.report)
     assert not any(finding.found for finding in findings)
     assert "where nothing moved" in findings[0].says
     assert (
-        simulated_experiment.in_a_sentence(still, findings)
+        simulated_experiment.detection_sentence(still, findings)
         == "Nothing moved, and 0 of 3 variants rightly found no expression."
     )
 
 
 def test_a_still_face_is_given_no_label(face, checkpoint, tmp_path):
-    made = simulated_experiment.experiment(
+    made = simulated_experiment.run_experiment(
         face, (12,), tmp_path / "still.mp4", checkpoint, strength_iod=0.0, methods=(), device="cpu", seed=1
     )
     labels = [finding for finding in made.findings if finding.asked == simulated_experiment.LABEL]
@@ -118,7 +120,7 @@ def test_ones_own_photo_is_cut_to_the_face(face, tmp_path):
     assert own.photo.shape[1] < 500
     spread = np.ptp(own.landmarks_xy, axis=0)
     assert (spread > 0.25 * own.photo.shape[1]).all()
-    assert simulated_experiment.move(own, (12,), side="left").moving["10"] == ("mouth corner left",)
+    assert simulated_experiment.simulate_movement(own, (12,), side="left").moving["10"] == ("mouth corner left",)
     (tmp_path / "not.png").write_text("not a picture")
     with pytest.raises(FaceError):
         from_photo(tmp_path / "not.png")
@@ -129,7 +131,7 @@ def test_ones_own_photo_is_cut_to_the_face(face, tmp_path):
 )
 def test_what_cannot_be_is_said(face, settings):
     with pytest.raises(SettingError):
-        simulated_experiment.move(face, (12,), **settings)
+        simulated_experiment.simulate_movement(face, (12,), **settings)
 
 
 def test_only_built_in_faces_have_names():

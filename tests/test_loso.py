@@ -15,7 +15,7 @@ import pytest
 import torch
 from trees import TREES, Planted, casme2_tree, flat_clips
 
-from mexplain.cli.loso import loso_command, parse_sources
+from mexplain.cli.loso import parse_sources, run_loso
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
@@ -23,7 +23,7 @@ from mexplain.evaluation.datasets.sample import CodedUnit, Sample
 from mexplain.evaluation.loso import crop_cache as crops_module
 from mexplain.evaluation.loso import cross_validation as loso_module
 from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.evaluation.loso.fine_tuning import FineTuning, answer, make_bank, train_fold, with_classes
+from mexplain.evaluation.loso.fine_tuning import FineTuning, classify_clips, make_bank, train_fold, with_classes
 from mexplain.evaluation.loso.metrics import confusion_of, score_classes
 from mexplain.evaluation.loso.protocol import (
     PROTOCOLS,
@@ -103,7 +103,7 @@ def first(casme2, small_path, tmp_path_factory):
 def leave_out(root, out, init, **changes):
     """Run the command on a data set with everything small."""
     options = {"datasets": [f"casme2={root}"], "classes": None, "part": "heads", "epochs": 1, "seeds": 1}
-    return loso_command(**options | {"init": str(init), "zero_shot": False, "out": out, "device": "cpu"} | changes)
+    return run_loso(**options | {"init": str(init), "zero_shot": False, "out": out, "device": "cpu"} | changes)
 
 
 def folds_of(out):
@@ -176,7 +176,9 @@ def test_training_starts_from_the_checkpoint_and_moves_what_it_should(small):
 def test_cached_features_say_what_the_network_says(small):
     rng = np.random.default_rng(1)
     crops = [FaceCrops(rng.integers(0, 255, (4, 64, 64, 3), np.uint8), LANDMARKS, ()) for _ in range(3)]
-    cached, plain = (answer(small, make_bank(small, crops, encoded=encoded), [0, 2]) for encoded in (True, False))
+    cached, plain = (
+        classify_clips(small, make_bank(small, crops, encoded=encoded), [0, 2]) for encoded in (True, False)
+    )
     frames = torch.from_numpy(np.stack([crops[i].frames for i in (0, 2)])).permute(0, 1, 4, 2, 3) / 255
     boxes = {v: torch.from_numpy(LAYOUTS[v].boxes(LANDMARKS)).expand(2, -1, -1) for v in LAYOUTS}
     with torch.no_grad():
@@ -248,7 +250,7 @@ def test_what_is_plain_is_learnt_and_carries_over(small):
     bank = make_bank(small, [crop(place, seed) for seed, place in enumerate(truth)], encoded=True)
     plan = FineTuning("heads", epochs=40, batch=8, rate=2e-3)
     trained = train_fold(small, bank, truth, range(9), ("a", "b", "c"), plan, seed=0, fold="x")
-    for variant, table in answer(trained, bank, range(9, 15)).items():
+    for variant, table in classify_clips(trained, bank, range(9, 15)).items():
         assert table.argmax(1).tolist() == truth[9:], variant
 
 

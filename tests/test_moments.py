@@ -13,10 +13,10 @@ from mexplain.explain.spotting import (
     movement,
     overlap,
     rank,
+    score_windows,
     single_moment,
-    watch,
 )
-from mexplain.face.extraction import follow
+from mexplain.face.extraction import read_stabilized
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import mean_shape
 from mexplain.model.config import PRESETS, UNITS
@@ -148,11 +148,11 @@ def test_a_recording_says_what_is_in_it(recording) -> None:
 
 def test_the_head_is_held_still_and_the_moment_found(recording, checkpoint) -> None:
     path, made = recording
-    steady = follow(path, None, None, image_size=112, crop_iod=2.8)
+    steady = read_stabilized(path, None, None, image_size=112, crop_iod=2.8)
     assert len(steady.frames) == len(made.frames)
     drift = np.abs(steady.landmarks_xy - steady.landmarks_xy[0]).mean((1, 2))
     assert drift.max() < 1.5  # pixels of the crop, of which 40 are between the eyes
-    evidence = watch(checkpoint.model, steady)
+    evidence = score_windows(checkpoint.model, steady)
     assert evidence.expression.min() >= 0 and evidence.expression.max() <= 1
     truth = next(moment for moment in made.moments if moment.kind == "micro-expression")
     found = find_moments(evidence, steady, checkpoint.moment_floor)
@@ -161,8 +161,8 @@ def test_the_head_is_held_still_and_the_moment_found(recording, checkpoint) -> N
 
 def test_watching_changes_nothing(recording, checkpoint) -> None:
     before = {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
-    steady = follow(recording[0], 0.0, 1.5, image_size=112, crop_iod=2.8)
+    steady = read_stabilized(recording[0], 0.0, 1.5, image_size=112, crop_iod=2.8)
     frames = steady.frames.copy()
-    watch(checkpoint.model, steady)
+    score_windows(checkpoint.model, steady)
     assert np.array_equal(frames, steady.frames)
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.model.state_dict().items())

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mexplain.attribution.attribute import pose
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
 from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
@@ -61,7 +61,7 @@ def test_looking_at_each_block_alone_changes_no_answer(asked, variant, monkeypat
     some = torch.rand(9, len(question.players) + 1, generator=torch.Generator().manual_seed(0)).round()
     rows = torch.cat([some, some.flip(0), some])  # more than are computed at once
     expected = torch.cat([question.moving(row[None]) for row in some])
-    monkeypatch.setattr(Question, "held", None)  # so only the fast way is left
+    monkeypatch.setattr(AttributionTarget, "held", None)  # so only the fast way is left
     found = question.moving(rows)
     assert torch.allclose(found, torch.cat([expected, expected.flip(0), expected]), atol=1e-4)
 

@@ -7,16 +7,22 @@ import pytest
 import torch
 
 from mexplain.attribution.registry import METHODS
-from mexplain.cli.scorecard import bench_command
+from mexplain.cli.scorecard import run_scorecard
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.scorecard import metrics
-from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, check_fit, load, save
+from mexplain.evaluation.scorecard.known_clips import (
+    KnownClip,
+    KnownClips,
+    check_fit,
+    load_known_clips,
+    save_known_clips,
+)
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut
-from mexplain.evaluation.scorecard.plots import page, scorecard_figure
-from mexplain.evaluation.scorecard.reference_maps import GUESSES, guesses
+from mexplain.evaluation.scorecard.plots import scorecard_figure, scorecard_page
+from mexplain.evaluation.scorecard.reference_maps import GUESSES, reference_maps
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import STAGES, coarse, mirrored, randomised, summary
-from mexplain.evaluation.scorecard.scorecard_table import collect, estimate, markdown
+from mexplain.evaluation.scorecard.scorecard_table import collect_scores, estimate, markdown
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import mean_shape
 from mexplain.model.checkpoint import SHIPPED
@@ -38,7 +44,7 @@ FACE = area(slice(10, 60), slice(10, 60))
 
 @pytest.fixture(scope="module")
 def shipped() -> KnownClips:
-    return load(count=2)
+    return load_known_clips(count=2)
 
 
 def test_the_peak_must_lie_where_the_face_moves():
@@ -113,13 +119,13 @@ def test_timing_allows_a_frame(peak, expected):
 
 
 def test_the_shipped_clips_are_balanced_over_people():
-    known = load()
+    known = load_known_clips()
     assert len(known) == 200
     people = [clip.person for clip in known]
     assert len(set(people[:69])) == 69 == len(set(people))
     assert {clip.label for clip in known} == set(range(5))
     with pytest.raises(SettingError, match="200 known clips"):
-        load(count=201)
+        load_known_clips(count=201)
 
 
 def test_what_is_known_fits_the_clip(shipped):
@@ -136,8 +142,8 @@ def test_what_is_known_fits_the_clip(shipped):
 
 
 def test_clips_survive_being_saved(shipped, tmp_path):
-    save(shipped, tmp_path / "clips")
-    again = load(tmp_path / "clips")
+    save_known_clips(shipped, tmp_path / "clips")
+    again = load_known_clips(tmp_path / "clips")
     for one, other in zip(shipped, again, strict=True):
         assert (one.label, one.person, one.aus) == (other.label, other.person, other.aus)
         assert np.abs(one.frames.astype(float) - other.frames).mean() < 2
@@ -154,7 +160,7 @@ def test_clips_of_another_size_are_refused(shipped, checkpoint):
 def test_guesses_get_what_chance_gets(shipped):
     for clip in shipped:
         found = {}
-        for key, (values, scores) in guesses(clip, "10", 0).items():
+        for key, (values, scores) in reference_maps(clip, "10", 0).items():
             truth = {name: getattr(clip, name) for name in ("moving", "face", "disturbed", "course")}
             energy = clip.energy("10")
             found[key] = metrics.measure_all(values, scores, energy=energy, tells_when=True, **truth)
@@ -277,7 +283,7 @@ def test_one_weight_for_the_whole_picture_points_nowhere(bench):
 def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
     options = {"checkpoint": SHIPPED, "clips": 2, "out": tmp_path, "faces": [], "device": "cpu"}
     few = {"methods": ("grad_cam", "attention"), "variants": ("10",), "sanity_clips": 1, "shortcut": False}
-    text = bench_command(**options, **few)
+    text = run_scorecard(**options, **few)
     assert "| Grad-CAM |" in text
     assert "*Uniform*" in text
     written = Scorecard.from_json((tmp_path / "scorecard.json").read_text())
@@ -288,7 +294,7 @@ def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
     assert read_scorecard(tmp_path, checkpoint.sha256) == written
     assert read_scorecard(tmp_path, "of other weights") is None
     assert read_scorecard(tmp_path / "nowhere", checkpoint.sha256) is None
-    assert (tmp_path / "scorecard.html").read_text() == page(written)
+    assert (tmp_path / "scorecard.html").read_text() == scorecard_page(written)
     (tmp_path / "scorecard.json").write_text("{}")
     with pytest.raises(CheckpointError, match="not a scorecard"):
         read_scorecard(tmp_path, checkpoint.sha256)
@@ -297,7 +303,7 @@ def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
 @pytest.mark.parametrize(("clips", "message"), [(0, "at least 1"), (201, "200 known clips")])
 def test_impossible_numbers_are_refused(clips, message, tmp_path):
     with pytest.raises(SettingError, match=message):
-        bench_command(checkpoint=SHIPPED, clips=clips, out=tmp_path, faces=[], device="cpu")
+        run_scorecard(checkpoint=SHIPPED, clips=clips, out=tmp_path, faces=[], device="cpu")
 
 
 def hand_made_scorecard() -> Scorecard:
@@ -318,7 +324,7 @@ def hand_made_scorecard() -> Scorecard:
         }
         for i in range(3)
     ]
-    scores, accuracy = collect(rows)
+    scores, accuracy = collect_scores(rows)
     stages = dict.fromkeys(STAGES, 0.5)
     failing = {"clips": 1, "maps": stages, "blocks": stages, "target_sensitivity": 0.2, "mirror": 0.9}
     sanity = {"10": {"saliency": {**failing, "fails_randomisation": True}}}

@@ -9,12 +9,12 @@ import torch
 from mexplain.errors import SettingError
 from mexplain.explain.explain import explain
 from mexplain.explain.spotting import overlap
-from mexplain.explain.window import best_expression, decide, is_long, moment_notes, search
+from mexplain.explain.window import best_expression, decide_label, is_long, moment_notes, spot
 from mexplain.media.video import write_video
 from mexplain.model.network import HeadOutput
 from mexplain.records import NONE, Moment
 from mexplain.report.json_export import to_json
-from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
+from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.report.wording import moment_choices, presence
 
 
@@ -31,9 +31,9 @@ def said(presence: float) -> HeadOutput:
 
 
 def test_what_is_unsure_or_found_nowhere_is_called_none(checkpoint) -> None:
-    assert decide(checkpoint, "10", said(6.0), True).label == "surprise"
-    assert decide(checkpoint, "10", said(-6.0), True).label == NONE
-    nowhere = decide(checkpoint, "10", said(6.0), False)
+    assert decide_label(checkpoint, "10", said(6.0), True).label == "surprise"
+    assert decide_label(checkpoint, "10", said(-6.0), True).label == NONE
+    nowhere = decide_label(checkpoint, "10", said(6.0), False)
     assert nowhere.label == NONE and max(nowhere.probabilities, key=nowhere.probabilities.get) == "surprise"
     assert sum(nowhere.probabilities.values()) == pytest.approx(1)
     assert "No micro-expression" in moment_notes((), [nowhere])[0]
@@ -83,11 +83,11 @@ def test_a_still_face_gets_no_label(person_clip, checkpoint, tmp_path, seconds: 
     write_video(tmp_path / "still.mp4", still, 25.0)
     report = explain(tmp_path / "still.mp4", checkpoint, methods=(), device="cpu")
     assert {variant.label for variant in report.variants} == {NONE} and report.moments == ()
-    assert "No micro-expression" in in_a_sentence(report) and "No micro-expression" in report.notes[0]
+    assert "No micro-expression" in prediction_sentence(report) and "No micro-expression" in report.notes[0]
     assert all(sum(variant.probabilities.values()) > 0 for variant in report.variants)
 
 
 def test_a_long_search_tells_how_far_it_is(recording, checkpoint):
     told = []
-    search(recording[0], checkpoint.model, checkpoint.moment_floor, told.append)
+    spot(recording[0], checkpoint.model, checkpoint.moment_floor, told.append)
     assert len(told) > 5 and told == sorted(told) and told[0] >= 0 and told[-1] <= 1

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mexplain.evaluation.scorecard.known_clips import KnownClips, load
+from mexplain.evaluation.scorecard.known_clips import KnownClips, load_known_clips
 from mexplain.evaluation.scorecard.planted_shortcut import (
-    accuracy,
     cue,
+    head_accuracy,
     planted_clips,
     shortcut_check,
     shortened,
@@ -14,7 +14,7 @@ from mexplain.evaluation.scorecard.planted_shortcut import (
 
 @pytest.fixture(scope="module")
 def known() -> KnownClips:
-    return load(count=150)
+    return load_known_clips(count=150)
 
 
 def test_the_spot_lies_beside_the_face_and_names_the_class(known):
@@ -64,4 +64,4 @@ def test_the_honest_network_stays_as_it_is(checkpoint, known):
     taught = train_shortcut(checkpoint.model, learn)
     assert all((value == before[name]).all() for name, value in checkpoint.model.state_dict().items())
     assert not taught.training
-    assert accuracy(taught, learn) >= 0.2
+    assert head_accuracy(taught, learn) >= 0.2

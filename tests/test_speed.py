@@ -15,8 +15,8 @@ from benchmarks.__main__ import main
 from benchmarks.check import check
 from benchmarks.clips import Input, inputs
 from mexplain.attribution import integrated_gradients as path
-from mexplain.attribution.attribute import answer_all, pose_all, pose_clips
-from mexplain.attribution.target import Question
+from mexplain.attribution.attribute import attribute_targets, pose_all, pose_clips
+from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_each_frame, track_face
@@ -38,7 +38,7 @@ def smiling(smile):
 
 
 def gradients(questions, **settings):
-    return answer_all(questions, "integrated_gradients", settings=settings)
+    return attribute_targets(questions, "integrated_gradients", settings=settings)
 
 
 def stack(*layers, seed=0):
@@ -173,7 +173,7 @@ def test_coalitions_looked_at_by_parts_are_those_looked_at_whole(checkpoint, smi
         with torch.no_grad():
             whole = question.held(question.held_cells(keep)[:, None])
         with monkeypatch.context() as patched:
-            patched.setattr(Question, "held", None)
+            patched.setattr(AttributionTarget, "held", None)
             parts = question.moving(keep)
         assert torch.allclose(parts, whole, atol=1e-4)
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from hand_made import LABELS, METHOD, make_report
 
-from mexplain.report.csv_tables import BLOCK_COLUMNS, VARIANT_COLUMNS, blocks_csv, columns_in_words, table, variants_csv
+from mexplain.report.csv_tables import (
+    BLOCK_COLUMNS,
+    VARIANT_COLUMNS,
+    blocks_csv,
+    columns_in_words,
+    csv_table,
+    variants_csv,
+)
 
 
 def rows(text):
@@ -64,4 +71,4 @@ def test_names_stay_text(name):
 
 
 def test_what_a_row_lacks_stays_empty():
-    assert table(["a", "b"], [{"a": 1.23456789}, {"b": "x", "c": 3}]) == "a,b\n1.23457,\n,x\n"
+    assert csv_table(["a", "b"], [{"a": 1.23456789}, {"b": "x", "c": 3}]) == "a,b\n1.23457,\n,x\n"

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.evaluation.recognition import score, wilson
+from mexplain.evaluation.recognition import score_recognition, wilson
 from mexplain.evaluation.robustness import as_json, carry_over
-from mexplain.evaluation.spotting import MICRO_KIND, Watched, best_floor, count_matches
+from mexplain.evaluation.spotting import MICRO_KIND, SpottedRecording, best_floor, count_matches
 from mexplain.face.mesh import mean_shape
 from mexplain.model.checkpoint import CLAIM, SHIPPED
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
@@ -23,10 +23,10 @@ from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import FrozenEncoder, Orders, Run, train
+from mexplain.training.loop import BatchPlans, FrozenEncoder, Run, train
 from mexplain.training.model_card import carry_over_table, write_card
-from mexplain.training.schedule import plan_for
-from mexplain.training.variant_study import claim_table, judge
+from mexplain.training.schedule import schedule_for
+from mexplain.training.variant_study import judge_variants, variant_study_table
 
 CPU = torch.device("cpu")
 
@@ -142,16 +142,16 @@ def test_wilson_interval() -> None:
 
 def test_impossible_plans_are_refused() -> None:
     with pytest.raises(SettingError, match="preset"):
-        plan_for("huge")
+        schedule_for("huge")
     with pytest.raises(SettingError, match="at least 1"):
-        plan_for("lite", macro_steps=0)
+        schedule_for("lite", macro_steps=0)
     with pytest.raises(SettingError, match="at least 1"):
-        plan_for("lite", batch=0)
+        schedule_for("lite", batch=0)
 
 
 def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: Path) -> None:
     def run(folder: str, heads: int) -> Run:
-        plan = replace(plan_for("lite", 2, heads, batch=2), short_frames=3)
+        plan = replace(schedule_for("lite", 2, heads, batch=2), short_frames=3)
         return Run(plan, 0, CPU, tmp_path / folder, faces, faces)
 
     whole, _ = train(run("whole", 4), "lite")
@@ -182,7 +182,7 @@ def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: P
 
 
 def test_scores_count_every_clip(checkpoint, source: Synthesizer) -> None:
-    scores = score(checkpoint.model, None, source, PROBE, clips=6, seed=1)
+    scores = score_recognition(checkpoint.model, None, source, PROBE, clips=6, seed=1)
     assert set(scores) == {"24", "10", "uncropped"}
     assert all(value.clips == 6 and np.array(value.confusion).sum() == 6 for value in scores.values())
     assert scores["uncropped"].attention_hits is None
@@ -213,10 +213,10 @@ def test_lids_and_jaw_move_as_far_as_they_are_told(source: Synthesizer) -> None:
 
 
 def test_orders_are_the_same_whoever_draws_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
-    run = Run(plan_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
+    run = Run(schedule_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
 
     def drawn(processes: int) -> list[list[np.ndarray]]:
-        orders = Orders(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO)
+        orders = BatchPlans(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO)
         orders.processes = processes
         return [[script.courses for script in order.scripts] for order in orders.from_step(1, 4)]
 
@@ -243,13 +243,13 @@ def test_the_card_tells_how_the_claim_fared(checkpoint, tmp_path: Path) -> None:
     write_card(folder)
     assert "Do ten blocks win?" not in (folder / "README.md").read_text(encoding="utf-8")
     rng = np.random.default_rng(0)
-    claim = judge([{variant: rng.random(50) < 0.9 for variant in ("24", "10", "uncropped")} for _ in range(2)])
+    claim = judge_variants([{variant: rng.random(50) < 0.9 for variant in ("24", "10", "uncropped")} for _ in range(2)])
     facts = {"seeds": 2, "steps": 7, "batch": 3, "clips": 50, "trunk_sha256": "0" * 64}
     facts |= {name: asdict(claim) for name in ("rough", "shifted")}
     (folder / CLAIM).write_text(json.dumps(facts), encoding="utf-8")
     write_card(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert claim_table({"rough": claim, "shifted": claim}) in card and "--seeds 2 --steps 7 --batch 3" in card
+    assert variant_study_table({"rough": claim, "shifted": claim}) in card and "--seeds 2 --steps 7 --batch 3" in card
 
 
 def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:
@@ -287,10 +287,10 @@ def test_a_lead_is_only_a_lead_beyond_chance() -> None:
     rng = np.random.default_rng(0)
     even = {variant: rng.random(400) < 0.9 for variant in ("24", "10", "uncropped")}
     ahead = even | {"10": np.ones(400, bool)}
-    assert not judge([even, even]).ten_win
-    claim = judge([ahead, ahead])
+    assert not judge_variants([even, even]).ten_win
+    claim = judge_variants([ahead, ahead])
     assert claim.ten_win and claim.lead["10 - 24"][0] == pytest.approx(1 - even["24"].mean())
-    assert "**win**" in claim_table({"rough": claim})
+    assert "**win**" in variant_study_table({"rough": claim})
     assert set(claim.lead) == {"10 - 24", "10 - uncropped", "24 - uncropped"}
 
 
@@ -316,8 +316,10 @@ def test_of_floors_that_do_as_well_the_highest_is_taken() -> None:
     def moment(start_s: float, score: float) -> Moment:
         return Moment(start_s, start_s + 0.2, start_s + 0.4, MICRO_KIND, score)
 
-    busy = Watched((moment(1.0, 1.0), moment(5.0, 1.0)), 30.0, (moment(1.0, 0.9), moment(5.0, 0.7), moment(8.0, 0.4)))
-    quiet = Watched((), 120.0, (moment(3.0, 0.5),))
+    busy = SpottedRecording(
+        (moment(1.0, 1.0), moment(5.0, 1.0)), 30.0, (moment(1.0, 0.9), moment(5.0, 0.7), moment(8.0, 0.4))
+    )
+    quiet = SpottedRecording((), 120.0, (moment(3.0, 0.5),))
     found = best_floor([busy, quiet])
     assert (found.found, found.wrong, found.false_per_2_minutes) == (2, 0, 0)
     assert 0.66 < found.floor < 0.7  # not 0.5, which the false one only just misses

@@ -7,24 +7,26 @@ import pytest
 from gradio.data_classes import ImageData
 
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.permalink import Settings, from_query, to_query
+from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
 from mexplain.ui.zero_gpu import LENT_S, on_gpu
 
 LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
 
 
 def test_a_link_brings_the_settings_back():
-    settings = Settings("saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4")
+    settings = PermalinkSettings(
+        "saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4"
+    )
     query = dict(part.split("=") for part in to_query(settings).split("&"))
     assert from_query(query, LABELS, SAMPLES) == settings
-    assert to_query(Settings()) == ""
+    assert to_query(PermalinkSettings()) == ""
 
 
 @pytest.mark.parametrize(
     "query", [{"method": "magic"}, {"target": "joy"}, {"sample": "../secret.mp4"}, {"opacity": "-3"}, {"opacity": "x"}]
 )
 def test_a_link_that_says_what_cannot_be_changes_nothing(query):
-    assert from_query(query, LABELS, SAMPLES) == Settings()
+    assert from_query(query, LABELS, SAMPLES) == PermalinkSettings()
 
 
 def test_an_opacity_beyond_the_scale_is_the_largest():

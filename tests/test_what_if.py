@@ -6,8 +6,8 @@ import torch
 
 from mexplain.errors import SettingError
 from mexplain.explain import counterfactual
-from mexplain.explain.counterfactual import hold_still, smallest_flip
-from mexplain.explain.prediction import read
+from mexplain.explain.counterfactual import predict_with_blocks_held, smallest_flip
+from mexplain.explain.prediction import predict_clip
 from mexplain.face.blocks import LAYOUTS
 
 SMILE = "samples/happiness.mp4"
@@ -15,7 +15,7 @@ SMILE = "samples/happiness.mp4"
 
 @pytest.fixture(scope="module")
 def reading(checkpoint):
-    return read(SMILE, checkpoint, device="cpu")
+    return predict_clip(SMILE, checkpoint, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def questions(reading):
 
 
 def test_holding_nothing_changes_nothing(reading, questions):
-    for held in hold_still(reading, questions, ()):
+    for held in predict_with_blocks_held(reading, questions, ()):
         assert held.after.label == held.before.label
         assert held.after.probabilities == pytest.approx(held.before.probabilities, abs=1e-4)
 
@@ -32,7 +32,11 @@ def test_holding_nothing_changes_nothing(reading, questions):
 def test_holding_what_moves_takes_the_answer_away(reading, questions):
     mouth = ("mouth corner right", "mouth corner left")
     brows = ("inner brow right", "inner brow left")
-    for moved, idle in zip(hold_still(reading, questions, mouth), hold_still(reading, questions, brows), strict=True):
+    for moved, idle in zip(
+        predict_with_blocks_held(reading, questions, mouth),
+        predict_with_blocks_held(reading, questions, brows),
+        strict=True,
+    ):
         label = max(moved.before.probabilities, key=moved.before.probabilities.__getitem__)
         before, after = (decision.probabilities[label] for decision in (moved.before, moved.after))
         fall, idle_fall = before - after, before - idle.after.probabilities[label]
@@ -41,7 +45,7 @@ def test_holding_what_moves_takes_the_answer_away(reading, questions):
 
 def test_everything_held_is_a_still_face(reading, questions):
     names = LAYOUTS["24"].names
-    for held in hold_still(reading, questions, names, "24"):
+    for held in predict_with_blocks_held(reading, questions, names, "24"):
         question = questions[held.variant]
         keep = torch.zeros(1, len(question.players) + 1)
         keep[0, -1] = 1
@@ -54,7 +58,7 @@ def test_everything_held_is_a_still_face(reading, questions):
 
 def test_an_unknown_block_is_named(reading, questions):
     with pytest.raises(SettingError, match=r"Block must be one of outer brow right, .*; got 'ear'"):
-        hold_still(reading, questions, ("ear",))
+        predict_with_blocks_held(reading, questions, ("ear",))
 
 
 def test_the_smallest_set_flips_and_no_smaller_one_does(checkpoint, questions):

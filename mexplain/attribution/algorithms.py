@@ -15,15 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mexplain.attribution.integrated_gradients import Asked, integrate
-from mexplain.attribution.target import Question
+from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate
+from mexplain.attribution.target import AttributionTarget
 
 # Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
 _PIXELS_AT_ONCE = 4 * 12 * 112 * 112
 
 
 @dataclass(frozen=True)
-class Answer:
+class MethodOutput:
     """What a method found, in one of two forms.
 
     ``pixels`` is signed, at the resolution of the frames or of the trunk's features. ``blocks`` holds a value for each
@@ -36,16 +36,16 @@ class Answer:
     steps: int = 1
 
 
-def integrated_gradients(question: Question, most_steps: int) -> Answer:
+def integrated_gradients(question: AttributionTarget, most_steps: int) -> MethodOutput:
     """Return gradients along the straight path from the baseline, in stretches; see ``path``."""
     return integrated_gradients_together([question], most_steps)[0]
 
 
-def integrated_gradients_together(questions: Sequence[Question], most_steps: int) -> list[Answer]:
+def integrated_gradients_together(questions: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
     """Return the same for several questions of one network; its trunk runs once for all variants of a clip."""
-    clips: dict[tuple[int, int], Question] = {}
+    clips: dict[tuple[int, int], AttributionTarget] = {}
     place: list[tuple[str, int]] = []
-    by_variant: dict[str, dict[int, Question]] = {}
+    by_variant: dict[str, dict[int, AttributionTarget]] = {}
     for question in questions:
         # Questions of one clip hold the same memory.
         key = question.frames.data_ptr(), question.baseline.data_ptr()
@@ -58,7 +58,7 @@ def integrated_gradients_together(questions: Sequence[Question], most_steps: int
     for variant, rows in by_variant.items():
         # A variant that is not asked about some clip gets the answer of another's place, which nobody looks at.
         whole = [rows.get(row, next(iter(rows.values()))) for row in range(len(clips))]
-        asked[variant] = Asked(
+        asked[variant] = IntegrationRequest(
             torch.stack([q.boxes for q in whole]), [q.target for q in whole], [q.difference for q in whole]
         )
     found = integrate(
@@ -68,42 +68,42 @@ def integrated_gradients_together(questions: Sequence[Question], most_steps: int
         asked,
         most_steps,
     )
-    return [Answer(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
+    return [MethodOutput(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
 
 
-def gradient_shap(question: Question, samples: int) -> Answer:
+def gradient_shap(question: AttributionTarget, samples: int) -> MethodOutput:
     """Return expected gradients: at a random point in each of ``samples`` equal parts of the path, times the change."""
     spread = torch.rand(samples, generator=torch.Generator().manual_seed(0))
     shares = ((torch.arange(samples) + spread) / samples).tolist()
     points = [torch.lerp(question.baseline, question.frames, share) for share in shares]
     change = question.frames - question.baseline
-    return Answer((_mean_gradient(question, points) * change)[0].sum(1), steps=samples)
+    return MethodOutput((_mean_gradient(question, points) * change)[0].sum(1), steps=samples)
 
 
-def saliency(question: Question) -> Answer:
+def saliency(question: AttributionTarget) -> MethodOutput:
     """Return the size of the logit's slope at each pixel."""
-    return Answer(_mean_gradient(question, [question.frames])[0].sum(1).abs())
+    return MethodOutput(_mean_gradient(question, [question.frames])[0].sum(1).abs())
 
 
-def smoothgrad(question: Question, samples: int, noise: float) -> Answer:
+def smoothgrad(question: AttributionTarget, samples: int, noise: float) -> MethodOutput:
     """Return the size of the slope averaged over copies of the clip with normal noise (0..1 of the brightness)."""
     generator = torch.Generator().manual_seed(0)
     shape = question.frames.shape
     clip = question.frames
     points = [clip + noise * torch.randn(shape, generator=generator).to(clip) for _ in range(samples)]
-    return Answer(_mean_gradient(question, points)[0].sum(1).abs(), steps=samples)
+    return MethodOutput(_mean_gradient(question, points)[0].sum(1).abs(), steps=samples)
 
 
-def input_x_gradient(question: Question) -> Answer:
+def input_x_gradient(question: AttributionTarget) -> MethodOutput:
     """Return each pixel's change since the baseline times the slope there."""
     from captum.attr import InputXGradient
 
     change = (question.frames - question.baseline).requires_grad_()
     values = InputXGradient(lambda moved: question.score(question.baseline + moved)).attribute(change)
-    return Answer(values.detach()[0].sum(1))
+    return MethodOutput(values.detach()[0].sum(1))
 
 
-def grad_cam(question: Question) -> Answer:
+def grad_cam(question: AttributionTarget) -> MethodOutput:
     """Return Grad-CAM on the trunk's features since the baseline, for each frame, both signs kept."""
     from captum.attr import LayerGradCam
 
@@ -120,10 +120,10 @@ def grad_cam(question: Question) -> Answer:
     whole = FromChange()
     found = LayerGradCam(whole, whole.change).attribute(question.features.detach().requires_grad_(), question.target)
     # Captum takes the mean slope of a channel's cells; their sum keeps the scale of a logit, whatever the grid.
-    return Answer(found.detach()[:, 0] * math.prod(question.features.shape[-2:]))
+    return MethodOutput(found.detach()[:, 0] * math.prod(question.features.shape[-2:]))
 
 
-def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answer:
+def occlusion(question: AttributionTarget, frames: int, cells: int, stride: int) -> MethodOutput:
     """Return how far the logit falls when a window of space and time is held still, shared among the window's cells."""
     from captum.attr import Occlusion
 
@@ -136,18 +136,18 @@ def occlusion(question: Question, frames: int, cells: int, stride: int) -> Answe
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
             perturbations_per_eval=16,
         )
-    return Answer(values[0] / math.prod(window))
+    return MethodOutput(values[0] / math.prod(window))
 
 
-def block_ablation(question: Question) -> Answer:
+def block_ablation(question: AttributionTarget) -> MethodOutput:
     """Return the fall of the logit when one block, or all that lies in none, is held still."""
     count = len(question.players) + 1
     alone = question.moving(1 - torch.eye(count).to(question.frames))[:, question.target]
     values = question.logits[question.target] - alone
-    return Answer(blocks=values[:-1], outside=float(values[-1]), steps=count)
+    return MethodOutput(blocks=values[:-1], outside=float(values[-1]), steps=count)
 
 
-def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
+def shapley(question: AttributionTarget, permutations: int, exact_up_to: int) -> MethodOutput:
     """Return Shapley values of the blocks, given that all that lies in none moves: exact for few blocks, else sampled.
 
     What the rest of the picture says when no block moves is credited to none of them.
@@ -161,23 +161,25 @@ def shapley(question: Question, permutations: int, exact_up_to: int) -> Answer:
     nobody = float(worth(rest.new_zeros(1, players))[0])
     outside = nobody - float(question.baseline_logits[question.target])
     if 0 < len(question.boxes) <= exact_up_to:
-        return Answer(blocks=exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players)
+        return MethodOutput(
+            blocks=exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players
+        )
     from captum.attr import ShapleyValueSampling
 
     sampler = ShapleyValueSampling(worth)
     sampler.permutation_generator = _both_ways
     with torch.no_grad():
         values = sampler.attribute(rest.new_ones(1, players), n_samples=permutations, perturbations_per_eval=players)[0]
-    return Answer(blocks=values.float(), outside=outside, steps=permutations * players)
+    return MethodOutput(blocks=values.float(), outside=outside, steps=permutations * players)
 
 
-def attention(question: Question) -> Answer:
+def attention(question: AttributionTarget) -> MethodOutput:
     """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
     gates = question.attention_weights
     return _by_gate(question, gates / len(gates))
 
 
-def attention_x_gradient(question: Question) -> Answer:
+def attention_x_gradient(question: AttributionTarget) -> MethodOutput:
     """Return each gate's weight times the logit's slope there."""
     from captum.attr import InputXGradient
 
@@ -186,11 +188,11 @@ def attention_x_gradient(question: Question) -> Answer:
     return _by_gate(question, values.detach()[0])
 
 
-def _by_gate(question: Question, values: Float[Tensor, "t n"]) -> Answer:
+def _by_gate(question: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
     if len(question.boxes):
-        return Answer(blocks=values)
+        return MethodOutput(blocks=values)
     size = question.frames.shape[-1]
-    return Answer(values[:, :, None].expand(-1, size, size) / size**2)
+    return MethodOutput(values[:, :, None].expand(-1, size, size) / size**2)
 
 
 def exact_shapley(worth: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
@@ -219,7 +221,7 @@ def _both_ways(players: int, count: int) -> Iterator[list[int]]:
         yield order if number % 2 == 0 else order[::-1]
 
 
-def _mean_gradient(question: Question, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
+def _mean_gradient(question: AttributionTarget, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
     from captum.attr import Saliency
 
     total = torch.zeros_like(question.frames)
@@ -229,5 +231,5 @@ def _mean_gradient(question: Question, points: list[Tensor]) -> Float[Tensor, "1
     return total / len(points)
 
 
-def _at_once(question: Question) -> int:
+def _at_once(question: AttributionTarget) -> int:
     return max(1, _PIXELS_AT_ONCE // question.frames[0, :, 0].numel())

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution.algorithms import Answer
+from mexplain.attribution.algorithms import MethodOutput
 from mexplain.attribution.baselines import BASELINES
-from mexplain.attribution.integrated_gradients import small
+from mexplain.attribution.integrated_gradients import is_complete
 from mexplain.attribution.registry import METHODS, Method
-from mexplain.attribution.target import Question, ask
+from mexplain.attribution.target import AttributionTarget, encode_targets
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout, pool_into_blocks, pooling_layout, spread_over_pixels
 from mexplain.model.device import exact_convolutions
@@ -52,7 +52,7 @@ class Attribution:
     @property
     def complete(self) -> bool:
         """Whether the gap is as small as it should be."""
-        return self.gap is None or small(self.gap, self.difference)
+        return self.gap is None or is_complete(self.gap, self.difference)
 
 
 def pose(
@@ -63,7 +63,7 @@ def pose(
     *,
     baseline: str = "onset",
     target: int | None = None,
-) -> Question:
+) -> AttributionTarget:
     """Return the question that methods and checks answer; arguments and errors as for ``attribute``."""
     return pose_all(model, [variant], frames, landmarks_xy, baseline=baseline, target=target)[variant]
 
@@ -76,7 +76,7 @@ def pose_all(
     *,
     baseline: str = "onset",
     target: int | None = None,
-) -> dict[str, Question]:
+) -> dict[str, AttributionTarget]:
     """Return the questions of several variants, for which the trunk runs once; else as ``pose``."""
     return pose_clips(model, variants, frames[None], landmarks_xy[None], baseline=baseline, target=target)[0]
 
@@ -90,7 +90,7 @@ def pose_clips(
     *,
     baseline: str = "onset",
     target: int | None = None,
-) -> list[dict[str, Question]]:
+) -> list[dict[str, AttributionTarget]]:
     """Return the questions of several variants for each of several clips; else as ``pose``."""
     for variant in variants:
         _check_key("Variant", variant, model.variants)
@@ -108,7 +108,7 @@ def pose_clips(
             {v: (torch.from_numpy(layout(v).boxes(marks)).to(shown), pooling_layout(v).boxes(marks)) for v in variants}
             for marks in landmarks_xy
         ]
-        return ask(model, places, shown, still, target)
+        return encode_targets(model, places, shown, still, target)
 
 
 @exact_convolutions()
@@ -134,19 +134,23 @@ def attribute(
     """
     _check_key("Method", method, METHODS)
     question = pose(model, variant, frames, landmarks_xy, baseline=baseline, target=target)
-    return answer(question, method, baseline=baseline, settings=settings)
+    return attribute_target(question, method, baseline=baseline, settings=settings)
 
 
-def answer(
-    question: Question, method: str, *, baseline: str = "onset", settings: Mapping[str, int | float] | None = None
+def attribute_target(
+    question: AttributionTarget,
+    method: str,
+    *,
+    baseline: str = "onset",
+    settings: Mapping[str, int | float] | None = None,
 ) -> Attribution:
     """Return what one method says to a question that was posed with that baseline; as ``attribute``."""
-    return answer_all([question], method, baseline=baseline, settings=settings)[0]
+    return attribute_targets([question], method, baseline=baseline, settings=settings)[0]
 
 
 @exact_convolutions()
-def answer_all(
-    questions: Sequence[Question],
+def attribute_targets(
+    questions: Sequence[AttributionTarget],
     method: str,
     *,
     baseline: str = "onset",
@@ -168,12 +172,12 @@ def answer_all(
         ]
 
 
-def _nothing(question: Question) -> Answer:
+def _nothing(question: AttributionTarget) -> MethodOutput:
     t, size = question.frames.shape[1], question.frames.shape[-1]
-    return Answer(question.frames.new_zeros(t, size, size), steps=0)
+    return MethodOutput(question.frames.new_zeros(t, size, size), steps=0)
 
 
-def _attribution(question: Question, found: Answer, chosen: Method, baseline: str) -> Attribution:
+def _attribution(question: AttributionTarget, found: MethodOutput, chosen: Method, baseline: str) -> Attribution:
     t, size = question.frames.shape[1], question.frames.shape[-1]
     if found.pixels is not None:
         coarse = found.pixels.detach().double().cpu().numpy()

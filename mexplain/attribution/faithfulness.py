@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution.attribute import Attribution, answer
+from mexplain.attribution.attribute import Attribution, attribute_target
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.rank_correlation import null_band, spearman
 from mexplain.attribution.registry import METHODS
-from mexplain.attribution.target import Question, ask
-from mexplain.records import Agreement, Check, Trust
+from mexplain.attribution.target import AttributionTarget, encode_targets
+from mexplain.records import Agreement, Check, FaithfulnessReport
 
 _ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2
 _GREY_LEVEL = 1 / 255
@@ -21,7 +21,9 @@ _GREY_LEVEL = 1 / 255
 NOTHING = 0.02
 
 
-def assess(question: Question, attribution: Attribution, names: Sequence[str], *, thorough: bool = False) -> Trust:
+def assess(
+    question: AttributionTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
+) -> FaithfulnessReport:
     """Return how far an attribution that answers a question can be trusted; ``names`` are those of its blocks.
 
     What lies in no block moves throughout. ``thorough`` adds the sensitivity to noise, which takes the method's own
@@ -56,7 +58,7 @@ def assess(question: Question, attribution: Attribution, names: Sequence[str], *
     attention = None
     if gates is not None and attribution.method != "attention":
         attention = Agreement(spearman(np.abs(scores), gates), null_band(count))
-    found = Trust(
+    found = FaithfulnessReport(
         gap_share=None if attribution.gap is None else _share(attribution.gap, attribution.difference),
         held=tuple(steps),
         deletion=tuple(curves[0].tolist()),
@@ -90,14 +92,14 @@ def _share(gap: float, difference: float) -> float:
     return abs(gap) / max(abs(difference), 1e-9)
 
 
-def _attention(question: Question) -> Float[np.ndarray, "m"] | None:
+def _attention(question: AttributionTarget) -> Float[np.ndarray, "m"] | None:
     """Return the mean weight that each block got, None where the variant has no blocks."""
     if not len(question.boxes):
         return None
     return question.attention_weights.mean(0).double().cpu().numpy()
 
 
-def _infidelity(question: Question, attribution: Attribution) -> float:
+def _infidelity(question: AttributionTarget, attribution: Attribution) -> float:
     """Return the mean squared error of the falls that the map foretells, as a share of the falls' own mean square.
 
     Yeh et al. 2019: what a random set of blocks takes away when it is held still, against the sum of the map there.
@@ -130,7 +132,7 @@ def _infidelity(question: Question, attribution: Attribution) -> float:
     return min(missed / whole, 1.0) if whole > 0 else 0.0
 
 
-def _max_sensitivity(question: Question, attribution: Attribution) -> float:
+def _max_sensitivity(question: AttributionTarget, attribution: Attribution) -> float:
     from captum.metrics import sensitivity_max
 
     generator = torch.Generator().manual_seed(0)
@@ -142,9 +144,11 @@ def _max_sensitivity(question: Question, attribution: Attribution) -> float:
         for clip in clips[0] if isinstance(clips, tuple) else clips:
             still = BASELINES[attribution.baseline].make(clip, crop_iod)
             place = {question.variant: (question.boxes, question.players)}
-            (asked,) = ask(question.model, [place], clip[None], still[None], question.target)
+            (asked,) = encode_targets(question.model, [place], clip[None], still[None], question.target)
             found.append(
-                answer(asked[question.variant], attribution.method, baseline=attribution.baseline).block_scores
+                attribute_target(
+                    asked[question.variant], attribution.method, baseline=attribution.baseline
+                ).block_scores
             )
         return (torch.from_numpy(np.stack(found)),)
 
@@ -156,7 +160,7 @@ def _max_sensitivity(question: Question, attribution: Attribution) -> float:
         return float(sensitivity_max(explain, question.frames, perturb, n_perturb_samples=_NOISY_COPIES)[0])
 
 
-def _judged(found: Trust, attribution: Attribution, best: Sequence[str]) -> Trust:
+def _judged(found: FaithfulnessReport, attribution: Attribution, best: Sequence[str]) -> FaithfulnessReport:
     """Return the same with what each test found, in words."""
     method, checks = METHODS[attribution.method], []
 
@@ -212,7 +216,7 @@ def _judged(found: Trust, attribution: Attribution, best: Sequence[str]) -> Trus
     return replace(found, checks=tuple(checks), sentence=f"{sentence} {verdict}")
 
 
-def _flips(found: Trust, best: Sequence[str]) -> str:
+def _flips(found: FaithfulnessReport, best: Sequence[str]) -> str:
     if found.flips_after is None:
         return "Even with all blocks held still the answer stays: it does not rest on their movement alone."
     if found.flips_after == 0:

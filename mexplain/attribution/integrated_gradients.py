@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mexplain.attribution.secant_gradients import Chords, between, smooth
+from mexplain.attribution.secant_gradients import SecantGradients, between, smooth
 from mexplain.model.device import bytes_at_once, scarcity
 from mexplain.model.network import Head, MicroExpressionNet
 
@@ -28,7 +28,7 @@ GAP_SHARE, GAP_FLOOR = 0.01, 1e-4
 
 
 @dataclass(frozen=True)
-class Asked:
+class IntegrationRequest:
     """What one variant is asked of each clip: where its blocks are, which class, and how much there is to explain."""
 
     boxes: Float[Tensor, "b n 4"]
@@ -37,7 +37,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class IntegratedGradients:
     """Integrated gradients of each clip, summed over the colours, and how many points of its way were looked at."""
 
     maps: Float[Tensor, "b t s s"]
@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Segment:
     """One variant's gradients over a stretch of a clip's way, their sum, and the logit's change that it should be."""
 
     map: Float[Tensor, "t s s"]
@@ -56,7 +56,7 @@ class _Part:
 _Way = tuple[float, ...]
 
 
-def small(gap: float, difference: float) -> bool:
+def is_complete(gap: float, difference: float) -> bool:
     """Tell whether a completeness gap is as small as it should be."""
     return abs(gap) <= max(GAP_SHARE * abs(difference), GAP_FLOOR)
 
@@ -65,22 +65,22 @@ def integrate(
     model: MicroExpressionNet,
     clips: Float[Tensor, "b t 3 s s"],
     baselines: Float[Tensor, "b t 3 s s"],
-    asked: Mapping[str, Asked],
+    asked: Mapping[str, IntegrationRequest],
     most_steps: int,
-) -> dict[str, Found]:
+) -> dict[str, IntegratedGradients]:
     """Return integrated gradients of each variant for each clip; a clip's stretches are halved till its parts add up.
 
     The stretch that adds up worst goes first. ``most_steps`` (14 or more) bounds the points looked at for a clip and
     a variant; where that is too few, the parts still miss.
     """
     steps = max(1, min(STEPS, most_steps // (len(CUTS) - 1)))
-    kept: list[dict[_Way, dict[str, _Part]]] = [{} for _ in clips]
+    kept: list[dict[_Way, dict[str, Segment]]] = [{} for _ in clips]
     pieces = ways_at_once(clips.device)
     waiting: list[tuple[int, _Way]] = [(row, piece) for row in range(len(clips)) for piece in pieces]
     while waiting:
         for some in _portions(model, clips, waiting):
             rows = [row for row, _ in some]
-            part = {v: Asked(a.boxes[rows], [a.targets[r] for r in rows], ()) for v, a in asked.items()}
+            part = {v: IntegrationRequest(a.boxes[rows], [a.targets[r] for r in rows], ()) for v, a in asked.items()}
             ways = torch.tensor([way for _, way in some], dtype=clips.dtype, device=clips.device)
             for (row, way), stretches in zip(
                 some, _walk(model, clips[rows], baselines[rows], part, ways, steps), strict=True
@@ -90,7 +90,7 @@ def integrate(
         for row, parts in enumerate(kept):
             whole = {variant: ask.differences[row] for variant, ask in asked.items()}
             gaps = {variant: sum(part[variant].total for part in parts.values()) - whole[variant] for variant in asked}
-            if all(small(gap, whole[v]) for v, gap in gaps.items()) or (len(parts) + 1) * steps > most_steps:
+            if all(is_complete(gap, whole[v]) for v, gap in gaps.items()) or (len(parts) + 1) * steps > most_steps:
                 continue
             misses = {
                 ends: max(abs(part[v].total - part[v].change) / max(abs(whole[v]), GAP_FLOOR) for v in asked)
@@ -100,7 +100,7 @@ def integrate(
             del parts[low, high]
             waiting.append((row, (low, (low + high) / 2, high)))
     return {
-        variant: Found(
+        variant: IntegratedGradients(
             torch.stack([torch.stack([part[variant].map for part in parts.values()]).sum(0) for parts in kept]),
             tuple(len(parts) * steps for parts in kept),
         )
@@ -134,10 +134,10 @@ def _walk(
     model: MicroExpressionNet,
     clips: Float[Tensor, "b t 3 s s"],
     baselines: Float[Tensor, "b t 3 s s"],
-    asked: Mapping[str, Asked],
+    asked: Mapping[str, IntegrationRequest],
     ways: Float[Tensor, "b c"],
     steps: int,
-) -> list[list[dict[str, _Part]]]:
+) -> list[list[dict[str, Segment]]]:
     """Return what each variant's gradients add up to over each stretch of each way."""
     cuts, b = ways.shape[1], len(clips)
     shown = torch.lerp(baselines, clips, ways.T[..., None, None, None, None])
@@ -157,7 +157,7 @@ def _walk(
     totals = torch.stack([maps.sum((3, 4, 5)), torch.stack(changes)]).tolist()
     return [
         [
-            {v: _Part(maps[i, k, row], totals[0][i][k][row], totals[1][i][k][row]) for i, v in enumerate(asked)}
+            {v: Segment(maps[i, k, row], totals[0][i][k][row], totals[1][i][k][row]) for i, v in enumerate(asked)}
             for k in range(cuts - 1)
         ]
         for row in range(b)
@@ -174,7 +174,7 @@ def along_trunk(
     cuts, b = shown.shape[:2]
     with torch.enable_grad():
         pixels = shown[:, :, moves].flatten(0, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
-        with Chords(cuts):
+        with SecantGradients(cuts):
             found = model.trunk((pixels - model.mean) / model.std).unflatten(0, (cuts * b, -1))
         if moves.all():
             return pixels, found
@@ -186,7 +186,7 @@ def along_trunk(
 
 
 def _through_head(
-    head: Head, features: Float[Tensor, "cb t d h w"], asked: Asked, cuts: int, steps: int
+    head: Head, features: Float[Tensor, "cb t d h w"], asked: IntegrationRequest, cuts: int, steps: int
 ) -> tuple[Float[Tensor, "cb t d h w"], Float[Tensor, "c b"]]:
     """Return the logit's mean slope from each cut's features on to the next's, and the logits at the cuts."""
     b, points = len(asked.boxes), (cuts - 1) * steps + 1
@@ -194,7 +194,7 @@ def _through_head(
     with torch.enable_grad():
         begin = features.requires_grad_()
         ends = head.first(begin, asked.boxes.repeat(cuts, 1, 1))
-        with Chords(points):
+        with SecantGradients(points):
             # With channels last, as convolutions want them.
             fused = head.join(*(between(part.movedim(-3, -1), b, steps).movedim(-1, -3) for part in ends))
         said = smooth(head.conclude, fused, points).gather(1, target).unflatten(0, (points, b))[..., 0]

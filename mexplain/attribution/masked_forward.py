@@ -18,7 +18,7 @@ from mexplain.model.device import bytes_at_once
 from mexplain.model.network import Head
 
 
-def look_by_parts(
+def masked_forward(
     head: Head,
     clip: Float[Tensor, "t c h w"],
     still: Float[Tensor, "t c h w"],

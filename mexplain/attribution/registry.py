@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mexplain.attribution import algorithms
-from mexplain.attribution.algorithms import Answer
+from mexplain.attribution.algorithms import MethodOutput
 from mexplain.errors import SettingError
 
 
@@ -35,8 +35,8 @@ class Method:
     name: str
     says: str
     limits: str
-    run: Callable[..., Answer]
-    run_together: Callable[..., list[Answer]] | None = None
+    run: Callable[..., MethodOutput]
+    run_together: Callable[..., list[MethodOutput]] | None = None
     unit: str = "logits"
     parameters: tuple[Parameter, ...] = ()
     signed: bool = True

@@ -2,7 +2,7 @@
 
 A slope at a point says little where many units bend between it and the next point. What enters a unit moves nearly
 straight there, so its mean slope is that of a chord, which is known from both ends: nothing is lost at the bends. The
-product of all units' mean slopes is what automatic differentiation yields within ``Chords``.
+product of all units' mean slopes is what automatic differentiation yields within ``SecantGradients``.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _NODES, _WEIGHTS = (part.tolist() for part in np.polynomial.legendre.leggauss(3)
 _NEAR = 1e-3
 
 
-class Chords(TorchFunctionMode):
+class SecantGradients(TorchFunctionMode):
     """Within it what bends is differentiated along its chord to the next point, and not at the point itself.
 
     The first dimension of all that depends on the way runs over its ``points``, each with as many rows as the others,

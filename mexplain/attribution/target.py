@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution.masked_forward import look_by_parts
+from mexplain.attribution.masked_forward import masked_forward
 from mexplain.face.blocks import box_coverage
 from mexplain.model.device import bytes_at_once
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet
@@ -27,7 +27,7 @@ Places = Mapping[str, tuple[Tensor, Float[np.ndarray, "m 4"]]]
 
 
 @dataclass(frozen=True)
-class Question:
+class AttributionTarget:
     """Why does one variant give a clip this logit, and not the one it gives the baseline?
 
     ``boxes`` are the variant's own blocks, ``players`` the blocks that the answer is told in (the same, but the 10
@@ -83,7 +83,7 @@ class Question:
         clip, still = (self.head.since_onset(part)[0] for part in (self.features, self.baseline_features))
         moves = keep.detach().cpu().numpy() > 0.5
         boxes = self.boxes.detach().cpu().numpy()
-        local, whole = look_by_parts(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
+        local, whole = masked_forward(self.head, clip, still, cover.cpu().numpy(), moves, boxes)
         if local is None and whole is None:
             return self.held(self.held_cells(keep)[:, None])
         if local is None or whole is None:
@@ -137,18 +137,18 @@ class Question:
         return torch.from_numpy(box_coverage(boxes, height, width)).to(self.features)
 
 
-def ask(
+def encode_targets(
     model: MicroExpressionNet,
     places: Sequence[Places],
     clips: Float[Tensor, "b t 3 s s"],
     baselines: Float[Tensor, "b t 3 s s"],
     target: int | None = None,
-) -> list[dict[str, Question]]:
+) -> list[dict[str, AttributionTarget]]:
     """Return for each clip each variant's question of its logit for class ``target`` (by default the one it predicts).
 
     ``places`` holds for each clip where each variant's boxes and players are. The trunk runs once for all variants.
     """
-    found: list[dict[str, Question]] = []
+    found: list[dict[str, AttributionTarget]] = []
     frame = 16 * 4 * clips[0, 0].numel()
     for rows in torch.arange(len(clips)).split(max(1, bytes_at_once(clips.device) // (frame * clips.shape[1]))):
         some = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -159,7 +159,7 @@ def ask(
 @torch.no_grad()
 def _ask(
     model: MicroExpressionNet, places: Sequence[Places], clips: Tensor, baselines: Tensor, target: int | None
-) -> list[dict[str, Question]]:
+) -> list[dict[str, AttributionTarget]]:
     # Not in one batch with the clips: there, equal frames may differ in their last bits.
     features = model.encode(clips)
     if torch.equal(baselines, baselines[:, :1].expand_as(baselines)):
@@ -169,7 +169,7 @@ def _ask(
     for row in range(len(clips)):
         if torch.equal(clips[row], baselines[row]):
             still[row] = features[row]
-    found: list[dict[str, Question]] = [{} for _ in places]
+    found: list[dict[str, AttributionTarget]] = [{} for _ in places]
     for variant in places[0]:
         boxes = torch.stack([place[variant][0] for place in places])
         output = model.head(variant)(features, boxes)
@@ -177,7 +177,7 @@ def _ask(
         chosen = said.argmax(1).tolist() if target is None else [target] * len(places)
         for row, questions in enumerate(found):
             this = slice(row, row + 1)
-            questions[variant] = Question(
+            questions[variant] = AttributionTarget(
                 *(model, variant, chosen[row], *places[row][variant]),
                 *(clips[this], baselines[this], features[this], still[this], said[row], said_still[row]),
                 output.attention_weights[row],

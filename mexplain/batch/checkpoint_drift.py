@@ -50,7 +50,7 @@ class Drift:
     alone: int = 0
 
 
-def compare(now: _Clips, before: _Clips, quantity: str) -> Drift:
+def measure_drift(now: _Clips, before: _Clips, quantity: str) -> Drift:
     """Compare the rows of clips with the same content, variant by variant.
 
     ``now`` and ``before`` return the clips of an archive (see ``table.read_clips``), each time anew.

@@ -24,10 +24,10 @@ def on_ray(
 ) -> Generator[tuple[T, R | Lost]]:
     """Spread the tasks over the actors of a Ray cluster, or of one started here."""
     try:
-        from mexplain.batch.ray_engine import spread
+        from mexplain.batch.ray_engine import map_on_cluster
     except ImportError as error:
         raise SettingError(f"The engine ray needs Ray: pip install -r requirements-archive.txt ({error}).") from error
-    return spread(build, tasks, cluster)
+    return map_on_cluster(build, tasks, cluster)
 
 
 # ``build`` is called once in each worker and returns the function, which may hold a network; both must be picklable.

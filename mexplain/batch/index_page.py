@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mexplain.batch.checkpoint_drift import Drift, compare
+from mexplain.batch.checkpoint_drift import Drift, measure_drift
 from mexplain.batch.outliers import Outlier, outliers
 from mexplain.batch.parquet import read_clips
-from mexplain.batch.runner import picture_of, read_settings
-from mexplain.batch.summary import FEWEST, Summary, summarise
+from mexplain.batch.runner import read_settings, thumbnail_path
+from mexplain.batch.summary import FEWEST, Summary, summarise_rows
 from mexplain.batch.svg_figure import drive_figure
 from mexplain.report.json_export import DISCLAIMER
 
@@ -42,12 +42,12 @@ def write_index(out: Path, other: Path | None = None) -> Path:
     settings = read_settings(out)
     quantity = settings["methods"][0] if settings["methods"] else "attention"
     columns = (*_COLUMNS, "error")
-    summary = summarise(read_clips(out, columns), quantity)
+    summary = summarise_rows(read_clips(out, columns), quantity)
     unlike, split = outliers(read_clips(out, columns), summary)
     drift = None
     if other is not None:
         before = read_settings(other)
-        drift = compare(lambda: read_clips(out, columns), lambda: read_clips(other, columns), quantity)
+        drift = measure_drift(lambda: read_clips(out, columns), lambda: read_clips(other, columns), quantity)
     pages = _write_clip_pages(out)
     parts = [
         f"<h1>{summary.clips} clips explained</h1>{_facts(settings, summary)}<p class=note>{_text(DISCLAIMER)}</p>",
@@ -157,7 +157,7 @@ def _cards(found: Sequence[Outlier]) -> str:
 
 
 def _card(clip: str, sha256: str, said: str) -> str:
-    picture = f'<img src="{picture_of(sha256)}" alt="" loading="lazy">'
+    picture = f'<img src="{thumbnail_path(sha256)}" alt="" loading="lazy">'
     return f"<div class=card>{picture}<b>{_text(clip)}</b><br>{said}</div>"
 
 

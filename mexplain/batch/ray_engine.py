@@ -33,7 +33,7 @@ class _Worker:
         return (self.error, None) if self.error else ("", self.function(task))
 
 
-def spread(
+def map_on_cluster(
     build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster
 ) -> Generator[tuple[T, R | Lost]]:
     """Map a function over tasks on the actors of a cluster; each has one task at a time, and the next when it is free.

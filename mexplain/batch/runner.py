@@ -14,7 +14,7 @@ from mexplain.batch.engines import engine
 from mexplain.batch.job import Cluster, Lost
 from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
 from mexplain.batch.progress import Progress, Tally
-from mexplain.batch.worker import Job, Task, explainer, failed
+from mexplain.batch.worker import ClipTask, Job, explainer, failed
 from mexplain.errors import DatasetError, SettingError
 
 SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"
@@ -46,7 +46,7 @@ def run_archive(
         raise DatasetError(f"{source} holds no clips.")
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out), Progress(Tally(total)) as progress:
-        claim(out, job)
+        lock_settings(out, job)
         if again:
             drop(out, lambda row: row["error"] is not None)
         writer = Writer(out, seconds=part_s)
@@ -56,7 +56,7 @@ def run_archive(
                 for task, result in results:
                     outcome = failed(task, job, result.reason) if isinstance(result, Lost) else result
                     if outcome.picture is not None:
-                        path = out / picture_of(task.sha256)
+                        path = out / thumbnail_path(task.sha256)
                         path.parent.mkdir(parents=True, exist_ok=True)
                         path.write_bytes(outcome.picture)
                     progress.finish(outcome.rows[0].get("error") is not None)
@@ -69,7 +69,7 @@ def run_archive(
     return progress.tally
 
 
-def claim(out: Path, job: Job) -> None:
+def lock_settings(out: Path, job: Job) -> None:
     """Make sure that a folder is new or holds a run with these settings, and write them down.
 
     Raises ``SettingError``, naming the first that differs.
@@ -98,12 +98,12 @@ def read_settings(out: Path) -> dict[str, Any]:
     return found
 
 
-def picture_of(sha256: str) -> str:
+def thumbnail_path(sha256: str) -> str:
     """Return where the picture of a clip's content lies below the archive's folder, in one of 256 folders."""
     return f"{PICTURES}/{sha256[:2]}/{sha256}.jpg"
 
 
-def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
+def _tasks(source: str, out: Path, progress: Progress) -> Iterator[ClipTask]:
     """Return what is left to do, one at a time, as workers ask for it."""
     names, there, seen = set[int](), set[int](), set[int]()
     for rows in read_clips(out, ()):
@@ -115,7 +115,7 @@ def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
             progress.skip(listed_twice=True)
             continue
         seen.add(name)
-        task = Task(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
+        task = ClipTask(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
         if key_of(task.clip, task.sha256) in there:
             progress.skip()
             continue
@@ -124,7 +124,7 @@ def _tasks(source: str, out: Path, progress: Progress) -> Iterator[Task]:
         yield task
 
 
-def _is_of(task: Task, row: dict[str, Any]) -> bool:
+def _is_of(task: ClipTask, row: dict[str, Any]) -> bool:
     return bool(row["clip"] == task.clip)
 
 

@@ -129,7 +129,7 @@ class Summary:
         ]
 
 
-def summarise(clips: Iterable[Sequence[dict[str, Any]]], quantity: str) -> Summary:
+def summarise_rows(clips: Iterable[Sequence[dict[str, Any]]], quantity: str) -> Summary:
     """Count over the rows of each clip (see ``table.read_clips``); ``quantity`` is a method, or "attention".
 
     Intervals draw people anew where the archive says whose clip each is, else clips: each gets, in each draw, a

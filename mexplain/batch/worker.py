@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClipTask:
     """One clip to explain: its name in the tables, its file, the SHA-256 of the file, and whose face it shows."""
 
     clip: str
@@ -46,14 +46,14 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClipOutcome:
     """A row for each variant (see ``table.SCHEMA``), and the face with what drove the answer, as JPEG."""
 
     rows: tuple[dict[str, Any], ...]
     picture: bytes | None = None
 
 
-def explainer(job: Job) -> Callable[[Task], Outcome]:
+def explainer(job: Job) -> Callable[[ClipTask], ClipOutcome]:
     """Load the network, and return the function that explains one clip with it.
 
     That function raises nothing: what is wrong with a clip is said in the rows. Raises ``CheckpointError`` if the
@@ -66,7 +66,7 @@ def explainer(job: Job) -> Callable[[Task], Outcome]:
             f"but {job.sha256[:12]}... where the archive was begun."
         )
 
-    def explain_one(task: Task) -> Outcome:
+    def explain_one(task: ClipTask) -> ClipOutcome:
         try:
             with _threads(job.threads):
                 report = explain(
@@ -79,7 +79,7 @@ def explainer(job: Job) -> Callable[[Task], Outcome]:
                     device=job.device,
                 )
                 rows = tuple(_row(task, report, variant) for variant in report.variants)
-                return Outcome(rows, _picture(report, job) if job.pictures else None)
+                return ClipOutcome(rows, _picture(report, job) if job.pictures else None)
         except MexplainError as error:
             return failed(task, job, str(error))
         except Exception as error:
@@ -89,17 +89,17 @@ def explainer(job: Job) -> Callable[[Task], Outcome]:
     return explain_one
 
 
-def failed(task: Task, job: Job, reason: str) -> Outcome:
+def failed(task: ClipTask, job: Job, reason: str) -> ClipOutcome:
     """Return the rows of a clip that has no answer, with the reason."""
     line = " ".join(reason.split())
-    return Outcome(tuple(_key(task, variant) | {"error": line} for variant in job.variants))
+    return ClipOutcome(tuple(_key(task, variant) | {"error": line} for variant in job.variants))
 
 
-def _key(task: Task, variant: str) -> dict[str, Any]:
+def _key(task: ClipTask, variant: str) -> dict[str, Any]:
     return {"clip": task.clip, "sha256": task.sha256, "subject": task.subject, "variant": variant}
 
 
-def _row(task: Task, report: Report, variant: VariantReport) -> dict[str, Any]:
+def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, Any]:
     moment = report.moments[0] if report.moments else None
     times = (
         {key: getattr(moment, key) for key in ("onset_s", "apex_s", "offset_s", "kind", "score")} if moment else None

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
-from mexplain.explain.explain import check_choices, explain_reading
-from mexplain.explain.prediction import read
+from mexplain.explain.explain import check_choices, explain_prediction
+from mexplain.explain.prediction import predict_clip
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS, AlignedClip, Report
-from mexplain.report.csv_tables import blocks_csv, columns_in_words, table, variants_csv
+from mexplain.report.csv_tables import blocks_csv, columns_in_words, csv_table, variants_csv
 from mexplain.report.html_page import films_of, to_html
 from mexplain.report.json_export import DISCLAIMER, json_text
-from mexplain.report.summary_image import card, png
-from mexplain.report.visuals.animation import Film
+from mexplain.report.summary_image import summary_image, summary_png
+from mexplain.report.visuals.animation import Animation
 
 MOST_CLIPS = 50
 _STEM = 40
@@ -29,7 +29,7 @@ BatchProgress = Callable[[int, int, str, float], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BundledClip:
     """What came of one clip: a report, or the reason why there is none.
 
     ``clip`` is the file's name, ``folder`` that of its files in the zip: a number and what of the name is harmless.
@@ -53,7 +53,7 @@ def bundle(
     device: str = "auto",
     names: Sequence[str] | None = None,
     progress: BatchProgress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[BundledClip]:
     """Explain clips and yield what came of each, while a zip of everything grows; it is at ``out`` once all are done.
 
     A clip that cannot be explained becomes a row with its reason, and so do those that are left when time is up (a
@@ -68,7 +68,7 @@ def bundle(
         raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
     check_choices(checkpoint.model, VARIANTS, methods, baseline, target)
     partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-    outcomes: list[Outcome] = []
+    outcomes: list[BundledClip] = []
     late = ""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,23 +80,23 @@ def bundle(
                     if late:
                         raise OutOfTimeError(late)
                     told("decode", 0.0)
-                    reading = read(clip, checkpoint, device=device, progress=told)
-                    *_, report = explain_reading(
+                    reading = predict_clip(clip, checkpoint, device=device, progress=told)
+                    *_, report = explain_prediction(
                         reading, methods=methods, baseline=baseline, target=target, progress=told
                     )
                     report = replace(report, info=replace(report.info, path=name))
                     for file, data in _files(report, reading.display, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{file}", data)
-                    outcome = Outcome(name, folder, report)
+                    outcome = BundledClip(name, folder, report)
                 except OutOfTimeError as error:
                     late = str(error)
-                    outcome = Outcome(name, folder, None, late)
+                    outcome = BundledClip(name, folder, None, late)
                 except SettingError:
                     raise  # the same for every clip
                 except MexplainError as error:
                     if told.raised:
                         raise
-                    outcome = Outcome(name, folder, None, str(error))
+                    outcome = BundledClip(name, folder, None, str(error))
                 outcomes.append(outcome)
                 yield outcome
             reports = [outcome.report for outcome in outcomes if outcome.report is not None]
@@ -112,7 +112,7 @@ def bundle(
             partial.unlink(missing_ok=True)
 
 
-def overview(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def overview(outcomes: Sequence[BundledClip]) -> list[dict[str, Any]]:
     """Return a row for each clip: its name and folder, what each variant answers and how sure it is, or the reason."""
     rows = []
     for outcome in outcomes:
@@ -127,10 +127,10 @@ def overview(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return rows
 
 
-def overview_csv(outcomes: Sequence[Outcome]) -> str:
+def overview_csv(outcomes: Sequence[BundledClip]) -> str:
     """Return ``overview`` as comma-separated values."""
     answers = [f"{what}_{variant}" for variant in VARIANTS for what in ("label", "p")]
-    return table(["clip", "folder", "onset_s", "offset_s", *answers, "reason", "notes"], overview(outcomes))
+    return csv_table(["clip", "folder", "onset_s", "offset_s", *answers, "reason", "notes"], overview(outcomes))
 
 
 _CONTENTS = """In this file:
@@ -164,10 +164,10 @@ class _Told:
 def _files(
     report: Report, face: AlignedClip, checkpoint: Checkpoint, scorecard: Scorecard | None
 ) -> Iterator[tuple[str, str | bytes]]:
-    films: dict[str, Film] = films_of(report, face, checkpoint.model.config.crop_iod)
+    films: dict[str, Animation] = films_of(report, face, checkpoint.model.config.crop_iod)
     yield "report.json", json_text(report)
     yield "report.html", to_html(report, films=films, scorecard=scorecard)
-    yield "card.png", png(card(report))
+    yield "card.png", summary_png(summary_image(report))
     yield "variants.csv", variants_csv([report])
     yield "blocks.csv", blocks_csv([report])
     for name, film in films.items():

@@ -189,7 +189,7 @@ def methods_command(options: argparse.Namespace) -> int:
 
 def bench_command(options: argparse.Namespace) -> int:
     """Score every method on clips whose cause is known."""
-    from mexplain.cli.scorecard import bench_command as bench
+    from mexplain.cli.scorecard import run_scorecard as bench
     from mexplain.model.checkpoint import SHIPPED
 
     table = bench(

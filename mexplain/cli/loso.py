@@ -11,18 +11,18 @@ from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.evaluation.loso.crop_cache import load_all
-from mexplain.evaluation.loso.cross_validation import Experiment, claim, run
+from mexplain.evaluation.loso.cross_validation import CrossValidation, check_resumable, run_folds
 from mexplain.evaluation.loso.fine_tuning import FineTuning
-from mexplain.evaluation.loso.page import page
+from mexplain.evaluation.loso.page import results_page
 from mexplain.evaluation.loso.protocol import assign, default_protocol, zero_shot_map
-from mexplain.evaluation.loso.results import as_text, collect
+from mexplain.evaluation.loso.results import as_text, collect_results
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint
 from mexplain.model.device import resolve_device
 
 RESULTS, PAGE = "results.json", "results.html"
 
 
-def loso_command(
+def run_loso(
     *,
     datasets: Sequence[str],
     classes: str | None,
@@ -58,7 +58,7 @@ def loso_command(
     task = assign(name, samples)
     checkpoint = load_checkpoint(init or SHIPPED, device=target)
     # Before faces are looked for, which takes long.
-    claim(out, Experiment(task, checkpoint, plan, seeds, out).settings)
+    check_resumable(out, CrossValidation(task, checkpoint, plan, seeds, out).settings)
     if zero_shot:
         zero_shot_map(name, task.classes, checkpoint.model.config.labels)
     with tqdm(total=len(task.samples), desc="faces", disable=None, mininterval=2) as bar:
@@ -67,12 +67,12 @@ def loso_command(
     # With all samples, so that what the protocol leaves out is counted; without those that show no face.
     lost = set(task.samples) - set(crops)
     task = assign(name, [sample for sample in samples if sample not in lost])
-    experiment = Experiment(task, checkpoint, plan, seeds, out)
-    results = collect(
-        experiment, run(experiment, [crops[sample] for sample in task.samples], spread, cluster), problems
+    experiment = CrossValidation(task, checkpoint, plan, seeds, out)
+    results = collect_results(
+        experiment, run_folds(experiment, [crops[sample] for sample in task.samples], spread, cluster), problems
     )
     (out / RESULTS).write_text(results.to_json(), encoding="utf-8")
-    (out / PAGE).write_text(page(results), encoding="utf-8")
+    (out / PAGE).write_text(results_page(results), encoding="utf-8")
     return as_text(results)
 
 

@@ -8,10 +8,10 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.known_clips import KnownClips, check_fit
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_check
-from mexplain.evaluation.scorecard.plots import page
+from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import summary
-from mexplain.evaluation.scorecard.scorecard_table import collect, markdown
+from mexplain.evaluation.scorecard.scorecard_table import collect_scores, markdown
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.scorecard import SCORECARD, Scorecard
@@ -22,7 +22,7 @@ from mexplain.training.model_card import METRICS, write_card
 _TO_SHIP = 100
 
 
-def bench_command(
+def run_scorecard(
     *,
     checkpoint: str | Path,
     clips: int,
@@ -49,19 +49,19 @@ def bench_command(
         raise SettingError("Clips can be written only when they are made: give --faces.")
     target = resolve_device(device)
     loaded = load_checkpoint(checkpoint, device=target)
-    known = _made(loaded.model.config, faces, clips) if faces else known_clips.load(count=clips)
+    known = _made(loaded.model.config, faces, clips) if faces else known_clips.load_known_clips(count=clips)
     if write_clips is not None:
-        known_clips.save(known, write_clips)
+        known_clips.save_known_clips(known, write_clips)
         return f"{write_clips}.mp4 and .npz: {len(known)} clips of {known.people} people"
     check_fit(known, loaded.model.config)
     bench = Bench(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
     rows, checks = bench.run()
     found = _shortcut(bench, len(faces) == 0) if shortcut else None
-    scorecard = summarise(bench, rows, checks, found)
+    scorecard = build_scorecard(bench, rows, checks, found)
     text = markdown(scorecard)
     (out / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
     (out / "scorecard.md").write_text(text, encoding="utf-8")
-    (out / "scorecard.html").write_text(page(scorecard), encoding="utf-8")
+    (out / "scorecard.html").write_text(scorecard_page(scorecard), encoding="utf-8")
     if Path(checkpoint).is_dir() and not faces and clips >= _TO_SHIP and methods == tuple(METHODS) and not variants:
         (Path(checkpoint) / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
         if (Path(checkpoint) / METRICS).is_file():
@@ -69,9 +69,9 @@ def bench_command(
     return text
 
 
-def summarise(bench: Bench, rows: list[dict], checks: list[dict], found: Shortcut | None) -> Scorecard:
+def build_scorecard(bench: Bench, rows: list[dict], checks: list[dict], found: Shortcut | None) -> Scorecard:
     """Return the scorecard of a run."""
-    scores, accuracy = collect(rows)
+    scores, accuracy = collect_scores(rows)
     sanity = {
         variant: {method: summary(checks, variant, method) for method in bench.methods} if checks else {}
         for variant in bench.variants
@@ -97,10 +97,10 @@ def _made(config, faces: list[Path], clips: int) -> KnownClips:
         raise SettingError(
             f"None of the people in {', '.join(map(str, faces))} is among those kept for tests (about one in eight)."
         )
-    return known_clips.make(people, config, clips)
+    return known_clips.simulate_known_clips(people, config, clips)
 
 
 def _shortcut(bench: Bench, shipped: bool) -> Shortcut | None:
     # A head needs clips to learn from, however few are scored.
-    known = known_clips.load() if shipped else bench.known
+    known = known_clips.load_known_clips() if shipped else bench.known
     return shortcut_check(bench.model, known, bench.methods)

@@ -8,7 +8,7 @@ from mexplain.errors import SettingError
 
 def train_command(options: argparse.Namespace) -> int:
     """Train a checkpoint."""
-    from mexplain.training.recipes import train_command as train
+    from mexplain.training.recipes import train_checkpoint as train
 
     train(
         preset=options.preset,
@@ -30,7 +30,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
         return _loso(options)
     _check_options(options, needed=("checkpoint", "faces"), odd=_LOSO_OPTIONS, why="without --protocol loso")
 
-    from mexplain.training.recipes import evaluate_command as evaluate
+    from mexplain.training.recipes import evaluate_checkpoint as evaluate
 
     table = evaluate(
         checkpoint=options.checkpoint,
@@ -67,9 +67,9 @@ def _loso(options: argparse.Namespace) -> int:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
     from mexplain.batch.job import Cluster
-    from mexplain.cli.loso import loso_command
+    from mexplain.cli.loso import run_loso
 
-    text = loso_command(
+    text = run_loso(
         datasets=options.dataset,
         classes=options.classes,
         init=options.init,
@@ -100,7 +100,7 @@ def _check_options(options: argparse.Namespace, *, needed: Sequence[str], odd: S
 
 def calibrate_command(options: argparse.Namespace) -> int:
     """Fit how sure a checkpoint may say it is."""
-    from mexplain.training.recipes import calibrate_command as calibrate
+    from mexplain.training.recipes import calibrate_checkpoint as calibrate
 
     calibrate(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
     return 0
@@ -109,9 +109,9 @@ def calibrate_command(options: argparse.Namespace) -> int:
 def compare_command(options: argparse.Namespace) -> int:
     """Put the paper's claim to the test."""
     from mexplain.model.checkpoint import SHIPPED
-    from mexplain.training.variant_study import put_claim_to_test
+    from mexplain.training.variant_study import run_variant_study
 
-    table = put_claim_to_test(
+    table = run_variant_study(
         init=options.init or str(SHIPPED),
         faces=options.faces,
         out=options.out,

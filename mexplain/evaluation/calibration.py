@@ -52,7 +52,9 @@ class Reliability:
 
 @exact_convolutions()
 @torch.inference_mode()
-def ask(model: MicroExpressionNet, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int) -> Answers:
+def predict_simulated(
+    model: MicroExpressionNet, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int
+) -> Answers:
     """Return what a network says of that many clips of a mixture."""
     labels, intensity = [], []
     logits: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
@@ -72,7 +74,7 @@ def ask(model: MicroExpressionNet, source: Synthesizer, mixture: Mixture, *, cli
     )
 
 
-def join(parts: list[Answers]) -> Answers:
+def join_answers(parts: list[Answers]) -> Answers:
     """Return several sets of answers as one."""
     return Answers(
         np.concatenate([part.labels for part in parts]),
@@ -82,7 +84,7 @@ def join(parts: list[Answers]) -> Answers:
     )
 
 
-def fit(answers: Answers) -> dict[str, Calibration]:
+def fit_calibration(answers: Answers) -> dict[str, Calibration]:
     """Return each variant's calibration.
 
     The temperature makes the classes of clips with an expression as likely as they are right (Guo et al., ICML 2017),
@@ -123,7 +125,7 @@ def _minimise(loss, weights: list[Tensor]) -> None:
     optimizer.step(closure)
 
 
-def accuracy(answers: Answers, variant: str) -> float:
+def class_accuracy(answers: Answers, variant: str) -> float:
     """Return the share of clips with an expression whose most probable class is right."""
     there = answers.labels >= 0
     return float((answers.logits[variant].argmax(1) == answers.labels)[there].mean())

@@ -48,7 +48,7 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 @exact_convolutions()
 @torch.inference_mode()
-def score(
+def score_recognition(
     model: MicroExpressionNet, ablation: Head | None, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int
 ) -> dict[str, Score]:
     """Return the scores of each head on that many clips, and of the frames-only head where there is one."""

@@ -8,10 +8,10 @@ from mexplain.evaluation.calibration import (
     PLAIN_IOD,
     Answers,
     Reliability,
-    accuracy,
-    ask,
     called_none,
-    join,
+    class_accuracy,
+    join_answers,
+    predict_simulated,
     reliability,
 )
 from mexplain.model.network import MicroExpressionNet
@@ -50,7 +50,7 @@ def carry_over(
 
     def asked(number: int, **changes: Any) -> Answers:
         mixture = replace(changes.pop("mixture", PROBE), **changes)
-        return ask(model, source, mixture, clips=clips, seed=seed + number)
+        return predict_simulated(model, source, mixture, clips=clips, seed=seed + number)
 
     faint = asked(1, mixture=SHIFTED, intensity_iod=FAINT_IOD)
     exact, loose = asked(2, loose_s=0.0), asked(2, loose_s=LOOSE_S)
@@ -58,13 +58,13 @@ def carry_over(
     plain, shifted = asked(4, intensity_iod=EVENT_IOD), asked(5, mixture=SHIFTED, intensity_iod=EVENT_IOD)
     return {
         variant: CarryOver(
-            faint=accuracy(faint, variant),
-            exact=accuracy(exact, variant),
-            loose=accuracy(loose, variant),
+            faint=class_accuracy(faint, variant),
+            exact=class_accuracy(exact, variant),
+            loose=class_accuracy(loose, variant),
             nuisance_named=1 - called_none(nothing, variant, calibration),
             events_missed=called_none(plain, variant, calibration),
             events_missed_shifted=called_none(shifted, variant, calibration),
-            reliability=reliability(join([plain, exact, loose]), variant, calibration),
+            reliability=reliability(join_answers([plain, exact, loose]), variant, calibration),
             reliability_shifted=reliability(shifted, variant, calibration),
         )
         for variant in model.variants

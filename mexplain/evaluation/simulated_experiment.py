@@ -21,7 +21,7 @@ from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
 from mexplain.report.visuals.plots import percent
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.clip import Expression, SimulatedClip, simulate
-from mexplain.simulation.subject import Sitter
+from mexplain.simulation.subject import StillFace
 
 STRONGEST_IOD = 0.2
 SHORTEST_S, LONGEST_S = 0.1, 1.0
@@ -36,7 +36,7 @@ _SHARE_SEEN = 0.15  # of the largest motion, from which on the map shows its ful
 
 
 @dataclass(frozen=True)
-class Moved:
+class SimulatedMovement:
     """A clip that was made to move, and what is true of it.
 
     ``ranking`` maps each variant to its blocks and how strongly they move (mean squared motion, the strongest 1), the
@@ -57,7 +57,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Detection:
     """What came of asking one variant one thing.
 
     ``asked`` is ``LABEL``, ``ATTENTION`` or a method; ``top`` the answer: a label, or the block with the largest value
@@ -73,13 +73,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class SimulatedExperiment:
     """A movement, the file it was written to, what the network said of it, and whether that was right."""
 
-    moved: Moved
+    moved: SimulatedMovement
     path: Path
     report: Report
-    findings: tuple[Finding, ...]
+    findings: tuple[Detection, ...]
     sentence: str
 
 
@@ -88,15 +88,15 @@ def muscle_choices() -> list[tuple[str, int]]:
     return [(f"AU{number}, {unit.name}", number) for number, unit in ACTION_UNITS.items()]
 
 
-def move(
-    face: Sitter,
+def simulate_movement(
+    face: StillFace,
     aus: tuple[int, ...],
     *,
     side: str = "both",
     strength_iod: float = 0.06,
     lasts_s: float = 0.5,
     seed: int = 0,
-) -> Moved:
+) -> SimulatedMovement:
     """Return a clip in which action units act once, and what is true of it.
 
     ``side`` is the subject's own. ``strength_iod`` is how far the point that moves most moves, 0 to ``STRONGEST_IOD``
@@ -123,11 +123,11 @@ def move(
     ranking = {variant: _ranked(blocks) for variant, blocks in energy.items()}
     moving = {variant: _moving(blocks) for variant, blocks in ranking.items()}
     picture, alt = _motion_map(clip, moving["10"])
-    return Moved(clip, ranking, moving, picture, alt)
+    return SimulatedMovement(clip, ranking, moving, picture, alt)
 
 
-def experiment(
-    face: Sitter,
+def run_experiment(
+    face: StillFace,
     aus: tuple[int, ...],
     path: Path,
     checkpoint: Checkpoint,
@@ -139,19 +139,19 @@ def experiment(
     methods: tuple[str, ...] = ("integrated_gradients",),
     device: str = "auto",
     progress: Progress | None = None,
-) -> Experiment:
+) -> SimulatedExperiment:
     """Make a face move, write that as a video to ``path``, explain it, and say who found what moved.
 
-    Arguments and errors as for ``move`` and ``explain``. The network gets the file as it would any other.
+    Arguments and errors as for ``simulate_movement`` and ``explain``. The network gets the file as it would any other.
     """
-    moved = move(face, aus, side=side, strength_iod=strength_iod, lasts_s=lasts_s, seed=seed)
+    moved = simulate_movement(face, aus, side=side, strength_iod=strength_iod, lasts_s=lasts_s, seed=seed)
     write_video(path, moved.clip.frames, moved.clip.fps)
     report = explain(path, checkpoint, methods=methods, device=device, progress=progress)
-    findings = judge(moved, report)
-    return Experiment(moved, path, report, findings, in_a_sentence(moved, findings))
+    findings = judge_detections(moved, report)
+    return SimulatedExperiment(moved, path, report, findings, detection_sentence(moved, findings))
 
 
-def judge(moved: Moved, report: Report) -> tuple[Finding, ...]:
+def judge_detections(moved: SimulatedMovement, report: Report) -> tuple[Detection, ...]:
     """Return whether each variant noticed the movement, and whether its attention and each method found the place."""
     found = []
     for variant in report.variants:
@@ -161,7 +161,7 @@ def judge(moved: Moved, report: Report) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def in_a_sentence(moved: Moved, findings: tuple[Finding, ...]) -> str:
+def detection_sentence(moved: SimulatedMovement, findings: tuple[Detection, ...]) -> str:
     """Return how many variants noticed the movement, and how many found its place by attention and by each method."""
 
     def count(asked: str) -> str:
@@ -188,14 +188,14 @@ def _moving(ranking: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
     return tuple(name for (name, _), yes in zip(ranking, moves.tolist(), strict=True) if yes)
 
 
-def _named(moved: Moved, variant: VariantReport) -> Finding:
+def _named(moved: SimulatedMovement, variant: VariantReport) -> Detection:
     seen, moves = variant.label != NONE, bool(moved.moving[variant.variant])
     sure = f"“{variant.target or variant.label}” ({percent(variant.probabilities[variant.target or variant.label])})"
     if seen:
         says = f"Noticed it and calls it {sure}." if moves else f"Sees {sure} where nothing moved."
     else:
         says = "Missed it: none found." if moves else "Rightly finds none."
-    return Finding(variant.variant, LABEL, variant.label, seen == moves, says)
+    return Detection(variant.variant, LABEL, variant.label, seen == moves, says)
 
 
 def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
@@ -208,7 +208,7 @@ def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
     return ({ATTENTION: own} if own else {}) | found
 
 
-def _located(moved: Moved, variant: VariantReport, asked: str, values: dict[str, float]) -> Finding:
+def _located(moved: SimulatedMovement, variant: VariantReport, asked: str, values: dict[str, float]) -> Detection:
     moving = moved.moving[variant.variant]
     top = max(values, key=lambda name: values[name]) if np.ptp(list(values.values())) > 0 else None
     if top is None:
@@ -221,7 +221,7 @@ def _located(moved: Moved, variant: VariantReport, asked: str, values: dict[str,
         says = f"Points at {top}, which moved {percent(share)} as strongly as {first}."
     else:
         says = f"Points at {top}, though nothing moved."
-    return Finding(variant.variant, asked, top, top in moving, says)
+    return Detection(variant.variant, asked, top, top in moving, says)
 
 
 def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.ndarray, "d w 3"], str]:

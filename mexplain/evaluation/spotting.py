@@ -7,14 +7,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mexplain.explain.spotting import find_moments, overlap, watch
-from mexplain.face.extraction import follow
+from mexplain.explain.spotting import find_moments, overlap, score_windows
+from mexplain.face.extraction import read_stabilized
 from mexplain.face.mesh import crop_to_iod
 from mexplain.media.video import write_video
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.recordings import draw_programme, record
+from mexplain.simulation.recordings import draw_recording_plan, record
 
 MICRO_KIND = "micro-expression"
 MATCH_IOU = 0.5
@@ -24,7 +24,7 @@ _FLOORS = np.linspace(0.15, 0.95, 81)
 
 
 @dataclass(frozen=True)
-class Watched:
+class SpottedRecording:
     """A recording's true moments, its length, and what was found in it at the lowest floor."""
 
     moments: tuple[Moment, ...]
@@ -38,7 +38,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Finding:
+class SpottingScore:
     """How well micro-expressions were found at one floor: F1 at an overlap of one half, and false ones in 2 minutes."""
 
     floor: float
@@ -50,9 +50,9 @@ class Finding:
     empty_minutes: float
 
 
-def watch_recordings(
+def spot_recordings(
     model: MicroExpressionNet, people: FaceSet, count: int, seed: int, labels: Sequence[str]
-) -> Iterator[Watched]:
+) -> Iterator[SpottedRecording]:
     """Make recordings of some people, two with events for each without, write them as H.264, and watch them."""
     config = model.config
     rng = np.random.default_rng(seed)
@@ -61,16 +61,18 @@ def watch_recordings(
     for number in range(count):
         person = int(order[number % len(people)])
         points = ((people.landmarks_iod[person] - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
-        programme = draw_programme(rng, events=number % 3 != 2)
+        programme = draw_recording_plan(rng, events=number % 3 != 2)
         made = record(people.crops[person], points, programme, labels, rng)
         with TemporaryDirectory() as folder:
             path = Path(folder, "recording.mp4")
             write_video(path, made.frames, made.fps, crf=int(rng.integers(16, 27)))
-            steady = follow(path, None, None, image_size=config.image_size, crop_iod=config.crop_iod)
-        yield Watched(made.moments, programme.seconds, find_moments(watch(model, steady), steady, float(_FLOORS[0])))
+            steady = read_stabilized(path, None, None, image_size=config.image_size, crop_iod=config.crop_iod)
+        yield SpottedRecording(
+            made.moments, programme.seconds, find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
+        )
 
 
-def score_floor(watched: Sequence[Watched], floor: float) -> Finding:
+def score_floor(watched: Sequence[SpottedRecording], floor: float) -> SpottingScore:
     """Return how well micro-expressions are found where evidence must reach a floor."""
     events = found = wrong = false = 0
     seconds = 0.0
@@ -81,7 +83,7 @@ def score_floor(watched: Sequence[Watched], floor: float) -> Finding:
         if not recording.micro:
             false, seconds = false + len(said), seconds + recording.seconds
     missed = events - found
-    return Finding(
+    return SpottingScore(
         floor=float(floor),
         events=events,
         found=found,
@@ -92,7 +94,7 @@ def score_floor(watched: Sequence[Watched], floor: float) -> Finding:
     )
 
 
-def best_floor(watched: Sequence[Watched]) -> Finding:
+def best_floor(watched: Sequence[SpottedRecording]) -> SpottingScore:
     """Return the floor that finds most with few false moments where there is nothing.
 
     The highest of those that do about as well: what is found in clips that nobody has seen should rather be too little.

@@ -8,10 +8,10 @@ from math import comb
 import numpy as np
 import torch
 
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
-from mexplain.explain.prediction import Reading
-from mexplain.explain.window import Decision, decide
+from mexplain.explain.prediction import Prediction
+from mexplain.explain.window import Decision, decide_label
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import HeadOutput
@@ -47,8 +47,8 @@ class Flip:
 
 
 @exact_convolutions()
-def hold_still(
-    reading: Reading, questions: Mapping[str, Question], blocks: Sequence[str], variant: str = "10"
+def predict_with_blocks_held(
+    reading: Prediction, questions: Mapping[str, AttributionTarget], blocks: Sequence[str], variant: str = "10"
 ) -> tuple[WhatIf, ...]:
     """Return each variant's answer with the same parts of the face held still.
 
@@ -63,7 +63,7 @@ def hold_still(
     return tuple(_hold(reading, question, boxes) for question in questions.values())
 
 
-def _hold(reading: Reading, question: Question, boxes: np.ndarray) -> WhatIf:
+def _hold(reading: Prediction, question: AttributionTarget, boxes: np.ndarray) -> WhatIf:
     before = reading.decisions[question.variant]
     height, width = question.features.shape[-2:]
     covered = box_coverage(boxes * np.float32(width / question.frames.shape[-1]), height, width)
@@ -71,11 +71,13 @@ def _hold(reading: Reading, question: Question, boxes: np.ndarray) -> WhatIf:
     with torch.no_grad():
         output = question.answer(torch.lerp(question.features, question.baseline_features, held))
     said = HeadOutput(*(part[0].cpu() for part in output))
-    return WhatIf(question.variant, before, decide(reading.checkpoint, question.variant, said, reading.something))
+    return WhatIf(question.variant, before, decide_label(reading.checkpoint, question.variant, said, reading.something))
 
 
 @exact_convolutions()
-def smallest_flip(question: Question, labels: Sequence[str], progress: Callable[[float], None] | None = None) -> Flip:
+def smallest_flip(
+    question: AttributionTarget, labels: Sequence[str], progress: Callable[[float], None] | None = None
+) -> Flip:
     """Return the fewest blocks that, held still, change a variant's likeliest class.
 
     Sets are tried in order of size, all of a size as long as there are at most ``MOST_SETS`` of it; from there on, to

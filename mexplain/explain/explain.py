@@ -11,15 +11,15 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
-from mexplain.explain.explainer import Asking
-from mexplain.explain.prediction import Progress, Reading, Stages, read
+from mexplain.explain.explainer import Explainer
+from mexplain.explain.prediction import Prediction, Progress, Stages, predict_clip
 from mexplain.explain.window import Decision, moment_notes
 from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import give_memory_back
 from mexplain.model.network import HeadOutput, MicroExpressionNet
-from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, Report, Trust, VariantReport
+from mexplain.records import VARIANTS, Agreement, AlignedClip, BlockReport, FaithfulnessReport, Report, VariantReport
 
 POOLED_INTO = ("10", "24")
 
@@ -87,14 +87,16 @@ def explain_steps(
     those what each was put to. Closing the iterator stops the work; a ``progress`` that raises stops it even sooner.
     """
     check_choices(checkpoint.model, variants, methods, baseline, target)
-    reading = read(path, checkpoint, variants=variants, start_s=start_s, end_s=end_s, device=device, progress=progress)
-    yield from explain_reading(
+    reading = predict_clip(
+        path, checkpoint, variants=variants, start_s=start_s, end_s=end_s, device=device, progress=progress
+    )
+    yield from explain_prediction(
         reading, methods=methods, baseline=baseline, target=target, thorough=thorough, progress=progress
     )
 
 
-def explain_reading(
-    reading: Reading,
+def explain_prediction(
+    reading: Prediction,
     *,
     methods: Sequence[str] = ("integrated_gradients",),
     baseline: str = "onset",
@@ -107,8 +109,8 @@ def explain_reading(
     check_choices(reading.checkpoint.model, variants, methods, baseline, target)
     stages = Stages(progress, reading.elapsed_s)
     found: dict[str, dict[str, Attribution]] = {variant: {} for variant in variants}
-    trust: dict[str, dict[str, Trust]] = {variant: {} for variant in variants}
-    asking = Asking(reading, baseline, target)
+    trust: dict[str, dict[str, FaithfulnessReport]] = {variant: {} for variant in variants}
+    asking = Explainer(reading, baseline, target)
 
     def so_far() -> Report:
         return _report(asking.reading, found, trust, methods, baseline, target, stages.elapsed_s)
@@ -140,9 +142,9 @@ def explain_reading(
 
 
 def _report(
-    reading: Reading,
+    reading: Prediction,
     found: dict[str, dict[str, Attribution]],
-    trust: dict[str, dict[str, Trust]],
+    trust: dict[str, dict[str, FaithfulnessReport]],
     methods: Sequence[str],
     baseline: str,
     target: str | None,
@@ -204,7 +206,7 @@ def _variant_report(
     output: HeadOutput,
     asked: str | None,
     found: dict[str, Attribution],
-    trust: dict[str, Trust],
+    trust: dict[str, FaithfulnessReport],
     aligned: AlignedClip,
     config: ModelConfig,
 ) -> VariantReport:

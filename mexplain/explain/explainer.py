@@ -5,42 +5,44 @@ from dataclasses import replace
 
 import torch
 
-from mexplain.attribution.attribute import Attribution, answer_all
+from mexplain.attribution.attribute import Attribution, attribute_targets
 from mexplain.attribution.faithfulness import assess
-from mexplain.attribution.target import Question
-from mexplain.explain.prediction import Reading
+from mexplain.attribution.target import AttributionTarget
+from mexplain.explain.prediction import Prediction
 from mexplain.model.device import Fallback
-from mexplain.records import Trust
+from mexplain.records import FaithfulnessReport
 
 
-class Asking:
+class Explainer:
     """Questions about one reading against one baseline; where memory or a GPU fails, they are asked again elsewhere."""
 
-    def __init__(self, reading: Reading, baseline: str = "onset", target: str | None = None) -> None:
+    def __init__(self, reading: Prediction, baseline: str = "onset", target: str | None = None) -> None:
         self._reading, self._baseline, self._target = reading, baseline, target
         self._hand = Fallback(reading.device)
-        self._posed: dict[torch.device, dict[str, Question]] = {}
+        self._posed: dict[torch.device, dict[str, AttributionTarget]] = {}
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> Prediction:
         """The reading, with the device that its questions are answered on, and notes of what came in the way."""
         return replace(self._reading, device=self._hand.device, notes=self._reading.notes + self._hand.notes)
 
-    def pose(self) -> dict[str, Question]:
+    def pose(self) -> dict[str, AttributionTarget]:
         """Return each variant's question."""
         return self._hand.run(self._questions)
 
     def answer(self, method: str, variants: Sequence[str]) -> list[Attribution]:
         """Return what a method says to the questions of some variants."""
         return self._hand.run(
-            lambda where: answer_all([self._questions(where)[v] for v in variants], method, baseline=self._baseline)
+            lambda where: attribute_targets(
+                [self._questions(where)[v] for v in variants], method, baseline=self._baseline
+            )
         )
 
-    def test(self, variant: str, said: Attribution, names: Sequence[str], *, thorough: bool) -> Trust:
+    def test(self, variant: str, said: Attribution, names: Sequence[str], *, thorough: bool) -> FaithfulnessReport:
         """Return what an answer was put to, and what came of it; ``names`` are those of its blocks."""
         return self._hand.run(lambda where: assess(self._questions(where)[variant], said, names, thorough=thorough))
 
-    def _questions(self, where: torch.device) -> dict[str, Question]:
+    def _questions(self, where: torch.device) -> dict[str, AttributionTarget]:
         if where not in self._posed:
             self._posed.clear()
             moved = replace(self._reading, device=where)

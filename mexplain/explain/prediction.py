@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.attribute import pose_all
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import CheckpointError, SettingError
-from mexplain.explain.window import Decision, Found, decide, is_long, only_moment, search
+from mexplain.explain.window import Decision, SpottingResult, decide_label, is_long, only_moment, spot
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
 from mexplain.media.sandbox import client
@@ -29,7 +29,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Prediction:
     """One clip, read once by every variant.
 
     ``aligned`` is what the network saw, ``display`` the same at a size to look at, ``device`` where it ran;
@@ -47,7 +47,7 @@ class Reading:
     outputs: dict[str, HeadOutput]
     decisions: dict[str, Decision]
     moments: tuple[Moment, ...]
-    found_at: Found | None
+    found_at: SpottingResult | None
     something: bool = True
     elapsed_s: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -57,13 +57,13 @@ class Reading:
         """The curve of a whole clip in which moments were found."""
         return None if self.found_at is None else self.found_at.evidence
 
-    def question(self, variant: str, baseline: str = "onset", target: str | None = None) -> Question:
+    def question(self, variant: str, baseline: str = "onset", target: str | None = None) -> AttributionTarget:
         """Return what there is to explain of one variant; raises ``SettingError`` for an unknown choice."""
         return self.questions([variant], baseline, target)[variant]
 
     def questions(
         self, variants: Sequence[str], baseline: str = "onset", target: str | None = None
-    ) -> dict[str, Question]:
+    ) -> dict[str, AttributionTarget]:
         """Return what there is to explain of several variants, for which the trunk runs once."""
         labels, model = self.checkpoint.model.config.labels, _on_device(self.checkpoint.model, self.device)
         if target is not None and target not in labels:
@@ -103,17 +103,17 @@ class Stages:
             self._stage = ""
 
 
-def read(
+def predict_clip(
     path: str | Path,
     checkpoint: Checkpoint,
     *,
     variants: Sequence[str] = VARIANTS,
     start_s: float | None = None,
     end_s: float | None = None,
-    found_at: Found | None = None,
+    found_at: SpottingResult | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Reading:
+) -> Prediction:
     """Return what the variants make of a video of a face; arguments and errors as for ``explain``.
 
     ``found_at`` is what an earlier search through the same clip came to, so that it need not be made again; its own
@@ -125,7 +125,7 @@ def read(
     if found_at is None and start_s is None and end_s is None and is_long(path):
         with stages("search", 0.0):
             found_at = hand.run(
-                lambda where: search(
+                lambda where: spot(
                     path,
                     _on_device(model, where),
                     checkpoint.moment_floor,
@@ -150,8 +150,8 @@ def read(
     with stages("predict", 0.25):
         outputs = hand.run(lambda where: _predict(_on_device(model, where), aligned, where, variants))
     something = chosen or found_at is None or found_at.best is not None
-    decisions = {variant: decide(checkpoint, variant, outputs[variant], something) for variant in variants}
-    return Reading(
+    decisions = {variant: decide_label(checkpoint, variant, outputs[variant], something) for variant in variants}
+    return Prediction(
         checkpoint=checkpoint,
         device=hand.device,
         info=info,

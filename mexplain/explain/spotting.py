@@ -50,7 +50,7 @@ Tell = Callable[[float], None]
 
 @exact_convolutions()
 @torch.inference_mode()
-def watch(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
+def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
     """Return what the head sees in windows of several lengths, all over a clip."""
     tell = progress or (lambda share: None)
     features = _features(model, steady, tell)

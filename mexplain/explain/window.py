@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mexplain.explain.spotting import HEAD, Tell, find_moments, single_moment, watch
-from mexplain.face.extraction import follow
+from mexplain.explain.spotting import HEAD, Tell, find_moments, score_windows, single_moment
+from mexplain.face.extraction import read_stabilized
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe
 from mexplain.model.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ _LARGE = "What moves here is longer or larger than a micro-expression; it is nam
 
 
 @dataclass(frozen=True)
-class Found:
+class SpottingResult:
     """What a search through a clip came to: its moments, best first, and the part to explain, in seconds."""
 
     moments: tuple[Moment, ...]
@@ -52,7 +52,7 @@ def is_long(path: Path) -> bool:
     return client.call(probe, path, name=path.name).duration_s > WHOLE_S
 
 
-def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell | None = None) -> Found:
+def spot(path: Path, model: MicroExpressionNet, floor: float, progress: Tell | None = None) -> SpottingResult:
     """Look for moments all over a video; where there are none, the part to explain has the most evidence there is.
 
     ``progress`` is told the share of the work (0..1) that is done. Raises ``ClipError`` or ``FaceError`` as
@@ -60,15 +60,15 @@ def search(path: Path, model: MicroExpressionNet, floor: float, progress: Tell |
     """
     size, crop_iod = model.config.image_size, model.config.crop_iod
     steady = client.call(
-        follow, path, None, None, image_size=size, crop_iod=crop_iod, name=path.name, tell=progress or _quietly
+        read_stabilized, path, None, None, image_size=size, crop_iod=crop_iod, name=path.name, tell=progress or _quietly
     )
-    evidence = watch(model, steady, progress)
+    evidence = score_windows(model, steady, progress)
     moments = find_moments(evidence, steady, floor)
     best = best_expression(moments)
     top, last = float(evidence.times_s[evidence.expression.argmax()]), float(evidence.times_s[-1])
     onset, offset = (best.onset_s, best.offset_s) if best else (top - 0.3, top + 0.3)
     start = min(max(onset - MARGIN_S, 0.0), max(last - 2 * MARGIN_S, 0.0))
-    return Found(moments, evidence, (start, min(offset + MARGIN_S, last)))
+    return SpottingResult(moments, evidence, (start, min(offset + MARGIN_S, last)))
 
 
 def _quietly(share: float) -> None:
@@ -80,7 +80,7 @@ def best_expression(moments: Iterable[Moment]) -> Moment | None:
     return next((moment for moment in moments if moment.kind in EXPRESSIONS), None)
 
 
-def decide(checkpoint: Checkpoint, variant: str, output: HeadOutput, something: bool) -> Decision:
+def decide_label(checkpoint: Checkpoint, variant: str, output: HeadOutput, something: bool) -> Decision:
     """Return what a variant answers; "none" where it sees no expression, or a search found ``something`` nowhere."""
     calibration, labels = checkpoint.calibration[variant], checkpoint.model.config.labels
     presence, shares = float(calibration.presence(output.presence.numpy())), calibration.classes(output.logits.numpy())

@@ -75,7 +75,7 @@ def align_at(
     return tuple(found)
 
 
-def hold_still(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float) -> SteadyClip:
+def stabilize(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float) -> SteadyClip:
     """Return every frame of a clip, of up to a minute, as a square crop in which the head is held still.
 
     As ``align``, but a face changes over a minute: each frame is registered to one at most ``_CHAIN_S`` before it,

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
-from mexplain.face.alignment import align_at, hold_still
+from mexplain.face.alignment import align_at, stabilize
 from mexplain.face.landmarker import FaceLandmarker, find_face, load_landmarker, open_landmarker
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
@@ -68,7 +68,7 @@ def _quietly(told: object) -> None:
     pass
 
 
-def follow(
+def read_stabilized(
     path: Path,
     start_s: float | None,
     end_s: float | None,
@@ -84,7 +84,7 @@ def follow(
     """
     with open_landmarker() as landmarker:
         clip, track = _look(path, start_s, end_s, landmarker, tell or _quietly)
-    return hold_still(clip, track, image_size=image_size, crop_iod=crop_iod)
+    return stabilize(clip, track, image_size=image_size, crop_iod=crop_iod)
 
 
 def _look(

@@ -65,7 +65,7 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
     Raises ``FaceError`` if there is no face or no landmark model.
     """
     with open_landmarker() as landmarker:
-        faces = search(landmarker, image)
+        faces = search_faces(landmarker, image)
     if not len(faces):
         raise FaceError("No face was found in the picture; a face seen from the front, in good light, is needed.")
     return Face(faces[0], count_note(len(faces)))
@@ -133,7 +133,7 @@ def _detect_in(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], le
     return detect(landmarker, image[rows[:, None], columns]) + np.array([left, top], np.float32)
 
 
-def search(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
+def search_faces(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
     """Detect all faces, the largest first; if there seems to be none, look for one that fills it, then for small ones.
 
     The detector sees faces whose inter-ocular distance is roughly 0.05 to 0.4 of the longer side.
@@ -150,13 +150,13 @@ def search(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Mes
         tops, lefts = (range(0, max(length - side // 2, 1), max(side // 2, 1)) for length in (height, width))
         tiles = [_detect_in(landmarker, image, left, top, side) for top in tops for left in lefts]
         # A face cut by a tile's edge is found badly; look again with all of it in view.
-        whole = [follow(landmarker, image, face) for face in distinct(np.concatenate(tiles))]
+        whole = [nearest_face(landmarker, image, face) for face in distinct(np.concatenate(tiles))]
         if kept := [face for face in whole if face is not None]:
             return distinct(np.stack(kept))
     return np.zeros((0, COUNT, 2), np.float32)
 
 
-def follow(
+def nearest_face(
     landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], last: Float[np.ndarray, "478 2"]
 ) -> Float[np.ndarray, "478 2"] | None:
     """Return the face nearest to where it was last, or None if there is none of its size within its own width."""

@@ -17,10 +17,10 @@ from mexplain.face.landmarker import (
     count_note,
     detect,
     distinct,
-    follow,
+    nearest_face,
     open_landmarker,
     scale,
-    search,
+    search_faces,
 )
 from mexplain.face.mesh import COUNT
 from mexplain.records import Clip, FaceTrack
@@ -63,7 +63,7 @@ def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> Fa
         for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
             last = looks[anchor][0]
             for i in frames:
-                face = found[i] if i in found else follow(landmarker, clip.frames[i], last)
+                face = found[i] if i in found else nearest_face(landmarker, clip.frames[i], last)
                 found[i], last = face, last if face is None else face
         keys = sorted(found)
         gaps = list(pairwise(keys))
@@ -73,7 +73,7 @@ def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> Fa
             if high - low > 1 and not _blends(clip, low, high, before, after):
                 middle = (low + high) // 2
                 around = next((face for face in (before, after) if face is not None), last)
-                found[middle] = follow(landmarker, clip.frames[middle], around)
+                found[middle] = nearest_face(landmarker, clip.frames[middle], around)
                 gaps += [(low, middle), (middle, high)]
     lost = sum(face is None for face in found.values())
     if lost > count / 2:
@@ -94,7 +94,7 @@ def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
     spread = np.unique(np.linspace(0, len(clip.frames) - 1, _LOOKS).round().astype(int)).tolist()
     looks = {i: distinct(detect(landmarker, clip.frames[i])) for i in spread}
     if not any(len(faces) for faces in looks.values()):
-        looks = {i: search(landmarker, clip.frames[i]) for i in spread[:: len(spread) // 2 or 1]}
+        looks = {i: search_faces(landmarker, clip.frames[i]) for i in spread[:: len(spread) // 2 or 1]}
     return {i: faces for i, faces in looks.items() if len(faces)}
 
 

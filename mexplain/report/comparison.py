@@ -46,7 +46,7 @@ class Comparison:
         return len(set(self.targets.values())) == 1
 
 
-def compare(report: Report, method: str) -> Comparison:
+def compare_variants(report: Report, method: str) -> Comparison:
     """Return how the variants of a report differ by one method; raises ``SettingError`` if it was not run on all."""
     if any(method not in variant.maps for variant in report.variants):
         raise SettingError(f"{method} was not run on every variant of this report.")

@@ -57,7 +57,7 @@ def blocks_csv(reports: Sequence[Report]) -> str:
                 if weights:
                     row |= {"attention_mean": sum(weights) / len(weights), "attention_most": max(weights)}
                 rows.append(row | block.attribution)
-    return table([name for name in BLOCK_COLUMNS if name != "METHOD"] + methods, rows)
+    return csv_table([name for name in BLOCK_COLUMNS if name != "METHOD"] + methods, rows)
 
 
 def variants_csv(reports: Sequence[Report]) -> str:
@@ -65,10 +65,10 @@ def variants_csv(reports: Sequence[Report]) -> str:
     methods = _methods(reports)
     labels = list(dict.fromkeys(label for r in reports for v in r.variants for label in v.probabilities))
     columns = [made for name in VARIANT_COLUMNS for made in _columns(name, methods, labels)]
-    return table(columns, [_variant_row(report, variant) for report in reports for variant in report.variants])
+    return csv_table(columns, [_variant_row(report, variant) for report in reports for variant in report.variants])
 
 
-def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+def csv_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     """Return rows as comma-separated values under those columns; what a row lacks stays empty.
 
     Numbers have six significant digits. Text that a spreadsheet would run as a formula is kept from it by a quote.

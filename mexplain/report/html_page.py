@@ -16,8 +16,8 @@ from mexplain.attribution.registry import METHODS
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
-from mexplain.report.json_export import DISCLAIMER, write_whole
-from mexplain.report.visuals.animation import Film, Look, heat_film
+from mexplain.report.json_export import DISCLAIMER, write_atomically
+from mexplain.report.visuals.animation import Animation, AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
     attention_face,
@@ -26,13 +26,13 @@ from mexplain.report.visuals.heatmap_overlay import (
     pixel_face,
     top_blocks,
 )
-from mexplain.report.visuals.motion_magnification import magnified_film
+from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import (
     VARIANT_NAMES,
     block_time_heatmap,
     evidence_curve,
-    in_a_sentence,
     percent,
+    prediction_sentence,
     probability_bars,
 )
 
@@ -47,21 +47,23 @@ _POLICY = (
 )
 
 
-def films_of(report: Report, face: AlignedClip, crop_iod: float) -> dict[str, Film]:
+def films_of(report: Report, face: AlignedClip, crop_iod: float) -> dict[str, Animation]:
     """Return the films that go with a report: the motion magnified (``MOTION``), and each variant's heat.
 
     That is its attention, or where it has none what its pixels pushed. ``face`` is as from ``film.read_face``.
     """
-    made = {MOTION: magnified_film(face, crop_iod)}
+    made = {MOTION: magnified_animation(face, crop_iod)}
     for variant in report.variants:
         if _has_attention(variant):
-            made[variant.variant] = heat_film(variant, face)
+            made[variant.variant] = heatmap_animation(variant, face)
         elif variant.maps:
-            made[variant.variant] = heat_film(variant, face, Look("pixels", next(iter(variant.maps))))
+            made[variant.variant] = heatmap_animation(
+                variant, face, AnimationOptions("pixels", next(iter(variant.maps)))
+            )
     return made
 
 
-def to_html(report: Report, *, films: Mapping[str, Film] | None = None, scorecard: Scorecard | None = None) -> str:
+def to_html(report: Report, *, films: Mapping[str, Animation] | None = None, scorecard: Scorecard | None = None) -> str:
     """Return a report as one web page, complete in itself: figures, pictures and films are in it.
 
     ``films`` are as from ``films_of``; those that would make the page too large to send are left out, and it says so.
@@ -102,10 +104,10 @@ def to_html(report: Report, *, films: Mapping[str, Film] | None = None, scorecar
 
 
 def write_html(
-    report: Report, path: Path, *, films: Mapping[str, Film] | None = None, scorecard: Scorecard | None = None
+    report: Report, path: Path, *, films: Mapping[str, Animation] | None = None, scorecard: Scorecard | None = None
 ) -> None:
     """Write ``to_html(report)`` to a file, whole or not at all; raises ``SettingError`` if it cannot be written."""
-    write_whole(to_html(report, films=films, scorecard=scorecard), path)
+    write_atomically(to_html(report, films=films, scorecard=scorecard), path)
 
 
 class _Page:
@@ -131,7 +133,7 @@ def _top(report: Report) -> str:
     start, end = report.window_s
     return (
         f"<p class='eyebrow'>mexplain: what a micro-expression recogniser saw, and why</p>"
-        f"<h1>{escape(in_a_sentence(report))}</h1>"
+        f"<h1>{escape(prediction_sentence(report))}</h1>"
         f"<p class='soft'>{escape(Path(report.info.path).name)}, {start:.2f} to {end:.2f} s, "
         f"{len(report.times_s)} frames</p><p class='warning'>{escape(DISCLAIMER)}</p>{notes}"
     )
@@ -209,7 +211,7 @@ def _has_attention(variant: VariantReport) -> bool:
     return bool(variant.blocks) and all(block.attention is not None for block in variant.blocks)
 
 
-def _embedded(films: Mapping[str, Film]) -> tuple[dict[str, str], bool]:
+def _embedded(films: Mapping[str, Animation]) -> tuple[dict[str, str], bool]:
     """Return films as the page shows them, as many as fit, and whether any did not."""
     kept: dict[str, str] = {}
     room = MOST_FILM_BYTES
@@ -220,7 +222,7 @@ def _embedded(films: Mapping[str, Film]) -> tuple[dict[str, str], bool]:
     return kept, len(kept) < len(films)
 
 
-def _video(film: Film, data: bytes) -> str:
+def _video(film: Animation, data: bytes) -> str:
     source = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
     height, width = film.pictures.shape[1:3]
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
-from mexplain.records import Agreement, BlockReport, Evidence, Report, Trust, VariantReport
+from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
 
 SCHEMA_VERSION = 1
 DISCLAIMER = (
@@ -58,8 +58,8 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write ``to_json(report)`` to a file; as ``write_whole``."""
-    write_whole(json_text(report), path)
+    """Write ``to_json(report)`` to a file; as ``write_atomically``."""
+    write_atomically(json_text(report), path)
 
 
 def json_text(report: Report) -> str:
@@ -67,7 +67,7 @@ def json_text(report: Report) -> str:
     return json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_whole(text: str, path: Path) -> None:
+def write_atomically(text: str, path: Path) -> None:
     """Write a text file, whole or not at all; its folder is made if need be.
 
     Raises ``SettingError`` if the file cannot be written.
@@ -117,7 +117,7 @@ def _block(block: BlockReport) -> dict[str, Any]:
     }
 
 
-def _trust(trust: Trust) -> dict[str, Any]:
+def _trust(trust: FaithfulnessReport) -> dict[str, Any]:
     values = {field.name: getattr(trust, field.name) for field in fields(trust)}
     values["single_deletion"] = _agreement(trust.single_deletion)
     values["attention"] = _agreement(trust.attention) if trust.attention else None

@@ -21,7 +21,7 @@ _SIDE, _GAP = 420, 12
 _PAPER = (20, 24, 29)
 
 
-def card(report: Report) -> UInt8[np.ndarray, "h w 3"]:
+def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     """Return one picture: a column for each variant, the answer over the faces, a legend over each face.
 
     The upper face shows attention (the face as it is where a variant computes none), the lower one what pushed the
@@ -38,7 +38,7 @@ def card(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     return np.concatenate([picture, note])
 
 
-def png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+def summary_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """Return an RGB picture as the bytes of a PNG file."""
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return data.tobytes()

@@ -31,7 +31,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Programme:
+class RecordingPlan:
     """What a recording holds; ``micro`` and ``macro`` are numbers of events, ``blinks`` their number a second."""
 
     seconds: float
@@ -47,9 +47,9 @@ class Programme:
     intensity_iod: tuple[float, float] = (0.03, 0.10)
 
 
-def draw_programme(rng: np.random.Generator, *, events: bool = True) -> Programme:
+def draw_recording_plan(rng: np.random.Generator, *, events: bool = True) -> RecordingPlan:
     """Draw a recording of 20 to 60 s with one to three micro-expressions, or with nothing but nuisance."""
-    programme = Programme(
+    programme = RecordingPlan(
         seconds=float(rng.uniform(20, 60)),
         fps=float(rng.choice((25.0, 30.0))),
         micro=int(rng.integers(1, 4)),
@@ -66,7 +66,7 @@ def draw_programme(rng: np.random.Generator, *, events: bool = True) -> Programm
 def record(
     photo: UInt8[np.ndarray, "h w 3"],
     landmarks_xy: Float[np.ndarray, "478 2"],
-    programme: Programme,
+    programme: RecordingPlan,
     labels: Sequence[str],
     rng: np.random.Generator,
 ) -> Recording:
@@ -117,7 +117,7 @@ def _film(
     landmarks_xy: Float[np.ndarray, "478 2"],
     parts: Float[np.ndarray, "g 478 2"],
     courses: Float[np.ndarray, "g t"],
-    programme: Programme,
+    programme: RecordingPlan,
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "t h w 3"]:
     height, width = photo.shape[:2]
@@ -156,7 +156,7 @@ def _film(
     return frames
 
 
-def _places(rng: np.random.Generator, programme: Programme) -> list[tuple[float, str]]:
+def _places(rng: np.random.Generator, programme: RecordingPlan) -> list[tuple[float, str]]:
     """Return when each expression starts, apart from each other and from the ends."""
     kinds = ["micro-expression"] * programme.micro + ["macro-expression"] * programme.macro
     rng.shuffle(kinds)

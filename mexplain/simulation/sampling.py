@@ -62,7 +62,7 @@ MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, emp
 
 
 @dataclass(frozen=True)
-class Script:
+class ClipPlan:
     """One clip's plan, drawn on the CPU: how landmarks move (in IOD of this person), and when.
 
     ``units`` is how far each action unit of ``UNITS`` has got since the first frame, 0..1, on the subject's right and
@@ -79,9 +79,9 @@ class Script:
     turn: float
 
 
-def draw_script(
+def draw_clip_plan(
     rng: np.random.Generator, labels: tuple[str, ...], people: int, frames: int, mixture: Mixture
-) -> Script:
+) -> ClipPlan:
     """Draw label, action units, side, strength and timing of one clip after the coding tables."""
     label = int(rng.integers(len(labels)))
     coding = CASME2_CODING[labels[label]]
@@ -104,7 +104,7 @@ def draw_script(
     for unit, side, part in acting:
         got = np.clip(courses[part] - courses[part, 0], 0, 1)
         units[UNITS.index(unit), side] = np.maximum(units[UNITS.index(unit), side], got)
-    return Script(
+    return ClipPlan(
         label=-1 if empty or window.late else label,
         person=int(rng.integers(people)),
         flipped=bool(rng.random() < 0.5),

@@ -17,7 +17,7 @@ SAMPLES = shipped_folder("samples")
 
 
 @dataclass(frozen=True)
-class Sitter:
+class StillFace:
     """A still face: a picture (RGB) and the mesh of the face in its pixels."""
 
     photo: UInt8[np.ndarray, "h w 3"]
@@ -30,23 +30,23 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def built_in(name: str) -> Sitter:
+def built_in(name: str) -> StillFace:
     """Return a built-in face: the first frame of a sample clip; raises ``SettingError`` for another name."""
     if name not in names():
         raise SettingError(
             f"The face must be one of {', '.join(names()) or 'none: no samples are here'}; got {name!r}."
         )
     photo = read_clip(_samples()[names().index(name)]).frames[0]
-    return Sitter(photo, client.call(landmarks_of, photo, name=name))
+    return StillFace(photo, client.call(landmarks_of, photo, name=name))
 
 
-def from_photo(path: Path) -> Sitter:
+def from_photo(path: Path) -> StillFace:
     """Return the face in a photo, cut out with some room around it.
 
     Raises ``FaceError`` for what is no picture, or a picture without a face, ``ClipError`` for one that cannot be read
     within the limits.
     """
-    return Sitter(*client.call(cut_out_face, path, name=path.name))
+    return StillFace(*client.call(cut_out_face, path, name=path.name))
 
 
 def _samples() -> tuple[Path, ...]:

@@ -15,14 +15,14 @@ from mexplain.records import VARIANTS
 from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import wave
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.sampling import EYES, JAW, PARTS, Mixture, Script, draw_script
+from mexplain.simulation.sampling import EYES, JAW, PARTS, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample
 
 _NOSE_TIP = 4
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Simulated clips, and what is true of them.
 
     ``frames`` are aligned RGB in 0..1; ``labels`` index the model's, -1 for a clip that shows no expression;
@@ -48,20 +48,22 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchPlan:
     """What a batch is to show: drawn on the CPU, by another process if there are many, and small enough to send."""
 
     seed: int
     frames: int
     mixture: Mixture
-    scripts: tuple[Script, ...]
+    scripts: tuple[ClipPlan, ...]
 
 
-def draw_order(labels: tuple[str, ...], people: int, size: int, frames: int, mixture: Mixture, seed: int) -> Order:
+def draw_batch_plan(
+    labels: tuple[str, ...], people: int, size: int, frames: int, mixture: Mixture, seed: int
+) -> BatchPlan:
     """Draw what happens in ``size`` clips of ``frames`` frames."""
     rng = np.random.default_rng(seed)
-    scripts = tuple(draw_script(rng, labels, people, frames, mixture) for _ in range(size))
-    return Order(seed, frames, mixture, scripts)
+    scripts = tuple(draw_clip_plan(rng, labels, people, frames, mixture) for _ in range(size))
+    return BatchPlan(seed, frames, mixture, scripts)
 
 
 class Synthesizer:
@@ -74,11 +76,11 @@ class Synthesizer:
         self.to_iod = crop_to_iod(config.image_size, config.crop_iod)
         self.to_picture = crop_to_iod(CROP_PX, config.crop_iod * MARGIN)
 
-    def batch(self, size: int, frames: int, mixture: Mixture, seed: int) -> Batch:
+    def batch(self, size: int, frames: int, mixture: Mixture, seed: int) -> TrainingBatch:
         """Return ``size`` clips of ``frames`` frames."""
-        return self.make(draw_order(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
+        return self.make(draw_batch_plan(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
 
-    def make(self, order: Order) -> Batch:
+    def make(self, order: BatchPlan) -> TrainingBatch:
         """Return the clips that were ordered."""
         scripts, mixture, frames, size = order.scripts, order.mixture, order.frames, len(order.scripts)
         rng = np.random.default_rng((order.seed, 1))
@@ -124,7 +126,7 @@ class Synthesizer:
         boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
         drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], here) + shift - shift[:, :1]
-        return Batch(
+        return TrainingBatch(
             frames=clips,
             labels=self._put(np.array([script.label for script in scripts])),
             boxes={variant: self._put(corners) for variant, corners in boxes.items()},

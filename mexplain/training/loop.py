@@ -20,14 +20,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mexplain.evaluation.recognition import ABLATION, ablation_config, score
+from mexplain.evaluation.recognition import ABLATION, ablation_config, score_recognition
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
 from mexplain.model.conv_stack import ConvStack
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import MACRO, MICRO, SHIFTED, Mixture
-from mexplain.simulation.synthesizer import Batch, Order, Synthesizer, draw_order
-from mexplain.training.schedule import Plan
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch, draw_batch_plan
+from mexplain.training.schedule import TrainingSchedule
 
 log = logging.getLogger("mexplain.train")
 _CHECK_EVERY = 500
@@ -56,7 +56,7 @@ class MotionReader(nn.Module):
 class Run:
     """One training run: what is trained, on whom, where its state is kept."""
 
-    plan: Plan
+    plan: TrainingSchedule
     seed: int
     device: torch.device
     out: Path
@@ -85,14 +85,14 @@ def train(
         if init[1] is not None:
             ablation.load_state_dict(init[1].state_dict())
     reader = MotionReader(channels, len(model.config.units)).to(run.device)
-    with exact_convolutions(preset):
+    with exact_training(preset):
         _pretrain_trunk(run, model, reader)
         train_heads(run, model, ablation)
     save_checkpoint(model, run.out)
     return model.eval(), ablation.eval()
 
 
-def exact_convolutions(preset: str) -> AbstractContextManager[None]:
+def exact_training(preset: str) -> AbstractContextManager[None]:
     """Keep a GPU from rounding to 10 bits: what the heads see are differences of features that are nearly equal.
 
     The preset ``paper`` cannot afford it.
@@ -104,7 +104,7 @@ def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -
     """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
     plan, source = run.plan, Synthesizer(run.train, model.config, run.device)
     stage = _Stage(run, "trunk", nn.ModuleList([model.trunk, reader]), plan.macro_steps, plan.macro_rate)
-    orders = Orders(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
+    orders = BatchPlans(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
     for step, order in stage.work(orders):
         batch = source.make(order)
         features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
@@ -130,7 +130,7 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
         last_quarter = step >= plan.micro_steps * 3 // 4
         return plan.micro_batch, config.frames if last_quarter else min(plan.short_frames, config.frames)
 
-    for step, order in stage.work(Orders(run, model, 2, sizes, MICRO)):
+    for step, order in stage.work(BatchPlans(run, model, 2, sizes, MICRO)):
         batch = source.make(order)
         features = encode(batch.frames)
         loss, parts = torch.zeros((), device=run.device), {}
@@ -143,7 +143,7 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
         if (step + 1) % _CHECK_EVERY == 0:
             heads.eval()
             check = Synthesizer(run.validation, config, run.device)
-            scores = score(model, ablation, check, SHIFTED, clips=200, seed=run.seed + 1)
+            scores = score_recognition(model, ablation, check, SHIFTED, clips=200, seed=run.seed + 1)
             log.info(
                 "step %d, people for validation: %s", step + 1, {k: round(v.accuracy, 3) for k, v in scores.items()}
             )
@@ -161,7 +161,7 @@ class HeadLosses(NamedTuple):
     units: Float[Tensor, ""]
 
 
-def head_losses(output: HeadOutput, batch: Batch, variant: str) -> HeadLosses:
+def head_losses(output: HeadOutput, batch: TrainingBatch, variant: str) -> HeadLosses:
     """Return a head's losses.
 
     A clip that shows no expression is evidence for no class: its target is even. A gate's target is its block's share
@@ -220,7 +220,7 @@ class _Stage:
             log.info("stage %s goes on from step %d", name, self.now)
         module.train()
 
-    def work(self, orders: "Orders") -> Iterator[tuple[int, Order]]:
+    def work(self, orders: "BatchPlans") -> Iterator[tuple[int, BatchPlan]]:
         """Yield the number of each step that is left, and what its batch is to show."""
         left = iter(orders.from_step(self.now, self.steps))
         with tqdm(total=self.steps, initial=self.now, desc=self.name, mininterval=2, smoothing=0.05) as self.bar:
@@ -260,7 +260,7 @@ class _Stage:
         self.module.eval()
 
 
-class Orders(Dataset):
+class BatchPlans(Dataset):
     """What each step's batch shows; beside a GPU, other processes draw it ahead, which changes nothing but the time."""
 
     def __init__(
@@ -276,7 +276,7 @@ class Orders(Dataset):
         self.seed = (run.seed * 10 + stage) * 1_000_000
         self.processes = min(4, os.cpu_count() or 1) if run.device.type == "cuda" else 0
 
-    def from_step(self, first: int, last: int) -> Iterable[Order]:
+    def from_step(self, first: int, last: int) -> Iterable[BatchPlan]:
         """Return the orders of some steps, in turn."""
         self.first, self.last = first, last
         return DataLoader(self, batch_size=None, num_workers=self.processes)
@@ -284,6 +284,6 @@ class Orders(Dataset):
     def __len__(self) -> int:
         return self.last - self.first
 
-    def __getitem__(self, number: int) -> Order:
+    def __getitem__(self, number: int) -> BatchPlan:
         step = self.first + number
-        return draw_order(self.labels, self.people, *self.sizes(step), self.mixture, self.seed + step)
+        return draw_batch_plan(self.labels, self.people, *self.sizes(step), self.mixture, self.seed + step)

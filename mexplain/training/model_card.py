@@ -11,7 +11,7 @@ from mexplain.model.checkpoint import CONFIG
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
-from mexplain.training.variant_study import claim_table, read_claim
+from mexplain.training.variant_study import read_variant_study, variant_study_table
 
 METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"
 
@@ -200,7 +200,7 @@ Weights: SHA-256 `{config["sha256"]}`, half precision.
 
 
 def _claim(folder: Path, training: dict[str, Any]) -> str:
-    read = read_claim(folder)
+    read = read_variant_study(folder)
     if read is None:
         return ""
     facts, found = read
@@ -216,7 +216,7 @@ The paper reports that 10 blocks recognised best. Put to the test on simulated c
 {facts["clips"]} clips of test people; {facts["steps"]} steps of {facts["batch"]} clips each{briefly}.
 Leads have 95 % intervals over seeds and clips.
 
-{claim_table(found)}
+{variant_study_table(found)}
 
 Made by:
 

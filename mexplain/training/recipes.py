@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mexplain.errors import CheckpointError, SettingError
-from mexplain.evaluation.calibration import FITTED_ON, ask, fit, join
-from mexplain.evaluation.recognition import ablation_config, score
+from mexplain.evaluation.calibration import FITTED_ON, fit_calibration, join_answers, predict_simulated
+from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.robustness import as_json, carry_over
-from mexplain.evaluation.spotting import best_floor, score_floor, watch_recordings
+from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
 from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
@@ -26,7 +26,7 @@ from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import Run, train
 from mexplain.training.model_card import METRICS, carry_over_table, score_table, write_card
-from mexplain.training.schedule import plan_for
+from mexplain.training.schedule import schedule_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 RANDOM = "random"
@@ -34,7 +34,7 @@ _TEST_SEED = 20_230_077
 _log = logging.getLogger("mexplain.train")
 
 
-def train_command(
+def train_checkpoint(
     *,
     preset: str,
     faces: list[Path],
@@ -54,7 +54,7 @@ def train_command(
     instead of random weights (preset ``paper``: instead of ImageNet's, unless it is "random"); raises ``SettingError``
     if its sizes are not the preset's.
     """
-    plan, target = plan_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
+    plan, target = schedule_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
     if init is not None and init != RANDOM:
         # What has been learned is to be refined, not to be washed away.
         plan = replace(plan, macro_rate=plan.macro_rate / 2, micro_rate=plan.micro_rate * 2 / 3)
@@ -78,11 +78,11 @@ def train_command(
     }
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     draw_curve(out / "log.jsonl", out / "curve.svg")
-    calibrate_command(checkpoint=out, faces=faces, device=device)
-    evaluate_command(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
+    calibrate_checkpoint(checkpoint=out, faces=faces, device=device)
+    evaluate_checkpoint(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
 
 
-def calibrate_command(
+def calibrate_checkpoint(
     *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 24
 ) -> None:
     """Fit on validation people how sure a local checkpoint may say it is, and write that into its config."""
@@ -90,14 +90,17 @@ def calibrate_command(
     model = load_checkpoint(checkpoint, device=target).model
     people = load_faces(faces, model.config.crop_iod).split("validation")
     source = Synthesizer(people, model.config, target)
-    asked = [ask(model, source, mixture, clips=clips, seed=_TEST_SEED + k) for k, mixture in enumerate(FITTED_ON)]
-    watched = list(watch_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
+    asked = [
+        predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
+        for k, mixture in enumerate(FITTED_ON)
+    ]
+    watched = list(spot_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
     finding = best_floor(watched)
     _log.info("moments in recordings of validation people: %s", finding)
-    write_calibration(checkpoint, fit(join(asked)), finding.floor)
+    write_calibration(checkpoint, fit_calibration(join_answers(asked)), finding.floor)
 
 
-def evaluate_command(
+def evaluate_checkpoint(
     *, checkpoint: str, faces: list[Path], clips: int, out: Path | None, device: str, recordings: int = 0
 ) -> str:
     """Score a checkpoint on simulated clips of people it has never seen; return the tables as text.
@@ -115,13 +118,13 @@ def evaluate_command(
     metrics: dict[str, Any] = {"checkpoint_sha256": loaded.sha256, "people": len(people), "clips": clips}
     tables = []
     for name, mixture in TEST_MIXTURES.items():
-        scores = score(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)
+        scores = score_recognition(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)
         metrics[name] = {"mixture": asdict(mixture), "scores": {key: asdict(value) for key, value in scores.items()}}
         tables.append(f"{name}\n\n{score_table(scores)}\n")
     found = carry_over(loaded.model, loaded.calibration, source, clips=clips // 2, seed=_TEST_SEED)
     metrics["carry_over"] = {"clips": clips // 2, "variants": as_json(found)}
     if recordings:
-        watched = list(watch_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
+        watched = list(spot_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
         metrics["moments"] = {"recordings": recordings, **asdict(score_floor(watched, loaded.moment_floor))}
     tables.append(carry_over_table(metrics))
     if out is not None:

@@ -6,7 +6,7 @@ from mexplain.errors import SettingError
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingSchedule:
     """How long and how fast to train.
 
     Steps are counted, not seconds, so that the same plan and seed give the same weights on the same machine.
@@ -27,15 +27,17 @@ class Plan:
     unit_weight: float = 2.0
 
 
-PLANS: dict[str, Plan] = {
-    "lite": Plan(macro_steps=3000, macro_batch=128, micro_steps=4000, micro_batch=160, short_frames=8, micro_rate=2e-3),
-    "paper": Plan(macro_steps=600, macro_batch=32, micro_steps=700, micro_batch=16, short_frames=8),
+PLANS: dict[str, TrainingSchedule] = {
+    "lite": TrainingSchedule(
+        macro_steps=3000, macro_batch=128, micro_steps=4000, micro_batch=160, short_frames=8, micro_rate=2e-3
+    ),
+    "paper": TrainingSchedule(macro_steps=600, macro_batch=32, micro_steps=700, micro_batch=16, short_frames=8),
 }
 
 
-def plan_for(
+def schedule_for(
     preset: str, macro_steps: int | None = None, micro_steps: int | None = None, batch: int | None = None
-) -> Plan:
+) -> TrainingSchedule:
     """Return the plan of a preset, with other numbers of steps, or of clips in a batch, where they are given."""
     if preset not in PLANS:
         raise SettingError(f"preset must be one of {', '.join(PLANS)}; got {preset!r}")

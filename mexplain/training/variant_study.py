@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from mexplain.evaluation.calibration import Answers, ask
+from mexplain.evaluation.calibration import Answers, predict_simulated
 from mexplain.model.checkpoint import CLAIM, load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.faces import load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
-from mexplain.training.loop import Run, exact_convolutions, train_heads
-from mexplain.training.schedule import plan_for
+from mexplain.training.loop import Run, exact_training, train_heads
+from mexplain.training.schedule import schedule_for
 
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078
 
 
 @dataclass(frozen=True)
-class Claim:
+class VariantStudy:
     """What the seeds say, on one kind of clips.
 
     ``accuracy`` holds one value for each seed; ``lead`` maps "10 - 24" and so on to the mean difference and its 95 %
@@ -45,7 +45,7 @@ class Claim:
         return all(self.lead[f"10 - {other}"][1] > 0 for other in ("24", "uncropped"))
 
 
-def put_claim_to_test(
+def run_variant_study(
     *,
     init: str,
     faces: list[Path],
@@ -63,7 +63,7 @@ def put_claim_to_test(
     target = resolve_device(device)
     base = load_checkpoint(init, device=target).model
     people = load_faces(faces, base.config.crop_iod)
-    plan = plan_for(base.config.preset, None, steps, batch)
+    plan = schedule_for(base.config.preset, None, steps, batch)
     right: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in JUDGED_ON}
     source = Synthesizer(people.split("test"), base.config, target)
     for seed in range(seeds):
@@ -71,12 +71,12 @@ def put_claim_to_test(
         model = MicroExpressionNet(base.config).to(target)
         model.trunk.load_state_dict(base.trunk.state_dict())
         run = Run(plan, seed, target, out / f"seed{seed}", people.split("train"), people.split("validation"))
-        with exact_convolutions(base.config.preset):
+        with exact_training(base.config.preset):
             train_heads(run, model, None)
         for name in JUDGED_ON:
-            answers = ask(model.eval(), source, TEST_MIXTURES[name], clips=clips, seed=_TEST_SEED)
+            answers = predict_simulated(model.eval(), source, TEST_MIXTURES[name], clips=clips, seed=_TEST_SEED)
             right[name].append(_right(answers))
-    found = {name: judge(values) for name, values in right.items()}
+    found = {name: judge_variants(values) for name, values in right.items()}
     facts = {
         "seeds": seeds,
         "steps": plan.micro_steps,
@@ -86,22 +86,22 @@ def put_claim_to_test(
     }
     facts |= {name: asdict(claim) | {"ten_win": claim.ten_win} for name, claim in found.items()}
     (out / CLAIM).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return claim_table(found)
+    return variant_study_table(found)
 
 
-def read_claim(folder: Path) -> tuple[dict[str, Any], dict[str, Claim]] | None:
-    """Return what ``put_claim_to_test`` wrote into a folder, and the claim on each kind of clips; None without it."""
+def read_variant_study(folder: Path) -> tuple[dict[str, Any], dict[str, VariantStudy]] | None:
+    """Return what ``run_variant_study`` wrote into a folder, and the claim on each kind of clips; None without it."""
     if not (folder / CLAIM).is_file():
         return None
     facts = json.loads((folder / CLAIM).read_text(encoding="utf-8"))
     found = {
-        name: Claim(facts[name]["accuracy"], {pair: tuple(lead) for pair, lead in facts[name]["lead"].items()})
+        name: VariantStudy(facts[name]["accuracy"], {pair: tuple(lead) for pair, lead in facts[name]["lead"].items()})
         for name in JUDGED_ON
     }
     return facts, found
 
 
-def judge(right: list[dict[str, np.ndarray]]) -> Claim:
+def judge_variants(right: list[dict[str, np.ndarray]]) -> VariantStudy:
     """Return who leads, from which clips each seed's variants got right."""
     rng = np.random.default_rng(0)
     variants = list(right[0])
@@ -114,10 +114,10 @@ def judge(right: list[dict[str, np.ndarray]]) -> Claim:
         drawn = [difference[np.ix_(rows, columns)].mean() for rows, columns in draws]
         low, high = np.quantile(drawn, (0.025, 0.975))
         lead[f"{one} - {other}"] = (float(difference.mean()), float(low), float(high))
-    return Claim({variant: values.mean(1).tolist() for variant, values in table.items()}, lead)
+    return VariantStudy({variant: values.mean(1).tolist() for variant, values in table.items()}, lead)
 
 
-def claim_table(found: dict[str, Claim]) -> str:
+def variant_study_table(found: dict[str, VariantStudy]) -> str:
     """Return the outcome as Markdown."""
     lines = ["| clips | variant | accuracy of each seed | mean |", "|---|---|---|---|"]
     for name, claim in found.items():

@@ -9,7 +9,7 @@ from mexplain.attribution.registry import METHODS
 
 
 @dataclass(frozen=True)
-class Settings:
+class PermalinkSettings:
     """Everything that a link carries; ``target`` and ``sample`` are empty where nothing was chosen.
 
     ``show`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``sign`` "signed" or "magnitude",
@@ -26,18 +26,18 @@ class Settings:
     sample: str = ""
 
 
-def to_query(settings: Settings) -> str:
+def to_query(settings: PermalinkSettings) -> str:
     """Return the part of a link after the question mark: whatever differs from the defaults."""
-    plain = Settings()
-    changed = {f.name: getattr(settings, f.name) for f in fields(Settings)}
+    plain = PermalinkSettings()
+    changed = {f.name: getattr(settings, f.name) for f in fields(PermalinkSettings)}
     return urlencode(
         {name: value for name, value in changed.items() if value != getattr(plain, name)}, errors="replace"
     )
 
 
-def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> Settings:
+def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> PermalinkSettings:
     """Return the settings that a link carries; whatever it says that cannot be is as if it were not there."""
-    plain = Settings()
+    plain = PermalinkSettings()
     known: dict[str, tuple[str, ...]] = {
         "method": tuple(METHODS),
         "baseline": tuple(BASELINES),
@@ -50,4 +50,4 @@ def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple
     chosen = {name: query[name] for name, allowed in known.items() if query.get(name) in allowed}
     opacity = query.get("opacity", "")
     share = min(int(opacity), 100) if opacity.isascii() and opacity.isdigit() and len(opacity) < 4 else plain.opacity
-    return Settings(**chosen, opacity=share)
+    return PermalinkSettings(**chosen, opacity=share)

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from mexplain.errors import SettingError
-from mexplain.evaluation.simulated_experiment import Moved, move
+from mexplain.evaluation.simulated_experiment import SimulatedMovement, simulate_movement
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import mean_shape
 from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
-from mexplain.simulation.subject import Sitter, names
+from mexplain.simulation.subject import StillFace, names
 from mexplain.simulation.warp import dense_field
 
 CHOICES = 4
@@ -26,7 +26,7 @@ _UNITS = (1, 2, 4, 5, 7, 10, 12, 15, 17, 20)
 
 
 @dataclass(frozen=True)
-class Round:
+class QuizQuestion:
     """One question: which region of ``choices`` moves in a clip that ``clip_of`` makes.
 
     ``answer`` is its place in them. Everything follows from the game's seed and the number of the round, 1 first.
@@ -44,14 +44,14 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Mark:
+class QuizAnswer:
     """Whether a guess was right, and a sentence that reveals what moved."""
 
     right: bool
     says: str
 
 
-def rounds(seed: int, count: int = 5, faces: Sequence[str] | None = None) -> tuple[Round, ...]:
+def quiz_questions(seed: int, count: int = 5, faces: Sequence[str] | None = None) -> tuple[QuizQuestion, ...]:
     """Return the questions of a game; the same seed gives the same game, and its first rounds whatever ``count`` is.
 
     ``faces`` are those to pick from, by default the built-in ones. Raises ``SettingError`` for fewer than 1 or more
@@ -65,7 +65,7 @@ def rounds(seed: int, count: int = 5, faces: Sequence[str] | None = None) -> tup
     if not sitters:
         raise SettingError("A game needs at least one face; there is none.")
     rng = np.random.default_rng(seed)
-    made: list[Round] = []
+    made: list[QuizQuestion] = []
     while len(made) < count:
         unit, side = int(rng.choice(_UNITS)), str(rng.choice(("both", "left", "right")))
         face, strength, lasts = str(rng.choice(sitters)), rng.uniform(*_STRENGTH_IOD), rng.uniform(*_LASTS_S)
@@ -79,18 +79,18 @@ def rounds(seed: int, count: int = 5, faces: Sequence[str] | None = None) -> tup
         place = int(np.flatnonzero(order == 0)[0])
         number = len(made) + 1
         seen = (round(float(strength), 3), round(float(lasts), 2))
-        made.append(Round(number, face, unit, side, *seen, tuple(shuffled), place, seed * 1000 + number))
+        made.append(QuizQuestion(number, face, unit, side, *seen, tuple(shuffled), place, seed * 1000 + number))
     return tuple(made)
 
 
-def clip_of(asked: Round, face: Sitter) -> Moved:
+def clip_of(asked: QuizQuestion, face: StillFace) -> SimulatedMovement:
     """Return the clip of a round, with what is true of it."""
-    return move(
+    return simulate_movement(
         face, (asked.unit,), side=asked.side, strength_iod=asked.strength_iod, lasts_s=asked.lasts_s, seed=asked.seed
     )
 
 
-def mark(asked: Round, guess: int) -> Mark:
+def mark_answer(asked: QuizQuestion, guess: int) -> QuizAnswer:
     """Return whether a guess (a place in ``choices``) was right; raises ``SettingError`` for a guess that is none."""
     if not 0 <= guess < len(asked.choices):
         raise SettingError(f"A guess must be a number from 0 to {len(asked.choices) - 1}; got {guess}.")
@@ -98,10 +98,10 @@ def mark(asked: Round, guess: int) -> Mark:
     unit, where = ACTION_UNITS[asked.unit], asked.choices[asked.answer]
     side = "" if asked.side == "both" or not _has_sides(asked.unit) else f", {asked.side} side"
     what = f"It was the {where}: AU{asked.unit}, {unit.name}{side}, {asked.strength_iod:.2f} eye distances."
-    return Mark(right, f"{'Right.' if right else f'Not the {asked.choices[guess]}.'} {what}")
+    return QuizAnswer(right, f"{'Right.' if right else f'Not the {asked.choices[guess]}.'} {what}")
 
 
-def score(marks: Sequence[Mark]) -> str:
+def quiz_score(marks: Sequence[QuizAnswer]) -> str:
     """Return how many guesses were right, and how many blind ones would be, in a sentence."""
     right, count = sum(mark.right for mark in marks), len(marks)
     return f"{right} of {count} right; guessing blindly gives {count / CHOICES:.1f} on average." if count else ""

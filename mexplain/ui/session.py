@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
-from mexplain.explain.explain import explain_reading
-from mexplain.explain.explainer import Asking
-from mexplain.explain.prediction import Progress, Reading, read
-from mexplain.explain.window import Found
+from mexplain.explain.explain import explain_prediction
+from mexplain.explain.explainer import Explainer
+from mexplain.explain.prediction import Prediction, Progress, predict_clip
+from mexplain.explain.window import SpottingResult
 from mexplain.media.files import open_given
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import Report
@@ -27,7 +27,7 @@ class StoppedError(MexplainError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainRequest:
     """What a visitor wants to know of a clip; ``start_s`` and ``end_s`` choose a part of it, in seconds."""
 
     method: str = "integrated_gradients"
@@ -39,7 +39,7 @@ class Asked:
 
 
 @dataclass
-class Desk:
+class Session:
     """What is kept for one visitor, and the means to stop what is being worked out.
 
     Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
@@ -48,15 +48,15 @@ class Desk:
     """
 
     device: str = "auto"
-    reading: Reading | None = None
+    reading: Prediction | None = None
     report: Report | None = None
-    asked: Asked = field(default_factory=Asked)
+    asked: ExplainRequest = field(default_factory=ExplainRequest)
     drawn: OrderedDict[tuple, str] = field(default_factory=OrderedDict)
     _place: tuple = ()
-    _readings: OrderedDict[tuple, Reading] = field(default_factory=OrderedDict)
+    _readings: OrderedDict[tuple, Prediction] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
-    _searched: dict[str, Found] = field(default_factory=dict)
-    _questions: dict[str, Question] = field(default_factory=dict)
+    _searched: dict[str, SpottingResult] = field(default_factory=dict)
+    _questions: dict[str, AttributionTarget] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Desk:
         return tell
 
     def explain(
-        self, path: Path, checkpoint: Checkpoint, asked: Asked, progress: Progress | None = None
+        self, path: Path, checkpoint: Checkpoint, asked: ExplainRequest, progress: Progress | None = None
     ) -> Iterator[Report]:
         """Yield ever fuller reports, the whole at once where it is known; errors as for ``explain``.
 
@@ -98,7 +98,7 @@ class Desk:
         if reading is None:
             start, end = asked.start_s, asked.end_s
             found = self._searched.get(clip)
-            reading = read(
+            reading = predict_clip(
                 path, checkpoint, start_s=start, end_s=end, found_at=found, device=self.device, progress=tell
             )
             if reading.found_at is not None:
@@ -109,7 +109,7 @@ class Desk:
         self.reading, self._place = reading, place
         yield from self._explain(reading, asked, tell)
 
-    def again(self, asked: Asked, progress: Progress | None = None) -> Iterator[Report]:
+    def again(self, asked: ExplainRequest, progress: Progress | None = None) -> Iterator[Report]:
         """Yield reports on the part of the clip that was read last, whatever part ``asked`` names; as ``explain``.
 
         Raises ``StoppedError`` if there is none.
@@ -118,7 +118,7 @@ class Desk:
             raise StoppedError("Nothing has been explained yet, or it has been deleted.")
         yield from self._explain(self.reading, asked, self.watched(progress))
 
-    def _explain(self, reading: Reading, asked: Asked, tell: Progress) -> Iterator[Report]:
+    def _explain(self, reading: Prediction, asked: ExplainRequest, tell: Progress) -> Iterator[Report]:
         self.asked, self.drawn = asked, OrderedDict()
         key = (self._place, asked.method, asked.baseline, asked.target, asked.thorough)
         if known := self._reports.get(key):
@@ -126,7 +126,7 @@ class Desk:
             self.report = known
             yield known
             return
-        steps = explain_reading(
+        steps = explain_prediction(
             reading,
             methods=(asked.method,),
             baseline=asked.baseline,
@@ -140,10 +140,10 @@ class Desk:
         if self.report is not None:
             keep(self._reports, key, self.report, _MOST_REPORTS)
 
-    def questions(self) -> dict[str, Question]:
+    def questions(self) -> dict[str, AttributionTarget]:
         """Return each variant's question about the latest clip against its onset, made when first asked for."""
         if self.reading is not None and not self._questions:
-            self._questions = Asking(self.reading).pose()
+            self._questions = Explainer(self.reading).pose()
         return self._questions
 
 

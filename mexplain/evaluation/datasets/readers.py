@@ -8,7 +8,7 @@ from pathlib import Path
 from mexplain.errors import DatasetError, MexplainError
 from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import PICTURES, frames_between, inside, natural, number_of, pictures_in
-from mexplain.evaluation.datasets.sample import Problem, Reading, Sample
+from mexplain.evaluation.datasets.sample import DatasetContents, Problem, Sample
 from mexplain.evaluation.datasets.spreadsheet import Row, find_sheet, read_sheet
 
 # Every spelling of an emotion in these sheets, and the one it gets here.
@@ -47,31 +47,31 @@ _COLUMNS: dict[str, Sequence[str]] = {
 }
 
 
-def read_casme2(root: Path) -> Reading:
+def read_casme2(root: Path) -> DatasetContents:
     """Return CASME II: 200 frames a second, raw frames (``CASME2_RAW_selected``) or cropped ones (``Cropped``)."""
     # Raw ones first: faces are aligned anew here, and a tight crop leaves nothing around them.
     trees = ("CASME2_RAW_selected", "CASME2-RAW", "CASME2_RAW", "Cropped", "Cropped-updated", ".")
     return _read_coded(root, _Layout("casme2", "coding", trees, ("sub{subject}", "{clip}"), 200.0, digits=2))
 
 
-def read_samm(root: Path) -> Reading:
+def read_samm(root: Path) -> DatasetContents:
     """Return SAMM: 200 frames a second, a sheet with or without lines of title above its header."""
     return _read_coded(root, _Layout("samm", "FACS", (".", "SAMM"), ("{subject}", "{clip}"), 200.0, digits=3))
 
 
-def read_casme3(root: Path) -> Reading:
+def read_casme3(root: Path) -> DatasetContents:
     """Return part A of CAS(ME)3: 30 colour frames a second."""
     trees = (".", "part_A", "part A", "Part_A", "data", "frame")
     return _read_coded(root, _Layout("casme3", "_ME_|ME[_ ]label", trees, ("{subject}", "{clip}", "color"), 30.0))
 
 
-def read_dfme(root: Path) -> Reading:
+def read_dfme(root: Path) -> DatasetContents:
     """Return DFME: 200, 300 or 500 frames a second, as its sheet says."""
     columns = {"fps": ("Fps", "FrameRate")}
     return _read_coded(root, _Layout("dfme", "label|DFME", (".", "data"), ("{clip}",), None, columns=columns))
 
 
-def read_smic(root: Path) -> Reading:
+def read_smic(root: Path) -> DatasetContents:
     """Return SMIC-HS: 100 frames a second, no sheet; ``HS/s20/micro/negative/s20_ne_01`` says who and what."""
     trees = [root, *(p for p in (root / "HS", root / "SMIC_all_raw" / "HS", root / "SMIC" / "HS") if p.is_dir())]
     tree = next((p for p in trees if p.is_dir() and any(p.glob("s*/micro"))), None)
@@ -108,10 +108,10 @@ def read_smic(root: Path) -> Reading:
                     offset=last,
                 )
             )
-    return Reading(tuple(samples), tuple(problems))
+    return DatasetContents(tuple(samples), tuple(problems))
 
 
-def read_manifest(source: Path) -> Reading:
+def read_manifest(source: Path) -> DatasetContents:
     """Return the clips that a sheet lists, or a folder's ``manifest.csv``.
 
     Columns: ``clip`` (a video, or a folder of numbered pictures; relative to the sheet), ``subject``, ``label``, and
@@ -126,7 +126,7 @@ def read_manifest(source: Path) -> Reading:
     return _read_rows("manifest", rows, lambda row: _listed(sheet.parent, row))
 
 
-DATASETS: dict[str, Callable[[Path], Reading]] = {
+DATASETS: dict[str, Callable[[Path], DatasetContents]] = {
     "casme2": read_casme2,
     "samm": read_samm,
     "smic": read_smic,
@@ -136,7 +136,7 @@ DATASETS: dict[str, Callable[[Path], Reading]] = {
 }
 
 
-def _read_coded(root: Path, layout: _Layout) -> Reading:
+def _read_coded(root: Path, layout: _Layout) -> DatasetContents:
     sheet = find_sheet(root, layout.sheet)
     rows = read_sheet(sheet, {**_COLUMNS, **layout.columns}, ("apex", "units"))
     if not rows:
@@ -154,7 +154,7 @@ def _read_coded(root: Path, layout: _Layout) -> Reading:
     return _read_rows(layout.dataset, rows, lambda row: _coded(tree, row, layout))
 
 
-def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample]) -> Reading:
+def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample]) -> DatasetContents:
     """Read each row, or say why not; a row that repeats another is reported too."""
     samples: dict[str, Sample] = {}
     problems = []
@@ -171,7 +171,7 @@ def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample])
         elif unread:
             reason = f"action units {row['units']!r}: {', '.join(unread)} could not be read"
             problems.append(Problem(dataset, where, reason, clip_used=True))
-    return Reading(tuple(samples.values()), tuple(problems))
+    return DatasetContents(tuple(samples.values()), tuple(problems))
 
 
 def _label(row: Row, emotions: Mapping[str, str] | None) -> str:

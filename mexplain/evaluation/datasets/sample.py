@@ -71,7 +71,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Reading:
+class DatasetContents:
     """All that a data set gave: what can be used, and what cannot and why."""
 
     samples: tuple[Sample, ...]

@@ -19,18 +19,18 @@ from mexplain.batch.engines import Engine, local
 from mexplain.batch.job import Cluster, Lost
 from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.evaluation.loso.fine_tuning import Bank, FineTuning, answer, make_bank, train_fold
-from mexplain.evaluation.loso.protocol import Task, check_leak, zero_shot_map
+from mexplain.evaluation.loso.fine_tuning import ClipBank, FineTuning, classify_clips, make_bank, train_fold
+from mexplain.evaluation.loso.protocol import ClassificationTask, check_leak, zero_shot_map
 from mexplain.model.checkpoint import Checkpoint
 
 SETTINGS, FOLDS = "settings.json", "folds"
 
 
 @dataclass(frozen=True)
-class Experiment:
+class CrossValidation:
     """What is tested: ``plan`` None means the network as it is, its answers mapped to the classes (zero-shot)."""
 
-    task: Task
+    task: ClassificationTask
     checkpoint: Checkpoint
     plan: FineTuning | None
     seeds: int
@@ -62,7 +62,7 @@ class Fold:
     probabilities: Mapping[str, Float[np.ndarray, "n k"]]
 
 
-def claim(out: Path, settings: Mapping[str, Any]) -> None:
+def check_resumable(out: Path, settings: Mapping[str, Any]) -> None:
     """Make sure that a folder is new or holds a run with these settings.
 
     Raises ``SettingError``, naming the first that differs.
@@ -77,8 +77,8 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
             )
 
 
-def run(
-    experiment: Experiment, crops: Sequence[FaceCrops], spread: Engine = local, cluster: Cluster | None = None
+def run_folds(
+    experiment: CrossValidation, crops: Sequence[FaceCrops], spread: Engine = local, cluster: Cluster | None = None
 ) -> list[Fold]:
     """Return all folds of all seeds, reading those that are there and training the rest, here or on a cluster.
 
@@ -89,7 +89,7 @@ def run(
     task, digests = experiment.task, [crop.digests for crop in crops]
     data = {"classes": list(task.classes), "sha256_of_clips_labels_and_frames": _data_sha256(task, digests)}
     settings = experiment.settings | data
-    claim(experiment.out, settings)
+    check_resumable(experiment.out, settings)
     if experiment.plan is not None:
         # All folds before the first one trains: a leak in the last would cost a night.
         for person in task.people:
@@ -113,27 +113,27 @@ def run(
 
 
 def _folds_of(
-    experiment: Experiment, crops: Sequence[FaceCrops]
+    experiment: CrossValidation, crops: Sequence[FaceCrops]
 ) -> Callable[[tuple[int, tuple[str, str]]], dict[str, Any]]:
     """Return the function that trains and tests one fold, given seed and left-out person."""
     bank = _bank(experiment, crops)
     return lambda fold: _run_fold(experiment, bank, *fold)
 
 
-def _bank(experiment: Experiment, crops: Sequence[FaceCrops]) -> Bank:
+def _bank(experiment: CrossValidation, crops: Sequence[FaceCrops]) -> ClipBank:
     plan = experiment.plan
     return make_bank(experiment.checkpoint.model, crops, encoded=plan is None or plan.part == "heads")
 
 
-def _run_fold(experiment: Experiment, bank: Bank, seed: int, person: tuple[str, str]) -> dict[str, Any]:
+def _run_fold(experiment: CrossValidation, bank: ClipBank, seed: int, person: tuple[str, str]) -> dict[str, Any]:
     task, model = experiment.task, experiment.checkpoint.model
     train, held = task.split(person)
     if experiment.plan is None:
-        said = _mapped(answer(model, bank, held), task, model.config.labels)
+        said = _mapped(classify_clips(model, bank, held), task, model.config.labels)
     else:
         fold = "/".join(person)
         trained = train_fold(model, bank, task.truth, train, task.classes, experiment.plan, seed=seed, fold=fold)
-        said = answer(trained, bank, held)
+        said = classify_clips(trained, bank, held)
     return {
         "seed": seed,
         "dataset": person[0],
@@ -145,7 +145,7 @@ def _run_fold(experiment: Experiment, bank: Bank, seed: int, person: tuple[str, 
 
 
 def _mapped(
-    said: Mapping[str, Float[np.ndarray, "n l"]], task: Task, labels: Sequence[str]
+    said: Mapping[str, Float[np.ndarray, "n l"]], task: ClassificationTask, labels: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "n k"]]:
     """Add up the labels of each class, and make them add up to 1; labels that are no class are left out."""
     pairs = zero_shot_map(task.protocol, task.classes, labels)
@@ -171,7 +171,7 @@ def _path(out: Path, seed: int, person: tuple[str, str]) -> Path:
     return out / FOLDS / f"seed{seed}-{person[0]}-{quote(person[1], safe='')[:60]}-{short}.json"
 
 
-def _data_sha256(task: Task, digests: Sequence[Sequence[str]]) -> str:
+def _data_sha256(task: ClassificationTask, digests: Sequence[Sequence[str]]) -> str:
     rows = ([s.key, truth, *own] for s, truth, own in zip(task.samples, task.truth, digests, strict=True))
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 

@@ -46,7 +46,7 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
-class Bank:
+class ClipBank:
     """All clips, and after them all clips in a mirror, ready for the network.
 
     ``stack`` holds trunk features if ``encoded``, else RGB frames; ``boxes`` the blocks of each variant.
@@ -63,7 +63,7 @@ class Bank:
         return picked.float() if self.encoded else model.encode(_as_input(picked))
 
 
-def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded: bool) -> Bank:
+def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded: bool) -> ClipBank:
     """Return the clips as the network's heads, or its trunk, take them."""
     size = model.config.image_size
     landmarks = np.stack([crop.landmarks_xy for crop in crops])
@@ -72,7 +72,7 @@ def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded:
     boxes = {variant: torch.from_numpy(layout(variant).boxes(both)).to(model.mean.device) for variant in model.variants}
     plain = torch.from_numpy(np.stack([crop.frames for crop in crops]))
     frames = torch.cat([plain, plain.flip(3)])
-    return Bank(_encode_all(model, frames) if encoded else frames, boxes, encoded, len(crops))
+    return ClipBank(_encode_all(model, frames) if encoded else frames, boxes, encoded, len(crops))
 
 
 @torch.no_grad()
@@ -93,7 +93,7 @@ def _as_input(frames: Tensor) -> Float[Tensor, "b t 3 s s"]:
 
 def train_fold(
     model: MicroExpressionNet,
-    bank: Bank,
+    bank: ClipBank,
     truth: Sequence[int],
     train: Sequence[int],
     classes: Sequence[str],
@@ -156,7 +156,9 @@ def with_classes(model: MicroExpressionNet, classes: Sequence[str], seed: int) -
 
 
 @torch.inference_mode()
-def answer(model: MicroExpressionNet, bank: Bank, rows: Sequence[int]) -> dict[str, Float[np.ndarray, "n k"]]:
+def classify_clips(
+    model: MicroExpressionNet, bank: ClipBank, rows: Sequence[int]
+) -> dict[str, Float[np.ndarray, "n k"]]:
     """Return each variant's probabilities of the classes for some clips, as they are and not in a mirror."""
     found: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
     for some in torch.tensor(rows).split(_ENCODED_AT_ONCE):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from mexplain.evaluation.loso.results import MEASURES, Results, facts, spread
+from mexplain.evaluation.loso.results import MEASURES, Results, facts, mean_and_deviation
 from mexplain.report.visuals.plots import FONT, HOVER, INK
 
 _CELL_PX, _MARGIN_PX = 64, 110
@@ -54,10 +54,15 @@ def confusion_figure(results: Results, variant: str) -> go.Figure:
     return figure
 
 
-def page(results: Results) -> str:
+def results_page(results: Results) -> str:
     """Return a web page with facts, scores, a confusion matrix for each variant and all subjects."""
     scores = [
-        [variant, part, str(seeds[0].clips), *(spread([getattr(s, key) for s in seeds]) for key in MEASURES)]
+        [
+            variant,
+            part,
+            str(seeds[0].clips),
+            *(mean_and_deviation([getattr(s, key) for s in seeds]) for key in MEASURES),
+        ]
         for variant, parts in results.scores.items()
         for part, seeds in parts.items()
     ]

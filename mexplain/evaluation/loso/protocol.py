@@ -94,7 +94,7 @@ def default_protocol(datasets: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClassificationTask:
     """Samples and their classes: ``truth[i]`` is the place of sample ``i``'s class in ``classes``.
 
     ``left_out`` counts what the protocol has no class for, by data set and label.
@@ -119,7 +119,7 @@ class Task:
         return tuple(i for i in numbered if self.samples[i].person != person), theirs
 
 
-def assign(name: str, samples: Sequence[Sample]) -> Task:
+def assign(name: str, samples: Sequence[Sample]) -> ClassificationTask:
     """Return the classes of some samples under a protocol.
 
     Raises ``SettingError`` for an unknown protocol, or one that is not for these data sets; ``DatasetError`` if there
@@ -135,7 +135,9 @@ def assign(name: str, samples: Sequence[Sample]) -> Task:
     classes = protocol.classes or tuple(sorted({each for each in said if each is not None}))
     kept = [(sample, classes.index(each)) for sample, each in zip(samples, said, strict=True) if each is not None]
     left_out = Counter((s.dataset, s.label) for s, each in zip(samples, said, strict=True) if each is None)
-    task = Task(name, classes, tuple(s for s, _ in kept), tuple(t for _, t in kept), dict(sorted(left_out.items())))
+    task = ClassificationTask(
+        name, classes, tuple(s for s, _ in kept), tuple(t for _, t in kept), dict(sorted(left_out.items()))
+    )
     if len(task.people) < 2 or len(set(task.truth)) < 2:
         raise DatasetError(
             f"Leaving one subject out needs clips of at least 2 subjects and 2 classes; "

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mexplain.evaluation.datasets.sample import Problem
-from mexplain.evaluation.loso.cross_validation import Experiment, Fold
+from mexplain.evaluation.loso.cross_validation import CrossValidation, Fold
 from mexplain.evaluation.loso.metrics import ClassScores, confusion_of, score_classes
 from mexplain.evaluation.loso.protocol import PROTOCOLS, zero_shot_map
 
@@ -51,7 +51,7 @@ class Results:
         return json.dumps({"schema_version": 1, **asdict(self)}, indent=1) + "\n"
 
 
-def collect(experiment: Experiment, folds: Sequence[Fold], problems: Sequence[Problem]) -> Results:
+def collect_results(experiment: CrossValidation, folds: Sequence[Fold], problems: Sequence[Problem]) -> Results:
     """Return the results of all folds of all seeds."""
     task, model = experiment.task, experiment.checkpoint.model
     left_out: dict[str, dict[str, int]] = {}
@@ -152,7 +152,12 @@ def as_text(results: Results) -> str:
     lines = [*facts(results), ""]
     head = ["variant", "clips of", "clips", *MEASURES.values()]
     rows = [
-        [variant, part, str(seeds[0].clips), *(spread([getattr(s, key) for s in seeds]) for key in MEASURES)]
+        [
+            variant,
+            part,
+            str(seeds[0].clips),
+            *(mean_and_deviation([getattr(s, key) for s in seeds]) for key in MEASURES),
+        ]
         for variant, parts in results.scores.items()
         for part, seeds in parts.items()
     ]
@@ -166,7 +171,7 @@ def as_text(results: Results) -> str:
     return "\n".join(lines)
 
 
-def spread(values: Sequence[float]) -> str:
+def mean_and_deviation(values: Sequence[float]) -> str:
     """Return a mean and, of several values, their standard deviation."""
     return f"{mean(values):.3f}" + (f" ({stdev(values):.3f})" if len(values) > 1 else "")
 

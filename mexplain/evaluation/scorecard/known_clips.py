@@ -108,7 +108,7 @@ class KnownClips:
         return len({clip.person for clip in self.clips})
 
 
-def make(
+def simulate_known_clips(
     faces: FaceSet, config: ModelConfig, count: int, seed: int = SEED, mixture: Mixture | None = None
 ) -> KnownClips:
     """Return ``count`` new clips of some people, by default as a steady camera gives them.
@@ -130,7 +130,7 @@ def make(
     return KnownClips(clips, folders, seed, digest.hexdigest())
 
 
-def save(known: KnownClips, stem: Path) -> None:
+def save_known_clips(known: KnownClips, stem: Path) -> None:
     """Write the frames as one film (``STEM.mp4``), and what is true of them (``STEM.npz``).
 
     The film's compression becomes part of the clips; what is true of them stays true.
@@ -154,8 +154,8 @@ def save(known: KnownClips, stem: Path) -> None:
     )
 
 
-def load(stem: Path = SHIPPED, count: int | None = None) -> KnownClips:
-    """Return the first ``count`` clips (default: all) that ``save`` wrote.
+def load_known_clips(stem: Path = SHIPPED, count: int | None = None) -> KnownClips:
+    """Return the first ``count`` clips (default: all) that ``save_known_clips`` wrote.
 
     Raises ``SettingError`` if there are fewer, ``ClipError`` for files that do not fit together.
     """

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.attribution.attribute import answer, pose
-from mexplain.attribution.target import Question
+from mexplain.attribution.attribute import attribute_target, pose
+from mexplain.attribution.target import AttributionTarget
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP
@@ -115,7 +115,7 @@ def train_shortcut(model: MicroExpressionNet, clips: Sequence[KnownClip], seed: 
 
 
 @torch.no_grad()
-def accuracy(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> float:
+def head_accuracy(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> float:
     """Return how often the 10-block head gives the clips' labels."""
     head = model.head(VARIANT)
     local, seen, labels = _look(model, head, clips)
@@ -145,15 +145,15 @@ def shortcut_check(
         for method in methods:
             rows[method].append(_compare(clip, spot, _positive(honest, method), _positive(misled, method)))
     return Shortcut(
-        accuracy=round(accuracy(taught, planted), 4),
+        accuracy=round(head_accuracy(taught, planted), 4),
         clips=min(explained, len(test)),
         methods={method: _summary(each) for method, each in rows.items()},
     )
 
 
-def _positive(question: Question, method: str) -> Float[np.ndarray, "s s"]:
+def _positive(question: AttributionTarget, method: str) -> Float[np.ndarray, "s s"]:
     settings = {**CHEAP.get(method, {}), **({"frames": _FRAMES} if method == "occlusion" else {})}
-    return answer(question, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
+    return attribute_target(question, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
 
 
 def _compare(

@@ -116,7 +116,7 @@ def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
     return figure
 
 
-def page(scorecard: Scorecard) -> str:
+def scorecard_page(scorecard: Scorecard) -> str:
     """Return a web page with a figure for each variant, complete in itself."""
     parts = [
         f"<h2>{html.escape(variant)}</h2>"

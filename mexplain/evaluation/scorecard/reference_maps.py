@@ -11,7 +11,7 @@ from mexplain.face.blocks import pool_into_blocks
 
 
 @dataclass(frozen=True)
-class Guess:
+class ReferenceMap:
     """A map that is made without looking at clip or network; ``says`` what is in it."""
 
     key: str
@@ -19,13 +19,13 @@ class Guess:
     says: str
 
 
-GUESSES: dict[str, Guess] = {
+GUESSES: dict[str, ReferenceMap] = {
     guess.key: guess
     for guess in (
-        Guess("uniform", "Uniform", "The same everywhere in the picture, at all times."),
-        Guess("face", "Whole face", "The same everywhere on the face (in the 24 blocks), nothing beside it."),
-        Guess("centre", "Centre", "A bump in the middle of the face, at all times."),
-        Guess("random", "Random", "Another random number for each pixel, block and frame."),
+        ReferenceMap("uniform", "Uniform", "The same everywhere in the picture, at all times."),
+        ReferenceMap("face", "Whole face", "The same everywhere on the face (in the 24 blocks), nothing beside it."),
+        ReferenceMap("centre", "Centre", "A bump in the middle of the face, at all times."),
+        ReferenceMap("random", "Random", "Another random number for each pixel, block and frame."),
     )
 }
 
@@ -33,7 +33,7 @@ GUESSES: dict[str, Guess] = {
 NAMES = {key: named.name for table in (METHODS, GUESSES) for key, named in table.items()}
 
 
-def guesses(
+def reference_maps(
     clip: KnownClip, variant: str, seed: int
 ) -> dict[str, tuple[Float[np.ndarray, "t s s"], Float[np.ndarray, "m"]]]:
     """Return map and block scores of each guess."""

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.attribute import attribute_target, pose
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
-from mexplain.evaluation.scorecard.reference_maps import guesses
+from mexplain.evaluation.scorecard.reference_maps import reference_maps
 from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
 from mexplain.model.network import MicroExpressionNet
 
@@ -117,14 +117,14 @@ def score_clip(
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
             start = time.perf_counter()
-            found = answer(question, method, settings=(settings or {}).get(method))
+            found = attribute_target(question, method, settings=(settings or {}).get(method))
             seconds = time.perf_counter() - start
             when = METHODS[method].tells_when
             blocks = ranking(found.map, found.block_scores)
             scores[method] = measure_all(found.map, blocks, energy=energy, tells_when=when, **truth)
             scores[method]["gap_ok"] = None if found.gap is None else float(found.complete)
             scores[method]["seconds"] = round(seconds, 4)
-        for key, (guessed, blocks) in guesses(clip, variant, number).items():
+        for key, (guessed, blocks) in reference_maps(clip, variant, number).items():
             scores[key] = measure_all(guessed, blocks, energy=energy, tells_when=True, **truth)
         row["variants"][variant] = {
             "predicted": question.target,

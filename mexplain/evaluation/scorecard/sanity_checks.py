@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from mexplain.attribution.attribute import answer, pose
+from mexplain.attribution.attribute import attribute_target, pose
 from mexplain.attribution.rank_correlation import spearman
-from mexplain.attribution.target import Question
+from mexplain.attribution.target import AttributionTarget
 from mexplain.evaluation.scorecard.known_clips import KnownClip
 from mexplain.evaluation.scorecard.metrics import ranking
 from mexplain.face.blocks import layout, pooling_layout
@@ -148,8 +148,8 @@ def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
     return np.round(sums.ravel() / unit)
 
 
-def _explain(question: Question, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
-    found = answer(question, method, settings=CHEAP.get(method))
+def _explain(question: AttributionTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
+    found = attribute_target(question, method, settings=CHEAP.get(method))
     return coarse(found.map), ranking(found.map, found.block_scores)
 
 

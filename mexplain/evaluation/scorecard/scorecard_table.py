@@ -37,7 +37,7 @@ def estimate(values: Sequence[float | None], people: Sequence[str]) -> Estimate 
     return Estimate(mean, low, high, len(numbers))
 
 
-def collect(
+def collect_scores(
     rows: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, dict[str, dict[str, Estimate | None]]], dict[str, Estimate]]:
     """Return the scores, and the accuracy, of each variant from the rows of a run."""

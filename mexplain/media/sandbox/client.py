@@ -3,7 +3,7 @@
 A file that makes the reader crash, hang or take memory without end takes that process with it and nothing else. One
 server is started for this process; it loads what reading takes and forks a child for each call
 (``mexplain.media.sandbox.worker``), so that a call costs some 20 ms. Arguments and
-results cross as ``Parcel``, through shared memory.
+results cross as ``Payload``, through shared memory.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from typing import Any
 from mexplain import errors
 from mexplain.errors import ClipError
 from mexplain.media.files import printable
-from mexplain.media.sandbox.serialization import Parcel, unpack
+from mexplain.media.sandbox.serialization import Payload, unpack
 from mexplain.settings import OURS, limit
 
 # Told what the function tells of its progress; may raise to stop it.
@@ -84,7 +84,7 @@ def call(function: Callable[..., Any], *given: Any, name: str, tell: Tell | None
     }
     if not _can_fork():
         return _call_alone(asked)
-    request = Parcel(asked)
+    request = Payload(asked)
     for _ in range(2):
         server = _running()
         try:
@@ -94,7 +94,7 @@ def call(function: Callable[..., Any], *given: Any, name: str, tell: Tell | None
     raise ClipError(f"{asked['name']} could not be read: the program that reads files does not start.")
 
 
-def _call_forked(server: _Server, asked: dict[str, Any], request: Parcel, tell: Tell | None) -> Any:
+def _call_forked(server: _Server, asked: dict[str, Any], request: Payload, tell: Tell | None) -> Any:
     with ExitStack() as held:
         channel, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         held.callback(channel.close)
@@ -208,7 +208,7 @@ def _shared(held: ExitStack, size: int) -> int:
     return file
 
 
-def _filled(held: ExitStack, parcel: Parcel) -> int:
+def _filled(held: ExitStack, parcel: Payload) -> int:
     file = _shared(held, parcel.size)
     with mmap.mmap(file, parcel.size) as room:
         parcel.write(memoryview(room))
@@ -228,7 +228,7 @@ def _can_fork() -> bool:
 
 def _python(code: str, *arguments: str) -> list[str]:
     path = json.dumps([str(Path(entry).absolute()) for entry in sys.path])
-    code = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mexplain import child; {code}"
+    code = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mexplain.media.sandbox import worker; {code}"
     return [sys.executable, "-I", "-c", code, path, *arguments]
 
 
@@ -239,7 +239,7 @@ def _running() -> _Server:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 process = subprocess.Popen(
-                    _python("child.serve(int(sys.argv[2]), sys.argv[3])", str(theirs.fileno()), _PREPARE),
+                    _python("worker.serve(int(sys.argv[2]), sys.argv[3])", str(theirs.fileno()), _PREPARE),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # libraries print names of files, and what they think of them
@@ -276,10 +276,10 @@ if hasattr(os, "register_at_fork"):
 
 def _call_alone(asked: dict[str, Any]) -> Any:
     """Do the same with a new interpreter: slower, with what limits the system has, and nothing told meanwhile."""
-    request = Parcel(asked | {"tells": False})
+    request = Payload(asked | {"tells": False})
     sent = bytearray(request.size)
     request.write(memoryview(sent))
-    command = _python("child.answer_once()")
+    command = _python("worker.answer_once()")
     silent: dict[str, Any] = {"stderr": subprocess.DEVNULL, "timeout": _START_S + asked["time_s"]}
     try:
         done = subprocess.run(command, input=bytes(sent), stdout=subprocess.PIPE, check=True, **silent)

@@ -19,7 +19,7 @@ _ARRAYS = ("|u1", "|b1", "<i4", "<i8", "<f4", "<f8")
 _HEAD, _ALIGN = 8, 64  # bytes that tell how long the description is; arrays begin at multiples
 
 
-class Parcel:
+class Payload:
     """A value, ready to be written into ``size`` bytes: its description in JSON, then its arrays as they lie."""
 
     def __init__(self, value: object) -> None:

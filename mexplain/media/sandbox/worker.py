@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain import errors
-from mexplain.media.sandbox.serialization import Parcel, unpack
+from mexplain.media.sandbox.serialization import Payload, unpack
 from mexplain.settings import OURS
 
 try:
@@ -76,7 +76,7 @@ def answer_once() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     _limit(asked)
     said, value = _outcome(asked, lambda *what: None)
-    parcel = Parcel({"said": said, "value": value})
+    parcel = Payload({"said": said, "value": value})
     room = bytearray(parcel.size)
     parcel.write(memoryview(room))
     with out:
@@ -92,9 +92,9 @@ def _answer(channel: socket.socket, result: int, request: int) -> None:
     _limit(asked)
     _tell(channel, {"tell": []})
     said, value = _outcome(asked, lambda *what: _tell(channel, {"tell": what}))
-    parcel = Parcel(value)
+    parcel = Payload(value)
     if parcel.size > room_left:
-        said, parcel = _too_large(asked), Parcel(None)
+        said, parcel = _too_large(asked), Payload(None)
     with mmap.mmap(result, parcel.size) as room:
         parcel.write(memoryview(room))
     _tell(channel, {**said, "size": parcel.size})
@@ -105,7 +105,7 @@ def _outcome(asked: dict[str, Any], tell: Callable[..., None]) -> tuple[dict[str
     try:
         named = asked["named"] | ({"tell": tell} if asked["tells"] else {})
         value = _named(asked["function"])(*asked["given"], **named)
-        Parcel(value)  # a value that cannot be sent is a fault as well
+        Payload(value)  # a value that cannot be sent is a fault as well
         return {"ok": True}, value
     except errors.MexplainError as error:
         return {"error": type(error).__name__, "says": str(error)[:_LONGEST]}, None

@@ -41,7 +41,7 @@ SHOWN = ("attention", "blocks", "pixels")
 
 
 @dataclass(frozen=True)
-class Look:
+class AnimationOptions:
     """What a film shows, and how.
 
     ``shown`` is the attention of the blocks, their scores, or those of the pixels; the last two by ``method``. With
@@ -63,7 +63,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Film:
+class Animation:
     """Pictures (RGB) at a steady rate, and what they show, in a sentence that stands in for them.
 
     ``peak`` is the picture that shows most, for the time before anyone presses play.
@@ -97,7 +97,7 @@ def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedC
     return face
 
 
-def heat_film(variant: VariantReport, face: AlignedClip, look: Look | None = None) -> Film:
+def heatmap_animation(variant: VariantReport, face: AlignedClip, look: AnimationOptions | None = None) -> Animation:
     """Return the aligned face with its heat in each frame, its blocks drawn, and a legend over it.
 
     ``face`` holds the frames that the report is about, as from ``read_face``; pictures between two of them are blends
@@ -107,7 +107,7 @@ def heat_film(variant: VariantReport, face: AlignedClip, look: Look | None = Non
     Raises ``SettingError`` for attention where the variant computes none, a method that was not run, or another number
     of frames than the report has.
     """
-    look = look or Look()
+    look = look or AnimationOptions()
     quantity: Quantity = "attention" if look.shown == "attention" else "attribution"
     signed = quantity == "attribution" and METHODS[look.method].signed and not look.magnitude
     size = face.frames.shape[1]
@@ -153,7 +153,7 @@ def play(
     times_s: Float[np.ndarray, "t"],
     alt: str,
     peak: int,
-) -> Film:
+) -> Animation:
     """Return the pictures of all ``steps`` with a strip over and a clock under them, slow enough to be looked at.
 
     ``peak`` is the frame that shows most.
@@ -164,10 +164,10 @@ def play(
     legend = np.broadcast_to(strip, (len(pictures), *strip.shape))
     # A player's buttons cover the lower edge, so what colours mean stands above.
     film = np.concatenate([legend, pictures, below], axis=1)
-    return Film(film, len(pictures) / shown_s, alt, peak * (_BETWEEN + 1))
+    return Animation(film, len(pictures) / shown_s, alt, peak * (_BETWEEN + 1))
 
 
-def _block_values_over_time(variant: VariantReport, look: Look) -> tuple[Float[np.ndarray, "t n"], float]:
+def _block_values_over_time(variant: VariantReport, look: AnimationOptions) -> tuple[Float[np.ndarray, "t n"], float]:
     """Return what each block is coloured by in each frame, and the value that gets the full colour."""
     if look.shown == "attention":
         block_values(variant, "attention")
@@ -203,7 +203,7 @@ def _boxes(variant: VariantReport) -> Float[np.ndarray, "n 4"]:
     return np.array([block.crop_xyxy for block in variant.blocks], np.float32)
 
 
-def _words(variant: VariantReport, look: Look, signed: bool) -> tuple[str, str]:
+def _words(variant: VariantReport, look: AnimationOptions, signed: bool) -> tuple[str, str]:
     """Return what is shown of which variant, and the unit of its colours."""
     name = _TITLES[variant.variant]
     if look.shown == "attention":

@@ -6,7 +6,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import SettingError
 from mexplain.records import AlignedClip
-from mexplain.report.visuals.animation import Film, in_between, play, steps
+from mexplain.report.visuals.animation import Animation, in_between, play, steps
 from mexplain.report.visuals.annotations import word_strip, write
 
 MOST = 10.0
@@ -17,7 +17,9 @@ _SMOOTH_IOD, _SMOOTH_FRAMES = 0.05, 0.8
 _STEPS = 4
 
 
-def magnified_film(face: AlignedClip, crop_iod: float, *, factor: float | None = None, beside: bool = True) -> Film:
+def magnified_animation(
+    face: AlignedClip, crop_iod: float, *, factor: float | None = None, beside: bool = True
+) -> Animation:
     """Return the face with its motion since the first frame exaggerated, ``beside`` the face as it was filmed.
 
     ``face`` is ``crop_iod`` inter-ocular distances (IOD) wide. ``factor`` is 1 to ``MOST``; by default the largest
@@ -54,7 +56,7 @@ def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:
     """Return how far each pixel of the first frame has moved in each frame (x, y in pixels), zero where too faint.
 
     Dense inverse search (Kroeger et al., ECCV 2016), smoothed over space and time; it fades off the face, for what
-    lies behind a face that is held still moves when the head does. Arguments as for ``magnified_film``.
+    lies behind a face that is held still moves when the head does. Arguments as for ``magnified_animation``.
     """
     size = face.frames.shape[1]
     px = size / crop_iod

@@ -113,7 +113,7 @@ def percent(share: float) -> str:
     return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
-def in_a_sentence(report: Report) -> str:
+def prediction_sentence(report: Report) -> str:
     """Return what the variants answer, and whether they agree."""
     answers = {variant.variant: variant.label for variant in report.variants}
     if set(answers.values()) == {NONE}:

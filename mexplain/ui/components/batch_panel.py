@@ -7,17 +7,28 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.batch.zip_bundle import MOST_CLIPS, Outcome, bundle
+from mexplain.batch.zip_bundle import MOST_CLIPS, BundledClip, bundle
 from mexplain.errors import MexplainError
 from mexplain.records import NONE
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
-from mexplain.ui.components.common import SLOW, WORDS, Hub, claim, new_desk, problem, say, stop_button, telling, text
-from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.components.common import (
+    SLOW,
+    WORDS,
+    Hub,
+    new_session,
+    problem,
+    register_upload,
+    say,
+    stop_button,
+    telling,
+    text,
+)
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.tabs.explain import OWN, ExplainTab
 from mexplain.ui.zero_gpu import DESK_DEVICE
 
 
-class Batch:
+class BatchPanel:
     """The part's components, and what happens on them."""
 
     def __init__(self, hub: Hub, explain: ExplainTab) -> None:
@@ -37,15 +48,15 @@ class Batch:
         asked = [hub.desk, self.clips, explain.method, explain.baseline, explain.target]
         outputs = [hub.desk, self.problem, self.table, self.file]
         run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
-        claim(self.clips)
+        register_upload(self.clips)
         stop_button(halt, hub.desk, [run])
 
     def run(
-        self, desk: Desk | None, clips: list[str] | None, method: str, baseline: str, target: str,
+        self, desk: Session | None, clips: list[str] | None, method: str, baseline: str, target: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Explain one clip after the other; each has its row as soon as it is done."""
-        desk = desk or new_desk()
+        desk = desk or new_session()
         hidden = gr.File(visible=False)
         if not clips:
             yield [desk, say("Choose some clips first."), "", hidden]
@@ -58,7 +69,7 @@ class Batch:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
             told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
 
-        out, done = self.hub.place_for("explained_clips.zip"), list[Outcome]()
+        out, done = self.hub.place_for("explained_clips.zip"), list[BundledClip]()
         try:
             for outcome in bundle(
                 [Path(clip) for clip in clips],
@@ -81,7 +92,7 @@ class Batch:
             yield [desk, say(error), _table(done), hidden]
 
 
-def _table(outcomes: list[Outcome]) -> str:
+def _table(outcomes: list[BundledClip]) -> str:
     """Return a row for each clip that is done: what each variant answers, or why it cannot be explained."""
     heads = "".join(f"<th scope='col'>{name}</th>" for name in VARIANT_NAMES.values())
     rows = []

@@ -19,11 +19,11 @@ from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
 from mexplain.report.json_export import DISCLAIMER
-from mexplain.report.visuals.animation import Film
-from mexplain.ui.server.error_messages import answer
+from mexplain.report.visuals.animation import Animation
+from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.event_queue import still_wanted, who_asks
-from mexplain.ui.server.uploads import Visits
-from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.server.uploads import Uploads
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text
 from mexplain.ui.zero_gpu import DESK_DEVICE
 
@@ -44,7 +44,7 @@ class Hub:
     scorecard: Callable[[], Scorecard | None]
     desk: gr.State
     custom_weights: bool
-    visits: Visits
+    visits: Uploads
 
     def place_for(self, name: str) -> Path:
         """Return where to write a file of that name for the visitor who asks; it is deleted when they leave."""
@@ -60,9 +60,9 @@ class Hub:
         return math.ceil((self.visits.keep_s + self.visits.sweep_s) / 60)
 
 
-def new_desk() -> Desk:
+def new_session() -> Session:
     """Return an empty desk for a new visitor."""
-    return Desk(DESK_DEVICE)
+    return Session(DESK_DEVICE)
 
 
 def hint(tab: str) -> gr.HTML:
@@ -77,7 +77,7 @@ def problem() -> gr.HTML:
 
 def say(words: object, before: str = "") -> str:
     """Return what went wrong, or what is missing, in a form that is seen and read aloud; "before: words" if need be."""
-    told = answer(words)[1] if isinstance(words, MexplainError) else str(words)
+    told = error_response(words)[1] if isinstance(words, MexplainError) else str(words)
     return f"<p role='alert'>{escape(f'{before}: {told}' if before else told)}</p>" if told else ""
 
 
@@ -86,7 +86,7 @@ def disclaimer() -> str:
     return escape(DISCLAIMER)
 
 
-def moving_picture(film: Film) -> str:
+def moving_picture(film: Animation) -> str:
     """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
     data = base64.b64encode(film.mp4()).decode()
     height, width = film.pictures.shape[1:3]
@@ -98,7 +98,7 @@ def moving_picture(film: Film) -> str:
     )
 
 
-def claim(brought: gr.Video | gr.Image | gr.File) -> None:
+def register_upload(brought: gr.Video | gr.Image | gr.File) -> None:
     """Have the hub know whose an uploaded file is, so that it goes when they do, even if it is never used."""
     brought.change(lambda _: None, brought, None, **QUICK)
 
@@ -106,7 +106,7 @@ def claim(brought: gr.Video | gr.Image | gr.File) -> None:
 def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
     """Have a button end what runs at its next step, and take what still waits from the queue."""
 
-    def stop(desk: Desk | None) -> None:
+    def stop(desk: Session | None) -> None:
         if desk is not None:
             desk.stop()
 
@@ -138,7 +138,7 @@ def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
 
 
-def picture_of(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+def image_html(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
     """Return a picture for an HTML page, with words that stand in for it."""
     height, width = picture.shape[:2]
     return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"

@@ -7,31 +7,31 @@ from typing import Any
 
 import gradio as gr
 
-from mexplain.evaluation.simulated_experiment import FPS, Moved
-from mexplain.report.visuals.animation import Film
+from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
+from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
-from mexplain.ui.components.common import QUICK, WORDS, Hub, moving_picture, picture_of, say, text
-from mexplain.ui.quiz import Mark, Round, clip_of, mark, rounds, score
+from mexplain.ui.components.common import QUICK, WORDS, Hub, image_html, moving_picture, say, text
+from mexplain.ui.quiz import QuizAnswer, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score
 
 _ROUNDS = 5
 _MOST_SEED = 9999
 
 
 @dataclass
-class Play:
+class QuizState:
     """One game under way."""
 
-    questions: tuple[Round, ...]
-    marks: list[Mark] = field(default_factory=list)
-    moved: Moved | None = None
+    questions: tuple[QuizQuestion, ...]
+    marks: list[QuizAnswer] = field(default_factory=list)
+    moved: SimulatedMovement | None = None
 
     @property
-    def question(self) -> Round:
+    def question(self) -> QuizQuestion:
         """The round that is asked."""
         return self.questions[min(len(self.marks), len(self.questions) - 1)]
 
 
-class Game:
+class QuizPanel:
     """The game's components, and what happens on them."""
 
     def __init__(self, hub: Hub) -> None:
@@ -61,15 +61,15 @@ class Game:
     def begin(self, seed: float | None) -> list[Any]:
         """Start a game with a number of its own, or the one that was asked for."""
         number = random.randrange(_MOST_SEED) if seed is None else min(max(int(seed), 0), _MOST_SEED)
-        return self.ask(Play(rounds(number, _ROUNDS)))
+        return self.ask(QuizState(quiz_questions(number, _ROUNDS)))
 
-    def ask(self, play: Play | None) -> list[Any]:
+    def ask(self, play: QuizState | None) -> list[Any]:
         """Show the next clip with its choices."""
         if play is None:
             return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
         question = play.question
         play.moved = clip_of(question, built_in(question.face))
-        film = moving_picture(Film(play.moved.clip.frames, FPS, "The clip to guess about", 0))
+        film = moving_picture(Animation(play.moved.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
         title = f"<h3>Round {question.number} of {len(play.questions)}: watch closely</h3>"
         return [
@@ -82,16 +82,16 @@ class Game:
             _standing(play),
         ]
 
-    def guess(self, play: Play | None, choice: int | None) -> list[Any]:
+    def guess(self, play: QuizState | None, choice: int | None) -> list[Any]:
         """Mark the guess and show what moved."""
         if play is None or play.moved is None:
             return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
         if choice is None:
             return [play, *[gr.skip()] * 5, say("Choose what moves first.")]
-        told = mark(play.question, choice)
+        told = mark_answer(play.question, choice)
         play.marks.append(told)
         last = len(play.marks) == len(play.questions)
-        truth = f"<h3>{escape(told.says)}</h3>{picture_of(play.moved.motion_map, play.moved.alt)}"
+        truth = f"<h3>{escape(told.says)}</h3>{image_html(play.moved.motion_map, play.moved.alt)}"
         play.moved = None
         return [
             play,
@@ -104,6 +104,6 @@ class Game:
         ]
 
 
-def _standing(play: Play) -> str:
+def _standing(play: QuizState) -> str:
     done = len(play.marks) == len(play.questions)
-    return f"<p role='status'>{'The game is over. ' if done else ''}{escape(score(play.marks))}</p>"
+    return f"<p role='status'>{'The game is over. ' if done else ''}{escape(quiz_score(play.marks))}</p>"

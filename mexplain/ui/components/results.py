@@ -12,14 +12,14 @@ from mexplain.errors import MexplainError
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
-from mexplain.report.visuals.animation import Look, heat_film
+from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
-from mexplain.report.visuals.motion_magnification import magnified_film
+from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
 from mexplain.ui.components.common import WORDS, moving_picture, text
 from mexplain.ui.server.error_messages import log
 from mexplain.ui.server.event_queue import still_here
-from mexplain.ui.session import Desk, keep
+from mexplain.ui.session import Session, keep
 
 BLOCKS, PIXELS = "blocks", "pixels"
 OPACITY_STEP = 25  # per cent; few enough to be drawn ahead
@@ -59,7 +59,7 @@ def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
     return "attribution" if method in variant.maps else None
 
 
-def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
+def films(desk: Session, view: View, variants: list[str]) -> dict[str, str]:
     """Return the films of some variants with what they show, for an HTML page."""
     report, reading, method = desk.report, desk.reading, desk.asked.method
     if report is None or reading is None:
@@ -71,7 +71,7 @@ def films(desk: Desk, view: View, variants: list[str]) -> dict[str, str]:
         return dict(zip(variants, pool.map(lambda v: film(v, face, view, method, drawn), chosen), strict=True))
 
 
-def draw_ahead(desk: Desk, view: View) -> None:
+def draw_ahead(desk: Session, view: View) -> None:
     """Draw, beside whatever else is done, the films that one more click would ask for, unless the machine is busy."""
     drawn, here = desk.drawn, still_here()
     other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
@@ -105,16 +105,18 @@ def film(variant: VariantReport, face: AlignedClip, view: View, method: str, dra
     if quantity is None:
         return f"<p class='wait'>{WORDS['waiting']}</p>"
     grain = BLOCKS if quantity == "attribution" and view.grain == BLOCKS else PIXELS
-    look = Look("attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100)
+    look = AnimationOptions(
+        "attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100
+    )
     told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
     note = f"<p class='meanwhile'>{told}</p>" if told else ""
     place = (variant.variant, look)
-    picture = drawn.get(place) or moving_picture(heat_film(variant, face, look))
+    picture = drawn.get(place) or moving_picture(heatmap_animation(variant, face, look))
     keep(drawn, place, picture, _MOST_DRAWN)
-    return picture + key(variant, quantity, method) + note
+    return picture + legend_key(variant, quantity, method) + note
 
 
-def key(variant: VariantReport, quantity: Quantity, method: str) -> str:
+def legend_key(variant: VariantReport, quantity: Quantity, method: str) -> str:
     """Return the key to the numbers in a picture, as a list."""
     sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
     lines = [
@@ -161,9 +163,9 @@ def legend(view: View, method: str = "integrated_gradients") -> str:
     return text("legend_attribution", unit=METHODS[method].unit)
 
 
-def exaggerated(desk: Desk | None) -> str:
+def exaggerated(desk: Session | None) -> str:
     """Return the film of the latest clip with its motion made large enough to be seen."""
     if desk is None or desk.reading is None:
         return ""
     crop_iod = desk.reading.checkpoint.model.config.crop_iod
-    return moving_picture(magnified_film(desk.reading.display, crop_iod))
+    return moving_picture(magnified_animation(desk.reading.display, crop_iod))

@@ -7,11 +7,22 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.ui.components.common import SAMPLES, SLOW, WORDS, Hub, new_desk, problem, say, stop_button, telling, text
-from mexplain.ui.session import Asked, Desk, StoppedError
+from mexplain.ui.components.common import (
+    SAMPLES,
+    SLOW,
+    WORDS,
+    Hub,
+    new_session,
+    problem,
+    say,
+    stop_button,
+    telling,
+    text,
+)
+from mexplain.ui.session import ExplainRequest, Session, StoppedError
 
 
-class NeedsClip:
+class SamplePrompt:
     """Says that a clip is needed, and explains a sample on request."""
 
     def __init__(self, hub: Hub, tab: str) -> None:
@@ -33,12 +44,12 @@ class NeedsClip:
         run.then(show, [self.hub.desk, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.desk, [run])
 
-    def _explain(self, desk: Desk | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
-        desk = desk or new_desk()
+    def _explain(self, desk: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
+        desk = desk or new_session()
         yield desk, ""
         sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
         try:
-            for _ in desk.explain(sample, self.hub.checkpoint(), Asked(), telling(progress)):
+            for _ in desk.explain(sample, self.hub.checkpoint(), ExplainRequest(), telling(progress)):
                 pass
             yield desk, ""
         except StoppedError:

@@ -17,27 +17,27 @@ from gradio.block_function import BlockFunction
 
 from mexplain.errors import MexplainError
 from mexplain.settings import limit
-from mexplain.ui.server.error_messages import answer, log
-from mexplain.ui.server.event_queue import Line
-from mexplain.ui.server.uploads import Visits, files_in, neutral
+from mexplain.ui.server.error_messages import error_response, log
+from mexplain.ui.server.event_queue import HubQueue
+from mexplain.ui.server.uploads import Uploads, files_in, neutral
 from mexplain.ui.text import WORDS
 
 
-class Page(gr.Blocks):
+class HubBlocks(gr.Blocks):
     """A page of Gradio's that knows its visitors; ``folder`` is where their files lie."""
 
-    _queue: Line
+    _queue: HubQueue
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.visits = Visits(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
+        self.visits = Uploads(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
         # Not with Gradio's ``delete_cache``, which breaks when a file comes while it looks; ``visits`` does the same.
         super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
 
-    def queue(self, *args: Any, **settings: Any) -> "Page":
-        """Have all events wait in a ``Line``; none may be called past it."""
+    def queue(self, *args: Any, **settings: Any) -> "HubBlocks":
+        """Have all events wait in a ``HubQueue``; none may be called past it."""
         super().queue(*args, **settings | {"api_open": False})
-        self._queue = Line(self)
+        self._queue = HubQueue(self)
         return self
 
     async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **given: Any) -> Any:
@@ -57,10 +57,10 @@ class Page(gr.Blocks):
             said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
             raise gr.Error(said, print_exception=False) from None
         except MexplainError as error:
-            raise gr.Error(answer(error)[1], print_exception=False) from None
+            raise gr.Error(error_response(error)[1], print_exception=False) from None
         except Exception as error:
             log(error)
-            raise gr.Error(answer(error)[1], print_exception=False) from None
+            raise gr.Error(error_response(error)[1], print_exception=False) from None
         return done
 
     def forget(self, session: str) -> None:

@@ -17,7 +17,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ODD = (AttributeError, FnIndexInferError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
-def answer(error: BaseException) -> tuple[int, str]:
+def error_response(error: BaseException) -> tuple[int, str]:
     """Return an HTTP status and a sentence that say what went wrong, without a word of what was sent."""
     for cause in _causes(error):
         if getattr(cause, "errno", None) in _NO_ROOM:

@@ -16,7 +16,7 @@ from mexplain.ui.text import WORDS
 _LONGEST_SESSION = 64
 
 
-class Line(Queue):
+class HubQueue(Queue):
     """Gradio's queue, which counts each line of its own: who waits for the network keeps no page from opening."""
 
     def __init__(self, page: gr.Blocks) -> None:

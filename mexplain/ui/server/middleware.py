@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from mexplain.settings import limit
-from mexplain.ui.server.blocks import Page
-from mexplain.ui.server.error_messages import answer, log
+from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.error_messages import error_response, log
 from mexplain.ui.server.uploads import GRACE_S, STALL_S
 from mexplain.ui.text import WORDS
 
@@ -54,10 +54,10 @@ class TooMuchError(Exception):
     """More was sent than may be."""
 
 
-class Gate:
+class RequestMiddleware:
     """Lets in what the hub needs, in sizes it can bear; makes sentences of failures; counts who is there."""
 
-    def __init__(self, app: Any, page: Page) -> None:
+    def __init__(self, app: Any, page: HubBlocks) -> None:
         self.app, self.page = app, page
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -103,7 +103,7 @@ class Gate:
             await refuse(error.status_code, str(error.detail))
         except Exception as error:
             log(error)
-            await refuse(*answer(error))
+            await refuse(*error_response(error))
 
     @asynccontextmanager
     async def _measured(self, scope: Message, receive: Receive) -> AsyncIterator[Receive]:

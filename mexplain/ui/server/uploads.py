@@ -19,7 +19,7 @@ STALL_S = 60.0
 _NAME = 120
 
 
-class Visits:
+class Uploads:
     """Keeps account of each visitor's files; ``forget`` is told of a visitor whose memory must go, too.
 
     Sessions are the random names that browsers and clients give themselves. Everything that visitors have brought

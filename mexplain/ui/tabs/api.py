@@ -9,7 +9,7 @@ from mexplain.ui.tabs.api_endpoints import Endpoints
 _HERE = "http://127.0.0.1:7860/"
 
 
-class ProgramsTab:
+class ApiTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:

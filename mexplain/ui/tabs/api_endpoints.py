@@ -10,10 +10,10 @@ import gradio as gr
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError, SettingError
-from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, experiment
-from mexplain.explain.counterfactual import hold_still
+from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, run_experiment
+from mexplain.explain.counterfactual import predict_with_blocks_held
 from mexplain.explain.explain import explain
-from mexplain.explain.prediction import Progress, read
+from mexplain.explain.prediction import Progress, predict_clip
 from mexplain.explain.window import Decision
 from mexplain.model.checkpoint import Checkpoint, sha256_of
 from mexplain.report.json_export import to_json
@@ -21,8 +21,8 @@ from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
 from mexplain.ui.components.common import Hub, telling
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.server.error_messages import answer
-from mexplain.ui.session import Desk
+from mexplain.ui.server.error_messages import error_response
+from mexplain.ui.session import Session
 from mexplain.ui.zero_gpu import on_gpu
 
 NO_CLIP = "A clip is missing: a video of a face was expected."
@@ -136,7 +136,7 @@ class Endpoints:
         with _plain_errors():
             face = from_photo(Path(photo)) if photo else built_in(person)
             path = self.hub.place_for("simulated.mp4")
-            done = experiment(
+            done = run_experiment(
                 face, parse_action_units(action_units), path, self._checkpoint(), side=side,
                 strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_told(progress),
             )  # fmt: skip
@@ -165,10 +165,10 @@ class Endpoints:
             For each variant its label, probabilities and presence before and after.
         """
         with _plain_errors():
-            reading = read(_there(clip), self._checkpoint(), progress=_told(progress))
+            reading = predict_clip(_there(clip), self._checkpoint(), progress=_told(progress))
             questions = reading.questions(tuple(reading.outputs))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
-            found = hold_still(reading, questions, names, layout)
+            found = predict_with_blocks_held(reading, questions, names, layout)
             return [
                 {"variant": one.variant, "before": _answer(one.before), "after": _answer(one.after)} for one in found
             ]
@@ -182,12 +182,12 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except MexplainError as error:
-        raise gr.Error(answer(error)[1], print_exception=False) from error
+        raise gr.Error(error_response(error)[1], print_exception=False) from error
 
 
 def _told(progress: gr.Progress) -> Progress:
     """Return what ends the work when it takes too long, or nobody waits for it any more."""
-    return Desk().watched(telling(progress))
+    return Session().watched(telling(progress))
 
 
 def _there(clip: str | None) -> Path:

@@ -7,12 +7,12 @@ import gradio as gr
 
 from mexplain.attribution.registry import METHODS
 from mexplain.report import wording
-from mexplain.report.comparison import Comparison, compare
+from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.report.visuals.plots import VARIANT_NAMES
-from mexplain.ui.components.common import QUICK, Hub, hint, picture_of, text
-from mexplain.ui.components.sample_prompt import NeedsClip
-from mexplain.ui.session import Desk
+from mexplain.ui.components.common import QUICK, Hub, hint, image_html, text
+from mexplain.ui.components.sample_prompt import SamplePrompt
+from mexplain.ui.session import Session
 
 _LISTED = 5
 
@@ -22,7 +22,7 @@ class CompareTab:
 
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
         hint("compare")
-        needs = NeedsClip(hub, "compare")
+        needs = SamplePrompt(hub, "compare")
         with gr.Column(visible=False, elem_id="comparison") as self.results:
             self.sentence = gr.HTML(elem_id="compared")
             with gr.Row(elem_classes="columns"):
@@ -41,18 +41,18 @@ class CompareTab:
         tab.select(self.show, hub.desk, outputs, **QUICK)
         needs.when_ready(self.show, outputs)
 
-    def show(self, desk: Desk | None) -> list:
+    def show(self, desk: Session | None) -> list:
         """Show the comparison of the latest report, or that there is none yet."""
         report, method = (desk.report, desk.asked.method) if desk else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
-        found = compare(report, method)
+        found = compare_variants(report, method)
         pictures = []
         for pair in found.pairs:
             one, other = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
             alt = f"Face tinted orange where {one} finds more than {other}, blue where it finds less"
             caption = f"<h3>{one} less {other}</h3>"
-            pictures.append(caption + picture_of(difference_face(report, pair), alt))
+            pictures.append(caption + image_html(difference_face(report, pair), alt))
         sentence = f"<h2>{escape(wording.compared(found))}</h2><p class='quiet'>By {METHODS[method].name}.</p>"
         ranked = list(_ranked(found))
         plots = [shares_figure(found), agreement_figure(found) if found.comparable else None]

@@ -13,14 +13,25 @@ from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
 from mexplain.records import VARIANTS, Report
 from mexplain.report import wording
-from mexplain.report.visuals.plots import evidence_curve, in_a_sentence
+from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.settings import limit
 from mexplain.ui.components import results
-from mexplain.ui.components.common import QUICK, SLOW, Hub, claim, hint, new_desk, problem, say, stop_button, telling
+from mexplain.ui.components.common import (
+    QUICK,
+    SLOW,
+    Hub,
+    hint,
+    new_session,
+    problem,
+    register_upload,
+    say,
+    stop_button,
+    telling,
+)
 from mexplain.ui.components.results import View
 from mexplain.ui.components.samples import captions, sample_buttons
 from mexplain.ui.permalink import from_query
-from mexplain.ui.session import Asked, Desk, StoppedError
+from mexplain.ui.session import ExplainRequest, Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, text
 
 OWN = "its own answer"
@@ -129,7 +140,7 @@ class ExplainTab:
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
-        claim(self.clip)
+        register_upload(self.clip)
         clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
         for button, path in self.samples:
             into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
@@ -167,35 +178,35 @@ class ExplainTab:
         view = View(wanted.show, magnitude=looks[2])  # type: ignore[arg-type]
         legend = results.legend(view, wanted.method)
         asked = [wanted.method, wanted.baseline, wanted.target or OWN]
-        return [new_desk(), clip, *asked, *looks, about, legend]
+        return [new_session(), clip, *asked, *looks, about, legend]
 
-    def _show_results(self, desk: Desk | None, clip: str | None) -> list[Any]:
+    def _show_results(self, desk: Session | None, clip: str | None) -> list[Any]:
         """Make room for results before they come, so that nothing jumps; what still runs is in the way."""
-        desk = desk or new_desk()
+        desk = desk or new_session()
         if not clip:
             return [desk, say(WORDS["no_clip"]), gr.skip()]
         desk.stop()
         return [desk, "", gr.Column(visible=True)]
 
-    def _take_sample(self, path: str, desk: Desk | None) -> list[Any]:
+    def _take_sample(self, path: str, desk: Session | None) -> list[Any]:
         desk, said, shown = self._show_results(desk, path)
         return [desk, path, None, None, said, shown]
 
     def run(
-        self, desk: Desk | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
+        self, desk: Session | None, clip: str | None, start_s: float | None, end_s: float | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip
         """Explain a clip, part after part as it is worked out."""
         if not clip:
             return
-        desk = desk or new_desk()
+        desk = desk or new_session()
         asked = self._asked(settings, start_s, end_s)
         yield {self.hub.desk: desk}
         steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, telling(progress))
         yield from self._stream(desk, steps, settings)
 
     def pick(
-        self, desk: Desk | None, number: int | None, *settings: Any,
+        self, desk: Session | None, number: int | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip
         """Explain another moment of a clip that was searched before."""
@@ -208,7 +219,7 @@ class ExplainTab:
         yield from self._stream(desk, steps, settings)
 
     def again(
-        self, desk: Desk | None, *settings: Any,
+        self, desk: Session | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip
         """Explain the same part of the same clip otherwise; what is known is not worked out again."""
@@ -219,7 +230,7 @@ class ExplainTab:
         yield {self.about: wording.about_method(asked.method, asked.baseline, self.hub.scorecard())}
         yield from self._stream(desk, desk.again(asked, telling(progress)), settings)
 
-    def redraw(self, desk: Desk | None, *looks: Any) -> list[Any]:
+    def redraw(self, desk: Session | None, *looks: Any) -> list[Any]:
         """Show the same results from another side; asks the network nothing."""
         view = View(*looks)
         if desk is None or desk.report is None:
@@ -229,17 +240,17 @@ class ExplainTab:
         pairs = zip(pictures.values(), plots, strict=True)
         return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
 
-    def repaint(self, desk: Desk | None, *looks: Any) -> list[Any]:
+    def repaint(self, desk: Session | None, *looks: Any) -> list[Any]:
         """Show the same films in other colours or finer; asks the network nothing."""
         if desk is None or desk.report is None:
             return [gr.skip()] * 3
         return list(results.films(desk, View(*looks), list(VARIANTS)).values())
 
-    def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> Asked:
+    def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> ExplainRequest:
         method, baseline, target, thorough = settings[:4]
-        return Asked(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
+        return ExplainRequest(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
 
-    def _stream(self, desk: Desk, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
+    def _stream(self, desk: Session, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
         view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")
         try:
             for number, report in enumerate(steps):
@@ -252,13 +263,13 @@ class ExplainTab:
         except MexplainError as error:
             yield {self.problem: say(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
 
-    def _head(self, report: Report, desk: Desk, view: View) -> dict:
+    def _head(self, report: Report, desk: Session, view: View) -> dict:
         notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
         about = wording.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
         top: dict = {
             self.problem: "",
             self.results: gr.Column(visible=True),
-            self.answer: f"<h2>{escape(in_a_sentence(report))}</h2>{''.join(notes)}",
+            self.answer: f"<h2>{escape(prediction_sentence(report))}</h2>{''.join(notes)}",
             self.about: about,
             self.legend: results.legend(view, desk.asked.method),
             self.agree: self._agreement(report, desk),
@@ -273,7 +284,7 @@ class ExplainTab:
             top[self.picked] = gr.Radio(choices, value=next(inside, None), visible=bool(choices))
         return top
 
-    def _changed(self, report: Report, desk: Desk, view: View, seen: dict[str, str]) -> dict:
+    def _changed(self, report: Report, desk: Session, view: View, seen: dict[str, str]) -> dict:
         """Return what is new in the columns since the last report; ``seen`` remembers what was there."""
         method, changed = desk.asked.method, dict[Any, Any]()
         state = {v.variant: f"{results.shown(v, view, method)}{method in v.maps}" for v in report.variants}
@@ -292,7 +303,7 @@ class ExplainTab:
             seen[name] = f"{state[name]}|{trusted}"
         return changed
 
-    def _agreement(self, report: Report, desk: Desk) -> str:
+    def _agreement(self, report: Report, desk: Session) -> str:
         if desk.asked.method not in report.agreement:
             return f"<p class='wait'>{WORDS['testing']}</p>"
         return wording.agreement(report, desk.asked.method)

@@ -10,14 +10,14 @@ from mexplain.errors import MexplainError
 from mexplain.report.csv_tables import blocks_csv, variants_csv
 from mexplain.report.html_page import films_of, write_html
 from mexplain.report.json_export import write_json
-from mexplain.report.summary_image import card, png
-from mexplain.report.visuals.animation import Film
-from mexplain.ui.components.batch_panel import Batch
+from mexplain.report.summary_image import summary_image, summary_png
+from mexplain.report.visuals.animation import Animation
+from mexplain.ui.components.batch_panel import BatchPanel
 from mexplain.ui.components.common import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
-from mexplain.ui.components.sample_prompt import NeedsClip
+from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.components.samples import captions
-from mexplain.ui.permalink import Settings, to_query
-from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.permalink import PermalinkSettings, to_query
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.tabs.explain import OWN, ExplainTab
 
 KINDS = {
@@ -29,14 +29,14 @@ KINDS = {
 }
 
 
-class TakeTab:
+class ExportTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub, self.explain = hub, explain
         hint("take")
-        Batch(hub, explain)
-        needs = NeedsClip(hub, "take")
+        BatchPanel(hub, explain)
+        needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(text("take"))
             self.kinds = gr.CheckboxGroup(
@@ -62,13 +62,13 @@ class TakeTab:
         )
         stop_button(self.halt, hub.desk, [run])
 
-    def show(self, request: gr.Request, desk: Desk | None, *looks: Any) -> list[Any]:
+    def show(self, request: gr.Request, desk: Session | None, *looks: Any) -> list[Any]:
         """Show what can be kept, and the link."""
         if desk is None or desk.report is None:
             return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
         name = self.hub.name_of(desk.report.info.path)
         method, baseline, target, shown, grain, magnitude, opacity = looks
-        settings = Settings(
+        settings = PermalinkSettings(
             method,
             baseline,
             "" if target == OWN else target,
@@ -83,7 +83,7 @@ class TakeTab:
         return [gr.Column(visible=False), gr.Column(visible=True), link]
 
     def write(
-        self, desk: Desk | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
+        self, desk: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> tuple[Any, str]:  # fmt: skip
         """Write the files that were asked for."""
         if desk is None or desk.report is None or desk.reading is None:
@@ -99,7 +99,7 @@ class TakeTab:
             return gr.skip(), say(error)
         return gr.Files([str(path) for path in paths], visible=True), ""
 
-    def _write(self, desk: Desk, kinds: set[str], tell: Any) -> list[Path]:
+    def _write(self, desk: Session, kinds: set[str], tell: Any) -> list[Path]:
         report, reading = desk.report, desk.reading
         assert report is not None and reading is not None
         report = replace(report, info=replace(report.info, path=self.hub.name_of(report.info.path)))
@@ -107,7 +107,7 @@ class TakeTab:
         stem = "explained"
         first = self.hub.place_for(f"{stem}.json")
         paths: list[Path] = []
-        films: dict[str, Film] = {}
+        films: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
             tell("films", 0.0)
             films = films_of(report, reading.display, reading.checkpoint.model.config.crop_iod)
@@ -123,7 +123,7 @@ class TakeTab:
         if "png" in kinds:
             tell("the picture", 0.85)
             paths.append(first.with_suffix(".png"))
-            paths[-1].write_bytes(png(card(report)))
+            paths[-1].write_bytes(summary_png(summary_image(report)))
         if "csv" in kinds:
             for name, table in (("variants", variants_csv([report])), ("blocks", blocks_csv([report]))):
                 paths.append(first.with_name(f"{stem}_{name}.csv"))

@@ -11,32 +11,32 @@ import gradio as gr
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation import simulated_experiment
-from mexplain.evaluation.simulated_experiment import FPS, Finding, Moved
+from mexplain.evaluation.simulated_experiment import FPS, Detection, SimulatedMovement
 from mexplain.explain.prediction import Progress
 from mexplain.media.video import write_video
-from mexplain.report.visuals.animation import Film
+from mexplain.report.visuals.animation import Animation
 from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.simulation.action_units import SIDES
-from mexplain.simulation.subject import Sitter, built_in, from_photo, names
+from mexplain.simulation.subject import StillFace, built_in, from_photo, names
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
     WORDS,
     Hub,
-    claim,
     hint,
+    image_html,
     moving_picture,
-    new_desk,
-    picture_of,
+    new_session,
     problem,
+    register_upload,
     say,
     stop_button,
     telling,
     text,
 )
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.components.quiz_panel import Game
-from mexplain.ui.session import Asked, Desk, StoppedError
+from mexplain.ui.components.quiz_panel import QuizPanel
+from mexplain.ui.session import ExplainRequest, Session, StoppedError
 
 OWN = "My own photo"
 MOST_METHODS = 4
@@ -99,34 +99,35 @@ class SimulatorTab:
                 self.table = gr.HTML(elem_id="findings")
         asked = [hub.desk, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
-        claim(self.photo)
+        register_upload(self.photo)
         run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.desk, [run])
         self.person.change(_sit, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK)
-        Game(hub)
+        QuizPanel(hub)
 
     def run(
-        self, desk: Desk | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
+        self, desk: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Make a clip, show it and its truth, then ask who noticed, one method after the other."""
-        desk = desk or new_desk()
+        desk = desk or new_session()
         yield [desk, "", gr.skip(), gr.skip(), "", ""]
         try:
             face = _face(person, photo)
             if not units:
                 raise SettingError("Choose at least one muscle to move.")
-            moved = simulated_experiment.move(
+            moved = simulated_experiment.simulate_movement(
                 face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
             )
             yield [desk, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
-            findings: dict[tuple[str, str], Finding] = {}
+            findings: dict[tuple[str, str], Detection] = {}
             told = desk.watched(telling(progress))  # over all methods, so that they share one question's time
             for method in methods or ["attention"]:
                 self._ask(desk, moved, method, told)
                 assert desk.report is not None
                 findings |= {
-                    (found.asked, found.variant): found for found in simulated_experiment.judge(moved, desk.report)
+                    (found.asked, found.variant): found
+                    for found in simulated_experiment.judge_detections(moved, desk.report)
                 }
                 every = tuple(findings.values())
                 yield [
@@ -134,20 +135,20 @@ class SimulatorTab:
                     "",
                     gr.skip(),
                     gr.skip(),
-                    f"<h2>{escape(simulated_experiment.in_a_sentence(moved, every))}</h2>",
-                    table(every),
+                    f"<h2>{escape(simulated_experiment.detection_sentence(moved, every))}</h2>",
+                    detection_table(every),
                 ]
         except StoppedError:
             yield [desk, say(WORDS["stopped"]), *[gr.skip()] * 4]
         except MexplainError as error:
             yield [desk, say(error), *[gr.skip()] * 4]
 
-    def _ask(self, desk: Desk, moved: Moved, method: str, told: Progress) -> None:
+    def _ask(self, desk: Session, moved: SimulatedMovement, method: str, told: Progress) -> None:
         # The network gets the file as it would any other.
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in desk.explain(path, self.hub.checkpoint(), Asked(method), told):
+            for _ in desk.explain(path, self.hub.checkpoint(), ExplainRequest(method), told):
                 pass
 
 
@@ -155,11 +156,11 @@ def _sit(person: str) -> list[Any]:
     """Show the still face that was chosen."""
     if person == OWN:
         return [gr.Column(visible=True), text("simulated"), "", "", ""]
-    still = f"<h3>{escape(person)}, who does not exist</h3>{picture_of(built_in(person).photo, 'The still face')}"
+    still = f"<h3>{escape(person)}, who does not exist</h3>{image_html(built_in(person).photo, 'The still face')}"
     return [gr.Column(visible=False), still, "", "", ""]
 
 
-def _face(person: str, photo: str | None) -> Sitter:
+def _face(person: str, photo: str | None) -> StillFace:
     if person != OWN:
         return built_in(person)
     if not photo:
@@ -167,15 +168,17 @@ def _face(person: str, photo: str | None) -> Sitter:
     return from_photo(Path(photo))
 
 
-def _clip(moved: Moved) -> str:
-    return f"<h3>{WORDS['simulated']}</h3>{moving_picture(Film(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
+def _clip(moved: SimulatedMovement) -> str:
+    return (
+        f"<h3>{WORDS['simulated']}</h3>{moving_picture(Animation(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
+    )
 
 
-def _truth(moved: Moved) -> str:
-    return f"<h3>{WORDS['truth']}</h3>{picture_of(moved.motion_map, moved.alt)}"
+def _truth(moved: SimulatedMovement) -> str:
+    return f"<h3>{WORDS['truth']}</h3>{image_html(moved.motion_map, moved.alt)}"
 
 
-def table(findings: tuple[Finding, ...]) -> str:
+def detection_table(findings: tuple[Detection, ...]) -> str:
     """Return who found what, a row for each question, a column for each variant."""
     variants = list(dict.fromkeys(finding.variant for finding in findings))
     heads = "".join(f"<th scope='col'>{VARIANT_NAMES[variant]}</th>" for variant in variants)
@@ -189,7 +192,7 @@ def table(findings: tuple[Finding, ...]) -> str:
     return f"<div class='wide'><table class='found'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
 
 
-def _cell(finding: Finding | None) -> str:
+def _cell(finding: Detection | None) -> str:
     if finding is None:
         return "<td>none to show</td>"
     return f"<td class='{'yes' if finding.found else 'no'}'>{escape(finding.says)}</td>"

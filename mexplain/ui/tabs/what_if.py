@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.explain.counterfactual import WhatIf, hold_still, smallest_flip
+from mexplain.explain.counterfactual import WhatIf, predict_with_blocks_held, smallest_flip
 from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
 from mexplain.records import NONE
@@ -28,8 +28,8 @@ from mexplain.ui.components.common import (
     telling,
     text,
 )
-from mexplain.ui.components.sample_prompt import NeedsClip
-from mexplain.ui.session import Desk, StoppedError
+from mexplain.ui.components.sample_prompt import SamplePrompt
+from mexplain.ui.session import Session, StoppedError
 
 
 class WhatIfTab:
@@ -38,7 +38,7 @@ class WhatIfTab:
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
         self.hub = hub
         hint("what_if")
-        needs = NeedsClip(hub, "what_if")
+        needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
                 grids = [("10 blocks", "10"), ("24 blocks", "24")]
@@ -86,28 +86,28 @@ class WhatIfTab:
             words = gr.HTML(elem_classes="change", min_height=84)
             return words, gr.Plot(show_label=False, container=False, elem_classes="bars")
 
-    def show(self, desk: Desk | None, grid: str) -> list[Any]:
+    def show(self, desk: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, all of them moving."""
         if desk is None or desk.reading is None:
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
         value = self._face(desk, grid)
         return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(desk, value, grid)]
 
-    def hold(self, desk: Desk | None, value: dict, grid: str) -> list[Any]:
+    def hold(self, desk: Session | None, value: dict, grid: str) -> list[Any]:
         """Answer with the chosen blocks held still."""
         if desk is None or desk.reading is None:
             return [say(WORDS["expired"]), *[gr.skip()] * 6]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
-        found = hold_still(desk.reading, desk.questions(), chosen, grid)
+        found = predict_with_blocks_held(desk.reading, desk.questions(), chosen, grid)
         told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [f"<p>{escape(told)}</p>", *(part for one in found for part in (_words(one), _bars(one)))]
 
-    def _choose(self, desk: Desk | None, value: dict, grid: str, every: bool) -> list[Any]:
+    def _choose(self, desk: Session | None, value: dict, grid: str, every: bool) -> list[Any]:
         value = {**value, "chosen": list(layout(grid).names) if every else []}
         return [value, *self.hold(desk, value, grid)]
 
     def smallest(
-        self, desk: Desk | None, value: dict, grid: str,
+        self, desk: Session | None, value: dict, grid: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Look for the smallest set of blocks that flips each variant's answer, one variant after the other."""
@@ -137,7 +137,7 @@ class WhatIfTab:
     def _tell_one(tell: Progress, variant: str, number: int, share: float) -> None:
         tell(variant, (number + share) / len(VARIANT_NAMES))
 
-    def _face(self, desk: Desk, grid: str) -> dict[str, Any]:
+    def _face(self, desk: Session, grid: str) -> dict[str, Any]:
         reading, report = desk.reading, desk.report
         assert reading is not None and report is not None
         names, side = layout(grid).names, reading.aligned.frames.shape[1]
