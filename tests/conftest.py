@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 import torch
-from browsers import open_browser
-from running_hub import Visitor, run_hub
+from support.browsers import open_browser
+from support.paths import PERSON
+from support.running_hub import Visitor, run_hub
 
 from mexplain.attribution import faithfulness
 from mexplain.batch.job import Cluster
@@ -27,8 +28,6 @@ from mexplain.simulation.recordings import RecordingPlan, record
 torch.set_num_threads(1)
 # The same goes for programs that tests start: their threads must not wait without sleeping.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-PERSON = Path(__file__).parent / "data" / "person.mp4"
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hostile
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jaxtyping import TypeCheckError
+from support import hostile_files as hostile
 
 from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation

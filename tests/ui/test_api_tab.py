@@ -1,0 +1,88 @@
+"""What programs get from the real hub is what the library says, over HTTP and over MCP."""
+
+import ast
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from support.running_hub import ROOT
+
+from mexplain.explain.explain import explain
+from mexplain.media.video import probe
+
+CLIP = ROOT / "samples" / "happiness.mp4"
+
+
+@pytest.fixture(scope="module")
+def client(hub):
+    return Client(hub, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint):
+    return explain(CLIP, checkpoint, methods=("attention",))
+
+
+def clip():
+    return handle_file(str(CLIP))
+
+
+def test_only_three_endpoints_are_public_and_documented(client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/explain", "/simulate", "/what_if"}
+    for endpoint in named.values():
+        assert all(parameter["type"] for parameter in endpoint["parameters"])
+        assert all(parameter["parameter_name"] for parameter in endpoint["parameters"])
+
+
+def test_explain_gives_the_report(client, expected):
+    report = client.predict(clip(), method="attention", api_name="/explain")
+    assert report["clip"]["name"] == "happiness.mp4" and "path" not in report["clip"]
+    assert [v["label"] for v in report["variants"]] == [v.label for v in expected.variants]
+    for got, known in zip(report["variants"], expected.variants, strict=True):
+        assert got["probabilities"] == pytest.approx(known.probabilities, abs=1e-3)
+
+
+def test_what_if_gives_both_answers(client, expected):
+    found = client.predict(clip(), "mouth corner left, mouth corner right", "10", api_name="/what_if")
+    assert [one["variant"] for one in found] == ["24", "10", "uncropped"]
+    for one, known in zip(found, expected.variants, strict=True):
+        assert one["before"]["probabilities"] == pytest.approx(known.probabilities, abs=1e-3)
+        assert one["after"]["probabilities"] != pytest.approx(one["before"]["probabilities"], abs=0.05)
+
+
+def test_simulate_gives_a_clip_and_its_truth(client):
+    video, told = client.predict("Person 1", "12", "left", 0.08, 0.5, None, api_name="/simulate")
+    path = video["video"] if isinstance(video, dict) else video
+    assert 0.5 < probe(Path(path)).duration_s < 1
+    assert "mouth corner left" in told["moving_blocks"]["10"]
+    assert {finding["variant"] for finding in told["findings"]} == {"24", "10", "uncropped"}
+
+
+def test_mistakes_come_back_as_a_sentence(client):
+    with pytest.raises(Exception, match="Block must be one of"):
+        client.predict(clip(), "ear", "10", api_name="/what_if")
+
+
+def test_mcp_offers_the_same_three_tools(hub, expected):
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def ask():
+        async with (
+            streamablehttp_client(f"{hub}gradio_api/mcp/") as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            data = "data:video/mp4;base64," + base64.b64encode(CLIP.read_bytes()).decode()
+            name = next(tool.name for tool in tools if tool.name.endswith("explain"))
+            arguments = {"clip": data, "method": "attention"}
+            return tools, await session.call_tool(name, arguments)
+
+    tools, answer = asyncio.run(ask())
+    assert len(tools) == 3 and all(tool.description for tool in tools)
+    report = ast.literal_eval(answer.content[0].text)
+    assert [v["label"] for v in report["variants"]] == [v.label for v in expected.variants]

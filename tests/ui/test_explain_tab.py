@@ -1,0 +1,173 @@
+"""The first tab of the real hub, with the shipped weights, in a real browser."""
+
+import json
+
+import numpy as np
+import pytest
+from support.running_hub import QUICK, ROOT
+
+from mexplain.face.landmarker import find_face
+from mexplain.media.video import write_video
+from mexplain.simulation.recordings import RecordingPlan, record
+
+SAMPLE = ROOT / "samples" / "happiness.mp4"
+
+
+def truth(name, variant):
+    """Return the blocks of a sample that move at least half as strongly as the strongest."""
+    energy = json.loads((ROOT / "samples" / f"{name}.truth.json").read_text())["block_energy"][variant]
+    return {block for block, value in energy.items() if value >= 0.5 * max(energy.values())}
+
+
+def hottest(page, column):
+    """Return the block with the largest value in a column's heatmap."""
+    return page.evaluate(
+        """(column) => {
+          const plot = document.querySelectorAll('.times .js-plotly-plot')[column];
+          const { z } = plot.calcdata[0][0], { y } = plot.data[0];
+          const rows = Array.from(z, (row) => Math.max(...Array.from(row)));
+          return y[rows.indexOf(Math.max(...rows))];
+        }""",
+        column,
+    )
+
+
+def test_an_uploaded_clip_is_explained_three_times(visit):
+    visitor = visit(motion="no-preference")
+    page = visitor.page
+    assert "does not read people" in page.inner_text("#intro")
+    visitor.check()
+    visitor.upload(ROOT / "samples" / "disgust.mp4")
+    page.click("#explain")
+    # The first useful picture does not wait for the rest.
+    page.wait_for_selector(".picture .film")
+    assert page.locator(".verdict strong").count() >= 1
+    assert "sha256" not in page.inner_text("#made_with")
+    visitor.wait_until_done()
+
+    labels = page.locator(".verdict strong").all_inner_texts()
+    assert len(labels) == 3 and labels.count("disgust") >= 2
+    shares = page.locator(".verdict span").all_inner_texts()
+    assert len(shares) == 3 and all("%" in share for share in shares)
+    assert page.locator(".part .bars .bars path").count() == 3 * 5
+    rows = [page.locator(".times").nth(i).locator(".ytick").count() for i in range(3)]
+    assert rows == [24, 10, 10]
+    for column, variant in enumerate(("24", "10", "10")):
+        assert hottest(page, column) in truth("disgust", variant)
+    films = page.locator(".picture video")
+    # A browser plays what can be seen.
+    films.first.scroll_into_view_if_needed()
+    assert films.count() == 3 and all(film.get_attribute("aria-label") for film in films.all())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.picture video')].every(v => v.videoWidth > 300 && v.duration > 2 && !v.paused)"
+    )
+    page.locator(".picture .pause").first.click()
+    assert page.evaluate("document.querySelector('.picture video').paused")
+    assert page.locator(".picture ol.key li").count() >= 2 * 3
+    assert page.locator(".checks li").count() == 6 + 6 + 5
+    assert "agree" in page.inner_text("#agreement")
+    assert "simulated expressions" in page.inner_text("#weights")
+    visitor.check()
+
+    shown = page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.src)")
+    page.locator("#quantity label").nth(1).click()
+    page.wait_for_function("document.querySelectorAll('.times .cbtitle')[0].textContent.includes('attention')")
+    # The uncropped variant has no attention, and says so.
+    page.get_by_text("This variant has no blocks to weigh").wait_for()
+    page.locator("#quantity label").nth(0).click()
+    page.locator("#sign label").nth(1).click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.times .cbtitle')].every(t => t.textContent.includes('either way'))"
+    )
+    page.wait_for_function(
+        "was => [...document.querySelectorAll('.picture video')].every((v, i) => v.src !== was[i])", arg=shown
+    )
+    page.click("#magnified button")
+    page.wait_for_selector("#moved video")
+    assert "as filmed" in page.get_attribute("#moved video", "aria-label")
+    visitor.check()
+
+
+def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
+    visitor = visit(width=390, scheme="dark", query=QUICK)
+    page = visitor.page
+    assert page.locator(".sample").count() == len(list((ROOT / "samples").glob("*.mp4"))) >= 4
+    visitor.check()
+    visitor.click_sample()
+    assert page.locator(".verdict strong").count() == 3
+    assert min(page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.clientWidth)")) >= 300
+    visitor.check()
+    # A method that fails its test is not shown without saying so.
+    page.get_by_label("Method").click()
+    page.get_by_role("option", name="Saliency").click()
+    page.wait_for_selector("#used .note")
+    assert "Do not take it for an explanation" in page.inner_text("#used .note")
+    page.wait_for_function("document.querySelectorAll('.checks .no').length > 0")
+
+
+def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    page.click("#explain")
+    page.wait_for_selector(".problem [role=alert] >> text=There is no clip yet")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video at all " * 50)
+    visitor.upload(broken)
+    page.click("#explain")
+    page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+    assert "Traceback" not in page.inner_text("body")
+    assert not page.locator("#results").is_visible()
+
+
+def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
+    one, other = visit(), visit(query=QUICK)
+    one.page.locator(".sample").nth(1).click()
+    # As soon as it is under way: a busy browser shows pictures long after the hub has gone on.
+    one.page.wait_for_function("document.querySelector('#status').innerText.includes('%')")
+    one.page.dispatch_event("#stop", "click")
+    # Had the first visitor's work gone on, the second one would wait for it.
+    other.click_sample(0)
+    assert "happiness" in other.page.inner_text("#answer")
+    assert "sha256" not in one.page.inner_text("#made_with")
+    assert one.page.locator(".checks").count() == 0
+    assert "surprise" not in other.page.inner_text("#answer")
+
+
+@pytest.fixture
+def long_clip(person_clip, tmp_path):
+    """Seven seconds in which a person smiles briefly twice."""
+    photo = person_clip.frames[0]
+    programme = RecordingPlan(
+        7.0, 25.0, micro=2, macro=0, blinks=0.0, glances=0.0, speeches=0, drift_iod=0.03, intensity_iod=(0.08, 0.08)
+    )
+    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    path = tmp_path / "two_smiles.mp4"
+    write_video(path, made.frames, made.fps)
+    return path
+
+
+def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
+    visitor = visit(query=QUICK)
+    page = visitor.page
+    visitor.upload(long_clip)
+    page.click("#explain")
+    visitor.wait_until_done()
+    assert page.locator("#picked label").count() >= 2
+    before, chosen = (
+        page.inner_text("#made_with"),
+        page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)"),
+    )
+    target = 1 - min(chosen, 1)
+    page.evaluate(
+        """(number) => {
+          const plot = document.querySelector('#moments .js-plotly-plot');
+          const band = plot.layout.shapes.filter((shape) => shape.type === 'rect')[number];
+          plot.emit('plotly_click', { points: [{ x: (band.x0 + band.x1) / 2 }] });
+        }""",
+        target,
+    )
+    page.wait_for_function(
+        "was => (now => now !== was && now.includes('sha256'))(document.querySelector('#made_with').innerText)",
+        arg=before,
+    )
+    assert page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)") == target
