@@ -443,7 +443,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     found = prediction.predict_clip(
         person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu"
     )
-    by_name = {variant.variant: variant for variant in json_export[0].variants}
+    by_name = {variant.variant: variant for variant in report[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
     face = subject.built_in("Person 1")
     return {
@@ -467,7 +467,7 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "tensor": prediction._tensor(found.aligned, found.device),
         "reading": found,
         "questions": found.questions(("10",)),
-        "report": json_export[0],
+        "report": report[0],
         "variant": by_name["10"],
         "uncropped": by_name["uncropped"],
     }
