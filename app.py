@@ -62,12 +62,12 @@ def scorecard() -> Scorecard | None:
         return None  # what is wrong with the weights is said when they are used
 
 
-def warm_up(desk: Session) -> None:
+def warm_up(session: Session) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
     with suppress(MexplainError):  # it would be told to whoever asks
         for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-            for _ in desk.explain(sample, checkpoint(), ExplainRequest()):
-                films(desk, View(), list(VARIANTS))
+            for _ in session.explain(sample, checkpoint(), ExplainRequest()):
+                films(session, View(), list(VARIANTS))
 
 
 def build(folder: Path) -> HubBlocks:
@@ -75,7 +75,7 @@ def build(folder: Path) -> HubBlocks:
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
     with HubBlocks(folder, title="mexplain") as page:
-        hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=limit("keep_s")), bool(CHECKPOINT), page.visits)
+        hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=limit("keep_s")), bool(CHECKPOINT), page.uploads)
         gr.HTML(text("intro", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
@@ -130,7 +130,7 @@ def serve(page: HubBlocks, stop: threading.Event) -> None:
             mcp_server=True,
             run_history=False,  # a browser would keep what was asked and answered
             state_session_capacity=MOST_SESSIONS,
-            app_kwargs={"middleware": [Middleware(RequestMiddleware, page=page)], "lifespan": page.tended},
+            app_kwargs={"middleware": [Middleware(RequestMiddleware, page=page)], "lifespan": page.lifespan},
             prevent_thread_lock=True,
         )
         stop.wait()
@@ -139,11 +139,11 @@ def serve(page: HubBlocks, stop: threading.Event) -> None:
 
 def main() -> None:
     """Serve the hub until it is told to stop; what visitors left is deleted then at the latest."""
-    stop, desk = threading.Event(), new_session()
+    stop, session = threading.Event(), new_session()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
-        desk.stop()
+        session.stop()
 
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, end)
@@ -160,7 +160,7 @@ def main() -> None:
     try:
         try:
             page = build(folder)
-            threading.Thread(target=warm_up, args=(desk,)).start()
+            threading.Thread(target=warm_up, args=(session,)).start()
         except MexplainError as error:
             page = trouble(folder, error)
         serve(page, stop)

@@ -10,7 +10,7 @@ Work = TypeVar("Work", bound=Callable)
 LENT_S = 60
 
 # A lent GPU is there for one call, a visitor's desk for many: what tabs show is worked out beside it.
-DESK_DEVICE = "cpu" if find_spec("spaces") else "auto"
+SESSION_DEVICE = "cpu" if find_spec("spaces") else "auto"
 
 
 def on_gpu(work: Work) -> Work:

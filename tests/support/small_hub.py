@@ -12,7 +12,7 @@ import gradio as gr
 import httpx
 from starlette.middleware import Middleware
 
-from mexplain.ui.components.common import telling
+from mexplain.ui.components.common import progress_callback
 from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import StoppedError
@@ -42,7 +42,7 @@ class SmallHub:
 
     def work(self, name: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
         """Work until let go, or until nobody wants it any more."""
-        tell = telling(progress)
+        tell = progress_callback(progress)
         self.started.set()
         try:
             while not self.let_go.wait(0.01):
@@ -54,7 +54,7 @@ class SmallHub:
 
     def take(self, clip: str) -> dict:
         """Say where an uploaded file lies."""
-        return {"lies": clip, "called": self.page.visits.name_of(_asking(), Path(clip))}
+        return {"lies": clip, "called": self.page.uploads.original_name(_asking(), Path(clip))}
 
     def fail(self, name: str) -> str:
         """Fail as told."""
@@ -71,9 +71,9 @@ class SmallHub:
 
 
 def _asking() -> str:
-    from mexplain.ui.server.event_queue import who_asks
+    from mexplain.ui.server.event_queue import current_session
 
-    return who_asks() or ""
+    return current_session() or ""
 
 
 class Visitor:
@@ -119,7 +119,7 @@ def small_hub(folder: Path) -> Iterator[tuple[SmallHub, str]]:
         run_history=False,
         max_file_size=2_000_000,
         mcp_server=False,
-        app_kwargs={"middleware": [Middleware(RequestMiddleware, page=hub.page)], "lifespan": hub.page.tended},
+        app_kwargs={"middleware": [Middleware(RequestMiddleware, page=hub.page)], "lifespan": hub.page.lifespan},
     )
     try:
         yield hub, address

@@ -96,7 +96,7 @@ def test_a_visitor_takes_everything_along(served):
             assert told["output"]["data"] == [{"lies": path, "called": f"{TOLD}.mp4"}]
             assert TOLD not in path
     mine, not_mine = paths[:2], paths[2]
-    given = hub.page.visits.folder_for(one.session)
+    given = hub.page.uploads.new_folder(one.session)
     held[0].__exit__(None, None, None)
     until(lambda: not any(path.exists() for path in (*mine, given)))
     assert not_mine.is_file()
@@ -112,12 +112,12 @@ def test_nothing_is_kept_longer_than_it_may_be(served, monkeypatch):
     one = Visitor(address)
     (path,) = map(Path, one.upload("old.mp4", b"old").json())
     one.answer(hub.number("keep"), "a secret", None)
-    hub.page.visits.sweep()
+    hub.page.uploads.sweep()
     hub.page.sweep()
     assert path.is_file() and one.session in hub.page.state_holder
     os.utime(path, (0, 0))
-    monkeypatch.setattr(hub.page.visits, "keep_s", 0.0)
-    hub.page.visits.sweep()
+    monkeypatch.setattr(hub.page.uploads, "keep_s", 0.0)
+    hub.page.uploads.sweep()
     hub.page.sweep()
     assert not path.parent.parent.exists() and one.session not in hub.page.state_holder
     assert not hub.page.upload_file_set
@@ -125,7 +125,7 @@ def test_nothing_is_kept_longer_than_it_may_be(served, monkeypatch):
 
 def test_no_word_of_a_visitor_is_in_a_path(served):
     hub, address = served
-    folder = hub.page.visits.folder
+    folder = hub.page.uploads.folder
     names = ("../../../evil.mp4", "..\\evil.mp4", "a\"b'; rm -rf ~.mp4", "лицо 🙂.MP4", "x" * 4000 + ".mp4", "", ".mp4")
     for name in (*names, "a\x00b.html", "..", "/etc/cron.d/evil", "CON.mp4 "):
         answered = Visitor(address).upload(name, CLIP[:100])
@@ -144,7 +144,7 @@ def test_uploads_have_an_end(served, monkeypatch):
     one = Visitor(address)
     too_large = one.upload("a.mp4", bytes(2_100_000))
     assert too_large.status_code == 413 and "maximum allowed size" in too_large.text
-    monkeypatch.setattr(hub.page.visits, "most_bytes", 100_000)
+    monkeypatch.setattr(hub.page.uploads, "most_bytes", 100_000)
     full = one.upload("a.mp4", bytes(60_000))
     assert full.status_code == 413 and "no room" in full.json()["detail"]
     # Where nobody says how much there is to come, it ends when it is too much.
@@ -154,7 +154,7 @@ def test_uploads_have_an_end(served, monkeypatch):
     endless = one.web.post("/upload", content=(start if n == 0 else c for n, c in enumerate(chunks)), headers=headers)
     assert endless.status_code == 413 and "no room" in endless.json()["detail"]
     # What was never used gives way.
-    for path in (hub.page.visits.folder / "uploads").rglob("*"):
+    for path in (hub.page.uploads.folder / "uploads").rglob("*"):
         if path.is_file():
             os.utime(path, (0, 0))
     assert one.upload("a.mp4", bytes(40_000)).status_code == 200

@@ -1,6 +1,6 @@
 """Several clips at once, on the tab of what can be taken along: one table, one zip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,26 @@ from mexplain.errors import MexplainError
 from mexplain.records import NONE
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.ui.components.common import (
+    OWN_ANSWER,
     SLOW,
     WORDS,
     Hub,
+    error_box,
+    error_html,
     new_session,
-    problem,
+    progress_callback,
     register_upload,
-    say,
     stop_button,
-    telling,
     text,
 )
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.tabs.explain import OWN, ExplainTab
-from mexplain.ui.zero_gpu import DESK_DEVICE
+from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 
 class BatchPanel:
-    """The part's components, and what happens on them."""
+    """Layout and event handlers; ``settings`` are the dropdowns of method, baseline and label to explain."""
 
-    def __init__(self, hub: Hub, explain: ExplainTab) -> None:
+    def __init__(self, hub: Hub, settings: Sequence[gr.Dropdown]) -> None:
         self.hub = hub
         with gr.Accordion("Explain many clips at once", open=False, elem_id="batch"):
             gr.HTML(text("batch", most=MOST_CLIPS))
@@ -42,34 +42,34 @@ class BatchPanel:
                 go = gr.Button("Explain all", variant="primary", elem_id="explain_all", min_width=160, scale=0)
                 halt = gr.Button("Stop", min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
-            self.problem = problem()
+            self.error = error_box()
             self.table = gr.HTML(elem_id="batch_table")
             self.file = gr.File(label="Everything in one zip", visible=False, elem_id="bundle")
-        asked = [hub.desk, self.clips, explain.method, explain.baseline, explain.target]
-        outputs = [hub.desk, self.problem, self.table, self.file]
+        asked = [hub.session, self.clips, *settings]
+        outputs = [hub.session, self.error, self.table, self.file]
         run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
         register_upload(self.clips)
-        stop_button(halt, hub.desk, [run])
+        stop_button(halt, hub.session, [run])
 
     def run(
-        self, desk: Session | None, clips: list[str] | None, method: str, baseline: str, target: str,
+        self, session: Session | None, clips: list[str] | None, method: str, baseline: str, target: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Explain one clip after the other; each has its row as soon as it is done."""
-        desk = desk or new_session()
+        session = session or new_session()
         hidden = gr.File(visible=False)
         if not clips:
-            yield [desk, say("Choose some clips first."), "", hidden]
+            yield [session, error_html("Choose some clips first."), "", hidden]
             return
-        yield [desk, "", "", hidden]
+        yield [session, "", "", hidden]
 
-        told = desk.watched(telling(progress, str))
+        told = session.watched(progress_callback(progress, str))
 
         def tell_of(clip: int, count: int, stage: str, share: float) -> None:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
             told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
 
-        out, done = self.hub.place_for("explained_clips.zip"), list[BundledClip]()
+        out, done = self.hub.output_path("explained_clips.zip"), list[BundledClip]()
         try:
             for outcome in bundle(
                 [Path(clip) for clip in clips],
@@ -77,19 +77,19 @@ class BatchPanel:
                 out,
                 methods=(method,),
                 baseline=baseline,
-                target=None if target == OWN else target,
+                target=None if target == OWN_ANSWER else target,
                 scorecard=self.hub.scorecard(),
-                device=DESK_DEVICE,
-                names=[self.hub.name_of(clip) for clip in clips],
+                device=SESSION_DEVICE,
+                names=[self.hub.original_name(clip) for clip in clips],
                 progress=tell_of,
             ):
                 done.append(outcome)
-                yield [desk, "", _table(done), hidden]
-            yield [desk, "", _table(done), gr.File(str(out), visible=True)]
+                yield [session, "", _table(done), hidden]
+            yield [session, "", _table(done), gr.File(str(out), visible=True)]
         except StoppedError:
-            yield [desk, say(WORDS["stopped"]), _table(done), hidden]
+            yield [session, error_html(WORDS["stopped"]), _table(done), hidden]
         except MexplainError as error:
-            yield [desk, say(error), _table(done), hidden]
+            yield [session, error_html(error), _table(done), hidden]
 
 
 def _table(outcomes: list[BundledClip]) -> str:

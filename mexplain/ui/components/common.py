@@ -1,4 +1,4 @@
-"""What all tabs share: texts, the visitor's desk, ways to say something, and how events run."""
+"""What all tabs share: texts, the visitor's session, ways to say something, and how events run."""
 
 import base64
 import io
@@ -21,15 +21,17 @@ from mexplain.model.scorecard import Scorecard
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
-from mexplain.ui.server.event_queue import still_wanted, who_asks
+from mexplain.ui.server.event_queue import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text
-from mexplain.ui.zero_gpu import DESK_DEVICE
+from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 __all__ = ["ASSETS", "SAMPLES", "WORDS", "text"]
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# The choice "explain the label that each variant gives", among the labels.
+OWN_ANSWER = "its own answer"
 # No network: many at once, and no veil over what is there.
 QUICK: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"}
 # The network: one at a time, for two cores are soon busy.
@@ -42,40 +44,40 @@ class Hub:
 
     checkpoint: Callable[[], Checkpoint]
     scorecard: Callable[[], Scorecard | None]
-    desk: gr.State
+    session: gr.State
     custom_weights: bool
-    visits: Uploads
+    uploads: Uploads
 
-    def place_for(self, name: str) -> Path:
+    def output_path(self, name: str) -> Path:
         """Return where to write a file of that name for the visitor who asks; it is deleted when they leave."""
-        return self.visits.folder_for(who_asks()) / name
+        return self.uploads.new_folder(current_session()) / name
 
-    def name_of(self, path: str | Path) -> str:
+    def original_name(self, path: str | Path) -> str:
         """Return what the visitor who asks calls a file that they brought."""
-        return self.visits.name_of(who_asks(), Path(path))
+        return self.uploads.original_name(current_session(), Path(path))
 
     @property
     def minutes(self) -> int:
         """How long anything of a visitor is kept at most."""
-        return math.ceil((self.visits.keep_s + self.visits.sweep_s) / 60)
+        return math.ceil((self.uploads.keep_s + self.uploads.sweep_s) / 60)
 
 
 def new_session() -> Session:
-    """Return an empty desk for a new visitor."""
-    return Session(DESK_DEVICE)
+    """Return an empty session for a new visitor."""
+    return Session(SESSION_DEVICE)
 
 
-def hint(tab: str) -> gr.HTML:
+def tab_intro(tab: str) -> gr.HTML:
     """Lay out the hint that tells a first visitor what a tab is for; once closed, the browser keeps it closed."""
     return gr.HTML(text("hint", tab=tab, says=WORDS["hints"][tab]), elem_classes="first-hint")
 
 
-def problem() -> gr.HTML:
+def error_box() -> gr.HTML:
     """Lay out the place where a tab says what went wrong."""
     return gr.HTML(elem_classes="problem")
 
 
-def say(words: object, before: str = "") -> str:
+def error_html(words: object, before: str = "") -> str:
     """Return what went wrong, or what is missing, in a form that is seen and read aloud; "before: words" if need be."""
     told = error_response(words)[1] if isinstance(words, MexplainError) else str(words)
     return f"<p role='alert'>{escape(f'{before}: {told}' if before else told)}</p>" if told else ""
@@ -86,7 +88,7 @@ def disclaimer() -> str:
     return escape(DISCLAIMER)
 
 
-def moving_picture(film: Animation) -> str:
+def animation_html(film: Animation) -> str:
     """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
     data = base64.b64encode(film.mp4()).decode()
     height, width = film.pictures.shape[1:3]
@@ -103,24 +105,24 @@ def register_upload(brought: gr.Video | gr.Image | gr.File) -> None:
     brought.change(lambda _: None, brought, None, **QUICK)
 
 
-def stop_button(button: gr.Button, desk: gr.State, runs: list[Any]) -> None:
+def stop_button(button: gr.Button, session: gr.State, runs: list[Any]) -> None:
     """Have a button end what runs at its next step, and take what still waits from the queue."""
 
-    def stop(desk: Session | None) -> None:
-        if desk is not None:
-            desk.stop()
+    def stop(session: Session | None) -> None:
+        if session is not None:
+            session.stop()
 
     # Told first: what is cancelled goes on in its thread until it is told.
-    button.click(stop, desk, None, **QUICK)
+    button.click(stop, session, None, **QUICK)
     button.click(None, None, None, cancels=runs)
 
 
-def telling(progress: gr.Progress, words: Callable[[str], str] | None = None) -> Progress:
+def progress_callback(progress: gr.Progress, words: Callable[[str], str] | None = None) -> Progress:
     """Return what tells a visitor which stage the work has reached, and ends it once they are gone.
 
     ``words`` makes a sentence of a stage's name; by default it is one that ``explain`` knows.
     """
-    wanted = still_wanted()
+    wanted = event_is_live()
     words = words or (lambda stage: WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
 
     def tell(stage: str, share: float) -> None:

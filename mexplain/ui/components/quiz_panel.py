@@ -10,7 +10,7 @@ import gradio as gr
 from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
-from mexplain.ui.components.common import QUICK, WORDS, Hub, image_html, moving_picture, say, text
+from mexplain.ui.components.common import QUICK, WORDS, Hub, animation_html, error_html, image_html, text
 from mexplain.ui.quiz import QuizAnswer, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score
 
 _ROUNDS = 5
@@ -66,10 +66,10 @@ class QuizPanel:
     def ask(self, play: QuizState | None) -> list[Any]:
         """Show the next clip with its choices."""
         if play is None:
-            return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
+            return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
         question = play.question
         play.moved = clip_of(question, built_in(question.face))
-        film = moving_picture(Animation(play.moved.clip.frames, FPS, "The clip to guess about", 0))
+        film = animation_html(Animation(play.moved.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
         title = f"<h3>Round {question.number} of {len(play.questions)}: watch closely</h3>"
         return [
@@ -85,9 +85,9 @@ class QuizPanel:
     def guess(self, play: QuizState | None, choice: int | None) -> list[Any]:
         """Mark the guess and show what moved."""
         if play is None or play.moved is None:
-            return [None, *[gr.skip()] * 5, say(WORDS["expired"])]
+            return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
         if choice is None:
-            return [play, *[gr.skip()] * 5, say("Choose what moves first.")]
+            return [play, *[gr.skip()] * 5, error_html("Choose what moves first.")]
         told = mark_answer(play.question, choice)
         play.marks.append(told)
         last = len(play.marks) == len(play.questions)

@@ -16,9 +16,9 @@ from mexplain.report.visuals.animation import AnimationOptions, heatmap_animatio
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
-from mexplain.ui.components.common import WORDS, moving_picture, text
+from mexplain.ui.components.common import WORDS, animation_html, text
 from mexplain.ui.server.error_messages import log
-from mexplain.ui.server.event_queue import still_here
+from mexplain.ui.server.event_queue import session_exists
 from mexplain.ui.session import Session, keep
 
 BLOCKS, PIXELS = "blocks", "pixels"
@@ -59,21 +59,21 @@ def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
     return "attribution" if method in variant.maps else None
 
 
-def films(desk: Session, view: View, variants: list[str]) -> dict[str, str]:
+def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
     """Return the films of some variants with what they show, for an HTML page."""
-    report, reading, method = desk.report, desk.reading, desk.asked.method
+    report, reading, method = session.report, session.reading, session.asked.method
     if report is None or reading is None:
         return {}
-    face, drawn = reading.display, desk.drawn
+    face, drawn = reading.display, session.drawn
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(variants, pool.map(lambda v: film(v, face, view, method, drawn), chosen), strict=True))
 
 
-def draw_ahead(desk: Session, view: View) -> None:
+def draw_ahead(session: Session, view: View) -> None:
     """Draw, beside whatever else is done, the films that one more click would ask for, unless the machine is busy."""
-    drawn, here = desk.drawn, still_here()
+    drawn, here = session.drawn, session_exists()
     other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
     finer = PIXELS if view.grain == BLOCKS else BLOCKS
     views = [replace(view, quantity=other), replace(view, grain=finer), replace(view, magnitude=not view.magnitude)]
@@ -84,8 +84,8 @@ def draw_ahead(desk: Session, view: View) -> None:
         try:
             for one in views:
                 # Else something else is explained by now, or nobody is there to see it.
-                if here() and desk.drawn is drawn and desk.report is not None and not is_busy():
-                    films(desk, one, [variant.variant for variant in desk.report.variants])
+                if here() and session.drawn is drawn and session.report is not None and not is_busy():
+                    films(session, one, [variant.variant for variant in session.report.variants])
         except MexplainError:
             pass  # whoever clicks is told
         except Exception as error:
@@ -111,7 +111,7 @@ def film(variant: VariantReport, face: AlignedClip, view: View, method: str, dra
     told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
     note = f"<p class='meanwhile'>{told}</p>" if told else ""
     place = (variant.variant, look)
-    picture = drawn.get(place) or moving_picture(heatmap_animation(variant, face, look))
+    picture = drawn.get(place) or animation_html(heatmap_animation(variant, face, look))
     keep(drawn, place, picture, _MOST_DRAWN)
     return picture + legend_key(variant, quantity, method) + note
 
@@ -163,9 +163,9 @@ def legend(view: View, method: str = "integrated_gradients") -> str:
     return text("legend_attribution", unit=METHODS[method].unit)
 
 
-def exaggerated(desk: Session | None) -> str:
+def exaggerated(session: Session | None) -> str:
     """Return the film of the latest clip with its motion made large enough to be seen."""
-    if desk is None or desk.reading is None:
+    if session is None or session.reading is None:
         return ""
-    crop_iod = desk.reading.checkpoint.model.config.crop_iod
-    return moving_picture(magnified_animation(desk.reading.display, crop_iod))
+    crop_iod = session.reading.checkpoint.model.config.crop_iod
+    return animation_html(magnified_animation(session.reading.display, crop_iod))

@@ -12,11 +12,11 @@ from mexplain.ui.components.common import (
     SLOW,
     WORDS,
     Hub,
+    error_box,
+    error_html,
     new_session,
-    problem,
-    say,
+    progress_callback,
     stop_button,
-    telling,
     text,
 )
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
@@ -35,24 +35,24 @@ class SamplePrompt:
                 )
                 self.halt = gr.Button("Stop", min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
-            self.problem = problem()
+            self.error = error_box()
 
     def when_ready(self, show: Callable[..., list], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
-        """Have ``show`` fill the tab once the sample is explained; it gets the desk and ``inputs``."""
+        """Have ``show`` fill the tab once the sample is explained; it gets the session and ``inputs``."""
         slow = {**SLOW, "show_progress_on": self.status}
-        run = self.go.click(self._explain, self.hub.desk, [self.hub.desk, self.problem], **slow)
-        run.then(show, [self.hub.desk, *inputs], outputs, show_progress="hidden", api_visibility="private")
-        stop_button(self.halt, self.hub.desk, [run])
+        run = self.go.click(self._explain, self.hub.session, [self.hub.session, self.error], **slow)
+        run.then(show, [self.hub.session, *inputs], outputs, show_progress="hidden", api_visibility="private")
+        stop_button(self.halt, self.hub.session, [run])
 
-    def _explain(self, desk: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
-        desk = desk or new_session()
-        yield desk, ""
+    def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
+        session = session or new_session()
+        yield session, ""
         sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
         try:
-            for _ in desk.explain(sample, self.hub.checkpoint(), ExplainRequest(), telling(progress)):
+            for _ in session.explain(sample, self.hub.checkpoint(), ExplainRequest(), progress_callback(progress)):
                 pass
-            yield desk, ""
+            yield session, ""
         except StoppedError:
-            yield desk, say(WORDS["stopped"])
+            yield session, error_html(WORDS["stopped"])
         except MexplainError as error:
-            yield desk, say(error)
+            yield session, error_html(error)

@@ -29,7 +29,7 @@ class HubBlocks(gr.Blocks):
     _queue: HubQueue
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.visits = Uploads(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
+        self.uploads = Uploads(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
         # Not with Gradio's ``delete_cache``, which breaks when a file comes while it looks; ``visits`` does the same.
         super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
@@ -49,9 +49,9 @@ class HubBlocks(gr.Blocks):
                 if "://" in file["path"] or file["path"].startswith("data:"):
                     raise gr.Error(WORDS["address"], print_exception=False)
                 file["url"] = None  # what a client says of it is not looked at
-            self.visits.note(session, inputs)
+            self.uploads.note(session, inputs)
             done = await super().process_api(fn, inputs, *args, **given)
-            self.visits.note(session, done.get("data"))
+            self.uploads.note(session, done.get("data"))
         except gr.Error as error:
             # Gradio's own say what was sent, which is for whoever sent it and not for the log.
             said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
@@ -73,7 +73,7 @@ class HubBlocks(gr.Blocks):
 
     def sweep(self) -> None:
         """Forget the visitors of whom nothing was heard for as long as anything may be kept, even if they are there."""
-        oldest = datetime.now() - timedelta(seconds=self.visits.keep_s)
+        oldest = datetime.now() - timedelta(seconds=self.uploads.keep_s)
         busy = self._queue.busy()
         for session, used in list(self.state_holder.time_last_used.items()):
             if used < oldest and session not in busy:
@@ -82,14 +82,14 @@ class HubBlocks(gr.Blocks):
             known -= {path for path in list(known) if not Path(path).exists()}
 
     @asynccontextmanager
-    async def tended(self, app: Any) -> AsyncIterator[None]:
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """Sweep while the page is served."""
 
         async def tend() -> None:
             while True:
-                await asyncio.sleep(self.visits.sweep_s)
+                await asyncio.sleep(self.uploads.sweep_s)
                 try:
-                    await asyncio.to_thread(self.visits.sweep)
+                    await asyncio.to_thread(self.uploads.sweep)
                     self.sweep()
                 except Exception as error:  # one bad sweep must not be the last
                     log(error)

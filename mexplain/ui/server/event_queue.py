@@ -56,21 +56,21 @@ class HubQueue(Queue):
         return WORDS["full"].format(waiting=len(line.queue), minutes=f"{minutes} minute{'s' if minutes > 1 else ''}")
 
 
-def who_asks() -> str | None:
+def current_session() -> str | None:
     """Return the session of the visitor whose event is being handled."""
     request = LocalContext.request.get(None)
     return getattr(request, "session_hash", None)
 
 
-def still_here() -> Callable[[], bool]:
+def session_exists() -> Callable[[], bool]:
     """Return what tells whether the visitor whose event is at hand is remembered, and the hub goes on."""
-    page, session = LocalContext.blocks.get(None), who_asks()
+    page, session = LocalContext.blocks.get(None), current_session()
     if page is None or session is None:
         return lambda: True
     return lambda: not page._queue.stopped and session in page.state_holder
 
 
-def still_wanted() -> Callable[[], bool]:
+def event_is_live() -> Callable[[], bool]:
     """Return what tells whether anyone still waits for what the event at hand works out.
 
     Nobody does once the connection that the result would go over is closed, the event was cancelled, or the hub stops.

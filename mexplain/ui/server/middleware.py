@@ -115,7 +115,7 @@ class RequestMiddleware:
         if path.startswith("/gradio_api/mcp"):
             most = min(limit("file_mb"), _MCP_MB) * _MB * 4 // 3  # clips come as text there
         elif uploading:
-            most, words = await asyncio.to_thread(self.page.visits.room, said), WORDS["no_room"]
+            most, words = await asyncio.to_thread(self.page.uploads.room, said), WORDS["no_room"]
         if said > most or (uploading and most == 0):
             raise TooMuchError(words)
         came, done = 0, False
@@ -131,11 +131,11 @@ class RequestMiddleware:
                 raise TooMuchError(words)
             return message
 
-        self.page.visits.arriving(said if uploading else 0)
+        self.page.uploads.arriving(said if uploading else 0)
         try:
             yield measured
         finally:
-            self.page.visits.arriving(-said if uploading else 0)
+            self.page.uploads.arriving(-said if uploading else 0)
 
     @asynccontextmanager
     async def _counted(self, path: str) -> AsyncIterator[None]:
@@ -144,7 +144,7 @@ class RequestMiddleware:
         if found is None:
             yield
             return
-        visits, session = self.page.visits, found[1]
+        visits, session = self.page.uploads, found[1]
         visits.came(session)
         try:
             yield
@@ -159,7 +159,7 @@ class RequestMiddleware:
             if session in self.page._queue.busy():
                 self._see_out(session)
             else:
-                self.page.visits.end(session)
+                self.page.uploads.end(session)
 
         asyncio.get_running_loop().call_later(GRACE_S, forget)
 

@@ -46,7 +46,7 @@ class Uploads:
                 if path.is_relative_to(self.folder):
                     self._files[session][path] = _harmless(name) if isinstance(name, str) else path.name
 
-    def folder_for(self, session: str | None) -> Path:
+    def new_folder(self, session: str | None) -> Path:
         """Make a folder for files that a visitor is given; it goes when they do."""
         own = self.folder / "made" / secrets.token_hex(8)
         own.mkdir(parents=True)
@@ -54,7 +54,7 @@ class Uploads:
             self._files[session or ""][own] = own.name
         return own
 
-    def name_of(self, session: str | None, path: Path) -> str:
+    def original_name(self, session: str | None, path: Path) -> str:
         """Return what a visitor calls a file of theirs; on the disk it has a name of ours."""
         with self._lock:
             return self._files.get(session or "", {}).get(path) or path.name

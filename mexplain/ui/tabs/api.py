@@ -3,7 +3,7 @@
 import gradio as gr
 
 from mexplain.settings import shipped_folder
-from mexplain.ui.components.common import Hub, hint, text
+from mexplain.ui.components.common import Hub, tab_intro, text
 from mexplain.ui.tabs.api_endpoints import Endpoints
 
 _HERE = "http://127.0.0.1:7860/"
@@ -13,7 +13,7 @@ class ApiTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
-        hint("programs")
+        tab_intro("programs")
         self.told = gr.HTML(_told(_HERE), elem_id="programs")
         Endpoints(hub)
         page.load(self.show, None, self.told, show_progress="hidden", api_visibility="private")

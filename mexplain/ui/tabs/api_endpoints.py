@@ -19,7 +19,7 @@ from mexplain.model.checkpoint import Checkpoint, sha256_of
 from mexplain.report.json_export import to_json
 from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
-from mexplain.ui.components.common import Hub, telling
+from mexplain.ui.components.common import Hub, progress_callback
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.session import Session
@@ -108,7 +108,7 @@ class Endpoints:
                 path, self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
                 start_s=start_s, end_s=end_s, progress=_told(progress),
             )  # fmt: skip
-            return without_path(to_json(report), self.hub.name_of(clip), sha256)
+            return without_path(to_json(report), self.hub.original_name(clip), sha256)
 
     def simulate(
         self,
@@ -135,7 +135,7 @@ class Endpoints:
         """
         with _plain_errors():
             face = from_photo(Path(photo)) if photo else built_in(person)
-            path = self.hub.place_for("simulated.mp4")
+            path = self.hub.output_path("simulated.mp4")
             done = run_experiment(
                 face, parse_action_units(action_units), path, self._checkpoint(), side=side,
                 strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_told(progress),
@@ -187,7 +187,7 @@ def _plain_errors() -> Iterator[None]:
 
 def _told(progress: gr.Progress) -> Progress:
     """Return what ends the work when it takes too long, or nobody waits for it any more."""
-    return Session().watched(telling(progress))
+    return Session().watched(progress_callback(progress))
 
 
 def _there(clip: str | None) -> Path:

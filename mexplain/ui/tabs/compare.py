@@ -10,7 +10,7 @@ from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.report.visuals.plots import VARIANT_NAMES
-from mexplain.ui.components.common import QUICK, Hub, hint, image_html, text
+from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro, text
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
 
@@ -21,7 +21,7 @@ class CompareTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
-        hint("compare")
+        tab_intro("compare")
         needs = SamplePrompt(hub, "compare")
         with gr.Column(visible=False, elem_id="comparison") as self.results:
             self.sentence = gr.HTML(elem_id="compared")
@@ -38,12 +38,12 @@ class CompareTab:
             with gr.Row(elem_classes="columns"):
                 self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
         outputs = [needs.box, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
-        tab.select(self.show, hub.desk, outputs, **QUICK)
+        tab.select(self.show, hub.session, outputs, **QUICK)
         needs.when_ready(self.show, outputs)
 
-    def show(self, desk: Session | None) -> list:
+    def show(self, session: Session | None) -> list:
         """Show the comparison of the latest report, or that there is none yet."""
-        report, method = (desk.report, desk.asked.method) if desk else (None, "")
+        report, method = (session.report, session.asked.method) if session else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
         found = compare_variants(report, method)

@@ -17,16 +17,17 @@ from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.settings import limit
 from mexplain.ui.components import results
 from mexplain.ui.components.common import (
+    OWN_ANSWER,
     QUICK,
     SLOW,
     Hub,
-    hint,
+    error_box,
+    error_html,
     new_session,
-    problem,
+    progress_callback,
     register_upload,
-    say,
     stop_button,
-    telling,
+    tab_intro,
 )
 from mexplain.ui.components.results import View
 from mexplain.ui.components.samples import captions, sample_buttons
@@ -34,15 +35,13 @@ from mexplain.ui.permalink import from_query
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, text
 
-OWN = "its own answer"
-
 
 class ExplainTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
-        hint("explain")
+        tab_intro("explain")
         self._lay_out_input()
         self._lay_out_results()
         self._wire(page)
@@ -62,9 +61,9 @@ class ExplainTab:
             with gr.Column(min_width=300, elem_id="samples"):
                 gr.HTML(text("samples"))
                 with gr.Row():
-                    self.samples = sample_buttons(self.hub.visits.folder)
+                    self.samples = sample_buttons(self.hub.uploads.folder)
         self.status = gr.HTML(elem_id="status")
-        self.problem = problem()
+        self.error = error_box()
 
     def _lay_out_results(self) -> None:
         with gr.Column(visible=False, elem_id="results") as self.results:
@@ -95,7 +94,9 @@ class ExplainTab:
                     against = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
                     self.baseline = gr.Dropdown(against, value="onset", label="Compared with", elem_id="baseline")
                     labels = self.hub.checkpoint().model.config.labels
-                    self.target = gr.Dropdown([OWN, *labels], value=OWN, label="Answer to explain", elem_id="target")
+                    self.target = gr.Dropdown(
+                        [OWN_ANSWER, *labels], value=OWN_ANSWER, label="Answer to explain", elem_id="target"
+                    )
                     self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
             self.about = gr.HTML(
                 wording.about_method("integrated_gradients", "onset", self.hub.scorecard()), elem_id="used"
@@ -133,17 +134,17 @@ class ExplainTab:
         return [self.quantity, self.grain, self.magnitude, self.opacity]
 
     def _wire(self, page: gr.Blocks) -> None:
-        desk, everything = self.hub.desk, [*self.settings, *self.looks]
+        desk, everything = self.hub.session, [*self.settings, *self.looks]
         outputs = [
-            desk, self.problem, self.results, self.answer, self.where, self.curve, self.picked, self.about,
+            desk, self.error, self.results, self.answer, self.where, self.curve, self.picked, self.about,
             self.legend, self.agree, self.moved, self.foot, *self._parts,
         ]  # fmt: skip
         slow = {**SLOW, "show_progress_on": self.status}
         asked = [desk, self.clip, self.start_s, self.end_s, *everything]
         register_upload(self.clip)
-        clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.problem, self.results], **QUICK)]
+        clicks = [self.go.click(self._show_results, [desk, self.clip], [desk, self.error, self.results], **QUICK)]
         for button, path in self.samples:
-            into = [desk, self.clip, self.start_s, self.end_s, self.problem, self.results]
+            into = [desk, self.clip, self.start_s, self.end_s, self.error, self.results]
             clicks.append(button.click(partial(self._take_sample, str(path)), desk, into, **QUICK))
         runs = [click.then(self.run, asked, outputs, **slow) for click in clicks]
         runs.append(self.picked.input(self.pick, [desk, self.picked, *everything], outputs, **slow))
@@ -177,14 +178,14 @@ class ExplainTab:
         looks = [wanted.show, wanted.grain, wanted.sign == "magnitude", wanted.opacity]
         view = View(wanted.show, magnitude=looks[2])  # type: ignore[arg-type]
         legend = results.legend(view, wanted.method)
-        asked = [wanted.method, wanted.baseline, wanted.target or OWN]
+        asked = [wanted.method, wanted.baseline, wanted.target or OWN_ANSWER]
         return [new_session(), clip, *asked, *looks, about, legend]
 
     def _show_results(self, desk: Session | None, clip: str | None) -> list[Any]:
         """Make room for results before they come, so that nothing jumps; what still runs is in the way."""
         desk = desk or new_session()
         if not clip:
-            return [desk, say(WORDS["no_clip"]), gr.skip()]
+            return [desk, error_html(WORDS["no_clip"]), gr.skip()]
         desk.stop()
         return [desk, "", gr.Column(visible=True)]
 
@@ -201,8 +202,8 @@ class ExplainTab:
             return
         desk = desk or new_session()
         asked = self._asked(settings, start_s, end_s)
-        yield {self.hub.desk: desk}
-        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, telling(progress))
+        yield {self.hub.session: desk}
+        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, progress_callback(progress))
         yield from self._stream(desk, steps, settings)
 
     def pick(
@@ -211,11 +212,11 @@ class ExplainTab:
     ) -> Iterator[dict]:  # fmt: skip
         """Explain another moment of a clip that was searched before."""
         if desk is None or desk.report is None or number is None or number >= len(desk.report.moments):
-            yield {self.problem: say(WORDS["expired"])}
+            yield {self.error: error_html(WORDS["expired"])}
             return
         moment = desk.report.moments[number]
         asked = self._asked(settings, max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S)
-        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, telling(progress))
+        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, progress_callback(progress))
         yield from self._stream(desk, steps, settings)
 
     def again(
@@ -224,11 +225,11 @@ class ExplainTab:
     ) -> Iterator[dict]:  # fmt: skip
         """Explain the same part of the same clip otherwise; what is known is not worked out again."""
         if desk is None or desk.reading is None:
-            yield {self.problem: say(WORDS["expired"])}
+            yield {self.error: error_html(WORDS["expired"])}
             return
         asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
         yield {self.about: wording.about_method(asked.method, asked.baseline, self.hub.scorecard())}
-        yield from self._stream(desk, desk.again(asked, telling(progress)), settings)
+        yield from self._stream(desk, desk.again(asked, progress_callback(progress)), settings)
 
     def redraw(self, desk: Session | None, *looks: Any) -> list[Any]:
         """Show the same results from another side; asks the network nothing."""
@@ -248,7 +249,7 @@ class ExplainTab:
 
     def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> ExplainRequest:
         method, baseline, target, thorough = settings[:4]
-        return ExplainRequest(method, baseline, None if target == OWN else target, thorough, start_s, end_s)
+        return ExplainRequest(method, baseline, None if target == OWN_ANSWER else target, thorough, start_s, end_s)
 
     def _stream(self, desk: Session, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
         view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")
@@ -259,15 +260,15 @@ class ExplainTab:
             yield {self.foot: results.made_with(report)}
             results.draw_ahead(desk, view)
         except StoppedError:
-            yield {self.problem: say(WORDS["stopped"])}
+            yield {self.error: error_html(WORDS["stopped"])}
         except MexplainError as error:
-            yield {self.problem: say(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
+            yield {self.error: error_html(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
 
     def _head(self, report: Report, desk: Session, view: View) -> dict:
         notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
         about = wording.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
         top: dict = {
-            self.problem: "",
+            self.error: "",
             self.results: gr.Column(visible=True),
             self.answer: f"<h2>{escape(prediction_sentence(report))}</h2>{''.join(notes)}",
             self.about: about,

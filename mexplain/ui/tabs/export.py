@@ -13,12 +13,24 @@ from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.components.batch_panel import BatchPanel
-from mexplain.ui.components.common import QUICK, SLOW, WORDS, Hub, hint, problem, say, stop_button, telling, text
+from mexplain.ui.components.common import (
+    OWN_ANSWER,
+    QUICK,
+    SLOW,
+    WORDS,
+    Hub,
+    error_box,
+    error_html,
+    progress_callback,
+    stop_button,
+    tab_intro,
+    text,
+)
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.components.samples import captions
 from mexplain.ui.permalink import PermalinkSettings, to_query
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.tabs.explain import OWN, ExplainTab
+from mexplain.ui.tabs.explain import ExplainTab
 
 KINDS = {
     "A page that works offline (HTML)": "html",
@@ -34,8 +46,8 @@ class ExportTab:
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub, self.explain = hub, explain
-        hint("take")
-        BatchPanel(hub, explain)
+        tab_intro("take")
+        BatchPanel(hub, [explain.method, explain.baseline, explain.target])
         needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(text("take"))
@@ -46,7 +58,7 @@ class ExportTab:
                 self.make = gr.Button("Make the files", variant="primary", elem_id="make", min_width=160, scale=0)
                 self.halt = gr.Button("Stop", min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
-            self.problem = problem()
+            self.error = error_box()
             kept = f"Yours to keep; deleted here within {hub.minutes} minutes"
             self.files = gr.Files(label=kept, visible=False, elem_id="files")
             self.link = gr.Textbox(
@@ -55,23 +67,23 @@ class ExportTab:
             )  # fmt: skip
         looks = [explain.method, explain.baseline, explain.target, *explain.looks]
         outputs = [needs.box, self.results, self.link]
-        tab.select(self.show, [hub.desk, *looks], outputs, **QUICK)
+        tab.select(self.show, [hub.session, *looks], outputs, **QUICK)
         needs.when_ready(self.show, outputs, looks)
         run = self.make.click(
-            self.write, [hub.desk, self.kinds], [self.files, self.problem], **SLOW, show_progress_on=self.status
+            self.write, [hub.session, self.kinds], [self.files, self.error], **SLOW, show_progress_on=self.status
         )
-        stop_button(self.halt, hub.desk, [run])
+        stop_button(self.halt, hub.session, [run])
 
-    def show(self, request: gr.Request, desk: Session | None, *looks: Any) -> list[Any]:
+    def show(self, request: gr.Request, session: Session | None, *looks: Any) -> list[Any]:
         """Show what can be kept, and the link."""
-        if desk is None or desk.report is None:
+        if session is None or session.report is None:
             return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
-        name = self.hub.name_of(desk.report.info.path)
+        name = self.hub.original_name(session.report.info.path)
         method, baseline, target, shown, grain, magnitude, opacity = looks
         settings = PermalinkSettings(
             method,
             baseline,
-            "" if target == OWN else target,
+            "" if target == OWN_ANSWER else target,
             shown,
             grain,
             "magnitude" if magnitude else "signed",
@@ -83,29 +95,29 @@ class ExportTab:
         return [gr.Column(visible=False), gr.Column(visible=True), link]
 
     def write(
-        self, desk: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
+        self, session: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> tuple[Any, str]:  # fmt: skip
         """Write the files that were asked for."""
-        if desk is None or desk.report is None or desk.reading is None:
-            return gr.skip(), say(WORDS["expired"])
+        if session is None or session.report is None or session.reading is None:
+            return gr.skip(), error_html(WORDS["expired"])
         if not kinds:
-            return gr.skip(), say("Choose at least one kind of file.")
+            return gr.skip(), error_html("Choose at least one kind of file.")
 
         try:
-            paths = self._write(desk, set(kinds), desk.watched(telling(progress, "Writing {}".format)))
+            paths = self._write(session, set(kinds), session.watched(progress_callback(progress, "Writing {}".format)))
         except StoppedError:
-            return gr.skip(), say(WORDS["stopped"])
+            return gr.skip(), error_html(WORDS["stopped"])
         except MexplainError as error:
-            return gr.skip(), say(error)
+            return gr.skip(), error_html(error)
         return gr.Files([str(path) for path in paths], visible=True), ""
 
-    def _write(self, desk: Session, kinds: set[str], tell: Any) -> list[Path]:
-        report, reading = desk.report, desk.reading
+    def _write(self, session: Session, kinds: set[str], tell: Any) -> list[Path]:
+        report, reading = session.report, session.reading
         assert report is not None and reading is not None
-        report = replace(report, info=replace(report.info, path=self.hub.name_of(report.info.path)))
+        report = replace(report, info=replace(report.info, path=self.hub.original_name(report.info.path)))
         # What a visitor calls their clip stays in the files, and out of names on the hub's disk.
         stem = "explained"
-        first = self.hub.place_for(f"{stem}.json")
+        first = self.hub.output_path(f"{stem}.json")
         paths: list[Path] = []
         films: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:

@@ -23,23 +23,23 @@ from mexplain.ui.components.common import (
     SLOW,
     WORDS,
     Hub,
-    hint,
+    animation_html,
+    error_box,
+    error_html,
     image_html,
-    moving_picture,
     new_session,
-    problem,
+    progress_callback,
     register_upload,
-    say,
     stop_button,
-    telling,
+    tab_intro,
     text,
 )
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.components.quiz_panel import QuizPanel
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
 
-OWN = "My own photo"
-MOST_METHODS = 4
+OWN_PHOTO = "My own photo"
+MAX_METHODS = 4
 
 
 class SimulatorTab:
@@ -47,11 +47,11 @@ class SimulatorTab:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        hint("simulator")
+        tab_intro("simulator")
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
                 people = names()
-                self.person = gr.Radio([*people, OWN], value=people[0], label="Whose face", elem_id="person")
+                self.person = gr.Radio([*people, OWN_PHOTO], value=people[0], label="Whose face", elem_id="person")
                 with gr.Column(visible=False) as self.own:
                     self.photo = photo_input(
                         sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
@@ -81,7 +81,7 @@ class SimulatorTab:
                 )
                 chosen = [(m.name, m.key) for m in METHODS.values()]
                 self.methods = gr.Dropdown(
-                    chosen, value=["integrated_gradients"], multiselect=True, max_choices=MOST_METHODS,
+                    chosen, value=["integrated_gradients"], multiselect=True, max_choices=MAX_METHODS,
                     label="Methods to put to the test", elem_id="tested",
                 )  # fmt: skip
                 with gr.Row():
@@ -89,7 +89,7 @@ class SimulatorTab:
                     self.halt = gr.Button("Stop", size="lg", min_width=90, scale=0)
             with gr.Column(min_width=300, scale=3):
                 self.status = gr.HTML(elem_classes="status")
-                self.problem = problem()
+                self.error = error_box()
                 with gr.Row(elem_classes="columns"):
                     self.clip = gr.HTML(
                         _sit(people[0])[1] if people else text("simulated"), elem_id="simulated", elem_classes="part"
@@ -97,21 +97,21 @@ class SimulatorTab:
                     self.truth = gr.HTML(elem_id="truth", elem_classes="part")
                 self.sentence = gr.HTML(elem_id="noticed")
                 self.table = gr.HTML(elem_id="findings")
-        asked = [hub.desk, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
-        outputs = [hub.desk, self.problem, self.clip, self.truth, self.sentence, self.table]
+        asked = [hub.session, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
+        outputs = [hub.session, self.error, self.clip, self.truth, self.sentence, self.table]
         register_upload(self.photo)
         run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
-        stop_button(self.halt, hub.desk, [run])
+        stop_button(self.halt, hub.session, [run])
         self.person.change(_sit, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK)
         QuizPanel(hub)
 
     def run(
-        self, desk: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
+        self, session: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Make a clip, show it and its truth, then ask who noticed, one method after the other."""
-        desk = desk or new_session()
-        yield [desk, "", gr.skip(), gr.skip(), "", ""]
+        session = session or new_session()
+        yield [session, "", gr.skip(), gr.skip(), "", ""]
         try:
             face = _face(person, photo)
             if not units:
@@ -119,19 +119,21 @@ class SimulatorTab:
             moved = simulated_experiment.simulate_movement(
                 face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
             )
-            yield [desk, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
+            yield [session, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
             findings: dict[tuple[str, str], Detection] = {}
-            told = desk.watched(telling(progress))  # over all methods, so that they share one question's time
+            told = session.watched(
+                progress_callback(progress)
+            )  # over all methods, so that they share one question's time
             for method in methods or ["attention"]:
-                self._ask(desk, moved, method, told)
-                assert desk.report is not None
+                self._ask(session, moved, method, told)
+                assert session.report is not None
                 findings |= {
                     (found.asked, found.variant): found
-                    for found in simulated_experiment.judge_detections(moved, desk.report)
+                    for found in simulated_experiment.judge_detections(moved, session.report)
                 }
                 every = tuple(findings.values())
                 yield [
-                    desk,
+                    session,
                     "",
                     gr.skip(),
                     gr.skip(),
@@ -139,29 +141,29 @@ class SimulatorTab:
                     detection_table(every),
                 ]
         except StoppedError:
-            yield [desk, say(WORDS["stopped"]), *[gr.skip()] * 4]
+            yield [session, error_html(WORDS["stopped"]), *[gr.skip()] * 4]
         except MexplainError as error:
-            yield [desk, say(error), *[gr.skip()] * 4]
+            yield [session, error_html(error), *[gr.skip()] * 4]
 
-    def _ask(self, desk: Session, moved: SimulatedMovement, method: str, told: Progress) -> None:
+    def _ask(self, session: Session, moved: SimulatedMovement, method: str, told: Progress) -> None:
         # The network gets the file as it would any other.
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in desk.explain(path, self.hub.checkpoint(), ExplainRequest(method), told):
+            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest(method), told):
                 pass
 
 
 def _sit(person: str) -> list[Any]:
     """Show the still face that was chosen."""
-    if person == OWN:
+    if person == OWN_PHOTO:
         return [gr.Column(visible=True), text("simulated"), "", "", ""]
     still = f"<h3>{escape(person)}, who does not exist</h3>{image_html(built_in(person).photo, 'The still face')}"
     return [gr.Column(visible=False), still, "", "", ""]
 
 
 def _face(person: str, photo: str | None) -> StillFace:
-    if person != OWN:
+    if person != OWN_PHOTO:
         return built_in(person)
     if not photo:
         raise SettingError("There is no photo yet. Upload one, or take one with the webcam.")
@@ -170,7 +172,7 @@ def _face(person: str, photo: str | None) -> StillFace:
 
 def _clip(moved: SimulatedMovement) -> str:
     return (
-        f"<h3>{WORDS['simulated']}</h3>{moving_picture(Animation(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
+        f"<h3>{WORDS['simulated']}</h3>{animation_html(Animation(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
     )
 
 

@@ -11,14 +11,14 @@ from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.components.common import QUICK, WORDS, Hub, disclaimer, hint, text
+from mexplain.ui.components.common import QUICK, WORDS, Hub, disclaimer, tab_intro, text
 
 
 class TrustTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, folder: Path) -> None:
-        hint("trust")
+        tab_intro("trust")
         card = hub.scorecard()
         if card is None:
             gr.HTML(f"<p class='note'>{WORDS['no_scorecard']}</p>")

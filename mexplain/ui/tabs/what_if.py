@@ -21,11 +21,11 @@ from mexplain.ui.components.common import (
     WORDS,
     Hub,
     data_uri,
-    hint,
-    problem,
-    say,
+    error_box,
+    error_html,
+    progress_callback,
     stop_button,
-    telling,
+    tab_intro,
     text,
 )
 from mexplain.ui.components.sample_prompt import SamplePrompt
@@ -37,7 +37,7 @@ class WhatIfTab:
 
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
         self.hub = hub
-        hint("what_if")
+        tab_intro("what_if")
         needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
@@ -61,64 +61,64 @@ class WhatIfTab:
                     self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
                     self.halt = gr.Button("Stop", min_width=90, scale=0)
                 self.status = gr.HTML(elem_classes="status")
-                self.problem = problem()
+                self.error = error_box()
                 self.found = gr.HTML(elem_id="smallest")
         parts = [part for pair in self.answers for part in pair]
         outputs = [needs.box, self.results, self.face, self.found, self.told, *parts]
-        tab.select(self.show, [hub.desk, self.grid], outputs, **QUICK)
+        tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
         needs.when_ready(self.show, outputs, [self.grid])
         change = [self.told, *parts]
-        self.face.input(self.hold, [hub.desk, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
-        self.grid.input(self.show, [hub.desk, self.grid], outputs, **QUICK)
+        self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
+        self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
         for button, every in ((self.clear, False), (self.everything, True)):
             button.click(
-                lambda desk, value, grid, every=every: self._choose(desk, value, grid, every),
-                [hub.desk, self.face, self.grid], [self.face, *change], **QUICK,
+                lambda session, value, grid, every=every: self._choose(session, value, grid, every),
+                [hub.session, self.face, self.grid], [self.face, *change], **QUICK,
             )  # fmt: skip
         run = self.find.click(
-            self.smallest, [hub.desk, self.face, self.grid], [self.found, self.problem, self.face, *change],
+            self.smallest, [hub.session, self.face, self.grid], [self.found, self.error, self.face, *change],
             **SLOW, show_progress_on=self.status,
         )  # fmt: skip
-        stop_button(self.halt, hub.desk, [run])
+        stop_button(self.halt, hub.session, [run])
 
     def _answer(self, variant: str) -> tuple[gr.HTML, gr.Plot]:
         with gr.Row(elem_classes="answer"):
             words = gr.HTML(elem_classes="change", min_height=84)
             return words, gr.Plot(show_label=False, container=False, elem_classes="bars")
 
-    def show(self, desk: Session | None, grid: str) -> list[Any]:
+    def show(self, session: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, all of them moving."""
-        if desk is None or desk.reading is None:
+        if session is None or session.reading is None:
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
-        value = self._face(desk, grid)
-        return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(desk, value, grid)]
+        value = self._face(session, grid)
+        return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
 
-    def hold(self, desk: Session | None, value: dict, grid: str) -> list[Any]:
+    def hold(self, session: Session | None, value: dict, grid: str) -> list[Any]:
         """Answer with the chosen blocks held still."""
-        if desk is None or desk.reading is None:
-            return [say(WORDS["expired"]), *[gr.skip()] * 6]
+        if session is None or session.reading is None:
+            return [error_html(WORDS["expired"]), *[gr.skip()] * 6]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
-        found = predict_with_blocks_held(desk.reading, desk.questions(), chosen, grid)
+        found = predict_with_blocks_held(session.reading, session.questions(), chosen, grid)
         told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [f"<p>{escape(told)}</p>", *(part for one in found for part in (_words(one), _bars(one)))]
 
-    def _choose(self, desk: Session | None, value: dict, grid: str, every: bool) -> list[Any]:
+    def _choose(self, session: Session | None, value: dict, grid: str, every: bool) -> list[Any]:
         value = {**value, "chosen": list(layout(grid).names) if every else []}
-        return [value, *self.hold(desk, value, grid)]
+        return [value, *self.hold(session, value, grid)]
 
     def smallest(
-        self, desk: Session | None, value: dict, grid: str,
+        self, session: Session | None, value: dict, grid: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Look for the smallest set of blocks that flips each variant's answer, one variant after the other."""
-        if desk is None or desk.reading is None:
-            yield ["", say(WORDS["expired"]), *[gr.skip()] * 8]
+        if session is None or session.reading is None:
+            yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
             return
-        labels, lines = desk.reading.checkpoint.model.config.labels, []
-        questions = desk.questions()
+        labels, lines = session.reading.checkpoint.model.config.labels, []
+        questions = session.questions()
 
         words = "Trying sets of blocks in {}".format
-        tell_or_stop = desk.watched(telling(progress, lambda variant: words(VARIANT_NAMES[variant])))
+        tell_or_stop = session.watched(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
         try:
             for number, (variant, question) in enumerate(questions.items()):
                 found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
@@ -126,19 +126,19 @@ class WhatIfTab:
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and found.blocks:
                     value = {**value, "chosen": list(found.blocks)}
-                    held = [value, *self.hold(desk, value, grid)]
+                    held = [value, *self.hold(session, value, grid)]
                 yield [f"<ul>{''.join(lines)}</ul>", "", *held]
         except StoppedError:
-            yield [f"<ul>{''.join(lines)}</ul>", say(WORDS["stopped"]), *[gr.skip()] * 8]
+            yield [f"<ul>{''.join(lines)}</ul>", error_html(WORDS["stopped"]), *[gr.skip()] * 8]
         except MexplainError as error:
-            yield ["", say(error), *[gr.skip()] * 8]
+            yield ["", error_html(error), *[gr.skip()] * 8]
 
     @staticmethod
     def _tell_one(tell: Progress, variant: str, number: int, share: float) -> None:
         tell(variant, (number + share) / len(VARIANT_NAMES))
 
-    def _face(self, desk: Session, grid: str) -> dict[str, Any]:
-        reading, report = desk.reading, desk.report
+    def _face(self, session: Session, grid: str) -> dict[str, Any]:
+        reading, report = session.reading, session.report
         assert reading is not None and report is not None
         names, side = layout(grid).names, reading.aligned.frames.shape[1]
         boxes = (100 * layout(grid).boxes(reading.aligned.landmarks_xy) / side).round(2).tolist()
