@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 PHOTO_SIDE = 960
+# A scorecard ships with its checkpoint only if it is about as many clips as these.
+CLIPS_TO_SHIP = 100
 
 
 def explain_command(options: argparse.Namespace) -> int:
@@ -189,17 +191,25 @@ def methods_command(options: argparse.Namespace) -> int:
 
 def bench_command(options: argparse.Namespace) -> int:
     """Score every method on clips whose cause is known."""
-    from mexplain.cli.scorecard import run_scorecard as bench
+    from mexplain.evaluation.scorecard.bench import run_scorecard
+    from mexplain.evaluation.scorecard.scorecard_table import markdown
     from mexplain.model.checkpoint import SHIPPED
+    from mexplain.model.scorecard import SCORECARD
+    from mexplain.training.model_card import METRICS, write_card
 
-    table = bench(
+    scorecard = run_scorecard(
         checkpoint=options.checkpoint or SHIPPED,
         clips=options.clips,
         out=options.out,
         faces=options.faces,
         device=options.device,
     )
-    print(table)
+    folder = Path(options.checkpoint or SHIPPED)
+    if folder.is_dir() and not options.faces and options.clips >= CLIPS_TO_SHIP:
+        (folder / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
+        if (folder / METRICS).is_file():
+            write_card(folder)
+    print(markdown(scorecard))
     return 0
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from mexplain import __version__
-from mexplain.cli import explain, training
-from mexplain.cli.batch import add_explain_archive
+from mexplain.cli import evaluate, explain
 from mexplain.cli.explain import USER_ERROR, complain
+from mexplain.cli.explain_archive import add_explain_archive
 from mexplain.cli.hub import add_hub
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
@@ -141,7 +141,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_batch(parser)
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training.train_command)
+    parser.set_defaults(run=evaluate.train_command)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -176,7 +176,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     real.add_argument("--address", metavar="URL", help="of the Ray cluster (default: one is started on this machine)")
     real.add_argument("--workers", type=int, metavar="N", help="folds at once (default: one for each CPU)")
     _add_device(parser)
-    parser.set_defaults(run=training.evaluate_command)
+    parser.set_defaults(run=evaluate.evaluate_command)
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +206,7 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training.calibrate_command)
+    parser.set_defaults(run=evaluate.calibrate_command)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -224,7 +224,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     )
     _add_faces(parser)
     _add_device(parser)
-    parser.set_defaults(run=training.compare_command)
+    parser.set_defaults(run=evaluate.compare_command)
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,6 @@ import torch
 from support.dataset_trees import TREES, Planted, casme2_tree, flat_clips
 from support.paths import ROOT
 
-from mexplain.cli.loso import parse_sources, run_loso
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
@@ -34,6 +33,7 @@ from mexplain.evaluation.loso.protocol import (
     objective_class,
     zero_shot_map,
 )
+from mexplain.evaluation.loso.run import parse_sources, run_loso
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.media.video import read_clip

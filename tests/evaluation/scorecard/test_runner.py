@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mexplain.attribution.registry import METHODS
-from mexplain.cli.scorecard import run_scorecard
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.scorecard import metrics
+from mexplain.evaluation.scorecard.bench import run_scorecard
 from mexplain.evaluation.scorecard.known_clips import (
     KnownClip,
     KnownClips,
@@ -283,7 +283,7 @@ def test_one_weight_for_the_whole_picture_points_nowhere(bench):
 def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
     options = {"checkpoint": SHIPPED, "clips": 2, "out": tmp_path, "faces": [], "device": "cpu"}
     few = {"methods": ("grad_cam", "attention"), "variants": ("10",), "sanity_clips": 1, "shortcut": False}
-    text = run_scorecard(**options, **few)
+    text = markdown(run_scorecard(**options, **few))
     assert "| Grad-CAM |" in text
     assert "*Uniform*" in text
     written = Scorecard.from_json((tmp_path / "scorecard.json").read_text())

@@ -1,4 +1,4 @@
-"""The command ``evaluate --protocol loso``: from folders of data sets to scores on left-out subjects."""
+"""Leave one subject out: from folders of data sets to scores on left-out subjects."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command ``bench-explanations``: from a checkpoint and known clips to a scorecard."""
+"""Every method scored on known clips: from a checkpoint to a scorecard."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +16,6 @@ from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.scorecard import SCORECARD, Scorecard
 from mexplain.simulation.faces import load_faces
-from mexplain.training.model_card import METRICS, write_card
-
-# A scorecard ships with its checkpoint only if it is about as many clips as these.
-_TO_SHIP = 100
 
 
 def run_scorecard(
@@ -29,44 +25,32 @@ def run_scorecard(
     out: Path,
     faces: list[Path],
     device: str,
-    write_clips: Path | None = None,
     methods: tuple[str, ...] = tuple(METHODS),
     variants: tuple[str, ...] = (),
     sanity_clips: int = 8,
     shortcut: bool = True,
-) -> str:
-    """Score every method of explanation on known clips; return the tables as text.
+) -> Scorecard:
+    """Score every method of explanation on known clips.
 
     Without ``faces`` the clips are those shipped with the project, so that anybody gets the same numbers; with them
     new ones are made of the test people in those folders. Writes ``scorecard.json``, ``.md`` and ``.html`` into
-    ``out``, and a line for each clip as it is done; started again with the same ``out`` it goes on. With a local
-    checkpoint and enough shipped clips, ``scorecard.json`` is also written beside the weights. ``write_clips`` writes
-    the clips that were made (``STEM.mp4``, ``STEM.npz``) and does no more.
+    ``out``, and a line for each clip as it is done; started again with the same ``out`` it goes on. Raises
+    ``SettingError`` for a number of clips that cannot be, or an ``out`` that holds another run.
     """
     if clips < 1:
         raise SettingError(f"The number of clips must be at least 1; got {clips}.")
-    if write_clips is not None and not faces:
-        raise SettingError("Clips can be written only when they are made: give --faces.")
     target = resolve_device(device)
     loaded = load_checkpoint(checkpoint, device=target)
     known = _made(loaded.model.config, faces, clips) if faces else known_clips.load_known_clips(count=clips)
-    if write_clips is not None:
-        known_clips.save_known_clips(known, write_clips)
-        return f"{write_clips}.mp4 and .npz: {len(known)} clips of {known.people} people"
     check_fit(known, loaded.model.config)
     bench = Bench(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
     rows, checks = bench.run()
     found = _shortcut(bench, len(faces) == 0) if shortcut else None
     scorecard = build_scorecard(bench, rows, checks, found)
-    text = markdown(scorecard)
     (out / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
-    (out / "scorecard.md").write_text(text, encoding="utf-8")
+    (out / "scorecard.md").write_text(markdown(scorecard), encoding="utf-8")
     (out / "scorecard.html").write_text(scorecard_page(scorecard), encoding="utf-8")
-    if Path(checkpoint).is_dir() and not faces and clips >= _TO_SHIP and methods == tuple(METHODS) and not variants:
-        (Path(checkpoint) / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
-        if (Path(checkpoint) / METRICS).is_file():
-            write_card(Path(checkpoint))
-    return text
+    return scorecard
 
 
 def build_scorecard(bench: Bench, rows: list[dict], checks: list[dict], found: Shortcut | None) -> Scorecard:

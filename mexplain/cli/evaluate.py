@@ -67,7 +67,7 @@ def _loso(options: argparse.Namespace) -> int:
         _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
 
     from mexplain.batch.job import Cluster
-    from mexplain.cli.loso import run_loso
+    from mexplain.evaluation.loso.run import run_loso
 
     text = run_loso(
         datasets=options.dataset,
