@@ -1,17 +1,14 @@
 """How far a run over an archive has got."""
 
-import sys
-import time
 from dataclasses import dataclass
+from time import monotonic
 
-from tqdm import tqdm
-
-_TOLD_EVERY_S = 30.0
+from mexplain.media.progress import Progress
 
 
 @dataclass
 class Tally:
-    """How many clips there are, were there already, and are done now; how many of those without an answer.
+    """Numbers of clips: all, those finished by earlier runs, those done now, and those of the latter without an answer.
 
     ``seconds`` is how long the run has taken so far.
     """
@@ -31,36 +28,33 @@ class Tally:
         )
 
 
-class Progress:
-    """Counts clips, and says how many: a bar on a terminal, now and then a line anywhere else."""
+class TallyProgress:
+    """Counts the clips of an archive in a ``Tally``, and shows their number on stderr."""
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
-        # As fast as of late: those that are there already are passed over in no time.
-        self._bar = tqdm(total=tally.clips, unit="clip", disable=None)
-        self._started = self._told = time.monotonic()
+        self._progress = Progress("clips", tally.clips)
+        self._started = monotonic()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "TallyProgress":
+        self._progress.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(*error)
 
     def skip(self, *, listed_twice: bool = False) -> None:
         """Count a clip that needs nothing."""
         if listed_twice:
             self.tally.clips -= 1
+            self._progress.total -= 1
         else:
             self.tally.there += 1
-        self._bar.total = self.tally.clips - self.tally.there
+            self._progress.skip()
 
     def finish(self, failed: bool) -> None:
         """Count a clip that is done."""
-        now = time.monotonic()
         self.tally.done += 1
         self.tally.failed += failed
-        self.tally.seconds = now - self._started
-        self._bar.update()
-        if self._bar.disable and now - self._told >= _TOLD_EVERY_S:
-            self._told = now
-            print(self.tally, file=sys.stderr, flush=True)
+        self.tally.seconds = monotonic() - self._started
+        self._progress.advance(f"{self.tally.failed} without an answer" if self.tally.failed else "")

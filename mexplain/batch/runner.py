@@ -13,7 +13,7 @@ from mexplain.batch.discovery import find_clips
 from mexplain.batch.engines import engine
 from mexplain.batch.job import Cluster, Lost
 from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
-from mexplain.batch.progress import Progress, Tally
+from mexplain.batch.progress import Tally, TallyProgress
 from mexplain.batch.worker import ClipTask, Job, explainer, failed
 from mexplain.errors import DatasetError, SettingError
 
@@ -45,7 +45,7 @@ def run_archive(
     if not total:
         raise DatasetError(f"{source} holds no clips.")
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out), Progress(Tally(total)) as progress:
+    with _alone(out), TallyProgress(Tally(total)) as progress:
         lock_settings(out, job)
         if again:
             drop(out, lambda row: row["error"] is not None)
@@ -103,7 +103,7 @@ def thumbnail_path(sha256: str) -> str:
     return f"{PICTURES}/{sha256[:2]}/{sha256}.jpg"
 
 
-def _tasks(source: str, out: Path, progress: Progress) -> Iterator[ClipTask]:
+def _tasks(source: str, out: Path, progress: TallyProgress) -> Iterator[ClipTask]:
     """Return what is left to do, one at a time, as workers ask for it."""
     names, there, seen = set[int](), set[int](), set[int]()
     for rows in read_clips(out, ()):

@@ -31,10 +31,9 @@ def explain_command(options: argparse.Namespace) -> int:
 
     client.start()  # what reads clips loads its libraries while this process loads others
 
-    from tqdm import tqdm
-
     from mexplain.attribution.registry import METHODS
     from mexplain.explain.explain import explain
+    from mexplain.media.progress import Progress
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
     from mexplain.model.device import resolve_device
     from mexplain.records import VARIANTS
@@ -47,14 +46,11 @@ def explain_command(options: argparse.Namespace) -> int:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     code = 0
-    # Shown on a terminal only; a log file has no use for it.
-    with tqdm(total=len(targets), disable=None, leave=False, bar_format="{desc} {percentage:3.0f}%|{bar}|") as bar:
+    with Progress("clips", len(targets), leave=False) as progress:
         for number, (clip, target) in enumerate(targets.items()):
 
             def show(stage: str, share: float, clip: Path = clip, number: int = number) -> None:
-                bar.set_description_str(f"{clip.name}: {stage.replace('_', ' ')}", refresh=False)
-                bar.n = number + share
-                bar.refresh()
+                progress.move_to(number + share, f"{clip.name}: {stage.replace('_', ' ')}")
 
             try:
                 report = explain(
@@ -75,11 +71,11 @@ def explain_command(options: argparse.Namespace) -> int:
                 if options.html is not None:
                     _write_page(report, checkpoint, options)
             except MexplainError as error:
-                with tqdm.external_write_mode(sys.stderr):
+                with progress.paused():
                     complain(str(error) if len(targets) == 1 else f"{clip}: {error}")
                 code = USER_ERROR
                 continue
-            with tqdm.external_write_mode(sys.stdout):
+            with progress.paused():
                 print(_summary(clip, report), flush=True)
     return code
 

@@ -13,6 +13,7 @@ from mexplain.cli.hub import add_hub
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.loso.protocol import PROTOCOLS
+from mexplain.media.progress import log_to_stderr
 
 INTERRUPTED = 130
 
@@ -29,6 +30,7 @@ _EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 2 after a user's mistake (one sentence on stderr), 130 after Ctrl-C."""
+    log_to_stderr()
     try:
         options = _parser().parse_args(arguments)
         return options.run(options)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mexplain.media.progress import track
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Calibration
@@ -59,7 +60,7 @@ def predict_simulated(
     labels, intensity = [], []
     logits: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
     presence: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
-    for start in range(0, clips, _AT_ONCE):
+    for start in track(range(0, clips, _AT_ONCE), "batches of simulated clips"):
         batch = source.batch(min(_AT_ONCE, clips - start), model.config.frames, mixture, seed * 1_000_003 + start)
         for variant, output in model(batch.frames, batch.boxes).items():
             logits[variant].append(output.logits.float().cpu())

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mexplain.media.progress import track
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import Head, MicroExpressionNet
@@ -57,7 +58,7 @@ def score_recognition(
     confusion = {name: np.zeros((labels, labels), int) for name in heads}
     hits: dict[str, list[Float[np.ndarray, "b"]]] = {name: [] for name in heads}
     chance: dict[str, list[Float[np.ndarray, "b"]]] = {name: [] for name in heads}
-    for start in range(0, clips, 25):
+    for start in track(range(0, clips, 25), "batches of simulated clips"):
         batch = source.batch(min(25, clips - start), model.config.frames, mixture, seed * 1_000_003 + start)
         features = model.encode(batch.frames)
         for name, head in heads.items():

@@ -10,6 +10,7 @@ import numpy as np
 from mexplain.explain.spotting import find_moments, overlap, score_windows
 from mexplain.face.extraction import read_stabilized
 from mexplain.face.mesh import crop_to_iod
+from mexplain.media.progress import track
 from mexplain.media.video import write_video
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
@@ -58,7 +59,7 @@ def spot_recordings(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(people))
     to_iod = crop_to_iod(CROP_PX, config.crop_iod * MARGIN)
-    for number in range(count):
+    for number in track(range(count), "recordings"):
         person = int(order[number % len(people)])
         points = ((people.landmarks_iod[person] - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
         programme = draw_recording_plan(rng, events=number % 3 != 2)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mexplain.errors import CheckpointError
+from mexplain.media.progress import track
 from mexplain.model.checkpoint import (
     CLAIM,
     CONFIG,
@@ -96,7 +97,7 @@ def _fetch_all(repository: str, commit: str, folder: Path) -> Sequence[str]:
     else:
         # A record names files; it must not lead out of the folder.
         names = [name for name in read_sums(sums) if name in (*NEEDED, *BESIDES)]
-        for name in names:
+        for name in track(names, "files"):
             fetch(repository, name, commit)
     check_sums(folder, names, f"{repository}@{commit}")
     return names if sums is None else [*names, SUMS]

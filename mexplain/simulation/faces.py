@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import FaceError
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import crop_to_iod, fit_pose
+from mexplain.media.progress import track
 
 SPLITS = ("train", "validation", "test")
 # A little wider and finer than what the network sees, so that a shifted or turned view still finds picture.
@@ -60,7 +61,7 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
         photos = sorted(path for path in folder.glob("*") if path.suffix.lower() in _PICTURES)
         if not photos:
             raise FaceError(f"{folder} holds no photos ({', '.join(sorted(_PICTURES))}).")
-        for path in photos:
+        for path in track(photos, f"photos in {folder.name}"):
             picture = _read(path)
             points = known[path.name] if path.name in known else find_face(picture).landmarks_xy
             pose = fit_pose(points)

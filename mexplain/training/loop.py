@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from mexplain.evaluation.recognition import ABLATION, ablation_config, score_recognition
+from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
 from mexplain.model.conv_stack import ConvStack
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_model
@@ -223,11 +223,12 @@ class _Stage:
     def work(self, orders: "BatchPlans") -> Iterator[tuple[int, BatchPlan]]:
         """Yield the number of each step that is left, and what its batch is to show."""
         left = iter(orders.from_step(self.now, self.steps))
-        with tqdm(total=self.steps, initial=self.now, desc=self.name, mininterval=2, smoothing=0.05) as self.bar:
+        self.losses = ""
+        with Progress(f"steps of stage {self.name}", self.steps, done=self.now) as progress:
             while self.now < self.steps:
                 yield self.now, next(left)
                 self.now += 1
-                self.bar.update()
+                progress.advance(self.losses)
                 if time.monotonic() - self.saved > self.run.save_every_s:
                     self.save()
 
@@ -241,7 +242,7 @@ class _Stage:
         self.optimizer.step()
         if self.now % 20 == 0:
             values = {key: round(float(value.detach()), 4) for key, value in parts.items()}
-            self.bar.set_postfix(values)
+            self.losses = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             self.note(values)
 
     def note(self, values: dict) -> None:

@@ -16,6 +16,7 @@ from mexplain.evaluation.calibration import FITTED_ON, fit_calibration, join_ans
 from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
+from mexplain.media.progress import track
 from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
@@ -92,7 +93,7 @@ def calibrate_checkpoint(
     source = Synthesizer(people, model.config, target)
     asked = [
         predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
-        for k, mixture in enumerate(FITTED_ON)
+        for k, mixture in enumerate(track(FITTED_ON, "kinds of clips to calibrate on"))
     ]
     watched = list(spot_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
     finding = best_floor(watched)
@@ -117,7 +118,7 @@ def evaluate_checkpoint(
     source = Synthesizer(people, loaded.model.config, target)
     metrics: dict[str, Any] = {"checkpoint_sha256": loaded.sha256, "people": len(people), "clips": clips}
     tables = []
-    for name, mixture in TEST_MIXTURES.items():
+    for name, mixture in track(TEST_MIXTURES.items(), "kinds of test clips"):
         scores = score_recognition(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)
         metrics[name] = {"mixture": asdict(mixture), "scores": {key: asdict(value) for key, value in scores.items()}}
         tables.append(f"{name}\n\n{score_table(scores)}\n")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mexplain.evaluation.calibration import Answers, predict_simulated
+from mexplain.media.progress import track
 from mexplain.model.checkpoint import CLAIM, load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.network import MicroExpressionNet
@@ -66,7 +67,7 @@ def run_variant_study(
     plan = schedule_for(base.config.preset, None, steps, batch)
     right: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in JUDGED_ON}
     source = Synthesizer(people.split("test"), base.config, target)
-    for seed in range(seeds):
+    for seed in track(range(seeds), "seeds"):
         torch.manual_seed(seed)
         model = MicroExpressionNet(base.config).to(target)
         model.trunk.load_state_dict(base.trunk.state_dict())

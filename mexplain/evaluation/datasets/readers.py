@@ -10,6 +10,7 @@ from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import PICTURES, frames_between, inside, natural, number_of, pictures_in
 from mexplain.evaluation.datasets.sample import DatasetContents, Problem, Sample
 from mexplain.evaluation.datasets.spreadsheet import Row, find_sheet, read_sheet
+from mexplain.media.progress import track
 
 # Every spelling of an emotion in these sheets, and the one it gets here.
 EMOTIONS = {name: name for name in ("anger", "contempt", "disgust", "fear", "happiness", "others", "repression")}
@@ -158,7 +159,7 @@ def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample])
     """Read each row, or say why not; a row that repeats another is reported too."""
     samples: dict[str, Sample] = {}
     problems = []
-    for row in rows:
+    for row in track(rows, f"rows of the coding sheet of {dataset}"):
         where = f"row {row.number}"
         try:
             sample = read(row)

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from mexplain.batch.engines import Engine, local
 from mexplain.batch.job import Cluster, Lost
@@ -21,6 +20,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.evaluation.loso.fine_tuning import ClipBank, FineTuning, classify_clips, make_bank, train_fold
 from mexplain.evaluation.loso.protocol import ClassificationTask, check_leak, zero_shot_map
+from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import Checkpoint
 
 SETTINGS, FOLDS = "settings.json", "folds"
@@ -100,7 +100,7 @@ def run_folds(
     wanted = list(product(range(seeds), task.people))
     paths = {fold: _path(experiment.out, *fold) for fold in wanted}
     missing = [fold for fold, path in paths.items() if not path.is_file()]
-    with tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc="folds", disable=None, mininterval=2) as bar:
+    with Progress("folds", len(wanted), done=len(wanted) - len(missing)) as progress:
         # Only if there is anything to do: the trunk's features take a while.
         work = spread(partial(_folds_of, experiment, crops), missing, cluster or Cluster()) if missing else None
         with closing(work) if work else nullcontext(()) as results:
@@ -108,7 +108,7 @@ def run_folds(
                 if isinstance(record, Lost):
                     raise SettingError(f"Fold {fold[0]} of {'/'.join(fold[1])}: {record.reason} Start again to go on.")
                 _write(paths[fold], record)
-                bar.update()
+                progress.advance()
     return [_fold(_read(path)) for path in paths.values()]
 
 

@@ -17,6 +17,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.face.blocks import layout
 from mexplain.face.mesh import mirror
+from mexplain.media.progress import track
 from mexplain.model.network import Head, MicroExpressionNet
 
 PARTS = ("heads", "all")
@@ -78,7 +79,7 @@ def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded:
 @torch.no_grad()
 def _encode_all(model: MicroExpressionNet, frames: Tensor) -> Tensor:
     parts = []
-    for some in frames.split(_ENCODED_AT_ONCE):
+    for some in track(frames.split(_ENCODED_AT_ONCE), "batches of clips through the trunk"):
         features = model.encode(_as_input(some.to(model.mean.device)))
         # Heads take the onset's features away anyhow; done first, half precision keeps what is left, which is small.
         if model.config.onset_difference:

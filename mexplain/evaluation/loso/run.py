@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mexplain.batch.engines import engine
 from mexplain.batch.job import Cluster
 from mexplain.errors import DatasetError, SettingError
@@ -16,6 +14,7 @@ from mexplain.evaluation.loso.fine_tuning import FineTuning
 from mexplain.evaluation.loso.page import results_page
 from mexplain.evaluation.loso.protocol import assign, default_protocol, zero_shot_map
 from mexplain.evaluation.loso.results import as_text, collect_results
+from mexplain.media.progress import Progress, track
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint
 from mexplain.model.device import resolve_device
 
@@ -47,7 +46,7 @@ def run_loso(
     sources = parse_sources(datasets)
     samples: list[Sample] = []
     problems: list[Problem] = []
-    for name, path in sources.items():
+    for name, path in track(sources.items(), "coding sheets"):
         reading = DATASETS[name](path)
         samples += reading.samples
         problems += reading.problems
@@ -61,8 +60,8 @@ def run_loso(
     check_resumable(out, CrossValidation(task, checkpoint, plan, seeds, out).settings)
     if zero_shot:
         zero_shot_map(name, task.classes, checkpoint.model.config.labels)
-    with tqdm(total=len(task.samples), desc="faces", disable=None, mininterval=2) as bar:
-        crops, unseen = load_all(task.samples, checkpoint.model.config, out / "cache", lambda sample: bar.update())
+    with Progress("faces", len(task.samples)) as progress:
+        crops, unseen = load_all(task.samples, checkpoint.model.config, out / "cache", lambda _: progress.advance())
     problems += unseen
     # With all samples, so that what the protocol leaves out is counted; without those that show no face.
     lost = set(task.samples) - set(crops)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from mexplain.errors import ClipError, SettingError
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
+from mexplain.media.progress import track
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.config import NUISANCE_UNITS, UNITS, ModelConfig
 from mexplain.simulation.faces import FaceSet
@@ -122,7 +123,7 @@ def simulate_known_clips(
     # One person at a time: a synthesizer picks people itself, and would pick some twice before others once.
     clips = tuple(
         _one(FaceSet(faces.crops[[i]], faces.landmarks_iod[[i]], (faces.names[i],)), config, seed + k, mixture)
-        for k, i in enumerate(order.tolist())
+        for k, i in enumerate(track(order.tolist(), "clips simulated"))
     )
     folders = ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in faces.names))
     recipe = json.dumps([seed, asdict(mixture), config.image_size, config.frames, config.crop_iod, config.labels])

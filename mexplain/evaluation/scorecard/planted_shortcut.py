@@ -20,6 +20,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP
 from mexplain.face.blocks import layout
+from mexplain.media.progress import track
 from mexplain.model.network import Head, MicroExpressionNet
 
 VARIANT = "10"
@@ -139,7 +140,8 @@ def shortcut_check(
     planted, spots = planted_clips(test, classes, seed + 1)
     taught = train_shortcut(model, planted_clips(learn, classes, seed)[0], seed)
     rows: dict[str, list[dict[str, float | None]]] = {method: [] for method in methods}
-    for clip, with_spot, spot in list(zip(test, planted, spots, strict=True))[:explained]:
+    pairs = list(zip(test, planted, spots, strict=True))[:explained]
+    for clip, with_spot, spot in track(pairs, "clips with a planted shortcut"):
         honest = pose(model, VARIANT, shortened(clip).input(device), clip.landmarks_xy)
         misled = pose(taught, VARIANT, with_spot.input(device), clip.landmarks_xy)
         for method in methods:

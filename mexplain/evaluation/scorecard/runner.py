@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from mexplain.attribution.attribute import attribute_target, pose
 from mexplain.attribution.registry import METHODS
@@ -17,6 +16,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
 from mexplain.evaluation.scorecard.reference_maps import reference_maps
 from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
+from mexplain.media.progress import Progress
 from mexplain.model.network import MicroExpressionNet
 
 CLIPS, SANITY, IDENTITY = "clips.jsonl", "sanity.jsonl", "run.json"
@@ -80,11 +80,13 @@ class Bench:
         path.write_text("".join(json.dumps(row) + "\n" for row in done.values()), encoding="utf-8")
         wanted = range(len(clips))
         left = [number for number in wanted if number not in done]
-        with path.open("a", encoding="utf-8") as file:
-            for number in tqdm(left, what, total=len(wanted), initial=len(wanted) - len(left), disable=None):
+        progress = Progress(what, len(wanted), done=len(wanted) - len(left))
+        with path.open("a", encoding="utf-8") as file, progress:
+            for number in left:
                 done[number] = work(number, clips[number])
                 file.write(json.dumps(done[number]) + "\n")
                 file.flush()
+                progress.advance()
         return [done[number] for number in wanted]
 
     def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:

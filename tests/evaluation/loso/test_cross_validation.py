@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ from mexplain.evaluation.loso.protocol import (
 from mexplain.evaluation.loso.run import parse_sources, run_loso
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
+from mexplain.media import progress
 from mexplain.media.video import read_clip
 from mexplain.model.checkpoint import load_checkpoint, save_checkpoint
 from mexplain.model.config import CASME2_LABELS, PRESETS
@@ -104,6 +106,23 @@ def leave_out(root, out, init, **changes):
     """Run the command on a data set with everything small."""
     options = {"datasets": [f"casme2={root}"], "classes": None, "part": "heads", "epochs": 1, "seeds": 1}
     return run_loso(**options | {"init": str(init), "zero_shot": False, "out": out, "device": "cpu"} | changes)
+
+
+def test_a_log_tells_how_far_it_is(casme2, small_path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0)
+    options = ["--init", str(small_path), "--epochs", "1", "--seeds", "1", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(["evaluate", "--protocol", "loso", "--dataset", f"casme2={casme2}", *options]) == 0
+    lines = [line.removeprefix("mexplain: ") for line in capsys.readouterr().err.splitlines()]
+    stages = (
+        "rows of the coding sheet of casme2",
+        "coding sheets",
+        "faces",
+        "batches of clips through the trunk",
+        "folds",
+    )
+    first = [next(n for n, line in enumerate(lines) if re.match(f"{stage}[^:]*: 1 of ", line)) for stage in stages]
+    assert first == sorted(first)
+    assert sum(line.startswith("faces: ") and line.endswith(" left") for line in lines) >= 9
 
 
 def folds_of(out):
