@@ -1,3 +1,74 @@
-"""Shows which face regions drive a micro-expression recogniser, and how far that can be trusted."""
+"""Shows which face regions drive a micro-expression recogniser, and how far that can be trusted.
 
-__version__ = "0.1.0"
+The public interface is what ``__all__`` lists. It is loaded when first used: ``import mexplain`` alone stays cheap.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mexplain.attribution.baselines import BASELINES
+    from mexplain.attribution.registry import METHODS
+    from mexplain.errors import CheckpointError, ClipError, FaceError, MexplainError, SettingError
+    from mexplain.explain.explain import explain, explain_steps
+    from mexplain.model.checkpoint import Checkpoint, load_checkpoint
+    from mexplain.records import VARIANTS, BlockReport, FaithfulnessReport, Report, VariantReport
+    from mexplain.report.html_page import write_html
+    from mexplain.report.json_export import write_json
+
+__version__ = "0.2.0"
+__all__ = [
+    "BASELINES",
+    "METHODS",
+    "VARIANTS",
+    "BlockReport",
+    "Checkpoint",
+    "CheckpointError",
+    "ClipError",
+    "FaceError",
+    "FaithfulnessReport",
+    "MexplainError",
+    "Report",
+    "SettingError",
+    "VariantReport",
+    "explain",
+    "explain_steps",
+    "load_checkpoint",
+    "write_html",
+    "write_json",
+]
+_MODULES = {
+    "mexplain.attribution.baselines": ("BASELINES",),
+    "mexplain.attribution.registry": ("METHODS",),
+    "mexplain.errors": ("CheckpointError", "ClipError", "FaceError", "MexplainError", "SettingError"),
+    "mexplain.explain.explain": ("explain", "explain_steps"),
+    "mexplain.model.checkpoint": ("Checkpoint", "load_checkpoint"),
+    "mexplain.records": ("VARIANTS", "BlockReport", "FaithfulnessReport", "Report", "VariantReport"),
+    "mexplain.report.html_page": ("write_html",),
+    "mexplain.report.json_export": ("write_json",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+class _LazyPackage(ModuleType):
+    """A package that imports its public names when they are first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULE_OF[name]), name)
+        super().__setattr__(name, value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system would put the subpackage mexplain.explain in the place of the function of that name.
+        if not (name in _MODULE_OF and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _LazyPackage
