@@ -157,7 +157,9 @@ def test_reports_come_step_by_step_and_end_with_the_whole(person_path, checkpoin
 def test_closing_the_steps_or_a_progress_that_raises_stops_the_work(person_path, checkpoint, monkeypatch):
     ran = []
     real = explainer.attribute_targets
-    monkeypatch.setattr(explainer, "attribute_targets", lambda *args, **named: ran.append(args[1]) or real(*args, **named))
+    monkeypatch.setattr(
+        explainer, "attribute_targets", lambda *args, **named: ran.append(args[1]) or real(*args, **named)
+    )
     some = {"methods": ("saliency",), "end_s": 0.3, "device": "cpu"}
     steps = explain_steps(person_path, checkpoint, **some)
     next(steps)
