@@ -11,6 +11,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import moving_blocks
 from mexplain.explain.explain import Progress, explain
+from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.media.video import write_video
@@ -226,7 +227,7 @@ def _located(moved: SimulatedMovement, variant: VariantReport, asked: str, value
 
 def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.ndarray, "d w 3"], str]:
     """Return the face, cut out as the network gets it, in the colours of how far each point moves."""
-    to_photo = fit_pose(clip.landmarks_xy) @ np.vstack([crop_to_iod(_MAP_PX, _MAP_IOD), [0, 0, 1]]).astype(np.float32)
+    to_photo = compose(fit_pose(clip.landmarks_xy), crop_to_iod(_MAP_PX, _MAP_IOD))
     # cv2 puts (0, 0) in the middle of the first pixel.
     to_photo[:, 2] += to_photo[:, :2] @ (0.5, 0.5) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -238,8 +239,7 @@ def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.
     limit = max(largest, _FAINTEST_IOD)
     heat = (motion / limit).astype(np.float32)
     picture = tint(in_grey(face, _MAP_PX), heat, (heat / _SHARE_SEEN).clip(0, 1), "attention")
-    back = np.linalg.inv(np.vstack([to_photo, [0, 0, 1]]))[:2]
-    corners = LAYOUTS["10"].boxes((clip.landmarks_xy @ back[:, :2].T + back[:, 2]).astype(np.float32))
+    corners = LAYOUTS["10"].boxes(transform_points(invert(to_photo), clip.landmarks_xy).astype(np.float32))
     ranked = [LAYOUTS["10"].names.index(name) for name in moving]
     picture = with_outlines(picture[None], corners / _MAP_PX, ranked)[0]
     title = "What truly moves, and how far at most"

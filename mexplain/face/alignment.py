@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError, SettingError
+from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
 from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
 
@@ -67,10 +68,10 @@ def align_at(
     found = []
     for size in sizes:
         to_iod = crop_to_iod(size, crop_iod)
-        onset = _compose(poses[0], to_iod)
-        crops = {i: _crop(clip.frames[i].astype(np.float32), _compose(poses[i], to_iod), size) for i in needed}
+        onset = compose(poses[0], to_iod)
+        crops = {i: _crop(clip.frames[i].astype(np.float32), compose(poses[i], to_iod), size) for i in needed}
         blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
-        marks = _apply(_invert(onset), track.landmarks_xy[0]).astype(np.float32)
+        marks = transform_points(invert(onset), track.landmarks_xy[0]).astype(np.float32)
         found.append(AlignedClip(_pixels(np.stack(blended)), times, marks, _in_file(onset, clip), notes))
     return tuple(found)
 
@@ -84,7 +85,7 @@ def stabilize(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float)
     _check_size(track)
     poses = head_poses(clip, track, chain_s=_CHAIN_S)
     to_iod = crop_to_iod(image_size, crop_iod)
-    views = [_compose(pose, to_iod) for pose in poses]
+    views = [compose(pose, to_iod) for pose in poses]
     middle = poses[:, :, 2] + poses[:, :, :2] @ np.array([0.0, 0.5])
     size = np.hypot(*poses[0, :, 0])
     return SteadyClip(
@@ -93,7 +94,7 @@ def stabilize(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float)
         ),
         times_s=clip.times_s,
         landmarks_xy=np.stack(
-            [_apply(_invert(view), points) for points, view in zip(track.landmarks_xy, views, strict=True)]
+            [transform_points(invert(view), points) for points, view in zip(track.landmarks_xy, views, strict=True)]
         ).astype(np.float32),
         head_xy=((middle - middle[0]) / size).astype(np.float32),
         head_turn=np.unwrap(np.arctan2(poses[:, 1, 0], poses[:, 0, 0])).astype(np.float32),
@@ -183,8 +184,8 @@ def _register(
     Brightness and contrast may differ; pixels that fit badly (a brow that rises, a hand) lose their say.
     """
     to_iod = crop_to_iod(_WORK_SIZE, _WORK_IOD)
-    reference = _grey_crop(_grey(frames[0]), _compose(poses[0], to_iod))
-    mask = _stable_skin(_apply(_invert(_compose(poses[0], to_iod)), landmarks_xy))
+    reference = _grey_crop(_grey(frames[0]), compose(poses[0], to_iod))
+    mask = _stable_skin(transform_points(invert(compose(poses[0], to_iod)), landmarks_xy))
     edges = (np.arange(_WORK_SIZE) + 0.5) * to_iod[0, 0]
     x, y = edges + to_iod[0, 2], edges[:, None] + to_iod[1, 2]
     gy, gx = (gradient / to_iod[0, 0] for gradient in np.gradient(reference))
@@ -198,7 +199,7 @@ def _register(
     for t in range(1, len(frames)):
         pose, grey, weight = poses[t], _grey(frames[t]), mask
         for _ in range(_STEPS):
-            miss = (_grey_crop(grey, _compose(pose, to_iod)) - reference)[inside]
+            miss = (_grey_crop(grey, compose(pose, to_iod)) - reference)[inside]
             normal = design.T @ (weight[:, None] * design) + ridge
             step = np.linalg.solve(normal, design.T @ (weight * miss))
             residual = np.abs(miss - design @ step)
@@ -207,10 +208,10 @@ def _register(
             # A step larger than a face: there is nothing to hold on to, and no telling where the next would lead.
             if not max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1:
                 break
-            pose = _compose(pose, np.array([[1 - growth, turn, -dx], [-turn, 1 - growth, -dy]]))
+            pose = compose(pose, np.array([[1 - growth, turn, -dx], [-turn, 1 - growth, -dy]]))
             if max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1e-5:
                 break
-        moved = _compose(_invert(poses[t]), pose)
+        moved = compose(invert(poses[t]), pose)
         if np.abs(moved - np.eye(2, 3)).max() < _TRUST_IOD:
             refined[t] = pose
     return refined
@@ -240,7 +241,7 @@ def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> F
         raise FaceError("The face cannot be held still: its landmarks lead far out of the picture.")
     finer = max(1, math.ceil(steps - 0.1))
     grid = np.array([[1 / finer, 0, 0.5 / finer], [0, 1 / finer, 0.5 / finer]])
-    index = _compose(to_frame, grid) - [[0, 0, 0.5], [0, 0, 0.5]]
+    index = compose(to_frame, grid) - [[0, 0, 0.5], [0, 0, 0.5]]
     flags, fine = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, size * finer
     crop = cv2.warpAffine(picture, index, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
@@ -248,16 +249,3 @@ def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> F
 
 def _pixels(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     return values.round().clip(0, 255).astype(np.uint8)
-
-
-def _apply(affine: _Pose, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    return points @ affine[:, :2].T + affine[:, 2]
-
-
-def _compose(outer: _Pose, inner: _Pose) -> _Pose:
-    return np.concatenate([outer[:, :2] @ inner[:, :2], _apply(outer, inner[:, 2:].T).T], axis=1)
-
-
-def _invert(affine: _Pose) -> _Pose:
-    linear = np.linalg.inv(affine[:, :2].astype(np.float64))
-    return np.concatenate([linear, -linear @ affine[:, 2:]], axis=1)

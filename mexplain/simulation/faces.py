@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
+from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import crop_to_iod, fit_pose
 from mexplain.media.progress import track
@@ -66,7 +67,7 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
             points = known[path.name] if path.name in known else find_face(picture).landmarks_xy
             pose = fit_pose(points)
             crops.append(_cut_out(picture, pose, crop_iod))
-            landmarks.append((points - pose[:, 2]) @ np.linalg.inv(pose[:, :2]).T)
+            landmarks.append(transform_points(invert(pose), points))
             names.append(f"{folder.name}/{path.name}")
     return FaceSet(np.stack(crops), np.stack(landmarks).astype(np.float32), tuple(names))
 
@@ -89,7 +90,7 @@ def _cut_out(
     picture: UInt8[np.ndarray, "h w 3"], pose: Float[np.ndarray, "2 3"], crop_iod: float
 ) -> UInt8[np.ndarray, "176 176 3"]:
     view = crop_to_iod(CROP_PX, crop_iod * MARGIN)
-    to_picture = np.hstack([pose[:, :2] @ view[:, :2], (pose[:, :2] @ view[:, 2] + pose[:, 2])[:, None]])
+    to_picture = compose(pose, view)
     # cv2 counts from the middle of the first pixel, we from its corner.
     to_picture[:, 2] += to_picture[:, :2].sum(axis=1) * 0.5 - 0.5
     shrink = np.sqrt(abs(np.linalg.det(to_picture[:, :2])))

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mexplain.face.affine import compose, invert
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, mirror
 from mexplain.model.config import ModelConfig
@@ -95,7 +96,7 @@ class Synthesizer:
         # Every length from here on is in inter-ocular distances of the mean shape, as seen in the crop.
         view = self._views(rng, size, mixture)  # crop -> face, still over the clip
         sway = self._sways(rng, size, frames, mixture)  # what is left of head motion after alignment
-        inverse = _invert(view)
+        inverse = invert(view)
         points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
         parts = np.stack([script.parts for script in scripts]) * iod[:, None, None, None]
@@ -115,7 +116,7 @@ class Synthesizer:
         besides = besides + self._parallax(rng, turns, frames, x, y)
         moved = torch.einsum("bgt,bgcyx->btcyx", courses[:, :2], field[:, :2]) + besides
         here = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
-        whole = _compose(view[:, None], sway)
+        whole = compose(sway, view[:, None])
         linear, shift = self._put(whole[..., :2]), self._put(whole[..., 2])[..., None, None]
         scale, corner = float(self.to_picture[0, 0]), self._put(self.to_picture[:, 2])[:, None, None]
         places = (torch.einsum("btij,btjyx->btiyx", linear, here - moved) + shift - corner) / scale
@@ -210,17 +211,6 @@ def _similarity(values: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*b 2 3"
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     middle = np.array([0.0, 0.5])
     return np.concatenate([linear, (middle - linear @ middle + shift)[..., None]], -1).astype(np.float32)
-
-
-def _compose(first: Float[np.ndarray, "*b 2 3"], then: Float[np.ndarray, "*c 2 3"]) -> Float[np.ndarray, "*d 2 3"]:
-    linear = then[..., :2] @ first[..., :2]
-    shift = (then[..., :2] @ first[..., 2:])[..., 0] + then[..., 2]
-    return np.concatenate([linear, shift[..., None]], -1).astype(np.float32)
-
-
-def _invert(maps: Float[np.ndarray, "*b 2 3"]) -> Float[np.ndarray, "*b 2 3"]:
-    linear = np.linalg.inv(maps[..., :2])
-    return np.concatenate([linear, -(linear @ maps[..., 2:])], -1).astype(np.float32)
 
 
 def _box_means(pixel_map: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n"]:
