@@ -12,6 +12,7 @@ from mexplain.batch.parquet import read_clips
 from mexplain.batch.runner import read_settings, thumbnail_path
 from mexplain.batch.summary import FEWEST, Summary, summarise_rows
 from mexplain.batch.svg_figure import drive_figure
+from mexplain.media.files import write_text
 from mexplain.report.json_export import DISCLAIMER
 
 INDEX, CLIPS_A_PAGE = "index.html", 60
@@ -59,7 +60,7 @@ def write_index(out: Path, other: Path | None = None) -> Path:
         _outliers("Look at these: the variants disagree", "split", split),
         _failures(summary),
     ]
-    (out / INDEX).write_text(_page("Archive", "".join(parts)), encoding="utf-8")
+    write_text(out / INDEX, _page("Archive", "".join(parts)))
     return out / INDEX
 
 
@@ -184,7 +185,7 @@ def _write_clip_pages(out: Path) -> int:
         links += [(_clip_page(number + 1), "After")] if after else []
         nav = f"<nav>{''.join(f'<a href={href}>{text}</a>' for href, text in links)}</nav>"
         body = f"<h1>Clips, page {number}</h1>{nav}<div class=cards>{''.join(shown)}</div>{nav}"
-        (out / _clip_page(number)).write_text(_page(f"Clips, page {number}", body), encoding="utf-8")
+        write_text(out / _clip_page(number), _page(f"Clips, page {number}", body))
         shown = after
     for path in out.glob("clips-*.html"):
         # Those of a longer run before.

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mexplain.errors import SettingError
+from mexplain.media.files import atomic_write
 
 PARTS = "clips"
 # A run that is killed loses at most this much work, and a million clips make at most some thousand files.
@@ -137,6 +138,5 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd")

@@ -1,6 +1,5 @@
 """An archive explained: what is done is left, what is bad is recorded, and the rest goes to an engine."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
 from mexplain.batch.progress import Tally, TallyProgress
 from mexplain.batch.worker import ClipTask, Job, explainer, failed
 from mexplain.errors import DatasetError, SettingError
+from mexplain.media.files import atomic_write, sha256_of_file, write_json_file
 
 SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"
 SCHEMA_VERSION = 1
@@ -56,16 +56,15 @@ def run_archive(
                 for task, result in results:
                     outcome = failed(task, job, result.reason) if isinstance(result, Lost) else result
                     if outcome.picture is not None:
-                        path = out / thumbnail_path(task.sha256)
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        path.write_bytes(outcome.picture)
+                        with atomic_write(out / thumbnail_path(task.sha256)) as file:
+                            file.write(outcome.picture)
                     progress.finish(outcome.rows[0].get("error") is not None)
                     if writer.add(outcome.rows):
-                        _write_json(out / PROGRESS, asdict(progress.tally))
+                        write_json_file(out / PROGRESS, asdict(progress.tally))
         finally:
             # Also when the run is broken off: what is done need not be done again.
             writer.flush()
-            _write_json(out / PROGRESS, asdict(progress.tally))
+            write_json_file(out / PROGRESS, asdict(progress.tally))
     return progress.tally
 
 
@@ -82,7 +81,7 @@ def lock_settings(out: Path, job: Job) -> None:
                 f"{out} holds an archive with other settings: {name} was {json.dumps(kept.get(name))}, now it is "
                 f"{json.dumps(value)}; give another folder to --out."
             )
-    _write_json(out / SETTINGS, {"schema_version": SCHEMA_VERSION, "checkpoint": job.checkpoint, **settings})
+    write_json_file(out / SETTINGS, {"schema_version": SCHEMA_VERSION, "checkpoint": job.checkpoint, **settings})
 
 
 def read_settings(out: Path) -> dict[str, Any]:
@@ -130,17 +129,10 @@ def _is_of(task: ClipTask, row: dict[str, Any]) -> bool:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError:
         # What is wrong with it is said, and recorded, where it is to be explained.
         return ""
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
 """Several clips explained one after the other: a table of all, and everything in one zip."""
 
 import re
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
 from mexplain.explain.explain import check_choices, explain_prediction
 from mexplain.explain.prediction import predict_clip
+from mexplain.media.files import atomic_write
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS, AlignedClip, Report
@@ -67,12 +66,10 @@ def bundle(
     if not 1 <= len(clips) <= MOST_CLIPS:
         raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
     check_choices(checkpoint.model, VARIANTS, methods, baseline, target)
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
     outcomes: list[BundledClip] = []
     late = ""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        with atomic_write(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for number, (clip, name) in enumerate(zip(clips, names or [clip.name for clip in clips], strict=True)):
                 folder = f"{number + 1:03d}_{_harmless(Path(name).stem)}"
                 told = _Told(progress, number, len(clips))
@@ -85,8 +82,8 @@ def bundle(
                         reading, methods=methods, baseline=baseline, target=target, progress=told
                     )
                     report = replace(report, info=replace(report.info, path=name))
-                    for file, data in _files(report, reading.display, checkpoint, scorecard):
-                        archive.writestr(f"{folder}/{file}", data)
+                    for entry, data in _files(report, reading.display, checkpoint, scorecard):
+                        archive.writestr(f"{folder}/{entry}", data)
                     outcome = BundledClip(name, folder, report)
                 except OutOfTimeError as error:
                     late = str(error)
@@ -104,12 +101,8 @@ def bundle(
             archive.writestr("variants.csv", variants_csv(reports))
             archive.writestr("blocks.csv", blocks_csv(reports))
             archive.writestr("about.txt", f"{DISCLAIMER}\n\n{_CONTENTS}\n{columns_in_words()}")
-        partial.replace(out)
     except OSError as error:
         raise SettingError(f"The file {out} could not be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def overview(outcomes: Sequence[BundledClip]) -> list[dict[str, Any]]:

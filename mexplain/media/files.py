@@ -1,9 +1,15 @@
 """Files that somebody names: opened once, looked at before they are read, and called by a name that is safe to show."""
 
+import hashlib
+import json
 import os
+import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from mexplain.errors import MexplainError
 from mexplain.settings import limit
@@ -39,6 +45,42 @@ def open_given(path: Path, expected: str, error: type[MexplainError]) -> Buffere
         file.close()
         raise error(f"{name} {wrong}; a {expected} file was expected.")
     return file
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which appears at ``path`` once the block ends without an error, and never in part.
+
+    Its folder is made if need be. Raises ``OSError`` if it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two writers of one path must not share it.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, atomically. Raises ``OSError`` if it cannot be written."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json_file(path: Path, value: object) -> None:
+    """Write a value as indented JSON, atomically. Raises ``OSError`` if it cannot be written."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits. Raises ``OSError`` if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def printable(name: str, longest: int = _LONGEST_NAME) -> str:

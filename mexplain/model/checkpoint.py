@@ -1,6 +1,5 @@
 """Weights on disk or on the Hugging Face Hub: safetensors and a strict config, never a pickle, never random weights."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mexplain.errors import CheckpointError
 from mexplain.face.blocks import LAYOUTS
+from mexplain.media.files import sha256_of_file, write_json_file
 from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
@@ -67,8 +67,8 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
     config["variants"] = list(model.variants)
     config["blocks"] = {variant: list(LAYOUTS[variant].names) for variant in model.variants}
     config["layouts"] = _layouts(model.variants)
-    config["sha256"] = sha256_of(folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    config["sha256"] = sha256_of_file(folder / WEIGHTS)
+    write_json_file(folder / CONFIG, config)
 
 
 def load_checkpoint(
@@ -94,7 +94,7 @@ def load_checkpoint(
         name = label = f"{repository}@{commit}"
     check_sums(folder, (CONFIG, WEIGHTS), name)
     config = _read_config(folder / CONFIG)
-    sha256 = sha256_of(folder / WEIGHTS)
+    sha256 = sha256_of_file(folder / WEIGHTS)
     if config["sha256"] != sha256:
         raise CheckpointError(
             f"{name}: {WEIGHTS} has SHA-256 {sha256[:12]}..., but its config expects {str(config['sha256'])[:12]}...; "
@@ -175,7 +175,7 @@ def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_
     config = _read_config(folder / CONFIG)
     variants = {variant: asdict(values) for variant, values in calibration.items()}
     config["calibration"] = {"variants": variants, "moment_floor": moment_floor}
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_json_file(folder / CONFIG, config)
     # It was of what has just been changed.
     (folder / SUMS).unlink(missing_ok=True)
 
@@ -271,7 +271,7 @@ def check_sums(folder: Path, names: Sequence[str], source: str) -> dict[str, str
     listed = [name for name in names if name in record]
     if missing := [name for name in listed if not (folder / name).is_file()]:
         raise CheckpointError(f"{source} lacks {' and '.join(missing)}, which {SUMS} lists.")
-    hashes = {name: sha256_of(folder / name) for name in listed}
+    hashes = {name: sha256_of_file(folder / name) for name in listed}
     for name, sha256 in hashes.items():
         if sha256 != record[name]:
             raise CheckpointError(
@@ -284,9 +284,3 @@ def check_sums(folder: Path, names: Sequence[str], source: str) -> dict[str, str
 def _beside(folder: Path) -> str:
     found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     return f" {found[0]} is a pickle and is not read, for reading one runs code." if found else ""
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

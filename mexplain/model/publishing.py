@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mexplain.errors import CheckpointError
+from mexplain.media.files import sha256_of_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import (
     CLAIM,
@@ -15,7 +16,6 @@ from mexplain.model.checkpoint import (
     check_sums,
     load_checkpoint,
     read_sums,
-    sha256_of,
 )
 from mexplain.model.hub_client import fetch, fetch_if_there, send, split_revision
 
@@ -44,7 +44,7 @@ def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, pri
             maker = _MAKERS.get(name, "evaluate")
             raise CheckpointError(f"{folder / name} is about other weights than those beside it; run `{maker}` anew.")
     names = [name for name in (*NEEDED, *BESIDES) if (folder / name).is_file()]
-    sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    sums = "".join(f"{sha256_of_file(folder / name)}  {name}\n" for name in names)
     files: dict[str, Path | bytes] = {name: folder / name for name in names}
     says = f"Publish weights {sha256[:12]}"
     return send(repository, {**files, SUMS: sums.encode()}, branch=branch, private=private, says=says)

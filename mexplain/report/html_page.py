@@ -16,7 +16,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
-from mexplain.report.json_export import DISCLAIMER, write_atomically
+from mexplain.report.json_export import DISCLAIMER, write_report_text
 from mexplain.report.visuals.animation import Animation, AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
@@ -107,7 +107,7 @@ def write_html(
     report: Report, path: Path, *, films: Mapping[str, Animation] | None = None, scorecard: Scorecard | None = None
 ) -> None:
     """Write ``to_html(report)`` to a file, whole or not at all; raises ``SettingError`` if it cannot be written."""
-    write_atomically(to_html(report, films=films, scorecard=scorecard), path)
+    write_report_text(to_html(report, films=films, scorecard=scorecard), path)
 
 
 class _Page:

@@ -1,13 +1,12 @@
 """A report as a file that other programs can read."""
 
 import json
-import secrets
-from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
+from mexplain.media.files import write_text
 from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
 
 SCHEMA_VERSION = 1
@@ -58,8 +57,8 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write ``to_json(report)`` to a file; as ``write_atomically``."""
-    write_atomically(json_text(report), path)
+    """Write ``to_json(report)`` to a file; as ``write_report_text``."""
+    write_report_text(json_text(report), path)
 
 
 def json_text(report: Report) -> str:
@@ -67,20 +66,14 @@ def json_text(report: Report) -> str:
     return json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_atomically(text: str, path: Path) -> None:
+def write_report_text(text: str, path: Path) -> None:
     """Write a text file, whole or not at all; its folder is made if need be.
 
     Raises ``SettingError`` if the file cannot be written.
     """
-    # A reader never sees half a file: the name appears only when all is written.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_text(path, text)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise SettingError(f"The report {path} could not be written: {error.strerror or error}.") from error
 
 

@@ -1,6 +1,5 @@
 """One face photo made to move: the clip, and what is true of it."""
 
-import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import inter_ocular_distance
+from mexplain.media.files import write_json_file
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES, combined_displacement
 from mexplain.simulation.warp import dense_field, sample
 
@@ -78,7 +78,7 @@ class SimulatedClip:
         _, height, width, _ = self.frames.shape
         truth = {"schema_version": TRUTH_SCHEMA, "fps": self.fps, "frames": len(self.frames), "width": width}
         truth |= {"height": height, "expression": expression, "block_energy": self.block_energy}
-        path.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+        write_json_file(path, truth)
         np.savez_compressed(path.with_suffix(".npz"), motion_px=self.motion_px, landmarks_xy=self.landmarks_xy)
 
 

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, Dataset
 
 from mexplain.evaluation.recognition import ABLATION, ablation_config, score_recognition
+from mexplain.media.files import atomic_write
 from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
 from mexplain.model.conv_stack import ConvStack
@@ -251,9 +252,8 @@ class _Stage:
 
     def save(self) -> None:
         state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.now}
-        partial = self.path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.path)
+        with atomic_write(self.path) as file:
+            torch.save(state, file)
         self.saved = time.monotonic()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from mexplain.evaluation.recognition import ABLATION, Score
 from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.face.blocks import LAYOUTS
+from mexplain.media.files import write_text
 from mexplain.model.checkpoint import CONFIG
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.simulation.label_coding import CASME2_CODING
@@ -81,7 +82,7 @@ def write_card(folder: Path) -> None:
     text = (
         _card(config, metrics, facts, scores) + _claim(folder, facts) + (_explanations(scorecard) if scorecard else "")
     )
-    (folder / CARD).write_text(text, encoding="utf-8")
+    write_text(folder / CARD, text)
 
 
 def _card(

@@ -1,6 +1,5 @@
 """The commands ``train`` and ``evaluate``: from folders of faces to a checkpoint, its scores and its model card."""
 
-import json
 import logging
 import platform
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ from mexplain.evaluation.calibration import FITTED_ON, fit_calibration, join_ans
 from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
+from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
@@ -77,7 +77,7 @@ def train_checkpoint(
         "trained_on": _describe(target),
         "torch": torch.__version__,
     }
-    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json_file(out / "training.json", facts)
     draw_curve(out / "log.jsonl", out / "curve.svg")
     calibrate_checkpoint(checkpoint=out, faces=faces, device=device)
     evaluate_checkpoint(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
@@ -129,9 +129,9 @@ def evaluate_checkpoint(
         metrics["moments"] = {"recordings": recordings, **asdict(score_floor(watched, loaded.moment_floor))}
     tables.append(carry_over_table(metrics))
     if out is not None:
-        out.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_json_file(out, metrics)
     if folder.is_dir():
-        (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_json_file(folder / METRICS, metrics)
         write_card(folder)
     return "\n".join(tables)
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mexplain.evaluation.calibration import Answers, predict_simulated
+from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import CLAIM, load_checkpoint
 from mexplain.model.device import resolve_device
@@ -86,7 +87,7 @@ def run_variant_study(
         "trunk_sha256": load_checkpoint(init).sha256,
     }
     facts |= {name: asdict(claim) | {"ten_win": claim.ten_win} for name, claim in found.items()}
-    (out / CLAIM).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json_file(out / CLAIM, facts)
     return variant_study_table(found)
 
 

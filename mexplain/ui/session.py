@@ -1,6 +1,5 @@
 """One visitor's desk: clips that were read and what was worked out about them, so that nothing is worked out twice."""
 
-import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +13,7 @@ from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import Prediction, Progress, predict_clip
 from mexplain.explain.window import SpottingResult
-from mexplain.media.files import open_given
+from mexplain.media.files import open_given, sha256_of_file
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import Report
 from mexplain.settings import limit
@@ -150,8 +149,8 @@ class Session:
 def _sha256(path: Path) -> str:
     """Return the hash of a file, or what stands for one that cannot be read: that is told when it is."""
     try:
-        with open_given(path, "video", ClipError) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        open_given(path, "video", ClipError).close()
+        return sha256_of_file(path)
     except (ClipError, OSError):
         return str(path)
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import DatasetError, FaceError, MexplainError
 from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.face.alignment import prepare
+from mexplain.media.files import atomic_write, write_text
 from mexplain.media.image import read_photo
 from mexplain.media.video import probe, read_clip
 from mexplain.model.config import ModelConfig
@@ -75,14 +76,10 @@ def load_crops(sample: Sample, config: ModelConfig, cache: Path) -> FaceCrops:
         aligned = prepare(clip, frames=config.frames, image_size=config.image_size, crop_iod=config.crop_iod)
     except FaceError as error:
         # Looking for a face in vain takes longest of all.
-        partial = failure.with_suffix(".partial")
-        partial.write_text(str(error), encoding="utf-8")
-        partial.replace(failure)
+        write_text(failure, str(error))
         raise
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with atomic_write(path) as file:
         np.savez(file, frames=aligned.frames, landmarks_xy=aligned.landmarks_xy, digests=np.array(digests))
-    partial.replace(path)
     return FaceCrops(aligned.frames, aligned.landmarks_xy, digests)
 
 

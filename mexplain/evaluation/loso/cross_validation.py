@@ -20,6 +20,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.evaluation.loso.fine_tuning import ClipBank, FineTuning, classify_clips, make_bank, train_fold
 from mexplain.evaluation.loso.protocol import ClassificationTask, check_leak, zero_shot_map
+from mexplain.media.files import write_json_file
 from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import Checkpoint
 
@@ -94,8 +95,7 @@ def run_folds(
         # All folds before the first one trains: a leak in the last would cost a night.
         for person in task.people:
             check_leak(task.samples, digests, *task.split(person))
-    (experiment.out / FOLDS).mkdir(parents=True, exist_ok=True)
-    _write(experiment.out / SETTINGS, settings)
+    write_json_file(experiment.out / SETTINGS, settings)
     seeds = 1 if experiment.plan is None else experiment.seeds
     wanted = list(product(range(seeds), task.people))
     paths = {fold: _path(experiment.out, *fold) for fold in wanted}
@@ -107,7 +107,7 @@ def run_folds(
             for fold, record in results:
                 if isinstance(record, Lost):
                     raise SettingError(f"Fold {fold[0]} of {'/'.join(fold[1])}: {record.reason} Start again to go on.")
-                _write(paths[fold], record)
+                write_json_file(paths[fold], record)
                 progress.advance()
     return [_fold(_read(path)) for path in paths.values()]
 
@@ -174,13 +174,6 @@ def _path(out: Path, seed: int, person: tuple[str, str]) -> Path:
 def _data_sha256(task: ClassificationTask, digests: Sequence[Sequence[str]]) -> str:
     rows = ([s.key, truth, *own] for s, truth, own in zip(task.samples, task.truth, digests, strict=True))
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
-
-
-def _write(path: Path, record: Mapping[str, Any]) -> None:
-    # First beside it, then in place: a run that is killed leaves no half file.
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

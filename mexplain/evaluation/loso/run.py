@@ -14,6 +14,7 @@ from mexplain.evaluation.loso.fine_tuning import FineTuning
 from mexplain.evaluation.loso.page import results_page
 from mexplain.evaluation.loso.protocol import assign, default_protocol, zero_shot_map
 from mexplain.evaluation.loso.results import as_text, collect_results
+from mexplain.media.files import write_text
 from mexplain.media.progress import Progress, track
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint
 from mexplain.model.device import resolve_device
@@ -70,8 +71,8 @@ def run_loso(
     results = collect_results(
         experiment, run_folds(experiment, [crops[sample] for sample in task.samples], spread, cluster), problems
     )
-    (out / RESULTS).write_text(results.to_json(), encoding="utf-8")
-    (out / PAGE).write_text(results_page(results), encoding="utf-8")
+    write_text(out / RESULTS, results.to_json())
+    write_text(out / PAGE, results_page(results))
     return as_text(results)
 
 

@@ -12,6 +12,7 @@ from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import Bench
 from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import collect_scores, markdown
+from mexplain.media.files import write_text
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.scorecard import SCORECARD, Scorecard
@@ -47,9 +48,9 @@ def run_scorecard(
     rows, checks = bench.run()
     found = _shortcut(bench, len(faces) == 0) if shortcut else None
     scorecard = build_scorecard(bench, rows, checks, found)
-    (out / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
-    (out / "scorecard.md").write_text(markdown(scorecard), encoding="utf-8")
-    (out / "scorecard.html").write_text(scorecard_page(scorecard), encoding="utf-8")
+    write_text(out / SCORECARD, scorecard.to_json())
+    write_text(out / "scorecard.md", markdown(scorecard))
+    write_text(out / "scorecard.html", scorecard_page(scorecard))
     return scorecard
 
 

@@ -16,6 +16,7 @@ from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
 from mexplain.evaluation.scorecard.reference_maps import reference_maps
 from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
+from mexplain.media.files import write_json_file, write_text
 from mexplain.media.progress import Progress
 from mexplain.model.network import MicroExpressionNet
 
@@ -65,7 +66,7 @@ class Bench:
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / IDENTITY
         if not path.exists():
-            path.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+            write_json_file(path, identity)
         elif json.loads(path.read_text(encoding="utf-8")) != identity:
             raise SettingError(
                 f"{self.out} holds a run of another checkpoint, other clips or other methods; give another --out."
@@ -77,7 +78,7 @@ class Bench:
         path = self.out / name
         done = {row["clip"]: row for row in _rows(path)}
         # A line cut off by a kill goes, so that the next one does not continue it.
-        path.write_text("".join(json.dumps(row) + "\n" for row in done.values()), encoding="utf-8")
+        write_text(path, "".join(json.dumps(row) + "\n" for row in done.values()))
         wanted = range(len(clips))
         left = [number for number in wanted if number not in done]
         progress = Progress(what, len(wanted), done=len(wanted) - len(left))

@@ -15,7 +15,8 @@ from mexplain.explain.counterfactual import predict_with_blocks_held
 from mexplain.explain.explain import explain
 from mexplain.explain.prediction import Progress, predict_clip
 from mexplain.explain.window import Decision
-from mexplain.model.checkpoint import Checkpoint, sha256_of
+from mexplain.media.files import sha256_of_file
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.report.json_export import to_json
 from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
@@ -103,7 +104,7 @@ class Endpoints:
         """
         with _plain_errors():
             path = _there(clip)
-            sha256 = sha256_of(path) if path.is_file() else ""
+            sha256 = sha256_of_file(path) if path.is_file() else ""
             report = explain(
                 path, self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
                 start_s=start_s, end_s=end_s, progress=_told(progress),
