@@ -189,6 +189,7 @@ def bench_command(options: argparse.Namespace) -> int:
     """Score every method on clips whose cause is known."""
     from mexplain.evaluation.scorecard.bench import run_scorecard
     from mexplain.evaluation.scorecard.scorecard_table import markdown
+    from mexplain.media.files import write_text
     from mexplain.model.checkpoint import SHIPPED
     from mexplain.model.scorecard import SCORECARD
     from mexplain.training.model_card import METRICS, write_card
@@ -202,7 +203,7 @@ def bench_command(options: argparse.Namespace) -> int:
     )
     folder = Path(options.checkpoint or SHIPPED)
     if folder.is_dir() and not options.faces and options.clips >= CLIPS_TO_SHIP:
-        (folder / SCORECARD).write_text(scorecard.to_json(), encoding="utf-8")
+        write_text(folder / SCORECARD, scorecard.to_json())
         if (folder / METRICS).is_file():
             write_card(folder)
     print(markdown(scorecard))
