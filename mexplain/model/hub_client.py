@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: files fetched and sent, each failure as one sentence (the only huggingface_hub file)."""
+"""The Hugging Face Hub: files fetched and sent, each failure as one sentence."""
 
 import time
 from collections.abc import Mapping, Sequence

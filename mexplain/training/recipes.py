@@ -26,7 +26,7 @@ from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import Run, train
-from mexplain.training.model_card import METRICS, carry_over_table, score_table, write_card
+from mexplain.training.model_card import METRICS, robustness_table, score_table, write_card
 from mexplain.training.schedule import schedule_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
@@ -127,7 +127,7 @@ def evaluate_checkpoint(
     if recordings:
         watched = list(spot_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
         metrics["moments"] = {"recordings": recordings, **asdict(score_floor(watched, loaded.moment_floor))}
-    tables.append(carry_over_table(metrics))
+    tables.append(robustness_table(metrics))
     if out is not None:
         write_json_file(out, metrics)
     if folder.is_dir():

@@ -1,6 +1,5 @@
 import json
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +13,6 @@ from mexplain.evaluation.recognition import score_recognition, wilson
 from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import MICRO_KIND, SpottedRecording, best_floor, count_matches
 from mexplain.face.mesh import mean_shape
-from mexplain.model.checkpoint import CLAIM, SHIPPED
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.records import Moment
 from mexplain.simulation.events import Window, draw_event, draw_window, filmed
@@ -24,7 +22,7 @@ from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, 
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import BatchPlans, FrozenEncoder, Run, train
-from mexplain.training.model_card import carry_over_table, write_card
+from mexplain.training.model_card import robustness_table
 from mexplain.training.schedule import schedule_for
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
@@ -236,22 +234,6 @@ def test_the_curve_shows_every_head(tmp_path: Path) -> None:
     assert words.count("24") >= 2 and words.count("10") >= 2 and "motion" in words
 
 
-def test_the_card_tells_how_the_claim_fared(checkpoint, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
-    shutil.copytree(SHIPPED, folder)
-    (folder / CLAIM).unlink(missing_ok=True)
-    write_card(folder)
-    assert "Do ten blocks win?" not in (folder / "README.md").read_text(encoding="utf-8")
-    rng = np.random.default_rng(0)
-    claim = judge_variants([{variant: rng.random(50) < 0.9 for variant in ("24", "10", "uncropped")} for _ in range(2)])
-    facts = {"seeds": 2, "steps": 7, "batch": 3, "clips": 50, "trunk_sha256": "0" * 64}
-    facts |= {name: asdict(claim) for name in ("rough", "shifted")}
-    (folder / CLAIM).write_text(json.dumps(facts), encoding="utf-8")
-    write_card(folder)
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert variant_study_table({"rough": claim, "shifted": claim}) in card and "--seeds 2 --steps 7 --batch 3" in card
-
-
 def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:
     plain, shifted = (source.batch(1, 4, mixture, 1) for mixture in (PROBE, SHIFTED))
     assert torch.equal(plain.labels, shifted.labels)
@@ -308,7 +290,7 @@ def test_found_moments_are_matched_one_to_one() -> None:
 def test_carrying_over_is_measured_for_every_variant(checkpoint, source: Synthesizer) -> None:
     found = carry_over(checkpoint.model, checkpoint.calibration, source, clips=4, seed=1)
     assert set(found) == {"24", "10", "uncropped"}
-    table = carry_over_table({"carry_over": {"variants": as_json(found)}})
+    table = robustness_table({"carry_over": {"variants": as_json(found)}})
     assert table.count("\n") == 9 and "0.3 s" in table
 
 
