@@ -10,8 +10,8 @@ from torch import Tensor
 from benchmarks import plain
 from benchmarks.clips import Input
 from benchmarks.network import explain
-from mexplain.attribution.attribute import pose
 from mexplain.attribution.rank_correlation import spearman
+from mexplain.attribution.target import build_targets
 from mexplain.face.blocks import pool_into_blocks, pooling_layout
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
@@ -32,18 +32,20 @@ def check(model: MicroExpressionNet, clips: Sequence[Input], steps: int) -> dict
         found = explain(model, [one]) if steps else None
         for number, variant in enumerate(VARIANTS):
             with torch.no_grad():
-                question = pose(exact, variant, one.frames.double(), one.landmarks_xy)
-                same += int(pose(model, variant, one.frames, one.landmarks_xy).target == question.target)
+                clip, mesh = one.frames[None], one.landmarks_xy[None]
+                target = build_targets(exact, clip.double(), mesh, [variant])[0][variant]
+                (single,) = build_targets(model, clip, mesh, [variant])
+                same += int(single[variant].class_index == target.class_index)
             if found is None:
                 continue
             boxes = pooling_layout(variant).boxes(one.landmarks_xy)
-            net = plain.network(exact, variant, question.boxes[None])
-            reference = _reference(net, question.frames, question.baseline, question.target, steps)
+            net = plain.network(exact, variant, target.boxes[None])
+            reference = _reference(net, target.frames, target.baseline, target.class_index, steps)
             scores, _ = pool_into_blocks(reference[0].sum((0, 1)).cpu().numpy(), boxes)
             rows.append((variant, *_apart(found["integrated_gradients"][number].block_scores, scores)))
             if variant == "10":
                 by_all = plain.shapley(
-                    exact, question.frames, question.baseline, question.boxes[None], question.target, 64
+                    exact, target.frames, target.baseline, target.boxes[None], target.class_index, 64
                 )
                 rows.append(("shapley", *_apart(found["shapley"][0].block_scores, by_all.cpu().numpy())))
     names = sorted({row[0] for row in rows})

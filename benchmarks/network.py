@@ -11,9 +11,9 @@ from benchmarks import floor, plain
 from benchmarks.clips import Input
 from benchmarks.timing import Clock, peak_bytes
 from mexplain.attribution import integrated_gradients
-from mexplain.attribution.attribute import Attribution, attribute_target, attribute_targets, pose_clips
+from mexplain.attribution.attribute import Attribution, attribute_target, attribute_targets
 from mexplain.attribution.registry import METHODS
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 
@@ -22,12 +22,12 @@ EXPLAINED = ("integrated_gradients", "attention", "shapley")
 
 def explain(model: MicroExpressionNet, clips: Sequence[Input]) -> dict[str, list[Attribution]]:
     """Explain clips at once: three variants, attention, integrated gradients, exact Shapley values of the 10 blocks."""
-    asked = _pose(model, clips)
-    everything = [questions[variant] for questions in asked for variant in VARIANTS]
+    asked = _build(model, clips)
+    everything = [targets[variant] for targets in asked for variant in VARIANTS]
     return {
         "integrated_gradients": attribute_targets(everything, "integrated_gradients"),
         "attention": attribute_targets(everything, "attention"),
-        "shapley": attribute_targets([questions["10"] for questions in asked], "shapley"),
+        "shapley": attribute_targets([targets["10"] for targets in asked], "shapley"),
     }
 
 
@@ -103,28 +103,28 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _pose(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, AttributionTarget]]:
+def _build(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, AttributionTarget]]:
     frames = torch.stack([clip.frames for clip in clips])
-    return pose_clips(model, VARIANTS, frames, np.stack([clip.landmarks_xy for clip in clips]))
+    return build_targets(model, frames, np.stack([clip.landmarks_xy for clip in clips]), VARIANTS)
 
 
 def _stages(
     clock: Clock, model: MicroExpressionNet, clips: Sequence[Input], repeats: int, methods: Sequence[str]
 ) -> None:
     frames = torch.stack([clip.frames for clip in clips])
-    asked = _pose(model, clips)
-    everything = [questions[variant] for questions in asked for variant in VARIANTS]
+    asked = _build(model, clips)
+    everything = [targets[variant] for targets in asked for variant in VARIANTS]
 
     def heads() -> None:
         for variant in VARIANTS:
-            boxes = torch.stack([questions[variant].boxes for questions in asked])
+            boxes = torch.stack([targets[variant].boxes for targets in asked])
             model.head(variant)(features, boxes)
 
     for _ in range(repeats + 1 if len(clips) <= 8 else 2):
         with torch.inference_mode():
             features = clock("trunk", lambda: model.encode(frames))
             clock("heads", heads)
-        clock("questions", lambda: _pose(model, clips))
+        clock("questions", lambda: _build(model, clips))
         for method in methods:
             some = [q for q in everything if q.variant == "10"] if method == "shapley" else everything
             clock(method, lambda some=some, method=method: attribute_targets(some, method))
@@ -133,10 +133,10 @@ def _stages(
 
 
 def _quick(model: MicroExpressionNet, clips: Sequence[Input]) -> None:
-    for questions in _pose(model, clips):
-        for question in questions.values():
-            attribute_target(question, "attention")
-            attribute_target(question, "block_ablation")
+    for targets in _build(model, clips):
+        for target in targets.values():
+            attribute_target(target, "attention")
+            attribute_target(target, "block_ablation")
 
 
 def _floor(

@@ -36,22 +36,22 @@ class MethodOutput:
     steps: int = 1
 
 
-def integrated_gradients(question: AttributionTarget, most_steps: int) -> MethodOutput:
+def integrated_gradients(target: AttributionTarget, most_steps: int) -> MethodOutput:
     """Return gradients along the straight path from the baseline, in stretches; see ``path``."""
-    return integrated_gradients_together([question], most_steps)[0]
+    return integrated_gradients_together([target], most_steps)[0]
 
 
-def integrated_gradients_together(questions: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
-    """Return the same for several questions of one network; its trunk runs once for all variants of a clip."""
+def integrated_gradients_together(targets: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
+    """Return the same for several targets of one network; its trunk runs once for all variants of a clip."""
     clips: dict[tuple[int, int], AttributionTarget] = {}
     place: list[tuple[str, int]] = []
     by_variant: dict[str, dict[int, AttributionTarget]] = {}
-    for question in questions:
+    for target in targets:
         # Questions of one clip hold the same memory.
-        key = question.frames.data_ptr(), question.baseline.data_ptr()
-        clips.setdefault(key, question)
-        place.append((question.variant, list(clips).index(key)))
-        by_variant.setdefault(question.variant, {})[place[-1][1]] = question
+        key = target.frames.data_ptr(), target.baseline.data_ptr()
+        clips.setdefault(key, target)
+        place.append((target.variant, list(clips).index(key)))
+        by_variant.setdefault(target.variant, {})[place[-1][1]] = target
     if not clips:
         return []
     asked = {}
@@ -59,10 +59,10 @@ def integrated_gradients_together(questions: Sequence[AttributionTarget], most_s
         # A variant that is not asked about some clip gets the answer of another's place, which nobody looks at.
         whole = [rows.get(row, next(iter(rows.values()))) for row in range(len(clips))]
         asked[variant] = IntegrationRequest(
-            torch.stack([q.boxes for q in whole]), [q.target for q in whole], [q.difference for q in whole]
+            torch.stack([q.boxes for q in whole]), [q.class_index for q in whole], [q.difference for q in whole]
         )
     found = integrate(
-        questions[0].model,
+        targets[0].model,
         torch.cat([clip.frames for clip in clips.values()]),
         torch.cat([clip.baseline for clip in clips.values()]),
         asked,
@@ -71,39 +71,39 @@ def integrated_gradients_together(questions: Sequence[AttributionTarget], most_s
     return [MethodOutput(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
 
 
-def gradient_shap(question: AttributionTarget, samples: int) -> MethodOutput:
+def gradient_shap(target: AttributionTarget, samples: int) -> MethodOutput:
     """Return expected gradients: at a random point in each of ``samples`` equal parts of the path, times the change."""
     spread = torch.rand(samples, generator=torch.Generator().manual_seed(0))
     shares = ((torch.arange(samples) + spread) / samples).tolist()
-    points = [torch.lerp(question.baseline, question.frames, share) for share in shares]
-    change = question.frames - question.baseline
-    return MethodOutput((_mean_gradient(question, points) * change)[0].sum(1), steps=samples)
+    points = [torch.lerp(target.baseline, target.frames, share) for share in shares]
+    change = target.frames - target.baseline
+    return MethodOutput((_mean_gradient(target, points) * change)[0].sum(1), steps=samples)
 
 
-def saliency(question: AttributionTarget) -> MethodOutput:
+def saliency(target: AttributionTarget) -> MethodOutput:
     """Return the size of the logit's slope at each pixel."""
-    return MethodOutput(_mean_gradient(question, [question.frames])[0].sum(1).abs())
+    return MethodOutput(_mean_gradient(target, [target.frames])[0].sum(1).abs())
 
 
-def smoothgrad(question: AttributionTarget, samples: int, noise: float) -> MethodOutput:
+def smoothgrad(target: AttributionTarget, samples: int, noise: float) -> MethodOutput:
     """Return the size of the slope averaged over copies of the clip with normal noise (0..1 of the brightness)."""
     generator = torch.Generator().manual_seed(0)
-    shape = question.frames.shape
-    clip = question.frames
+    shape = target.frames.shape
+    clip = target.frames
     points = [clip + noise * torch.randn(shape, generator=generator).to(clip) for _ in range(samples)]
-    return MethodOutput(_mean_gradient(question, points)[0].sum(1).abs(), steps=samples)
+    return MethodOutput(_mean_gradient(target, points)[0].sum(1).abs(), steps=samples)
 
 
-def input_x_gradient(question: AttributionTarget) -> MethodOutput:
+def input_x_gradient(target: AttributionTarget) -> MethodOutput:
     """Return each pixel's change since the baseline times the slope there."""
     from captum.attr import InputXGradient
 
-    change = (question.frames - question.baseline).requires_grad_()
-    values = InputXGradient(lambda moved: question.score(question.baseline + moved)).attribute(change)
+    change = (target.frames - target.baseline).requires_grad_()
+    values = InputXGradient(lambda moved: target.score(target.baseline + moved)).attribute(change)
     return MethodOutput(values.detach()[0].sum(1))
 
 
-def grad_cam(question: AttributionTarget) -> MethodOutput:
+def grad_cam(target: AttributionTarget) -> MethodOutput:
     """Return Grad-CAM on the trunk's features since the baseline, for each frame, both signs kept."""
     from captum.attr import LayerGradCam
 
@@ -114,24 +114,24 @@ def grad_cam(question: AttributionTarget) -> MethodOutput:
             self.change = nn.Identity()
 
         def forward(self, features: Tensor) -> Tensor:
-            change = self.change((features - question.baseline_features)[0])
-            return question.answer(question.baseline_features + change).logits
+            change = self.change((features - target.baseline_features)[0])
+            return target.head_output(target.baseline_features + change).logits
 
     whole = FromChange()
-    found = LayerGradCam(whole, whole.change).attribute(question.features.detach().requires_grad_(), question.target)
+    found = LayerGradCam(whole, whole.change).attribute(target.features.detach().requires_grad_(), target.class_index)
     # Captum takes the mean slope of a channel's cells; their sum keeps the scale of a logit, whatever the grid.
-    return MethodOutput(found.detach()[:, 0] * math.prod(question.features.shape[-2:]))
+    return MethodOutput(found.detach()[:, 0] * math.prod(target.features.shape[-2:]))
 
 
-def occlusion(question: AttributionTarget, frames: int, cells: int, stride: int) -> MethodOutput:
+def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -> MethodOutput:
     """Return how far the logit falls when a window of space and time is held still, shared among the window's cells."""
     from captum.attr import Occlusion
 
-    t, _, *grid = question.features.shape[1:]
+    t, _, *grid = target.features.shape[1:]
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
     with torch.no_grad():
-        values = Occlusion(lambda keep: question.held(1 - keep)[:, question.target]).attribute(
-            question.features.new_ones(1, t, *grid),
+        values = Occlusion(lambda keep: target.logits_with_cells_held(1 - keep)[:, target.class_index]).attribute(
+            target.features.new_ones(1, t, *grid),
             sliding_window_shapes=window,
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
             perturbations_per_eval=16,
@@ -139,28 +139,30 @@ def occlusion(question: AttributionTarget, frames: int, cells: int, stride: int)
     return MethodOutput(values[0] / math.prod(window))
 
 
-def block_ablation(question: AttributionTarget) -> MethodOutput:
+def block_ablation(target: AttributionTarget) -> MethodOutput:
     """Return the fall of the logit when one block, or all that lies in none, is held still."""
-    count = len(question.players) + 1
-    alone = question.moving(1 - torch.eye(count).to(question.frames))[:, question.target]
-    values = question.logits[question.target] - alone
+    count = len(target.scored_boxes) + 1
+    alone = target.logits_with_blocks_moving(1 - torch.eye(count).to(target.frames))[:, target.class_index]
+    values = target.logits[target.class_index] - alone
     return MethodOutput(blocks=values[:-1], outside=float(values[-1]), steps=count)
 
 
-def shapley(question: AttributionTarget, permutations: int, exact_up_to: int) -> MethodOutput:
+def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> MethodOutput:
     """Return Shapley values of the blocks, given that all that lies in none moves: exact for few blocks, else sampled.
 
     What the rest of the picture says when no block moves is credited to none of them.
     """
-    players = len(question.players)
-    rest = question.frames.new_ones(1, 1)
+    players = len(target.scored_boxes)
+    rest = target.frames.new_ones(1, 1)
 
     def worth(keep: Tensor) -> Tensor:
-        return question.moving(torch.cat([keep, rest.expand(len(keep), 1)], dim=1))[:, question.target].double()
+        return target.logits_with_blocks_moving(torch.cat([keep, rest.expand(len(keep), 1)], dim=1))[
+            :, target.class_index
+        ].double()
 
     nobody = float(worth(rest.new_zeros(1, players))[0])
-    outside = nobody - float(question.baseline_logits[question.target])
-    if 0 < len(question.boxes) <= exact_up_to:
+    outside = nobody - float(target.baseline_logits[target.class_index])
+    if 0 < len(target.boxes) <= exact_up_to:
         return MethodOutput(
             blocks=exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players
         )
@@ -173,25 +175,27 @@ def shapley(question: AttributionTarget, permutations: int, exact_up_to: int) ->
     return MethodOutput(blocks=values.float(), outside=outside, steps=permutations * players)
 
 
-def attention(question: AttributionTarget) -> MethodOutput:
+def attention(target: AttributionTarget) -> MethodOutput:
     """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
-    gates = question.attention_weights
-    return _by_gate(question, gates / len(gates))
+    gates = target.attention_weights
+    return _by_gate(target, gates / len(gates))
 
 
-def attention_x_gradient(question: AttributionTarget) -> MethodOutput:
+def attention_x_gradient(target: AttributionTarget) -> MethodOutput:
     """Return each gate's weight times the logit's slope there."""
     from captum.attr import InputXGradient
 
-    gain = torch.ones_like(question.attention_weights)[None].requires_grad_()
-    values = InputXGradient(lambda g: question.answer(question.features, g).logits[:, question.target]).attribute(gain)
-    return _by_gate(question, values.detach()[0])
+    gain = torch.ones_like(target.attention_weights)[None].requires_grad_()
+    values = InputXGradient(lambda g: target.head_output(target.features, g).logits[:, target.class_index]).attribute(
+        gain
+    )
+    return _by_gate(target, values.detach()[0])
 
 
-def _by_gate(question: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
-    if len(question.boxes):
+def _by_gate(target: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
+    if len(target.boxes):
         return MethodOutput(blocks=values)
-    size = question.frames.shape[-1]
+    size = target.frames.shape[-1]
     return MethodOutput(values[:, :, None].expand(-1, size, size) / size**2)
 
 
@@ -221,15 +225,15 @@ def _both_ways(players: int, count: int) -> Iterator[list[int]]:
         yield order if number % 2 == 0 else order[::-1]
 
 
-def _mean_gradient(question: AttributionTarget, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
+def _mean_gradient(target: AttributionTarget, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
     from captum.attr import Saliency
 
-    total = torch.zeros_like(question.frames)
-    for start in range(0, len(points), _at_once(question)):
-        some = torch.cat(points[start : start + _at_once(question)]).requires_grad_()
-        total += Saliency(question.score).attribute(some, abs=False).detach().sum(0, keepdim=True)
+    total = torch.zeros_like(target.frames)
+    for start in range(0, len(points), _at_once(target)):
+        some = torch.cat(points[start : start + _at_once(target)]).requires_grad_()
+        total += Saliency(target.score).attribute(some, abs=False).detach().sum(0, keepdim=True)
     return total / len(points)
 
 
-def _at_once(question: AttributionTarget) -> int:
-    return max(1, _PIXELS_AT_ONCE // question.frames[0, :, 0].numel())
+def _at_once(target: AttributionTarget) -> int:
+    return max(1, _PIXELS_AT_ONCE // target.frames[0, :, 0].numel())

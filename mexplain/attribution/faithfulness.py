@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.attribute import Attribution, attribute_target
-from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.rank_correlation import null_band, spearman
 from mexplain.attribution.registry import METHODS
-from mexplain.attribution.target import AttributionTarget, encode_targets
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.records import Agreement, Check, FaithfulnessReport
 
 _ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2
@@ -22,9 +21,9 @@ NOTHING = 0.02
 
 
 def assess(
-    question: AttributionTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
+    target: AttributionTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
 ) -> FaithfulnessReport:
-    """Return how far an attribution that answers a question can be trusted; ``names`` are those of its blocks.
+    """Return how far an attribution that answers a target can be trusted; ``names`` are those of its blocks.
 
     What lies in no block moves throughout. ``thorough`` adds the sensitivity to noise, which takes the method's own
     time over again for each noisy copy. Random orders and holdings are the same at each call.
@@ -38,23 +37,23 @@ def assess(
     held = np.stack([[np.isin(np.arange(count), order[:step]) for step in steps] for order in orders])
     rows = np.concatenate([held.reshape(-1, count), np.eye(count, dtype=bool)])
     different, place = np.unique(rows, axis=0, return_inverse=True)
-    keep = torch.from_numpy(np.pad(~different, ((0, 0), (0, 1)), constant_values=True)).to(question.frames)
+    keep = torch.from_numpy(np.pad(~different, ((0, 0), (0, 1)), constant_values=True)).to(target.frames)
     with torch.inference_mode(False):
-        logits = question.moving(keep)[torch.from_numpy(place.ravel()).to(keep.device)]
-    chances = logits.softmax(1)[:, question.target].double().cpu().numpy()
+        logits = target.logits_with_blocks_moving(keep)[torch.from_numpy(place.ravel()).to(keep.device)]
+    chances = logits.softmax(1)[:, target.class_index].double().cpu().numpy()
     curves = chances[: len(orders) * len(steps)].reshape(len(orders), len(steps))
     share = np.array(steps) / count
     aucs = np.trapezoid(curves, share, axis=1)
-    said = int(question.logits.argmax())
+    said = int(target.logits.argmax())
     changed = (logits.argmax(1) != said).cpu().numpy()[: curves.size].reshape(curves.shape)
     flips = [steps[int(row.argmax())] if row.any() else None for row in changed]
-    if question.target != said:
+    if target.class_index != said:
         flips = [0] * len(orders)
-    alone = logits[curves.size :, question.target].double().cpu().numpy()
-    falls = float(question.logits[question.target]) - alone
+    alone = logits[curves.size :, target.class_index].double().cpu().numpy()
+    falls = float(target.logits[target.class_index]) - alone
     random_flips = [flip for flip in flips[2:] if flip is not None]
     single = Agreement(spearman(scores, falls), null_band(count))
-    gates = _attention(question)
+    gates = _attention(target)
     attention = None
     if gates is not None and attribution.method != "attention":
         attention = Agreement(spearman(np.abs(scores), gates), null_band(count))
@@ -69,8 +68,8 @@ def assess(
         flips_after=flips[0],
         random_flips_after=float(np.mean(random_flips)) if len(random_flips) == _ORDERS else None,
         single_deletion=single,
-        infidelity=_infidelity(question, attribution),
-        max_sensitivity=_max_sensitivity(question, attribution) if thorough else None,
+        infidelity=_infidelity(target, attribution),
+        max_sensitivity=_max_sensitivity(target, attribution) if thorough else None,
         attention=attention,
         checks=(),
         sentence="",
@@ -92,14 +91,14 @@ def _share(gap: float, difference: float) -> float:
     return abs(gap) / max(abs(difference), 1e-9)
 
 
-def _attention(question: AttributionTarget) -> Float[np.ndarray, "m"] | None:
+def _attention(target: AttributionTarget) -> Float[np.ndarray, "m"] | None:
     """Return the mean weight that each block got, None where the variant has no blocks."""
-    if not len(question.boxes):
+    if not len(target.boxes):
         return None
-    return question.attention_weights.mean(0).double().cpu().numpy()
+    return target.attention_weights.mean(0).double().cpu().numpy()
 
 
-def _infidelity(question: AttributionTarget, attribution: Attribution) -> float:
+def _infidelity(target: AttributionTarget, attribution: Attribution) -> float:
     """Return the mean squared error of the falls that the map foretells, as a share of the falls' own mean square.
 
     Yeh et al. 2019: what a random set of blocks takes away when it is held still, against the sum of the map there.
@@ -107,7 +106,7 @@ def _infidelity(question: AttributionTarget, attribution: Attribution) -> float:
     """
     from captum.metrics import infidelity
 
-    ones = torch.ones_like(question.features[:, :, 0])
+    ones = torch.ones_like(target.features[:, :, 0])
     times = attribution.map.shape[-1] // ones.shape[-1]
     coarse = attribution.map.reshape(len(attribution.map), *(part for n in ones.shape[2:] for part in (n, times)))
     expected = torch.from_numpy(coarse.sum(axis=(2, 4)))[None].to(ones)
@@ -115,49 +114,49 @@ def _infidelity(question: AttributionTarget, attribution: Attribution) -> float:
     said: list[Tensor] = []
 
     def score(keep: Tensor) -> Tensor:
-        said.append(question.held(1 - keep)[:, question.target])
+        said.append(target.logits_with_cells_held(1 - keep)[:, target.class_index])
         return said[-1]
 
     def perturb(keep: Tensor) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
-        moving = (torch.rand(len(keep), len(question.players), generator=generator) < 0.5).to(keep)
-        held = question.held_cells(torch.cat([moving, torch.ones_like(moving[:, :1])], dim=1))
+        moving = (torch.rand(len(keep), len(target.scored_boxes), generator=generator) < 0.5).to(keep)
+        held = target.held_cells(torch.cat([moving, torch.ones_like(moving[:, :1])], dim=1))
         taken = held[:, None].expand_as(keep).contiguous()
         return taken, keep - taken
 
     with torch.inference_mode(False), torch.no_grad():
         missed = float(infidelity(score, perturb, ones, expected, n_perturb_samples=_HOLDINGS, normalize=True)[0])
     # Captum also asks about the clip untouched, which falls by nothing.
-    whole = float((question.logits[question.target] - torch.cat(said)).square().sum()) / _HOLDINGS
+    whole = float((target.logits[target.class_index] - torch.cat(said)).square().sum()) / _HOLDINGS
     return min(missed / whole, 1.0) if whole > 0 else 0.0
 
 
-def _max_sensitivity(question: AttributionTarget, attribution: Attribution) -> float:
+def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> float:
     from captum.metrics import sensitivity_max
 
     generator = torch.Generator().manual_seed(0)
-    crop_iod = question.model.config.crop_iod
 
     def explain(clips: Tensor | tuple[Tensor]) -> tuple[Tensor]:
-        found = []
-        # Captum hands over a tensor, or a tuple of one.
+        scores = []
+        # Captum passes a tensor, or a tuple of one.
         for clip in clips[0] if isinstance(clips, tuple) else clips:
-            still = BASELINES[attribution.baseline].make(clip, crop_iod)
-            place = {question.variant: (question.boxes, question.players)}
-            (asked,) = encode_targets(question.model, [place], clip[None], still[None], question.target)
-            found.append(
-                attribute_target(
-                    asked[question.variant], attribution.method, baseline=attribution.baseline
-                ).block_scores
-            )
-        return (torch.from_numpy(np.stack(found)),)
+            noisy = build_targets(
+                target.model,
+                clip[None],
+                target.landmarks_xy[None],
+                [target.variant],
+                baseline=attribution.baseline,
+                class_index=target.class_index,
+            )[0][target.variant]
+            scores.append(attribute_target(noisy, attribution.method, baseline=attribution.baseline).block_scores)
+        return (torch.from_numpy(np.stack(scores)),)
 
     def perturb(clips: Tensor) -> Tensor:
         noise = torch.rand(clips.shape, generator=generator) * 2 - 1
         return clips + _GREY_LEVEL * noise.to(clips)
 
     with torch.inference_mode(False):
-        return float(sensitivity_max(explain, question.frames, perturb, n_perturb_samples=_NOISY_COPIES)[0])
+        return float(sensitivity_max(explain, target.frames, perturb, n_perturb_samples=_NOISY_COPIES)[0])
 
 
 def _judged(found: FaithfulnessReport, attribution: Attribution, best: Sequence[str]) -> FaithfulnessReport:

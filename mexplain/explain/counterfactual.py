@@ -69,7 +69,7 @@ def _hold(reading: Prediction, question: AttributionTarget, boxes: np.ndarray) -
     covered = box_coverage(boxes * np.float32(width / question.frames.shape[-1]), height, width)
     held = torch.from_numpy(covered.max(axis=0, initial=0)).to(question.features)
     with torch.no_grad():
-        output = question.answer(torch.lerp(question.features, question.baseline_features, held))
+        output = question.head_output(torch.lerp(question.features, question.baseline_features, held))
     said = HeadOutput(*(part[0].cpu() for part in output))
     return WhatIf(question.variant, before, decide_label(reading.checkpoint, question.variant, said, reading.something))
 
@@ -92,7 +92,7 @@ def smallest_flip(
             progress((size - 1) / count)
         every = comb(count, size) <= MOST_SETS
         sets = list(combinations(range(count), size)) if every else [(*best, i) for i in range(count) if i not in best]
-        logits = question.moving(_keeping(sets, count).to(question.frames)).cpu()
+        logits = question.logits_with_blocks_moving(_keeping(sets, count).to(question.frames)).cpu()
         tried += len(sets)
         others = logits.clone()
         others[:, said] = -torch.inf

@@ -237,7 +237,7 @@ def _variant_report(
         outside_blocks={method: attribution.outside for method, attribution in found.items()},
         maps={method: attribution.map for method, attribution in found.items()},
         convergence_delta=gaps[0] if gaps else None,
-        target=asked or labels[next((a.target for a in found.values()), int(output.logits.argmax()))],
+        target=asked or labels[next((a.class_index for a in found.values()), int(output.logits.argmax()))],
         difference={method: attribution.difference for method, attribution in found.items()},
         pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in found.items()} for key in POOLED_INTO},
         trust=trust,

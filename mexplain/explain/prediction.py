@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.attribution.attribute import pose_all
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.explain.window import Decision, SpottingResult, decide_label, is_long, only_moment, spot
 from mexplain.face.blocks import layout
@@ -70,7 +69,7 @@ class Prediction:
             raise SettingError(f"Target must be one of {', '.join(labels)}; got {target!r}.")
         number = None if target is None else labels.index(target)
         frames, marks = _tensor(self.aligned, self.device), self.aligned.landmarks_xy
-        return pose_all(model, variants, frames, marks, baseline=baseline, target=number)
+        return build_targets(model, frames[None], marks[None], variants, baseline=baseline, class_index=number)[0]
 
 
 class Stages:

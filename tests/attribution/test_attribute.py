@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 from support.mirrored import mirrored_landmarks, mirrored_network
+from support.targets import build_target
 
 from mexplain.attribution import algorithms as algorithms
-from mexplain.attribution.attribute import attribute, attribute_target, pose
+from mexplain.attribution.attribute import attribute, attribute_target
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
@@ -77,13 +78,13 @@ def same(one, other):
 def test_parts_add_up_to_what_the_movement_changed(checkpoint, smile, variant):
     clip = tensor(smile.frames)
     result = attribute(checkpoint.model, variant, clip, smile.landmarks_xy)
-    boxes = {variant: pose(checkpoint.model, variant, clip, smile.landmarks_xy).boxes[None]}
+    boxes = {variant: build_target(checkpoint.model, variant, clip, smile.landmarks_xy).boxes[None]}
     with torch.no_grad():
         after, before = (
             checkpoint.model(shown[None], boxes)[variant].logits[0] for shown in (clip, clip[:1].expand_as(clip))
         )
-    assert result.target == int(after.argmax())
-    assert result.difference == pytest.approx(float((after - before)[result.target]), abs=1e-4)
+    assert result.class_index == int(after.argmax())
+    assert result.difference == pytest.approx(float((after - before)[result.class_index]), abs=1e-4)
     assert result.map.sum() == pytest.approx(result.difference, rel=0.01, abs=1e-4)
     assert result.gap == pytest.approx(result.map.sum() - result.difference, abs=1e-4)
     assert result.complete and result.map.shape == (12, 112, 112)
@@ -162,9 +163,9 @@ def test_only_methods_that_tell_when_differ_from_frame_to_frame(found, method, v
 
 
 def test_gradients_are_the_slope_at_the_clip(checkpoint, smile, frames, explain, found):
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
     clip = frames[None].clone().requires_grad_()
-    (slope,) = torch.autograd.grad(question.score(clip).sum(), clip)
+    (slope,) = torch.autograd.grad(target.score(clip).sum(), clip)
     expected = {
         "saliency": slope[0].sum(1).abs(),
         "smoothgrad": slope[0].sum(1).abs(),
@@ -176,10 +177,10 @@ def test_gradients_are_the_slope_at_the_clip(checkpoint, smile, frames, explain,
 
 
 def test_grad_cam_weighs_channels_by_their_slope(checkpoint, smile, frames, found):
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
-    features = question.features.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(question.answer(features).logits[0, question.target], features)
-    change = question.features - question.baseline_features
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
+    features = target.features.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(target.head_output(features).logits[0, target.class_index], features)
+    change = target.features - target.baseline_features
     expected = (slope.sum((-1, -2), keepdim=True) * change).sum(2)[0]
     cells = found("grad_cam", "10").map.reshape(2, 28, 4, 28, 4).sum((2, 4))
     np.testing.assert_allclose(cells, expected, atol=1e-4 * float(expected.abs().max()))
@@ -203,18 +204,20 @@ def test_an_occluder_of_the_whole_clip_takes_all(explain):
 
 
 def test_ablation_is_what_is_lost_without_a_block(checkpoint, smile, frames, found):
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
-    without = torch.cat([question.moving(row[None]) for row in 1 - torch.eye(11)])[:, question.target]
-    lost = (question.logits[question.target] - without).numpy()
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
+    without = torch.cat([target.logits_with_blocks_moving(row[None]) for row in 1 - torch.eye(11)])[
+        :, target.class_index
+    ]
+    lost = (target.logits[target.class_index] - without).numpy()
     result = found("block_ablation", "10")
     np.testing.assert_allclose([*result.block_scores, result.outside], lost, atol=1e-4)
 
 
 @each_variant
 def test_attention_is_what_the_gates_let_through(checkpoint, smile, frames, found, variant):
-    question = pose(checkpoint.model, variant, frames, smile.landmarks_xy)
+    target = build_target(checkpoint.model, variant, frames, smile.landmarks_xy)
     with torch.no_grad():
-        gates = question.answer(question.features).attention_weights[0].numpy()
+        gates = target.head_output(target.features).attention_weights[0].numpy()
     result = found("attention", variant)
     if variant == "uncropped":
         np.testing.assert_allclose(result.course, gates[:, 0] / 2, rtol=1e-4)
@@ -225,13 +228,13 @@ def test_attention_is_what_the_gates_let_through(checkpoint, smile, frames, foun
 
 
 def test_attention_x_gradient_is_what_a_gate_that_closes_a_little_takes(checkpoint, smile, frames, found):
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
     expected = found("attention_x_gradient", "10").block_course
     t, block = np.unravel_index(np.abs(expected).argmax(), expected.shape)
     gain = torch.ones(2, 2, 10)
     gain[0, t, block], gain[1, t, block] = 0.99, 1.01
     with torch.no_grad():
-        less, more = question.answer(question.features.expand(2, -1, -1, -1, -1), gain).logits[:, question.target]
+        less, more = target.head_output(target.features.expand(2, -1, -1, -1, -1), gain).logits[:, target.class_index]
     assert float(more - less) / 0.02 == pytest.approx(float(expected[t, block]), rel=0.02)
 
 
@@ -256,7 +259,7 @@ def testexact_shapley_values_are_the_mean_over_all_orders():
 
 
 def test_sampled_shapley_values_are_the_mean_over_an_order_and_its_reverse(checkpoint, smile, frames, found):
-    question = pose(checkpoint.model, "uncropped", frames, smile.landmarks_xy)
+    target = build_target(checkpoint.model, "uncropped", frames, smile.landmarks_xy)
     order, back = algorithms._both_ways(10, 2)
     assert sorted(order) == list(range(10)) and back == order[::-1]
     keep = torch.zeros(2, 11, 11)
@@ -264,7 +267,7 @@ def test_sampled_shapley_values_are_the_mean_over_an_order_and_its_reverse(check
     for rows, players in zip(keep, (order, back), strict=True):
         for place, player in enumerate(players):
             rows[place + 1 :, player] = 1
-    gains = question.moving(keep.flatten(0, 1))[:, question.target].view(2, 11).diff(dim=1).numpy()
+    gains = target.logits_with_blocks_moving(keep.flatten(0, 1))[:, target.class_index].view(2, 11).diff(dim=1).numpy()
     expected = [(gains[0, order.index(i)] + gains[1, back.index(i)]) / 2 for i in range(10)]
     result = found("shapley", "uncropped")
     np.testing.assert_allclose(result.block_scores, expected, atol=1e-4)
@@ -275,23 +278,23 @@ def test_sampled_shapley_values_are_the_mean_over_an_order_and_its_reverse(check
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "block_ablation", "attention_x_gradient"])
 def test_any_class_can_be_asked_about(checkpoint, smile, frames, explain, found, method):
-    question = pose(checkpoint.model, "uncropped", frames, smile.landmarks_xy)
-    change = question.logits - question.baseline_logits
-    results = [explain(method, "uncropped", target=target) for target in (question.target, 2, 4)]
-    for target, result in zip((question.target, 2, 4), results, strict=True):
-        assert result.target == target
-        assert result.difference == pytest.approx(float(change[target]), abs=1e-4)
+    target = build_target(checkpoint.model, "uncropped", frames, smile.landmarks_xy)
+    change = target.logits - target.baseline_logits
+    results = [explain(method, "uncropped", class_index=index) for index in (target.class_index, 2, 4)]
+    for index, result in zip((target.class_index, 2, 4), results, strict=True):
+        assert result.class_index == index
+        assert result.difference == pytest.approx(float(change[index]), abs=1e-4)
     same(results[0], found(method, "uncropped"))
     assert len({float(result.block_scores[-1]) for result in results}) == 3
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_parts_add_up_with_every_baseline(checkpoint, smile, frames, baseline):
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy, baseline=baseline)
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy, baseline=baseline)
     still = BASELINES[baseline].make(frames, checkpoint.model.config.crop_iod)
     with torch.no_grad():
-        after, before = question.score(torch.stack([frames, still])).tolist()
-    result = attribute_target(question, "integrated_gradients", baseline=baseline)
+        after, before = target.score(torch.stack([frames, still])).tolist()
+    result = attribute_target(target, "integrated_gradients", baseline=baseline)
     assert result.baseline == baseline
     assert result.difference == pytest.approx(after - before, abs=1e-4)
     assert result.complete and abs(result.gap) <= max(0.01 * abs(result.difference), 1e-4)
@@ -329,10 +332,10 @@ def backwards(checkpoint):
 @each_variant
 def test_a_mirrored_network_says_the_same_of_a_mirrored_clip(checkpoint, smile, frames, backwards, variant):
     landmarks = mirrored_landmarks(smile.landmarks_xy, 112)
-    question = pose(checkpoint.model, variant, frames, smile.landmarks_xy)
-    mirrored = pose(backwards, variant, frames.flip(-1), landmarks)
-    assert torch.allclose(mirrored.logits, question.logits, atol=1e-4)
-    assert torch.allclose(mirrored.baseline_logits, question.baseline_logits, atol=1e-4)
+    target = build_target(checkpoint.model, variant, frames, smile.landmarks_xy)
+    mirrored = build_target(backwards, variant, frames.flip(-1), landmarks)
+    assert torch.allclose(mirrored.logits, target.logits, atol=1e-4)
+    assert torch.allclose(mirrored.baseline_logits, target.baseline_logits, atol=1e-4)
 
 
 @each_variant
@@ -461,8 +464,8 @@ def test_how_many_are_computed_at_once_does_not_matter(explain, found, monkeypat
     [
         ({"method": "tea_leaves"}, "Method must be one of integrated_gradients, .*; got 'tea_leaves'"),
         ({"baseline": "white"}, "Baseline must be one of onset, blurred, mean_face, black; got 'white'"),
-        ({"target": 5}, "class number from 0 to 4; got 5"),
-        ({"target": -1}, "got -1"),
+        ({"class_index": 5}, "class number from 0 to 4; got 5"),
+        ({"class_index": -1}, "got -1"),
         ({"variant": "7"}, "Variant must be one of 24, 10, uncropped; got '7'"),
         ({"settings": {"steps": 9.0}}, "Integrated gradients takes these settings: most_steps; got 'steps'."),
         ({"method": "saliency", "settings": {"steps": 9.0}}, "Saliency takes these settings: none; got 'steps'."),

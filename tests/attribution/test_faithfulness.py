@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.targets import build_target
 
-from mexplain.attribution.attribute import attribute_target, pose
+from mexplain.attribution.attribute import attribute_target
 from mexplain.attribution.faithfulness import agree, assess
 from mexplain.attribution.registry import METHODS
 from mexplain.face.blocks import pooling_layout
@@ -14,42 +15,42 @@ NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}
 
 
 @pytest.fixture(scope="module")
-def questions(checkpoint, smile):
+def targets(checkpoint, smile):
     frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
-    return {variant: pose(checkpoint.model, variant, frames, smile.landmarks_xy) for variant in VARIANTS}
+    return {variant: build_target(checkpoint.model, variant, frames, smile.landmarks_xy) for variant in VARIANTS}
 
 
 @pytest.fixture(scope="module")
-def explained(questions):
-    return attribute_target(questions["10"], "integrated_gradients")
+def explained(targets):
+    return attribute_target(targets["10"], "integrated_gradients")
 
 
 @pytest.fixture(scope="module")
-def trust(questions, explained):
-    return assess(questions["10"], explained, NAMES["10"])
+def trust(targets, explained):
+    return assess(targets["10"], explained, NAMES["10"])
 
 
 def passed(trust):
     return {check.key: check.passed for check in trust.checks}
 
 
-def test_the_curves_run_from_the_clip_to_all_blocks_held(questions, trust):
-    question = questions["10"]
-    clip = float(question.logits.softmax(0)[question.target])
-    all_held = question.moving(torch.tensor([[0.0] * 10 + [1.0]])).softmax(1)[0, question.target]
+def test_the_curves_run_from_the_clip_to_all_blocks_held(targets, trust):
+    target = targets["10"]
+    clip = float(target.logits.softmax(0)[target.class_index])
+    all_held = target.logits_with_blocks_moving(torch.tensor([[0.0] * 10 + [1.0]])).softmax(1)[0, target.class_index]
     assert trust.held == tuple(range(11))
     assert trust.deletion[0] == trust.insertion[0] == pytest.approx(clip, abs=1e-4)
     assert trust.deletion[-1] == trust.insertion[-1] == pytest.approx(float(all_held), abs=1e-4)
 
 
-def test_a_good_explanation_passes_and_its_reverse_does_not(questions, explained, trust):
+def test_a_good_explanation_passes_and_its_reverse_does_not(targets, explained, trust):
     good = passed(trust)
     # How fast the answer falls with single deletions depends on how much blocks share, so it is no part of being good.
     assert good["completeness"]
     assert f"{sum(good.values())} of {len(good)} checks" in trust.sentence
 
     upside_down = replace(explained, block_course=-explained.block_course, map=-explained.map)
-    worse = assess(questions["10"], upside_down, NAMES["10"])
+    worse = assess(targets["10"], upside_down, NAMES["10"])
     assert trust.deletion_auc < worse.deletion_auc and trust.insertion_auc > worse.insertion_auc
     bad = passed(worse)
     assert not bad["deletion"] and not bad["insertion"] and not bad["single_deletion"]
@@ -61,50 +62,50 @@ def test_a_good_explanation_passes_and_its_reverse_does_not(questions, explained
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_ablation_is_its_own_single_deletion(questions, variant):
-    found = assess(questions[variant], attribute_target(questions[variant], "block_ablation"), NAMES[variant])
+def test_ablation_is_its_own_single_deletion(targets, variant):
+    found = assess(targets[variant], attribute_target(targets[variant], "block_ablation"), NAMES[variant])
     assert found.single_deletion.rank_correlation > 0.99
     assert found.gap_share is None and "completeness" not in passed(found)
     assert (found.attention is None) == (variant == "uncropped")
 
 
-def test_a_map_of_chance_foretells_nothing(questions, explained, trust):
+def test_a_map_of_chance_foretells_nothing(targets, explained, trust):
     noise = np.random.default_rng(0).normal(size=explained.map.shape).astype(np.float32)
     assert 0 <= trust.infidelity < 0.5
-    assert assess(questions["10"], replace(explained, map=noise), NAMES["10"]).infidelity > 0.8
+    assert assess(targets["10"], replace(explained, map=noise), NAMES["10"]).infidelity > 0.8
 
 
-def test_sensitivity_to_noise_is_measured_when_asked_for(questions, trust):
+def test_sensitivity_to_noise_is_measured_when_asked_for(targets, trust):
     assert trust.max_sensitivity is None
-    quick = attribute_target(questions["10"], "input_x_gradient")
-    found = assess(questions["10"], quick, NAMES["10"], thorough=True)
+    quick = attribute_target(targets["10"], "input_x_gradient")
+    found = assess(targets["10"], quick, NAMES["10"], thorough=True)
     assert 0 < found.max_sensitivity < 2
 
 
-def test_the_same_is_found_again(questions, explained, trust):
-    assert assess(questions["10"], explained, NAMES["10"]) == trust
+def test_the_same_is_found_again(targets, explained, trust):
+    assert assess(targets["10"], explained, NAMES["10"]) == trust
 
 
 def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
     frames = (torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255)[:1].repeat(12, 1, 1, 1)
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy)
-    found = assess(question, attribute_target(question, "integrated_gradients"), NAMES["10"], thorough=True)
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
+    found = assess(target, attribute_target(target, "integrated_gradients"), NAMES["10"], thorough=True)
     assert found.flips_after is None and found.gap_share == 0
     assert not passed(found)["deletion"] and "next to nothing to explain" in found.sentence
 
 
 def test_a_class_that_is_not_the_answer_is_named_as_such(checkpoint, smile):
     frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
-    question = pose(checkpoint.model, "10", frames, smile.landmarks_xy, target=1)
-    found = assess(question, attribute_target(question, "input_x_gradient"), NAMES["10"])
+    target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy, class_index=1)
+    found = assess(target, attribute_target(target, "input_x_gradient"), NAMES["10"])
     assert found.flips_after == 0 and "not the network's answer" in found.sentence
 
 
-def test_a_method_that_fails_the_randomisation_test_is_told_on(questions, explained, monkeypatch):
+def test_a_method_that_fails_the_randomisation_test_is_told_on(targets, explained, monkeypatch):
     monkeypatch.setitem(
         METHODS, "integrated_gradients", replace(METHODS["integrated_gradients"], fails_randomisation=True)
     )
-    found = assess(questions["10"], explained, NAMES["10"])
+    found = assess(targets["10"], explained, NAMES["10"])
     assert not passed(found)["randomisation"] and "random weights" in found.sentence
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from support.targets import build_target
 from torch.nn import functional as F
 
 from benchmarks import plain
@@ -15,8 +16,8 @@ from benchmarks.__main__ import main
 from benchmarks.check import check
 from benchmarks.clips import Input, inputs
 from mexplain.attribution import integrated_gradients as path
-from mexplain.attribution.attribute import attribute_targets, pose_all, pose_clips
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.attribute import attribute_targets
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_each_frame, track_face
@@ -37,8 +38,8 @@ def smiling(smile):
     return Input(torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255, smile.landmarks_xy)
 
 
-def gradients(questions, **settings):
-    return attribute_targets(questions, "integrated_gradients", settings=settings)
+def gradients(targets, **settings):
+    return attribute_targets(targets, "integrated_gradients", settings=settings)
 
 
 def stack(*layers, seed=0):
@@ -61,12 +62,12 @@ def test_block_scores_are_those_of_the_plain_way_in_double_precision(checkpoint,
 
 
 def test_more_points_come_nearer(checkpoint, clips, monkeypatch):
-    questions = [pose_all(checkpoint.model, ["10"], clips[1].frames, clips[1].landmarks_xy)["10"]]
-    coarse = gradients(questions)[0].map
+    targets = [build_target(checkpoint.model, "10", clips[1].frames, clips[1].landmarks_xy)]
+    coarse = gradients(targets)[0].map
     monkeypatch.setattr(path, "CUTS", tuple((i / 30) ** 1.7 for i in range(31)))
-    fine = gradients(questions, most_steps=300)[0].map
+    fine = gradients(targets, most_steps=300)[0].map
     monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
-    coarsest = gradients(questions, most_steps=14)[0].map
+    coarsest = gradients(targets, most_steps=14)[0].map
     assert np.linalg.norm(coarse - fine) < 0.5 * np.linalg.norm(coarsest - fine)
 
 
@@ -76,10 +77,10 @@ def test_more_points_come_nearer(checkpoint, clips, monkeypatch):
 def test_variants_and_clips_together_are_as_each_alone(checkpoint, clips):
     model = checkpoint.model
     frames, marks = torch.stack([c.frames for c in clips]), np.stack([c.landmarks_xy for c in clips])
-    asked = [q for questions in pose_clips(model, VARIANTS, frames, marks) for q in questions.values()]
-    for question, together in zip(asked, gradients(asked), strict=True):
-        (alone,) = gradients([question])
-        assert alone.target == together.target and together.complete
+    asked = [q for targets in build_targets(model, frames, marks, VARIANTS) for q in targets.values()]
+    for target, together in zip(asked, gradients(asked), strict=True):
+        (alone,) = gradients([target])
+        assert alone.class_index == together.class_index and together.complete
         size = np.abs(alone.map).max()
         # A clip whose other variant needs a finer way gets one in all of them.
         np.testing.assert_allclose(
@@ -93,7 +94,7 @@ def test_a_still_clip_among_others_gets_nothing(checkpoint, clips):
     still = clips[0].frames[:1].expand_as(clips[0].frames)
     frames = torch.stack([clips[0].frames, still])
     marks = np.stack([clips[0].landmarks_xy] * 2)
-    moving, resting = (q["10"] for q in pose_clips(checkpoint.model, ["10"], frames, marks))
+    moving, resting = (q["10"] for q in build_targets(checkpoint.model, frames, marks, ["10"]))
     found = gradients([resting, moving])
     assert not found[0].map.any() and found[0].steps == 0
     assert found[1].map.any() and found[1].complete
@@ -102,7 +103,7 @@ def test_a_still_clip_among_others_gets_nothing(checkpoint, clips):
 def test_memory_bounds_what_is_done_at_once_and_changes_nothing(checkpoint, clips, monkeypatch):
     model = checkpoint.model
     frames, marks = torch.stack([c.frames for c in clips]), np.stack([c.landmarks_xy for c in clips])
-    asked = [questions["10"] for questions in pose_clips(model, ["10"], frames, marks)]
+    asked = [targets["10"] for targets in build_targets(model, frames, marks, ["10"])]
     usual = gradients(asked)
     monkeypatch.setattr(path, "bytes_at_once", lambda device: 1)
     assert path.clips_at_once(model, frames, 6) == 1
@@ -123,8 +124,8 @@ def test_a_stretch_that_adds_up_badly_is_halved(checkpoint, smiling, monkeypatch
     monkeypatch.setattr(path, "STEPS", 2)
     monkeypatch.setattr(path, "GAP_SHARE", 0.0001)
     monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
-    question = pose_all(checkpoint.model, ["10"], smiling.frames, smiling.landmarks_xy)["10"]
-    (rough,), (fine,) = gradients([question], most_steps=14), gradients([question], most_steps=200)
+    target = build_target(checkpoint.model, "10", smiling.frames, smiling.landmarks_xy)
+    (rough,), (fine,) = gradients([target], most_steps=14), gradients([target], most_steps=200)
     assert 2 < rough.steps <= 14 < fine.steps <= 200
     assert abs(fine.gap) < abs(rough.gap)
 
@@ -166,15 +167,17 @@ def test_a_stack_that_learns_uses_the_statistics_of_its_batch():
 
 
 def test_coalitions_looked_at_by_parts_are_those_looked_at_whole(checkpoint, smiling, monkeypatch):
-    questions = pose_all(checkpoint.model, ["10", "24"], smiling.frames[[0, 5, 9]], smiling.landmarks_xy)
-    for question in questions.values():
-        keep = torch.rand(60, len(question.players) + 1, generator=torch.Generator().manual_seed(1)).round()
+    targets = {
+        v: build_target(checkpoint.model, v, smiling.frames[[0, 5, 9]], smiling.landmarks_xy) for v in ("10", "24")
+    }
+    for target in targets.values():
+        keep = torch.rand(60, len(target.scored_boxes) + 1, generator=torch.Generator().manual_seed(1)).round()
         keep[:, 5:] = keep[:1, 5:]  # few enough ways that parts pay
         with torch.no_grad():
-            whole = question.held(question.held_cells(keep)[:, None])
+            whole = target.logits_with_cells_held(target.held_cells(keep)[:, None])
         with monkeypatch.context() as patched:
-            patched.setattr(AttributionTarget, "held", None)
-            parts = question.moving(keep)
+            patched.setattr(AttributionTarget, "logits_with_cells_held", None)
+            parts = target.logits_with_blocks_moving(keep)
         assert torch.allclose(parts, whole, atol=1e-4)
 
 
@@ -183,15 +186,19 @@ def test_a_network_with_pools_as_the_large_preset_has_is_explained_too(smiling):
     trunk, whole = ("8", "pool", "16/2", "16"), ("pool", "16", "16")
     config = replace(PRESETS["lite"], trunk=trunk, global_convs=whole, global_pool=14)
     model = MicroExpressionNet(config, ("10",)).eval()
-    question = pose_all(model, ["10"], smiling.frames[[0, 6]], smiling.landmarks_xy)["10"]
-    (found,) = gradients([question])
-    net = plain.network(model, "10", question.boxes[None])
-    expected = plain.integrated_gradients(net, question.frames, question.baseline, question.target)[0].sum(1).numpy()
+    target = build_target(model, "10", smiling.frames[[0, 6]], smiling.landmarks_xy)
+    (found,) = gradients([target])
+    net = plain.network(model, "10", target.boxes[None])
+    expected = plain.integrated_gradients(net, target.frames, target.baseline, target.class_index)[0].sum(1).numpy()
     assert np.corrcoef(found.map[1].ravel(), expected[1].ravel())[0, 1] > 0.99
     keep = torch.ones(40, 11)
     keep[:20, 3] = 0
     with torch.no_grad():
-        assert torch.allclose(question.moving(keep), question.held(question.held_cells(keep)[:, None]), atol=1e-5)
+        assert torch.allclose(
+            target.logits_with_blocks_moving(keep),
+            target.logits_with_cells_held(target.held_cells(keep)[:, None]),
+            atol=1e-5,
+        )
 
 
 # Landmarks

@@ -47,10 +47,10 @@ def test_everything_held_is_a_still_face(reading, questions):
     names = LAYOUTS["24"].names
     for held in predict_with_blocks_held(reading, questions, names, "24"):
         question = questions[held.variant]
-        keep = torch.zeros(1, len(question.players) + 1)
+        keep = torch.zeros(1, len(question.scored_boxes) + 1)
         keep[0, -1] = 1
         if held.variant == "24":
-            logits = question.moving(keep)[0].numpy()
+            logits = question.logits_with_blocks_moving(keep)[0].numpy()
             expected = reading.checkpoint.calibration["24"].classes(logits)
             np.testing.assert_allclose(list(held.after.probabilities.values()), expected, atol=1e-3)
         assert held.after.presence < held.before.presence
@@ -71,12 +71,12 @@ def test_the_smallest_set_flips_and_no_smaller_one_does(checkpoint, questions):
         assert found.after == found.before
         return
     index = tuple(names.index(name) for name in found.blocks)
-    flipped = question.moving(counterfactual._keeping([index], 10))
+    flipped = question.logits_with_blocks_moving(counterfactual._keeping([index], 10))
     assert labels[int(flipped[0].argmax())] == found.after != found.before
     assert found.exact
     if 1 < len(index) <= 4:
         smaller = list(combinations(range(10), len(index) - 1))
-        assert (question.moving(counterfactual._keeping(smaller, 10)).argmax(1) == said).all()
+        assert (question.logits_with_blocks_moving(counterfactual._keeping(smaller, 10)).argmax(1) == said).all()
 
 
 def test_a_greedy_search_says_so_and_can_be_stopped(checkpoint, questions, monkeypatch):

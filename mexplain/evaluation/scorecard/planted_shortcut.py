@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mexplain.attribution.attribute import attribute_target, pose
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.attribute import attribute_target
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP
@@ -142,8 +142,8 @@ def shortcut_check(
     rows: dict[str, list[dict[str, float | None]]] = {method: [] for method in methods}
     pairs = list(zip(test, planted, spots, strict=True))[:explained]
     for clip, with_spot, spot in track(pairs, "clips with a planted shortcut"):
-        honest = pose(model, VARIANT, shortened(clip).input(device), clip.landmarks_xy)
-        misled = pose(taught, VARIANT, with_spot.input(device), clip.landmarks_xy)
+        honest = _target(model, shortened(clip), device)
+        misled = _target(taught, with_spot, device)
         for method in methods:
             rows[method].append(_compare(clip, spot, _positive(honest, method), _positive(misled, method)))
     return Shortcut(
@@ -153,9 +153,13 @@ def shortcut_check(
     )
 
 
-def _positive(question: AttributionTarget, method: str) -> Float[np.ndarray, "s s"]:
+def _target(model: MicroExpressionNet, clip: KnownClip, device: torch.device) -> AttributionTarget:
+    return build_targets(model, clip.input(device)[None], clip.landmarks_xy[None], [VARIANT])[0][VARIANT]
+
+
+def _positive(target: AttributionTarget, method: str) -> Float[np.ndarray, "s s"]:
     settings = {**CHEAP.get(method, {}), **({"frames": _FRAMES} if method == "occlusion" else {})}
-    return attribute_target(question, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
+    return attribute_target(target, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
 
 
 def _compare(

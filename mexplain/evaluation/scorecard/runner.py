@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from mexplain.attribution.attribute import attribute_target, pose
+from mexplain.attribution.attribute import attribute_target
 from mexplain.attribution.registry import METHODS
+from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
@@ -114,13 +115,14 @@ def score_clip(
     frames = clip.input(device)
     truth: dict[str, Any] = {key: getattr(clip, key) for key in ("moving", "face", "disturbed", "course")}
     row: dict[str, Any] = {"clip": number, "person": clip.person, "label": clip.label, "variants": {}}
+    targets = build_targets(model, frames[None], clip.landmarks_xy[None], variants)[0]
     for variant in variants:
-        question = pose(model, variant, frames, clip.landmarks_xy)
+        target = targets[variant]
         energy = clip.energy(variant)
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
             start = time.perf_counter()
-            found = attribute_target(question, method, settings=(settings or {}).get(method))
+            found = attribute_target(target, method, settings=(settings or {}).get(method))
             seconds = time.perf_counter() - start
             when = METHODS[method].tells_when
             blocks = ranking(found.map, found.block_scores)
@@ -130,8 +132,8 @@ def score_clip(
         for key, (guessed, blocks) in reference_maps(clip, variant, number).items():
             scores[key] = measure_all(guessed, blocks, energy=energy, tells_when=True, **truth)
         row["variants"][variant] = {
-            "predicted": question.target,
-            "right": question.target == clip.label,
+            "predicted": target.class_index,
+            "right": target.class_index == clip.label,
             "methods": {method: {key: _short(value) for key, value in s.items()} for method, s in scores.items()},
         }
     return row

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from mexplain.attribution.attribute import attribute_target, pose
+from mexplain.attribution.attribute import attribute_target
 from mexplain.attribution.rank_correlation import spearman
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.evaluation.scorecard.known_clips import KnownClip
 from mexplain.evaluation.scorecard.metrics import ranking
 from mexplain.face.blocks import layout, pooling_layout
@@ -87,19 +87,23 @@ def sanity_of_clip(
     frames = clip.input(device)
     flipped, flipped_xy = frames.flip(-1), mirrored(clip.landmarks_xy, clip.size)
     found: dict[str, Any] = {}
+
+    def build(network: MicroExpressionNet, variant: str, class_index: int | None) -> AttributionTarget:
+        clips, meshes = frames[None], clip.landmarks_xy[None]
+        return build_targets(network, clips, meshes, [variant], class_index=class_index)[0][variant]
+
     for variant in variants:
-        asked = pose(model, variant, frames, clip.landmarks_xy)
-        target, least = asked.target, int(asked.logits.argmin())
-        random = [pose(network, variant, frames, clip.landmarks_xy, target=target) for network in fresh]
-        unlikely = pose(model, variant, frames, clip.landmarks_xy, target=least)
-        in_mirror = pose(model, variant, flipped, flipped_xy, target=target)
+        target = build(model, variant, None)
+        random = [build(network, variant, target.class_index) for network in fresh]
+        unlikely = build(model, variant, int(target.logits.argmin()))
+        (in_mirror,) = build_targets(model, flipped[None], flipped_xy[None], [variant], class_index=target.class_index)
         swap = list(pooling_layout(variant).mirror_of)
         found[variant] = {}
         for method in methods:
-            grid, scores = _explain(asked, method)
-            changed = [_explain(question, method) for question in random]
+            grid, scores = _explain(target, method)
+            changed = [_explain(other, method) for other in random]
             _, against = _explain(unlikely, method)
-            _, seen_in_mirror = _explain(in_mirror, method)
+            _, seen_in_mirror = _explain(in_mirror[variant], method)
             same = not np.ptp(scores)
             found[variant][method] = {
                 "maps": None if method in ON_BLOCKS else [_alike(grid, other) for other, _ in changed],
@@ -148,8 +152,8 @@ def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
     return np.round(sums.ravel() / unit)
 
 
-def _explain(question: AttributionTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
-    found = attribute_target(question, method, settings=CHEAP.get(method))
+def _explain(target: AttributionTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
+    found = attribute_target(target, method, settings=CHEAP.get(method))
     return coarse(found.map), ranking(found.map, found.block_scores)
 
 
