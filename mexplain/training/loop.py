@@ -1,6 +1,5 @@
 """Training in two stages: the trunk on large expressions, then, with the trunk frozen, the heads on small ones."""
 
-import copy
 import json
 import logging
 import math
@@ -16,14 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, Dataset
 
 from mexplain.evaluation.recognition import ABLATION, ablation_config, score_recognition
 from mexplain.media.files import atomic_write
 from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
-from mexplain.model.conv_stack import ConvStack
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet, build_model
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import MACRO, MICRO, SHIFTED, Mixture
@@ -122,7 +119,7 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
     """Train all heads of a network together, on the same clips, its trunk frozen; with them one on plain frames."""
     plan, config = run.plan, model.config
     source = Synthesizer(run.train, config, run.device)
-    encode = FrozenEncoder(model)
+    model.trunk.eval()
     heads = nn.ModuleDict({**model.heads, **({ABLATION: ablation} if ablation is not None else {})})
     stage = _Stage(run, "heads", heads, plan.micro_steps, plan.micro_rate)
     variants = {name: "10" if name == ABLATION else name for name in heads}
@@ -133,7 +130,8 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
 
     for step, order in stage.work(BatchPlans(run, model, 2, sizes, MICRO)):
         batch = source.make(order)
-        features = encode(batch.frames)
+        with torch.no_grad():
+            features = model.encode(batch.frames)
         loss, parts = torch.zeros((), device=run.device), {}
         for name, head in heads.items():
             losses = head_losses(head(features, batch.boxes[variants[name]]), batch, variants[name])
@@ -183,26 +181,6 @@ def head_losses(output: HeadOutput, batch: TrainingBatch, variant: str) -> HeadL
     progress = moved / moved.amax(1, keepdim=True).clamp_min(1e-6)
     gate_loss = F.binary_cross_entropy(gates.clamp(1e-6, 1 - 1e-6), share[:, None] * progress[..., None])
     return HeadLosses(label_loss, gate_loss, presence_loss, unit_loss)
-
-
-class FrozenEncoder:
-    """A trunk that learns no more: batch norms folded into its convolutions, the same features sooner."""
-
-    def __init__(self, model: MicroExpressionNet) -> None:
-        self.model = copy.deepcopy(model).eval()
-        folded: list[nn.Module] = []
-        for layer in self.model.trunk:
-            before = folded[-1] if folded else None
-            if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-                folded[-1] = fuse_conv_bn_eval(before, layer)
-            else:
-                folded.append(layer)
-        self.model.trunk = ConvStack(*folded)
-
-    @torch.no_grad()
-    def __call__(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:
-        """Return features, as ``MicroExpressionNet.encode`` does."""
-        return self.model.encode(frames)
 
 
 class _Stage:

@@ -1,3 +1,4 @@
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mexplain.evaluation.robustness import as_json, carry_over
 from mexplain.evaluation.spotting import MICRO_KIND, SpottedRecording, best_floor, count_matches
 from mexplain.face.mesh import mean_shape
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
+from mexplain.model.network import build_model
 from mexplain.records import Moment
 from mexplain.simulation.events import Window, draw_event, draw_window, filmed
 from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
@@ -21,7 +23,7 @@ from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import BatchPlans, FrozenEncoder, Run, train
+from mexplain.training.loop import BatchPlans, Run, train, train_heads
 from mexplain.training.model_card import robustness_table
 from mexplain.training.schedule import schedule_for
 from mexplain.training.variant_study import judge_variants, variant_study_table
@@ -125,13 +127,6 @@ def test_the_frames_show_the_motion(source: Synthesizer) -> None:
     assert (expected - batch.frames).abs().mean() < 0.25 * still
 
 
-def test_the_folded_encoder_gives_the_same_features(checkpoint) -> None:
-    frames = torch.rand(1, 2, 3, 112, 112)
-    with torch.no_grad():
-        plain = checkpoint.model.encode(frames)
-    assert torch.allclose(FrozenEncoder(checkpoint.model)(frames), plain, atol=1e-4)
-
-
 def test_wilson_interval() -> None:
     low, high = wilson(96, 100)
     assert low < 0.96 < high
@@ -177,6 +172,15 @@ def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: P
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in lines} == {"trunk", "heads"}
+
+
+def test_heads_learn_and_the_trunk_stays(faces: FaceSet, tmp_path: Path) -> None:
+    model = build_model("lite")
+    before = copy.deepcopy(model.state_dict())
+    plan = replace(schedule_for("lite", 1, 1, batch=2), short_frames=3)
+    train_heads(Run(plan, 0, CPU, tmp_path, faces, faces), model, None)
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"heads"}
 
 
 def test_scores_count_every_clip(checkpoint, source: Synthesizer) -> None:
