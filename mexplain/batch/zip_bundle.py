@@ -15,7 +15,7 @@ from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS, AlignedClip, Report
 from mexplain.report.csv_tables import blocks_csv, columns_in_words, csv_table, variants_csv
-from mexplain.report.html_page import films_of, to_html
+from mexplain.report.html_page import report_animations, to_html
 from mexplain.report.json_export import DISCLAIMER, json_text
 from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
@@ -157,14 +157,14 @@ class _Told:
 def _files(
     report: Report, face: AlignedClip, checkpoint: Checkpoint, scorecard: Scorecard | None
 ) -> Iterator[tuple[str, str | bytes]]:
-    films: dict[str, Animation] = films_of(report, face, checkpoint.model.config.crop_iod)
+    animations: dict[str, Animation] = report_animations(report, face, checkpoint.model.config.crop_iod)
     yield "report.json", json_text(report)
-    yield "report.html", to_html(report, films=films, scorecard=scorecard)
+    yield "report.html", to_html(report, animations=animations, scorecard=scorecard)
     yield "card.png", summary_png(summary_image(report))
     yield "variants.csv", variants_csv([report])
     yield "blocks.csv", blocks_csv([report])
-    for name, film in films.items():
-        yield (f"heat_{name}.mp4" if name in VARIANTS else f"{name}.mp4"), film.mp4()
+    for name, animation in animations.items():
+        yield (f"heat_{name}.mp4" if name in VARIANTS else f"{name}.mp4"), animation.mp4()
 
 
 def _harmless(stem: str) -> str:

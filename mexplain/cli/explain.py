@@ -83,13 +83,13 @@ def explain_command(options: argparse.Namespace) -> int:
 def _write_page(report: "Report", checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
     from mexplain.model.checkpoint import SHIPPED
     from mexplain.model.scorecard import read_scorecard
-    from mexplain.report.html_page import films_of, write_html
+    from mexplain.report.html_page import report_animations, write_html
     from mexplain.report.visuals.animation import read_face
 
     config = checkpoint.model.config
-    films = films_of(report, read_face(report, config), config.crop_iod)
+    animations = report_animations(report, read_face(report, config), config.crop_iod)
     scorecard = read_scorecard(Path(options.checkpoint or SHIPPED), checkpoint.sha256)
-    write_html(report, options.html, films=films, scorecard=scorecard)
+    write_html(report, options.html, animations=animations, scorecard=scorecard)
 
 
 def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:

@@ -1,18 +1,17 @@
 """What the hub says in words of a method, of how far an explanation can be trusted, and of the scorecard."""
 
-from html import escape
-
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.counterfactual import Flip
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
+from mexplain.report.templating import render
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.simulation.action_units import ACTION_UNITS
 
-_MOST_UNITS, _UNIT_SEEN = 3, 0.4
-_WORTH_A_WORD = 0.15
+_MAX_UNITS, _MIN_UNIT_PROBABILITY = 3, 0.4
+_MIN_SHARE_GAP = 0.15
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -21,19 +20,13 @@ def method_choices() -> list[tuple[str, str]]:
 
 
 def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str:
-    """Return what a method measures, how it did on known clips, what it cannot tell, what the clip is compared with."""
-    chosen, against = METHODS[method], BASELINES[baseline]
-    warning = (
-        "<p class='note'>With random weights in the network, this method's picture stays much the same: it shows the "
-        "clip, not the network. Do not take it for an explanation.</p>"
-        if chosen.fails_randomisation
-        else ""
-    )
-    return (
-        f"{warning}<details><summary>About {escape(chosen.name)}, and how good it is</summary>"
-        f"<p><strong>{escape(chosen.name)}.</strong> {escape(chosen.says)} <em>Limits:</em> "
-        f"{escape(chosen.limits)}</p><p>{escape(measured(method, scorecard))}</p>"
-        f"<p><strong>Compared with: {escape(against.name.lower())}.</strong> {escape(against.says)}</p></details>"
+    """HTML: what a method measures, its score on known clips, its limits, and what the baseline is."""
+    return render(
+        "mexplain.report",
+        "about_method.html",
+        method=METHODS[method],
+        measured=measured(method, scorecard),
+        baseline=BASELINES[baseline],
     )
 
 
@@ -46,55 +39,44 @@ def moment_choices(report: Report) -> list[tuple[str, int]]:
 
 
 def presence(variant: VariantReport) -> str:
-    """Return how sure a variant is that there is an expression at all, and which muscles it saw move."""
-    seen = sorted(variant.units.items(), key=lambda item: -max(item[1]))
-    named = []
-    for unit, (right, left) in seen[:_MOST_UNITS]:
-        if max(right, left) < _UNIT_SEEN:
+    """HTML: the probability that there is an expression at all, and which muscles moved."""
+    muscles = []
+    for unit, (right, left) in sorted(variant.units.items(), key=lambda item: -max(item[1]))[:_MAX_UNITS]:
+        if max(right, left) < _MIN_UNIT_PROBABILITY:
             break
         side = "" if min(right, left) >= 0.5 * max(right, left) else " on the right" if right > left else " on the left"
-        named.append(f"{ACTION_UNITS[unit].name} (AU{unit}){side}")
-    muscles = f"Saw move: {escape(', '.join(named))}." if named else "Saw no muscle move for certain."
-    return f"<p class='presence'>An expression is there: {escape(percent(variant.presence))}. {muscles}</p>"
+        muscles.append(f"{ACTION_UNITS[unit].name} (AU{unit}){side}")
+    return render("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
 
 
 def trust(variant: VariantReport, method: str) -> str:
-    """Return what one variant's explanation was put to, and what came of it."""
-    found = variant.trust[method]
-    rows = "".join(f"<li class='{'yes' if check.passed else 'no'}'>{escape(check.says)}</li>" for check in found.checks)
+    """HTML: the checks of one variant's explanation, and the numbers behind them."""
+    report = variant.trust[method]
+    random_auc = sum(report.random_aucs) / len(report.random_aucs)
     numbers = [
-        f"deletion {found.deletion_auc:.2f}, insertion {found.insertion_auc:.2f} (random order "
-        f"{sum(found.random_aucs) / len(found.random_aucs):.2f})",
-        f"single deletion {found.single_deletion.rank_correlation:+.2f}",
-        f"infidelity {found.infidelity:.2f}",
+        f"deletion {report.deletion_auc:.2f}, insertion {report.insertion_auc:.2f} (random order {random_auc:.2f})",
+        f"single deletion {report.single_deletion.rank_correlation:+.2f}",
+        f"infidelity {report.infidelity:.2f}",
     ]
-    if found.attention is not None:
-        numbers.append(f"attention against it {found.attention.rank_correlation:+.2f}")
-    if found.max_sensitivity is not None:
-        numbers.append(f"max-sensitivity {found.max_sensitivity:.2f}")
-    return (
-        f"<p class='trust'>{escape(found.sentence)}</p><ul class='checks'>{rows}</ul>"
-        f"<p class='numbers'>{escape(' · '.join(numbers))}</p>"
-    )
+    if report.attention is not None:
+        numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
+    if report.max_sensitivity is not None:
+        numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
+    return render("mexplain.report", "trust.html", trust=report, numbers=numbers)
 
 
 def agreement(report: Report, method: str) -> str:
-    """Return in a sentence whether the variants rest on the same blocks."""
-    pairs = report.agreement.get(method, {})
-    if not pairs:
-        answers = {variant.target for variant in report.variants}
-        return "<p>The variants explain different answers, so their blocks are not compared.</p>" if answers else ""
-    told = [
-        f"{VARIANT_NAMES[one]} and {VARIANT_NAMES[other]} "
-        f"agree{'' if found.beyond_chance else ' no more than chance would'} "
-        f"({found.rank_correlation:+.2f})"
-        for (one, other), found in pairs.items()
+    """HTML: a sentence on whether the variants rest on the same blocks; empty for a report without variants."""
+    found = report.agreement.get(method, {})
+    if not found and not report.variants:
+        return ""
+    pairs = [
+        f"{VARIANT_NAMES[first]} and {VARIANT_NAMES[second]} "
+        f"agree{'' if pair.beyond_chance else ' no more than chance would'} ({pair.rank_correlation:+.2f})"
+        for (first, second), pair in found.items()
     ]
-    low, high = next(iter(pairs.values())).null_band
-    return (
-        f"<p>On which of the ten blocks matter, {'; '.join(told)}. Rank correlations; by chance, 95 % lie between "
-        f"{low:+.2f} and {high:+.2f}.</p>"
-    )
+    null_band = next((pair.null_band for pair in found.values()), None)
+    return render("mexplain.report", "agreement.html", pairs=pairs, null_band=null_band)
 
 
 def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:
@@ -129,7 +111,7 @@ def compared(comparison: Comparison) -> str:
         answers = ", ".join(f"{VARIANT_NAMES[v]} “{target}”" for v, target in comparison.targets.items())
         return f"{first} They explain different answers ({answers}), so their blocks need not match."
     widest = max(comparison.pairs, key=lambda pair: _gap(comparison, pair), default=None)
-    if widest is None or _gap(comparison, widest) < _WORTH_A_WORD:
+    if widest is None or _gap(comparison, widest) < _MIN_SHARE_GAP:
         return first
     block = most_divided(comparison, widest)
     shares = [comparison.shares[variant][block] for variant in (widest.one, widest.other)]

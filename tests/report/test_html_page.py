@@ -8,7 +8,7 @@ import pytest
 from support.browsers import open_browser
 from support.hand_made import make_face, make_report
 
-from mexplain.report.html_page import MOTION, films_of, to_html, write_html
+from mexplain.report.html_page import MOTION, report_animations, to_html, write_html
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import read_face
 
@@ -23,10 +23,10 @@ def browser():
 def path(report, checkpoint, tmp_path_factory):
     explained, _ = report
     config = checkpoint.model.config
-    films = films_of(explained, read_face(explained, config, 200), config.crop_iod)
-    assert set(films) == {MOTION, "24", "10", "uncropped"}
+    animations = report_animations(explained, read_face(explained, config, 200), config.crop_iod)
+    assert set(animations) == {MOTION, "24", "10", "uncropped"}
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_html(explained, path, films=films)
+    write_html(explained, path, animations=animations)
     return path
 
 
@@ -93,10 +93,10 @@ def test_names_cannot_break_out_of_the_page():
     assert text.count("&lt;script&gt;alert(1)&lt;b&gt;.mp4") == 2
 
 
-def test_films_that_are_too_large_are_left_out(monkeypatch):
+def test_animations_that_are_too_large_are_left_out(monkeypatch):
     made = make_report("10", attention=[0.9] * 10)
-    films = films_of(made, make_face(120), 2.8)
-    monkeypatch.setattr("mexplain.report.html_page.MOST_FILM_BYTES", 10)
-    text = to_html(made, films=films)
+    animations = report_animations(made, make_face(120), 2.8)
+    monkeypatch.setattr("mexplain.report.html_page.MAX_ANIMATION_BYTES", 10)
+    text = to_html(made, animations=animations)
     assert "<video" not in text and "Films were left out" in text
     assert "Films were left out" not in to_html(made)

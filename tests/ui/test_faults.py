@@ -77,7 +77,7 @@ def test_a_full_disk_is_said_in_a_sentence(full, report, checkpoint, monkeypatch
     monkeypatch.setattr("tempfile.tempdir", str(full))
     for write in (
         lambda: write_json(told, full / "a.json"),
-        lambda: write_html(told, full / "a.html", films={}),
+        lambda: write_html(told, full / "a.html", animations={}),
         lambda: Animation(noise, 8.0, "noise", 0).write(full / "a.mp4"),
         lambda: (full / "a.png").write_bytes(summary_png(summary_image(told))),
         lambda: list(bundle([SAMPLE], checkpoint, full / "a.zip", methods=(), device="cpu")),

@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.report.csv_tables import blocks_csv, variants_csv
-from mexplain.report.html_page import films_of, write_html
+from mexplain.report.html_page import report_animations, write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
@@ -119,19 +119,19 @@ class ExportTab:
         stem = "explained"
         first = self.hub.output_path(f"{stem}.json")
         paths: list[Path] = []
-        films: dict[str, Animation] = {}
+        animations: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
             tell("films", 0.0)
-            films = films_of(report, reading.display, reading.checkpoint.model.config.crop_iod)
+            animations = report_animations(report, reading.display, reading.checkpoint.model.config.crop_iod)
         if "html" in kinds:
             tell("the page", 0.5)
             paths.append(first.with_suffix(".html"))
-            write_html(report, paths[-1], films=films, scorecard=self.hub.scorecard())
+            write_html(report, paths[-1], animations=animations, scorecard=self.hub.scorecard())
         if "mp4" in kinds:
             tell("films", 0.7)
-            for name, film in films.items():
+            for name, animation in animations.items():
                 paths.append(first.with_name(f"{stem}_{name}.mp4"))
-                film.write(paths[-1])
+                animation.write(paths[-1])
         if "png" in kinds:
             tell("the picture", 0.85)
             paths.append(first.with_suffix(".png"))
