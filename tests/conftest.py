@@ -22,7 +22,7 @@ from mexplain.media.video import read_clip, write_video
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulation.clip import Expression, simulate
-from mexplain.simulation.recordings import RecordingPlan, record
+from mexplain.simulation.recordings import RecordingPlan, render_recording
 
 # Two processes share two cores; more threads would only get in each other's way.
 torch.set_num_threads(1)
@@ -92,8 +92,8 @@ def smile(person_clip):
 def recording(person_clip, tmp_path_factory):
     """Six seconds in which that person smiles briefly once, and blinks, as a file; and what is in it."""
     photo = person_clip.frames[0]
-    programme = RecordingPlan(6.0, 25.0, micro=1, macro=0, speeches=0, drift_iod=0.05, intensity_iod=(0.08, 0.08))
-    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    plan = RecordingPlan(6.0, 25.0, micro=1, macro=0, speeches=0, drift_iod=0.05, intensity_iod=(0.08, 0.08))
+    made = render_recording(photo, find_face(photo).landmarks_xy, plan, ["happiness"], np.random.default_rng(5))
     path = tmp_path_factory.mktemp("recording") / "six_seconds.mp4"
     write_video(path, made.frames, made.fps)
     return path, made

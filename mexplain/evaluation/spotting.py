@@ -15,7 +15,7 @@ from mexplain.media.video import write_video
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.recordings import draw_recording_plan, record
+from mexplain.simulation.recordings import draw_recording_plan, render_recording
 
 MICRO_KIND = "micro-expression"
 MATCH_IOU = 0.5
@@ -62,14 +62,14 @@ def spot_recordings(
     for number in track(range(count), "recordings"):
         person = int(order[number % len(people)])
         points = ((people.landmarks_iod[person] - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
-        programme = draw_recording_plan(rng, events=number % 3 != 2)
-        made = record(people.crops[person], points, programme, labels, rng)
+        plan = draw_recording_plan(rng, events=number % 3 != 2)
+        made = render_recording(people.crops[person], points, plan, labels, rng)
         with TemporaryDirectory() as folder:
             path = Path(folder, "recording.mp4")
             write_video(path, made.frames, made.fps, crf=int(rng.integers(16, 27)))
             steady = read_stabilized(path, None, None, image_size=config.image_size, crop_iod=config.crop_iod)
         yield SpottedRecording(
-            made.moments, programme.seconds, find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
+            made.moments, plan.seconds, find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
         )
 
 

@@ -42,7 +42,7 @@ ACTION_UNITS: dict[int, ActionUnit] = {
 
 
 def parse_action_units(text: str) -> tuple[int, ...]:
-    """Return the numbers in a list such as ``6,12`` or ``6+12``; raises ``SettingError`` for what is no known unit."""
+    """Return the numbers in a list such as ``6,12`` or ``6+12``; raises ``SettingError`` for an unknown unit."""
     parts = [part.strip().upper().removeprefix("AU") for part in text.replace("+", ",").split(",") if part.strip()]
     known = ", ".join(map(str, ACTION_UNITS))
     if not parts or any(not part.isdecimal() or int(part) not in ACTION_UNITS for part in parts):
@@ -53,7 +53,7 @@ def parse_action_units(text: str) -> tuple[int, ...]:
 def full_displacement(unit: int, side: str = "both") -> Float[np.ndarray, "478 2"]:
     """Return how a fully active action unit moves each landmark, in inter-ocular distances (x right, y down).
 
-    ``side`` is the subject's own; a unit in the middle of the face (chin, jaw) moves whichever side is asked for.
+    ``side`` is the subject's own; a unit in the middle of the face (chin, jaw) moves for every side.
     Raises ``SettingError`` for an unknown unit or side.
     """
     if unit not in ACTION_UNITS:
@@ -61,9 +61,9 @@ def full_displacement(unit: int, side: str = "both") -> Float[np.ndarray, "478 2
     if side not in SIDES:
         raise SettingError(f"Side must be one of {', '.join(SIDES)}; got {side!r}.")
     basis, total = motion_basis(), np.zeros((COUNT, 2), np.float32)
-    wanted = {"both": ("_L", "_R"), "left": ("_L",), "right": ("_R",)}[side]
+    suffixes = {"both": ("_L", "_R"), "left": ("_L",), "right": ("_R",)}[side]
     for shape in ACTION_UNITS[unit].shapes:
-        for name in (shape, *(shape + suffix for suffix in wanted)):
+        for name in (shape, *(shape + suffix for suffix in suffixes)):
             total += basis.get(name, 0)
     return total
 
@@ -76,7 +76,7 @@ def combined_displacement(units: Iterable[int], side: str, intensity_iod: float)
 
 
 def gaze_displacement(right_iod: float, down_iod: float) -> Float[np.ndarray, "478 2"]:
-    """Return the motion of both irises by that much, in inter-ocular distances; nothing else moves."""
+    """Return the displacement (inter-ocular distances) of each landmark where only both irises move, right and down."""
     total = np.zeros((COUNT, 2), np.float32)
     total[RIGHT_PUPIL : RIGHT_PUPIL + 5] = total[LEFT_PUPIL : LEFT_PUPIL + 5] = (right_iod, down_iod)
     return total

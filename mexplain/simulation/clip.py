@@ -1,4 +1,4 @@
-"""One face photo made to move: the clip, and what is true of it."""
+"""A clip made by warping one face photo, and its ground truth."""
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -13,18 +13,18 @@ from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.media.files import write_json_file
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES, combined_displacement
-from mexplain.simulation.warp import dense_field, sample
+from mexplain.simulation.warp import dense_field, sample_bilinear
 
 TRUTH_SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Expression:
-    """What moves, how far and when.
+    """Action units of an expression, their strength and timing.
 
     ``aus`` are FACS numbers, ``side`` the subject's own ("both", "left", "right"), ``intensity_iod`` how far the
     landmark that moves most moves at the apex, in inter-ocular distances (a micro-expression: 0.02 to 0.10).
-    Times are seconds from the start of the clip. Raises ``SettingError`` for what cannot be.
+    Times are seconds from the start of the clip. Raises ``SettingError`` for impossible values.
     """
 
     aus: tuple[int, ...]
@@ -59,7 +59,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class SimulatedClip:
-    """A clip whose cause is known.
+    """A clip with known motion.
 
     ``motion_px`` is how far each pixel moves at the apex, in pixels; ``landmarks_xy`` the mesh of the still face;
     ``block_energy`` maps a variant to each of its blocks' mean squared motion, in squared inter-ocular distances.
@@ -73,7 +73,7 @@ class SimulatedClip:
     block_energy: dict[str, dict[str, float]]
 
     def write_truth(self, path: Path) -> None:
-        """Write what is true of the clip as JSON, and the motion map beside it (``.npz``, key ``motion_px``)."""
+        """Write the ground truth as JSON, and the motion map beside it (``.npz``, key ``motion_px``)."""
         expression = asdict(self.expression) | {"names": [ACTION_UNITS[unit].name for unit in self.expression.aus]}
         _, height, width, _ = self.frames.shape
         truth = {"schema_version": TRUTH_SCHEMA, "fps": self.fps, "frames": len(self.frames), "width": width}
@@ -95,10 +95,10 @@ def simulate(
 ) -> SimulatedClip:
     """Return a clip of a still face that makes one expression.
 
-    ``landmarks_xy`` are the photo's, in pixels. ``drift_iod`` lets the head wander slowly that far, ``noise`` is the
-    sensor's standard deviation in grey levels; ``seed`` fixes both. The motion map holds the expression alone.
-    Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames, and for drift, noise
-    or a seed that cannot be.
+    ``landmarks_xy`` are the photo's, in pixels. ``drift_iod`` is the range of slow head motion in inter-ocular
+    distances, ``noise`` the sensor's standard deviation in grey levels; ``seed`` fixes both. The motion map holds the
+    expression alone. Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames,
+    for drift outside 0 to 1, noise outside 0 to 255 and a negative seed.
     """
     count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
     if not 2 <= count <= 3000:
@@ -120,16 +120,16 @@ def simulate(
         columns,
         rows,
     )[0, 0]
-    # The kernel mean flattens the peak; the asked-for intensity is what the picture must show.
+    # The kernel mean flattens the peak; the picture must show the full intensity.
     field = field * (expression.intensity_iod * iod / field.norm(dim=0).max().clamp_min(1e-9))
     times = np.arange(count) / fps
-    wander = _slow_walk(rng, times) * drift_iod * iod
+    drift = _random_drift(rng, times) * drift_iod * iod
     still = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1])
     source = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float()
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, active in enumerate(expression.course(times)):
-        places = still - float(active) * field - torch.from_numpy(wander[index])[:, None, None]
-        picture = sample(source, places[None, None])[0, 0].permute(1, 2, 0).numpy()
+        places = still - float(active) * field - torch.from_numpy(drift[index])[:, None, None]
+        picture = sample_bilinear(source, places[None, None])[0, 0].permute(1, 2, 0).numpy()
         grain = rng.normal(0, noise, picture.shape) if noise else 0
         frames[index] = (picture + grain).round().clip(0, 255)
     motion = field.norm(dim=0).numpy()
@@ -141,8 +141,8 @@ def simulate(
     return SimulatedClip(frames, fps, expression, landmarks_xy, motion, energy)
 
 
-def _slow_walk(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.ndarray, "t 2"]:
-    """Return a smooth path of about unit size that starts at the origin."""
+def _random_drift(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.ndarray, "t 2"]:
+    """Draw a smooth path of about unit size that starts at the origin."""
     phase, rate = rng.uniform(0, 2 * np.pi, (2, 3)), rng.uniform(0.3, 1.5, (2, 3))
     waves = np.sin(2 * np.pi * rate * times_s[:, None, None] + phase) - np.sin(phase)
     return waves.mean(axis=-1).astype(np.float32)

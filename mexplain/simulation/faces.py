@@ -1,4 +1,4 @@
-"""Still faces to train and test on: cut out alike, and split by identity."""
+"""Face photos to train and test on: aligned crops, split by identity."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Faces laid alike into square crops.
+    """Aligned square crops of faces.
 
-    ``crops`` are RGB, ``MARGIN`` times as wide as the network's; ``landmarks_iod`` lie in the mean shape's
-    coordinates; ``names`` say which person each is.
+    ``crops`` are RGB, ``MARGIN`` times as wide as the network's; ``landmarks_iod`` are in the mean shape's
+    coordinates; ``names`` identify each person.
     """
 
     crops: UInt8[np.ndarray, "n 176 176 3"]
@@ -38,13 +38,13 @@ class FaceSet:
         return len(self.names)
 
     def split(self, name: str) -> "FaceSet":
-        """Return the people of one split ("train", "validation" or "test")."""
+        """Return the faces of one split ("train", "validation" or "test")."""
         chosen = [index for index, person in enumerate(self.names) if split_of(person) == name]
         return FaceSet(self.crops[chosen], self.landmarks_iod[chosen], tuple(self.names[index] for index in chosen))
 
 
 def split_of(person: str) -> str:
-    """Return which split a person belongs to: 80 % train, 8 % validation, 12 % test, by a hash of the name alone."""
+    """Return a person's split: 80 % train, 8 % validation, 12 % test, by a hash of the name alone."""
     share = int.from_bytes(hashlib.sha256(person.encode()).digest()[:4], "big") / 2**32
     return "train" if share < 0.80 else "validation" if share < 0.88 else "test"
 
@@ -52,8 +52,8 @@ def split_of(person: str) -> str:
 def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
     """Return all faces in some folders of photos, one person a photo.
 
-    A folder may hold ``landmarks.npz`` (``name``, ``landmarks_xy`` in pixels); photos it does not name are searched
-    for a face. A person's name is ``folder/file``, so a split depends on neither order nor company. Raises
+    A folder may hold ``landmarks.npz`` (``name``, ``landmarks_xy`` in pixels); the mesh of other photos
+    is detected. A person's name is ``folder/file``, so the split does not depend on the other photos. Raises
     ``FaceError`` for a folder without photos.
     """
     crops, landmarks, names = [], [], []

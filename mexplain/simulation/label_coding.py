@@ -1,4 +1,4 @@
-"""What the coders of CASME II wrote down: which action units go with which label, on which side, for how long.
+"""The published coding of CASME II: action units, side and duration of each label.
 
 Aggregates of the published coding sheet. Left out are rows whose label the action units do not settle: where two labels
 share a combination, it belongs to the one that the coders gave it more often. AU4 alone was coded "others" 60 times
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LabelCoding:
-    """How one label shows.
+    """Action units, side and timing of one label.
 
     ``combinations`` maps sets of action units to how many clips had them; ``one_sided`` is the share of clips in
     which one side alone moved; the last three are 10th, 50th and 90th percentiles, in seconds and as a share of the

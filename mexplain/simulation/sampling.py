@@ -1,4 +1,4 @@
-"""What happens in a simulated clip: which muscles, which side, how far, when; and which small things beside."""
+"""Random content of a simulated clip: action units, side, strength, timing, and nuisance motion beside them."""
 
 from dataclasses import dataclass, replace
 
@@ -9,15 +9,15 @@ from mexplain.face.mesh import mean_shape
 from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import (
-    blink,
-    dense_ticks,
+    dense_times,
+    draw_blink,
+    draw_empty_window,
     draw_event,
+    draw_glance,
+    draw_speech,
     draw_window,
-    empty_window,
-    filmed,
-    glance,
-    speech,
-    wave,
+    random_waves,
+    sample_at_frame_rate,
 )
 from mexplain.simulation.label_coding import CASME2_CODING
 
@@ -32,13 +32,13 @@ _LARGE_IOD = 0.12
 
 @dataclass(frozen=True)
 class Mixture:
-    """What goes into a batch.
+    """Distribution that clips are drawn from.
 
-    ``intensity_iod`` is the range of the peak (drawn evenly on a log scale) and ``wide_iod`` a second one, used for
-    the share ``wide``; ``nuisance`` scales everything that must not matter; ``empty`` is the share of clips with
-    nothing but that, ``late`` that of clips that begin when the event is all but over, ``elsewhere`` that of
-    combinations from other sheets than CASME II's. ``shifted`` clips come from warps, muscles and cameras that
-    training never shows. ``loose_s`` fixes how far, at most, a window goes beyond onset and offset.
+    ``intensity_iod`` is the range of the peak (log-uniform) and ``wide_iod`` a second range, used for the share
+    ``wide``; ``nuisance`` scales motion and camera effects that carry no label; ``empty`` is the share of clips without
+    an expression, ``late`` that of clips that start after the apex, ``elsewhere`` that of action units from other
+    coding sheets than CASME II's. ``shifted`` clips come from warps, muscles and cameras that training never shows.
+    ``loose_s`` limits how many seconds a window goes beyond onset and offset.
     """
 
     intensity_iod: tuple[float, float] = (0.02, 0.10)
@@ -54,7 +54,7 @@ class Mixture:
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
 SHIFTED = replace(PROBE, shifted=True)
-# What is scored after training: clips as a steady camera gives them, as rough as those trained on, and shifted ones.
+# Scored after training: clips of a steady camera, clips like those of training, and shifted ones.
 TEST_MIXTURES = {"calm": replace(PROBE, nuisance=0.5), "rough": PROBE, "shifted": SHIFTED}
 NUISANCE_ONLY = Mixture(empty=1.0)
 MICRO = Mixture()
@@ -63,10 +63,11 @@ MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, emp
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One clip's plan, drawn on the CPU: how landmarks move (in IOD of this person), and when.
+    """Random content of one clip: displacement of the landmarks (in IOD of this person) and its course over time.
 
-    ``units`` is how far each action unit of ``UNITS`` has got since the first frame, 0..1, on the subject's right and
-    left. ``label`` is -1 for a clip that shows no expression.
+    ``parts`` are independent motions, ``courses`` their activations in each frame. ``units`` is the activation of each
+    action unit of ``UNITS`` relative to the first frame, 0..1, on the subject's right and left. ``label`` is -1 for a
+    clip without an expression; ``intensity`` is the peak in IOD, ``turn`` a factor of head rotation.
     """
 
     label: int
@@ -82,7 +83,7 @@ class ClipPlan:
 def draw_clip_plan(
     rng: np.random.Generator, labels: tuple[str, ...], people: int, frames: int, mixture: Mixture
 ) -> ClipPlan:
-    """Draw label, action units, side, strength and timing of one clip after the coding tables."""
+    """Draw label, action units, side, strength and timing of one clip from the coding tables."""
     label = int(rng.integers(len(labels)))
     coding = CASME2_CODING[labels[label]]
     empty = bool(rng.random() < mixture.empty)
@@ -90,16 +91,16 @@ def draw_clip_plan(
     low, high = mixture.wide_iod if wide else mixture.intensity_iod
     intensity = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     large = intensity > _LARGE_IOD
-    event = draw_event(rng, coding, slow=float(rng.uniform(1, 6)) if large else 1.0)
-    window = empty_window(rng) if empty else draw_window(rng, event, mixture.late, mixture.loose_s)
-    times = dense_ticks(window)
+    event = draw_event(rng, coding, slowdown=float(rng.uniform(1, 6)) if large else 1.0)
+    window = draw_empty_window(rng) if empty else draw_window(rng, event, mixture.late, mixture.loose_s)
+    times = dense_times(window)
     parts, dense = np.zeros((PARTS, 478, 2), np.float32), np.zeros((PARTS, len(times)), np.float32)
     acting: list[tuple[int, int, int]] = []  # unit, side, part
     if not empty:
-        dense[0], dense[1] = event.at(times), event.at(times - rng.uniform(0, 0.12) * event.offset_s)
-        acting = express(rng, parts, labels[label], mixture)
-    acting += _fidget(rng, parts, dense, times, mixture.nuisance, busy=empty)
-    courses = filmed(rng, window, dense, frames)
+        dense[0], dense[1] = event.activation(times), event.activation(times - rng.uniform(0, 0.12) * event.offset_s)
+        acting = draw_expression(rng, parts, labels[label], mixture)
+    acting += _add_nuisance(rng, parts, dense, times, mixture.nuisance, busy=empty)
+    courses = sample_at_frame_rate(rng, window, dense, frames)
     units = np.zeros((len(UNITS), 2, frames), np.float32)
     for unit, side, part in acting:
         got = np.clip(courses[part] - courses[part, 0], 0, 1)
@@ -117,8 +118,10 @@ def draw_clip_plan(
     )
 
 
-def express(rng: np.random.Generator, parts: np.ndarray, label: str, mixture: Mixture) -> list[tuple[int, int, int]]:
-    """Put an expression into the first two parts; return which unit acts on which side in which part."""
+def draw_expression(
+    rng: np.random.Generator, parts: np.ndarray, label: str, mixture: Mixture
+) -> list[tuple[int, int, int]]:
+    """Draw an expression into the first two parts; return (unit, side, part) of each action unit that moves visibly."""
     coding = CASME2_CODING[label]
     counts = np.array(list(coding.combinations.values()), float)
     # Rare combinations are drawn more often than they occur, so that each is seen.
@@ -142,61 +145,61 @@ def express(rng: np.random.Generator, parts: np.ndarray, label: str, mixture: Mi
     # A muscle seldom moves quite alone.
     besides = FULL[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
     parts[0] += besides * rng.uniform(0, 0.12)
-    parts[:2] = (_other_muscles if mixture.shifted else _individual)(rng, parts[:2])
+    parts[:2] = (_shift_muscles if mixture.shifted else _vary_muscles)(rng, parts[:2])
     return acting
 
 
-def _fidget(
+def _add_nuisance(
     rng: np.random.Generator, parts: np.ndarray, dense: np.ndarray, times: np.ndarray, nuisance: float, *, busy: bool
 ) -> list[tuple[int, int, int]]:
-    """Put what must not matter into the other parts; return which unit acts on which side in which part."""
+    """Draw nuisance motion into the other parts; return (unit, side, part) of each action unit in it."""
     acting, more = [], 1.6 if busy else 1.0
     if rng.random() < 0.35 * nuisance * more:
         lids = FULL[_BLINK, "left"] + FULL[_BLINK, "right"]
         brow = (FULL[4, "left"] + FULL[4, "right"]) * rng.uniform(0, 0.06)
-        parts[2], dense[2] = (lids + brow) * rng.uniform(0.2, 1.0) * min(nuisance, 1.0), blink(rng, times)
+        parts[2], dense[2] = (lids + brow) * rng.uniform(0.2, 1.0) * min(nuisance, 1.0), draw_blink(rng, times)
         acting += [(_BLINK, 0, 2), (_BLINK, 1, 2)]
     if rng.random() < 0.35 * nuisance * more:
         down = rng.uniform(-0.03, 0.03)
         follows = (FULL[_BLINK, "left"] + FULL[_BLINK, "right"]) * down * rng.uniform(0, 8)
-        parts[3], dense[3] = gaze_displacement(rng.uniform(-0.08, 0.08), down) + follows, glance(rng, times)
+        parts[3], dense[3] = gaze_displacement(rng.uniform(-0.08, 0.08), down) + follows, draw_glance(rng, times)
     twitch = sum(rng.normal(0, 1) * FULL[unit, side] for unit, side in FULL if unit not in NUISANCE_UNITS)
     parts[4] = twitch * (rng.uniform(0, 0.006) * nuisance / np.linalg.norm(twitch, axis=-1).max())
-    dense[4] = wave(rng, 1, len(times))[0]
+    dense[4] = random_waves(rng, 1, len(times))[0]
     if rng.random() < (0.45 if busy else 0.10) * nuisance:
-        parts[5] = speaking(rng) * rng.uniform(0.01, 0.14 if busy else 0.05) * nuisance
-        dense[5] = speech(rng, times)
+        parts[5] = draw_speech_motion(rng) * rng.uniform(0.01, 0.14 if busy else 0.05) * nuisance
+        dense[5] = draw_speech(rng, times)
         acting += [(_JAW, 0, 5), (_JAW, 1, 5)]
     return acting
 
 
-def speaking(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
-    """Return a motion of the jaw by one inter-ocular distance, and what the lips do beside it."""
+def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
+    """Draw the displacement of a speaking jaw and lips, the jaw's being one inter-ocular distance."""
     jaw = FULL[_JAW, "left"]
     lips = sum(rng.normal(0, 1) * (FULL[unit, "left"] + FULL[unit, "right"]) for unit in _LIPS)
     return jaw / np.linalg.norm(jaw, axis=-1).max() + lips * (0.25 / np.linalg.norm(lips, axis=-1).max())
 
 
-def _individual(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
-    """Bend and stretch a motion, smoothly over the face: no two people's muscles pull alike."""
+def _vary_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
+    """Rotate and scale motions smoothly over the face: muscles differ between people."""
     x, y = mean_shape().T
     terms = np.stack([np.ones_like(x), x, y - 0.5, x * (y - 0.5)])
     turn, stretch = (rng.normal(0, size, (len(parts), 1, 4)) @ terms for size in (0.15, 0.15))
-    return _turned(parts, turn[:, 0], np.exp(stretch[:, 0]))
+    return _rotate_and_scale(parts, turn[:, 0], np.exp(stretch[:, 0]))
 
 
-def _other_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
-    """Bend and stretch a motion in patches, further than training does, and let it pull at what lies around."""
+def _shift_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
+    """Rotate and scale motions in patches, more than training does, and spread them to neighbouring landmarks."""
     shape = mean_shape()
     centres = shape[rng.integers(len(shape), size=10)]
     patches = np.exp(-((shape[:, None] - centres) ** 2).sum(-1) / (2 * 0.4**2)).T  # 10 478
     turn, stretch = (np.clip(rng.normal(0, size, (len(parts), 10)) @ patches, -0.7, 0.7) for size in (0.3, 0.3))
     near = np.exp(-((shape[:, None] - shape) ** 2).sum(-1) / (2 * 0.15**2))
     spread = np.einsum("mn,gnc->gmc", near / near.sum(1, keepdims=True), parts)
-    return _turned(parts + rng.uniform(0, 0.5) * spread, turn, np.exp(stretch))
+    return _rotate_and_scale(parts + rng.uniform(0, 0.5) * spread, turn, np.exp(stretch))
 
 
-def _turned(
+def _rotate_and_scale(
     parts: Float[np.ndarray, "g 478 2"], turn: Float[np.ndarray, "g 478"], stretch: Float[np.ndarray, "g 478"]
 ) -> Float[np.ndarray, "g 478 2"]:
     cos, sin = np.cos(turn), np.sin(turn)

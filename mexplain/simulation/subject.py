@@ -1,4 +1,4 @@
-"""Still faces to experiment on: people who do not exist, or the visitor's own photo."""
+"""Still faces to simulate expressions on: the first frames of sample clips, or a photo."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -43,8 +43,7 @@ def built_in(name: str) -> StillFace:
 def from_photo(path: Path) -> StillFace:
     """Return the face in a photo, cut out with some room around it.
 
-    Raises ``FaceError`` for what is no picture, or a picture without a face, ``ClipError`` for one that cannot be read
-    within the limits.
+    Raises ``FaceError`` for a file that is no picture or shows no face, ``ClipError`` for a picture beyond the limits.
     """
     return StillFace(*client.call(cut_out_face, path, name=path.name))
 

@@ -14,25 +14,25 @@ from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, m
 from mexplain.model.config import ModelConfig
 from mexplain.records import VARIANTS
 from mexplain.simulation.degradation import degrade
-from mexplain.simulation.events import wave
+from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.sampling import EYES, JAW, PARTS, ClipPlan, Mixture, draw_clip_plan
-from mexplain.simulation.warp import dense_field, sample
+from mexplain.simulation.warp import dense_field, sample_bilinear
 
 _NOSE_TIP = 4
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Simulated clips, and what is true of them.
+    """Simulated clips and their ground truth.
 
-    ``frames`` are aligned RGB in 0..1; ``labels`` index the model's, -1 for a clip that shows no expression;
-    ``landmarks_xy`` are the mesh at the onset in their pixels, about as exact as landmarks get, and ``boxes`` the
-    blocks around them, as the network takes them; ``energy`` each block's mean squared motion at the apex (in squared
-    IOD); ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
-    ``expression`` how far the expression alone moves each pixel at its apex, ``nuisance`` how far all else moves it
-    from where the first frame has it, at most, both in IOD of the person;
-    ``units`` is how far each action unit has got since the first frame, on the subject's right and left.
+    ``frames`` are aligned RGB in 0..1; ``labels`` index the model's labels, -1 for a clip without an expression;
+    ``landmarks_xy`` are the mesh at the onset in pixels, with the noise of a landmark detector, and ``boxes`` the
+    identification blocks around them; ``energy`` is each block's mean squared motion at the apex (in squared IOD);
+    ``course`` the expression's activation over time; ``motion`` all motion since the first frame, in IOD;
+    ``expression`` each pixel's displacement by the expression alone at its apex, ``nuisance`` the largest displacement
+    by everything else since the first frame, both in IOD of the person; ``units`` the activation of each action unit
+    relative to the first frame, on the subject's right and left.
     """
 
     frames: Float[Tensor, "b t 3 s s"]
@@ -50,21 +50,21 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a batch is to show: drawn on the CPU, by another process if there are many, and small enough to send."""
+    """Random content of a batch, small enough to be drawn in another process and sent."""
 
     seed: int
     frames: int
     mixture: Mixture
-    scripts: tuple[ClipPlan, ...]
+    clip_plans: tuple[ClipPlan, ...]
 
 
 def draw_batch_plan(
     labels: tuple[str, ...], people: int, size: int, frames: int, mixture: Mixture, seed: int
 ) -> BatchPlan:
-    """Draw what happens in ``size`` clips of ``frames`` frames."""
+    """Draw the content of ``size`` clips of ``frames`` frames."""
     rng = np.random.default_rng(seed)
-    scripts = tuple(draw_clip_plan(rng, labels, people, frames, mixture) for _ in range(size))
-    return BatchPlan(seed, frames, mixture, scripts)
+    clip_plans = tuple(draw_clip_plan(rng, labels, people, frames, mixture) for _ in range(size))
+    return BatchPlan(seed, frames, mixture, clip_plans)
 
 
 class Synthesizer:
@@ -81,64 +81,64 @@ class Synthesizer:
         """Return ``size`` clips of ``frames`` frames."""
         return self.make(draw_batch_plan(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
 
-    def make(self, order: BatchPlan) -> TrainingBatch:
-        """Return the clips that were ordered."""
-        scripts, mixture, frames, size = order.scripts, order.mixture, order.frames, len(order.scripts)
-        rng = np.random.default_rng((order.seed, 1))
-        torch_rng = torch.Generator(self.device).manual_seed(order.seed)
-        people = np.array([script.person for script in scripts])
-        flipped = np.array([script.flipped for script in scripts])
+    def make(self, plan: BatchPlan) -> TrainingBatch:
+        """Return the clips of a plan."""
+        clip_plans, mixture, frames, size = plan.clip_plans, plan.mixture, plan.frames, len(plan.clip_plans)
+        rng = np.random.default_rng((plan.seed, 1))
+        torch_rng = torch.Generator(self.device).manual_seed(plan.seed)
+        people = np.array([clip_plan.person for clip_plan in clip_plans])
+        flipped = np.array([clip_plan.flipped for clip_plan in clip_plans])
         points = self.landmarks[people]
         points[flipped] = points[flipped][:, mirror()] * np.array((-1, 1), np.float32)
         pictures = self.pictures[torch.from_numpy(people).to(self.device)].float() / 255
         pictures = torch.where(self._put(flipped)[:, None, None, None], pictures.flip(-1), pictures)
 
         # Every length from here on is in inter-ocular distances of the mean shape, as seen in the crop.
-        view = self._views(rng, size, mixture)  # crop -> face, still over the clip
-        sway = self._sways(rng, size, frames, mixture)  # what is left of head motion after alignment
+        view = self._views(rng, size, mixture)  # crop -> face, constant over the clip
+        sway = self._sways(rng, size, frames, mixture)  # residual head motion after alignment
         inverse = invert(view)
         points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
-        parts = np.stack([script.parts for script in scripts]) * iod[:, None, None, None]
-        courses = self._put(np.stack([script.courses for script in scripts]))
+        parts = np.stack([clip_plan.parts for clip_plan in clip_plans]) * iod[:, None, None, None]
+        courses = self._put(np.stack([clip_plan.courses for clip_plan in clip_plans]))
         ticks = self._put(self.to_iod[0, 0] * (np.arange(self.config.image_size, dtype=np.float32) + 0.5))
         x, y = ticks + float(self.to_iod[0, 2]), ticks + float(self.to_iod[1, 2])
         # The field is smooth: half the resolution does.
         half_x, half_y = F.avg_pool1d(torch.stack([x, y]), 2)
         field = self._field(rng, self._put(points), parts, iod, half_x, half_y, shifted=mixture.shifted)
         field = F.interpolate(field.flatten(1, 2), scale_factor=2, mode="bilinear").view(size, PARTS, 2, len(y), -1)
-        wanted = np.array([script.intensity for script in scripts], np.float32)
+        intensity = np.array([clip_plan.intensity for clip_plan in clip_plans], np.float32)
         peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
-        field[:, :2] *= (self._put(wanted * iod) / peak)[:, None, None, None, None]
+        field[:, :2] *= (self._put(intensity * iod) / peak)[:, None, None, None, None]
 
-        turns = np.array([script.turn for script in scripts]) * mixture.nuisance
-        besides = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])
-        besides = besides + self._parallax(rng, turns, frames, x, y)
-        moved = torch.einsum("bgt,bgcyx->btcyx", courses[:, :2], field[:, :2]) + besides
-        here = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
+        turns = np.array([clip_plan.turn for clip_plan in clip_plans]) * mixture.nuisance
+        nuisance = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])
+        nuisance = nuisance + self._parallax(rng, turns, frames, x, y)
+        moved = torch.einsum("bgt,bgcyx->btcyx", courses[:, :2], field[:, :2]) + nuisance
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
         whole = compose(sway, view[:, None])
         linear, shift = self._put(whole[..., :2]), self._put(whole[..., 2])[..., None, None]
         scale, corner = float(self.to_picture[0, 0]), self._put(self.to_picture[:, 2])[:, None, None]
-        places = (torch.einsum("btij,btjyx->btiyx", linear, here - moved) + shift - corner) / scale
-        clips = degrade(sample(pictures, places), rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
+        places = (torch.einsum("btij,btjyx->btiyx", linear, grid - moved) + shift - corner) / scale
+        clips = degrade(sample_bilinear(pictures, places), rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
 
         on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
         on_crop = on_crop.astype(np.float32)
         boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
-        drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], here) + shift - shift[:, :1]
+        drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], grid) + shift - shift[:, :1]
         return TrainingBatch(
             frames=clips,
-            labels=self._put(np.array([script.label for script in scripts])),
+            labels=self._put(np.array([clip_plan.label for clip_plan in clip_plans])),
             boxes={variant: self._put(corners) for variant, corners in boxes.items()},
             energy={variant: _box_means(squared, self._put(corners)) for variant, corners in boxes.items()},
             course=courses[:, 0],
             motion=moved - moved[:, :1] - drift,
             expression=squared.sqrt(),
-            nuisance=_length(besides - besides[:, :1] - drift, 2).amax(1) / self._put(iod)[:, None, None],
+            nuisance=_length(nuisance - nuisance[:, :1] - drift, 2).amax(1) / self._put(iod)[:, None, None],
             landmarks_xy=on_crop,
-            units=self._put(np.stack([script.units for script in scripts])),
-            intensity_iod=self._put(wanted),
+            units=self._put(np.stack([clip_plan.units for clip_plan in clip_plans])),
+            intensity_iod=self._put(intensity),
         )
 
     def _field(
@@ -152,10 +152,10 @@ class Synthesizer:
         *,
         shifted: bool,
     ) -> Float[Tensor, "b g 2 h w"]:
-        """Return how far each part, at its full, moves each point.
+        """Return the displacement field of each part at full activation.
 
-        Lids and eyes have kernels of their own: they move beneath skin that stays. Lids and jaw go as far as they were
-        told, whatever the kernel's mean takes away; expressions are brought to their strength by the caller.
+        Lids and eyes have kernels of their own: they move beneath skin that stays. Lids and jaw keep the peak that
+        ``parts`` gives them, which the kernel's mean would flatten; expressions are scaled by the caller.
         """
 
         def kernel(narrow: float, broad: float) -> Tensor:
@@ -167,8 +167,8 @@ class Synthesizer:
         field = dense_field(points, moves, skin, x, y, power)
         field[:, EYES] = dense_field(points, moves[:, EYES], kernel(0.03, 0.12), x, y)
         for part in (EYES.start, JAW):
-            asked, peak = _length(moves[:, part], -1).amax(1), _length(field[:, part], 1).amax((1, 2))
-            field[:, part] *= (asked / peak.clamp_min(1e-6))[:, None, None, None]
+            target, peak = _length(moves[:, part], -1).amax(1), _length(field[:, part], 1).amax((1, 2))
+            field[:, part] *= (target / peak.clamp_min(1e-6))[:, None, None, None]
         return field
 
     def _put(self, array: np.ndarray) -> Tensor:
@@ -179,8 +179,8 @@ class Synthesizer:
         return _similarity(rng.uniform(-1, 1, (size, 4)) * spread)
 
     def _sways(self, rng: np.random.Generator, size: int, t: int, mixture: Mixture) -> Float[np.ndarray, "b t 2 3"]:
-        """Return what alignment leaves of the head's motion: a slow drift, and jitter from frame to frame."""
-        drift = wave(rng, size * 4, t).reshape(size, 4, t).transpose(0, 2, 1)
+        """Draw the head motion that alignment leaves: a slow drift, and jitter from frame to frame."""
+        drift = random_waves(rng, size * 4, t).reshape(size, 4, t).transpose(0, 2, 1)
         drift = drift * rng.uniform(0, 1, (size, 1, 1)) ** 3 * np.array([0.006, 0.005, 0.010, 0.010])
         jitter = rng.normal(0, 1, (size, t, 4)) * rng.uniform(0, 1, (size, 1, 1)) ** 3
         return _similarity((drift + jitter * np.array([0.001, 0.001, 0.0025, 0.0025])) * mixture.nuisance)
@@ -188,13 +188,13 @@ class Synthesizer:
     def _parallax(
         self, rng: np.random.Generator, turns: Float[np.ndarray, "b"], t: int, x: Tensor, y: Tensor
     ) -> Float[Tensor, "b t 2 s s"]:
-        """Return the motion of a turning head, an ellipsoid with a nose, beyond what a similarity takes out."""
+        """Draw the motion of a turning head, an ellipsoid with a nose, that a similarity transform cannot align."""
         depth = (1 - (x[None, :] / 1.05) ** 2 - ((y[:, None] - 0.5) / 1.4) ** 2).clamp_min(0).sqrt()
         tip_x, tip_y = mean_shape()[_NOSE_TIP].tolist()
         away = ((x[None, :] - tip_x) / 0.18) ** 2 + ((y[:, None] - tip_y) / 0.25) ** 2
         depth = depth + 0.3 * torch.exp(-0.5 * away)
         size = len(turns)
-        turn = wave(rng, size * 2, t).reshape(size, 2, t).transpose(0, 2, 1)
+        turn = random_waves(rng, size * 2, t).reshape(size, 2, t).transpose(0, 2, 1)
         turn = turn * (rng.uniform(0, 1, (size, 1, 1)) ** 2 * 0.025 * turns[:, None, None])
         return self._put(turn.astype(np.float32))[..., None, None] * (depth - depth.mean())
 
@@ -214,7 +214,7 @@ def _similarity(values: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*b 2 3"
 
 
 def _box_means(pixel_map: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n"]:
-    """Return the mean of each map over each box: ``blocks.mean_in_blocks`` for a batch, on the device."""
+    """Return the mean of each map over each box: a differentiable, batched mean on the maps' device."""
     edges = torch.arange(pixel_map.shape[-1], device=pixel_map.device)
 
     def inside(low: Tensor, high: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a few hundred moving landmarks to every pixel of a moving face."""
+"""Dense displacement fields from moving landmarks, and pictures warped by them."""
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ def dense_field(
     rows: Float[Tensor, "h"],
     power: float = 2.0,
 ) -> Float[Tensor, "b g 2 h w"]:
-    """Return the displacement at each point of a grid: the kernel-weighted mean of the landmarks', fading off the face.
+    """Return the displacement at each point of a grid: the kernel-weighted mean of the landmarks', 0 far off the face.
 
     ``g`` counts independent motions. ``kernel`` is the Gaussian's standard deviation; all lengths share one unit.
     Another ``power`` than 2 gives the kernel another shape: pointed at 1, flat with steep sides above 2.
@@ -38,11 +38,13 @@ def dense_field(
     return summed.view(b, g, 2, len(rows), len(columns)) / (mass + _FADE)[:, None, None]
 
 
-def sample(pictures: Float[Tensor, "b c h w"], places: Float[Tensor, "b t 2 oh ow"]) -> Float[Tensor, "b t c oh ow"]:
-    """Return each picture looked up, bilinearly, at the given places (x, y in its pixels, corner at 0, 0)."""
-    b, t, _, oh, ow = places.shape
+def sample_bilinear(
+    pictures: Float[Tensor, "b c h w"], positions: Float[Tensor, "b t 2 oh ow"]
+) -> Float[Tensor, "b t c oh ow"]:
+    """Sample pictures bilinearly at given positions (x, y in pixels, the top left corner at 0, 0)."""
+    b, t, _, oh, ow = positions.shape
     h, w = pictures.shape[-2:]
-    size = places.new_tensor([w, h]).view(2, 1, 1)
-    grid = (places * (2 / size) - 1).permute(0, 1, 3, 4, 2).reshape(b, t * oh, ow, 2)
+    size = positions.new_tensor([w, h]).view(2, 1, 1)
+    grid = (positions * (2 / size) - 1).permute(0, 1, 3, 4, 2).reshape(b, t * oh, ow, 2)
     out = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     return out.view(b, -1, t, oh, ow).transpose(1, 2)

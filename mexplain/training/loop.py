@@ -31,7 +31,7 @@ log = logging.getLogger("mexplain.train")
 _CHECK_EVERY = 500
 
 
-class MotionReader(nn.Module):
+class MotionHead(nn.Module):
     """What the trunk is first trained through, and then thrown away.
 
     From the difference of two frames' features it must tell where each cell moved, and which action units acted on
@@ -51,10 +51,10 @@ class MotionReader(nn.Module):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One training run: what is trained, on whom, where its state is kept."""
 
-    plan: TrainingSchedule
+    schedule: TrainingSchedule
     seed: int
     device: torch.device
     out: Path
@@ -64,7 +64,7 @@ class Run:
 
 
 def train(
-    run: Run, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None, *, imagenet: bool = True
+    run: TrainingRun, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None, *, imagenet: bool = True
 ) -> tuple[MicroExpressionNet, Head]:
     """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
 
@@ -82,7 +82,7 @@ def train(
         model.load_state_dict(init[0].state_dict())
         if init[1] is not None:
             ablation.load_state_dict(init[1].state_dict())
-    reader = MotionReader(channels, len(model.config.units)).to(run.device)
+    reader = MotionHead(channels, len(model.config.units)).to(run.device)
     with exact_training(preset):
         _pretrain_trunk(run, model, reader)
         train_heads(run, model, ablation)
@@ -98,13 +98,15 @@ def exact_training(preset: str) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=preset == "paper")
 
 
-def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -> None:
+def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, reader: MotionHead) -> None:
     """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
-    plan, source = run.plan, Synthesizer(run.train, model.config, run.device)
-    stage = _Stage(run, "trunk", nn.ModuleList([model.trunk, reader]), plan.macro_steps, plan.macro_rate)
-    orders = BatchPlans(run, model, 1, lambda step: (plan.macro_batch, 3), MACRO)
-    for step, order in stage.work(orders):
-        batch = source.make(order)
+    schedule, source = run.schedule, Synthesizer(run.train, model.config, run.device)
+    stage = _TrainingStage(
+        run, "trunk", nn.ModuleList([model.trunk, reader]), schedule.macro_steps, schedule.macro_rate
+    )
+    batch_plans = BatchPlans(run, model, 1, lambda step: (schedule.macro_batch, 3), MACRO)
+    for step, batch_plan in stage.remaining_steps(batch_plans):
+        batch = source.make(batch_plan)
         features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
         motion, units = reader(features[:, 1] - features[:, 0])
         seen = 2 if step % 4 == 0 else 1
@@ -115,29 +117,29 @@ def _pretrain_trunk(run: Run, model: MicroExpressionNet, reader: MotionReader) -
     stage.close()
 
 
-def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> None:
+def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | None) -> None:
     """Train all heads of a network together, on the same clips, its trunk frozen; with them one on plain frames."""
-    plan, config = run.plan, model.config
+    schedule, config = run.schedule, model.config
     source = Synthesizer(run.train, config, run.device)
     model.trunk.eval()
     heads = nn.ModuleDict({**model.heads, **({ABLATION: ablation} if ablation is not None else {})})
-    stage = _Stage(run, "heads", heads, plan.micro_steps, plan.micro_rate)
+    stage = _TrainingStage(run, "heads", heads, schedule.micro_steps, schedule.micro_rate)
     variants = {name: "10" if name == ABLATION else name for name in heads}
 
     def sizes(step: int) -> tuple[int, int]:
-        last_quarter = step >= plan.micro_steps * 3 // 4
-        return plan.micro_batch, config.frames if last_quarter else min(plan.short_frames, config.frames)
+        last_quarter = step >= schedule.micro_steps * 3 // 4
+        return schedule.micro_batch, config.frames if last_quarter else min(schedule.short_frames, config.frames)
 
-    for step, order in stage.work(BatchPlans(run, model, 2, sizes, MICRO)):
-        batch = source.make(order)
+    for step, batch_plan in stage.remaining_steps(BatchPlans(run, model, 2, sizes, MICRO)):
+        batch = source.make(batch_plan)
         with torch.no_grad():
             features = model.encode(batch.frames)
         loss, parts = torch.zeros((), device=run.device), {}
         for name, head in heads.items():
             losses = head_losses(head(features, batch.boxes[variants[name]]), batch, variants[name])
             parts[name] = losses.label
-            loss = loss + losses.label + plan.gate_supervision * losses.gates
-            loss = loss + plan.presence_weight * losses.presence + plan.unit_weight * losses.units
+            loss = loss + losses.label + schedule.gate_supervision * losses.gates
+            loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
         stage.step(loss, **parts)
         if (step + 1) % _CHECK_EVERY == 0:
             heads.eval()
@@ -146,7 +148,7 @@ def train_heads(run: Run, model: MicroExpressionNet, ablation: Head | None) -> N
             log.info(
                 "step %d, people for validation: %s", step + 1, {k: round(v.accuracy, 3) for k, v in scores.items()}
             )
-            stage.note({"validation": {k: [v.accuracy, v.attention_hits] for k, v in scores.items()}})
+            stage.log_values({"validation": {k: [v.accuracy, v.attention_hits] for k, v in scores.items()}})
             heads.train()
     stage.close()
 
@@ -183,53 +185,53 @@ def head_losses(output: HeadOutput, batch: TrainingBatch, variant: str) -> HeadL
     return HeadLosses(label_loss, gate_loss, presence_loss, unit_loss)
 
 
-class _Stage:
+class _TrainingStage:
     """A resumable run of optimiser steps with a warm-up, a cosine decay, a progress bar and a log."""
 
-    def __init__(self, run: Run, name: str, module: nn.Module, steps: int, rate: float) -> None:
+    def __init__(self, run: TrainingRun, name: str, module: nn.Module, steps: int, rate: float) -> None:
         self.run, self.name, self.module, self.steps, self.rate = run, name, module, steps, rate
-        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=run.plan.weight_decay)
-        self.path, self.now, self.saved = run.out / f"{name}.state.pt", 0, time.monotonic()
+        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=run.schedule.weight_decay)
+        self.path, self.next_step, self.saved = run.out / f"{name}.state.pt", 0, time.monotonic()
         run.out.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             state = torch.load(self.path, map_location=run.device, weights_only=True)
             module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.now = state["step"]
-            log.info("stage %s goes on from step %d", name, self.now)
+            self.next_step = state["step"]
+            log.info("stage %s goes on from step %d", name, self.next_step)
         module.train()
 
-    def work(self, orders: "BatchPlans") -> Iterator[tuple[int, BatchPlan]]:
+    def remaining_steps(self, batch_plans: "BatchPlans") -> Iterator[tuple[int, BatchPlan]]:
         """Yield the number of each step that is left, and what its batch is to show."""
-        left = iter(orders.from_step(self.now, self.steps))
+        left = iter(batch_plans.from_step(self.next_step, self.steps))
         self.losses = ""
-        with Progress(f"steps of stage {self.name}", self.steps, done=self.now) as progress:
-            while self.now < self.steps:
-                yield self.now, next(left)
-                self.now += 1
+        with Progress(f"steps of stage {self.name}", self.steps, done=self.next_step) as progress:
+            while self.next_step < self.steps:
+                yield self.next_step, next(left)
+                self.next_step += 1
                 progress.advance(self.losses)
                 if time.monotonic() - self.saved > self.run.save_every_s:
                     self.save()
 
     def step(self, loss: Float[Tensor, ""], **parts: Tensor) -> None:
-        warm = min(1.0, (self.now + 1) / 50)
+        warm = min(1.0, (self.next_step + 1) / 50)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * warm * 0.5 * (1 + math.cos(math.pi * self.now / self.steps))
+            group["lr"] = self.rate * warm * 0.5 * (1 + math.cos(math.pi * self.next_step / self.steps))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
         self.optimizer.step()
-        if self.now % 20 == 0:
+        if self.next_step % 20 == 0:
             values = {key: round(float(value.detach()), 4) for key, value in parts.items()}
             self.losses = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-            self.note(values)
+            self.log_values(values)
 
-    def note(self, values: dict) -> None:
+    def log_values(self, values: dict) -> None:
         with (self.run.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"stage": self.name, "step": self.now, **values}) + "\n")
+            file.write(json.dumps({"stage": self.name, "step": self.next_step, **values}) + "\n")
 
     def save(self) -> None:
-        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.now}
+        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.next_step}
         with atomic_write(self.path) as file:
             torch.save(state, file)
         self.saved = time.monotonic()
@@ -244,7 +246,7 @@ class BatchPlans(Dataset):
 
     def __init__(
         self,
-        run: Run,
+        run: TrainingRun,
         model: MicroExpressionNet,
         stage: int,
         sizes: Callable[[int], tuple[int, int]],

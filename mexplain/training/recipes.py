@@ -25,7 +25,7 @@ from mexplain.simulation.faces import SPLITS, load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import Run, train
+from mexplain.training.loop import TrainingRun, train
 from mexplain.training.model_card import METRICS, robustness_table, score_table, write_card
 from mexplain.training.schedule import schedule_for
 
@@ -64,7 +64,7 @@ def train_checkpoint(
     people = load_faces(faces, PRESETS[preset].crop_iod)
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
-    run = Run(plan, seed, target, out, parts["train"], parts["validation"])
+    run = TrainingRun(plan, seed, target, out, parts["train"], parts["validation"])
     _, ablation = train(run, preset, _start(init, preset), imagenet=init != RANDOM)
     _save_ablation(ablation, out)
     facts: dict[str, Any] = {

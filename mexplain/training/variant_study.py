@@ -23,7 +23,7 @@ from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.faces import load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
-from mexplain.training.loop import Run, exact_training, train_heads
+from mexplain.training.loop import TrainingRun, exact_training, train_heads
 from mexplain.training.schedule import schedule_for
 
 JUDGED_ON = ("rough", "shifted")
@@ -72,7 +72,7 @@ def run_variant_study(
         torch.manual_seed(seed)
         model = MicroExpressionNet(base.config).to(target)
         model.trunk.load_state_dict(base.trunk.state_dict())
-        run = Run(plan, seed, target, out / f"seed{seed}", people.split("train"), people.split("validation"))
+        run = TrainingRun(plan, seed, target, out / f"seed{seed}", people.split("train"), people.split("validation"))
         with exact_training(base.config.preset):
             train_heads(run, model, None)
         for name in JUDGED_ON:

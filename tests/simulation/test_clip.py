@@ -9,7 +9,7 @@ from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement, full_displacement, parse_action_units
 from mexplain.simulation.clip import Expression, simulate
-from mexplain.simulation.warp import dense_field, sample
+from mexplain.simulation.warp import dense_field, sample_bilinear
 
 
 @pytest.fixture(scope="module")
@@ -121,4 +121,4 @@ def test_the_field_fades_off_the_face() -> None:
 def test_sampling_in_place_changes_nothing() -> None:
     picture = torch.rand(1, 3, 6, 5)
     places = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(5) + 0.5, indexing="ij")[::-1])
-    assert torch.allclose(sample(picture, places[None, None])[0, 0], picture[0], atol=1e-5)
+    assert torch.allclose(sample_bilinear(picture, places[None, None])[0, 0], picture[0], atol=1e-5)

@@ -17,13 +17,13 @@ from mexplain.face.mesh import mean_shape
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
 from mexplain.model.network import build_model
 from mexplain.records import Moment
-from mexplain.simulation.events import Window, draw_event, draw_window, filmed
+from mexplain.simulation.events import Window, draw_event, draw_window, sample_at_frame_rate
 from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, load_faces, split_of
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import EYES, FULL, JAW, MICRO, NUISANCE_ONLY, PARTS, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import BatchPlans, Run, train, train_heads
+from mexplain.training.loop import BatchPlans, TrainingRun, train, train_heads
 from mexplain.training.model_card import robustness_table
 from mexplain.training.schedule import schedule_for
 from mexplain.training.variant_study import judge_variants, variant_study_table
@@ -116,13 +116,13 @@ def test_blocks_that_move_have_energy(source: Synthesizer) -> None:
 
 def test_the_frames_show_the_motion(source: Synthesizer) -> None:
     """Warping the first frame by the motion that is said to be true gives the later frame."""
-    from mexplain.simulation.warp import sample
+    from mexplain.simulation.warp import sample_bilinear
 
     batch = source.batch(6, 8, Mixture((0.1, 0.1), wide=0.0, nuisance=0.0, empty=0.0), 2)
     first, moved = batch.frames[:, 0], batch.motion * 40
     ticks = torch.arange(112) + 0.5
     here = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij")[::-1])
-    expected = sample(first, here - moved)
+    expected = sample_bilinear(first, here - moved)
     still = (first[:, None] - batch.frames).abs().mean()
     assert (expected - batch.frames).abs().mean() < 0.25 * still
 
@@ -143,9 +143,9 @@ def test_impossible_plans_are_refused() -> None:
 
 
 def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: Path) -> None:
-    def run(folder: str, heads: int) -> Run:
+    def run(folder: str, heads: int) -> TrainingRun:
         plan = replace(schedule_for("lite", 2, heads, batch=2), short_frames=3)
-        return Run(plan, 0, CPU, tmp_path / folder, faces, faces)
+        return TrainingRun(plan, 0, CPU, tmp_path / folder, faces, faces)
 
     whole, _ = train(run("whole", 4), "lite")
     stopped = run("parts", 4)
@@ -178,7 +178,7 @@ def test_heads_learn_and_the_trunk_stays(faces: FaceSet, tmp_path: Path) -> None
     model = build_model("lite")
     before = copy.deepcopy(model.state_dict())
     plan = replace(schedule_for("lite", 1, 1, batch=2), short_frames=3)
-    train_heads(Run(plan, 0, CPU, tmp_path, faces, faces), model, None)
+    train_heads(TrainingRun(plan, 0, CPU, tmp_path, faces, faces), model, None)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"heads"}
 
@@ -215,12 +215,12 @@ def test_lids_and_jaw_move_as_far_as_they_are_told(source: Synthesizer) -> None:
 
 
 def test_orders_are_the_same_whoever_draws_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
-    run = Run(schedule_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
+    run = TrainingRun(schedule_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
 
     def drawn(processes: int) -> list[list[np.ndarray]]:
         orders = BatchPlans(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO)
         orders.processes = processes
-        return [[script.courses for script in order.scripts] for order in orders.from_step(1, 4)]
+        return [[clip_plan.courses for clip_plan in order.clip_plans] for order in orders.from_step(1, 4)]
 
     here, elsewhere = drawn(0), drawn(1)
     assert [[course.shape[1] for course in batch] for batch in here] == [[4, 4], [5, 5], [6, 6]]
@@ -257,15 +257,17 @@ def test_events_rise_and_fall() -> None:
     rng = np.random.default_rng(1)
     for coding in CASME2_CODING.values():
         event = draw_event(rng, coding)
-        assert 0 < event.apex_s <= event.leave_s < event.offset_s < 1
-        assert event.at(np.array([-0.1, 0.0, event.apex_s, event.offset_s, 2.0])) == pytest.approx([0, 0, 1, 0, 0])
+        assert 0 < event.apex_s <= event.apex_end_s < event.offset_s < 1
+        assert event.activation(np.array([-0.1, 0.0, event.apex_s, event.offset_s, 2.0])) == pytest.approx(
+            [0, 0, 1, 0, 0]
+        )
 
 
 def test_a_slow_camera_blurs_a_fast_blink() -> None:
     rng = np.random.default_rng(2)
     window = Window(0.0, 0.5)
     spike = np.exp(-0.5 * ((np.arange(96, dtype=np.float32) - 40) / 3) ** 2)[None]
-    seen = [float(filmed(rng, window, spike, 96).max()) for _ in range(30)]
+    seen = [float(sample_at_frame_rate(rng, window, spike, 96).max()) for _ in range(30)]
     assert 0 <= min(seen) < 0.9 < max(seen) <= 1
 
 

@@ -8,7 +8,7 @@ from support.running_hub import QUICK, ROOT
 
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
-from mexplain.simulation.recordings import RecordingPlan, record
+from mexplain.simulation.recordings import RecordingPlan, render_recording
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 
@@ -137,10 +137,10 @@ def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
 def long_clip(person_clip, tmp_path):
     """Seven seconds in which a person smiles briefly twice."""
     photo = person_clip.frames[0]
-    programme = RecordingPlan(
+    plan = RecordingPlan(
         7.0, 25.0, micro=2, macro=0, blinks=0.0, glances=0.0, speeches=0, drift_iod=0.03, intensity_iod=(0.08, 0.08)
     )
-    made = record(photo, find_face(photo).landmarks_xy, programme, ["happiness"], np.random.default_rng(5))
+    made = render_recording(photo, find_face(photo).landmarks_xy, plan, ["happiness"], np.random.default_rng(5))
     path = tmp_path / "two_smiles.mp4"
     write_video(path, made.frames, made.fps)
     return path
