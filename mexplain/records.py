@@ -30,6 +30,7 @@ class Calibration:
     scale: float = 1.0
     shift: float = 0.0
     none_below: float = 0.0
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and self.scale > 0 and 0 <= self.none_below <= 1):

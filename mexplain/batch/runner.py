@@ -16,6 +16,7 @@ from mexplain.batch.progress import Tally, TallyProgress
 from mexplain.batch.worker import ClipTask, Job, explainer, failed
 from mexplain.errors import DatasetError, SettingError
 from mexplain.media.files import atomic_write, sha256_of_file, write_json_file
+from mexplain.media.json_records import read_json_record
 
 SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"
 SCHEMA_VERSION = 1
@@ -86,15 +87,9 @@ def lock_settings(out: Path, job: Job) -> None:
 
 def read_settings(out: Path) -> dict[str, Any]:
     """Return what an archive was made with; raises ``SettingError`` if the folder holds none."""
-    try:
-        found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SettingError(f"{out} holds no archive; it lacks {SETTINGS}.") from error
-    except ValueError as error:
-        raise SettingError(f"{out / SETTINGS} is not valid JSON ({error}).") from error
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise SettingError(f"{out / SETTINGS} must have schema_version {SCHEMA_VERSION}.")
-    return found
+    if not (out / SETTINGS).exists():
+        raise SettingError(f"{out} holds no archive; it lacks {SETTINGS}.")
+    return read_json_record(out / SETTINGS, dict, SettingError, schema_version=SCHEMA_VERSION)
 
 
 def thumbnail_path(sha256: str) -> str:

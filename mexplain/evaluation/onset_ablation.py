@@ -1,17 +1,18 @@
 """A lesson on attention: the same network with and without the difference from the first frame."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import plotly.graph_objects as go
+from pydantic import Field
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
+from mexplain.media.json_records import read_json_record
 from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER
 
 METRICS = "metrics.json"
-_FULL = "10"
 
 
 @dataclass(frozen=True)
@@ -34,34 +35,66 @@ class Ablation:
     bare_accuracy: float
 
 
-def read_ablation(folder: Path, sha256: str, mixture: str = "rough") -> Ablation | None:
-    """Return what ``evaluate`` wrote beside a checkpoint, None where there is nothing about these very weights.
+@dataclass(frozen=True)
+class VariantMetrics:
+    """What ``evaluate`` measures of one variant on one kind of clips."""
 
-    ``mixture`` is the kind of clips: calm, rough or shifted. Raises ``CheckpointError`` for a file that is damaged.
+    clips: int
+    attention_hits: float
+    attention_interval: tuple[float, float]
+    chance: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class AblationScores:
+    """The variant with 10 blocks, with the onset difference and without (None: not measured)."""
+
+    full: Annotated[VariantMetrics, Field(alias="10")]
+    bare: Annotated[VariantMetrics | None, Field(alias=ABLATION)] = None
+
+
+@dataclass(frozen=True)
+class ClipMetrics:
+    """What ``evaluate`` measures on one kind of clips."""
+
+    scores: AblationScores
+
+
+@dataclass(frozen=True)
+class CheckpointMetrics:
+    """What ``evaluate`` measures of a checkpoint; ``rough`` clips have what disturbs in daily life."""
+
+    checkpoint_sha256: str
+    people: int
+    rough: ClipMetrics
+
+
+def read_ablation(folder: Path, sha256: str) -> Ablation | None:
+    """Read what ``evaluate`` wrote beside a checkpoint; None where there is nothing about these very weights.
+
+    Raises ``CheckpointError`` for a file that is damaged.
     """
     path = folder / METRICS
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["checkpoint_sha256"] != sha256 or ABLATION not in found[mixture]["scores"]:
-            return None
-        full, bare = (found[mixture]["scores"][name] for name in (_FULL, ABLATION))
-        return Ablation(
-            clips=full["clips"],
-            people=found["people"],
-            full_lands=full["attention_hits"],
-            full_interval=tuple(full["attention_interval"]),
-            bare_lands=bare["attention_hits"],
-            bare_interval=tuple(bare["attention_interval"]),
-            chance=bare["chance"],
-            full_accuracy=full["accuracy"],
-            bare_accuracy=bare["accuracy"],
-        )
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path.name} is not what `evaluate` writes ({type(error).__name__}: {error})."
-        ) from error
+    metrics = read_json_record(
+        path, CheckpointMetrics, CheckpointError, name=f"{METRICS} is not what `evaluate` writes: it"
+    )
+    full, bare = metrics.rough.scores.full, metrics.rough.scores.bare
+    if metrics.checkpoint_sha256 != sha256 or bare is None:
+        return None
+    return Ablation(
+        clips=full.clips,
+        people=metrics.people,
+        full_lands=full.attention_hits,
+        full_interval=full.attention_interval,
+        bare_lands=bare.attention_hits,
+        bare_interval=bare.attention_interval,
+        chance=bare.chance,
+        full_accuracy=full.accuracy,
+        bare_accuracy=bare.accuracy,
+    )
 
 
 def ablation_sentence(found: Ablation) -> str:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MinLen
+from pydantic_core import ErrorDetails
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch import Tensor
 from mexplain.errors import CheckpointError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import sha256_of_file, write_json_file
+from mexplain.media.json_records import read_json_record
 from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
@@ -29,6 +32,30 @@ PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
 SHIPPED = shipped_folder("checkpoints")
 # ImageNet weights of the paper's trunk, as torchvision trained them.
 VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class CalibrationTable:
+    """The calibration of each variant, and how much evidence a moment needs."""
+
+    variants: dict[str, Calibration]
+    moment_floor: float
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """The content of ``config.json``.
+
+    ``blocks`` names each variant's blocks in order, ``layouts`` holds their places on a face; ``sha256`` is that of
+    the weights. ``calibration`` is None until it has been fitted.
+    """
+
+    model: ModelConfig
+    variants: Annotated[list[str], MinLen(1)]
+    blocks: Annotated[dict[str, list[str]], MinLen(1)]
+    sha256: Annotated[str, MinLen(1)]
+    layouts: dict[str, Any] | None = None
+    calibration: CalibrationTable | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +90,14 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
     }
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)
-    config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "model": asdict(model.config)}
-    config["variants"] = list(model.variants)
-    config["blocks"] = {variant: list(LAYOUTS[variant].names) for variant in model.variants}
-    config["layouts"] = _layouts(model.variants)
-    config["sha256"] = sha256_of_file(folder / WEIGHTS)
-    write_json_file(folder / CONFIG, config)
+    config = CheckpointConfig(
+        model=model.config,
+        variants=list(model.variants),
+        blocks={variant: list(LAYOUTS[variant].names) for variant in model.variants},
+        layouts=_layouts(model.variants),
+        sha256=sha256_of_file(folder / WEIGHTS),
+    )
+    _write_config(folder, config)
 
 
 def load_checkpoint(
@@ -93,20 +122,23 @@ def load_checkpoint(
         commit = folder.name
         name = label = f"{repository}@{commit}"
     check_sums(folder, (CONFIG, WEIGHTS), name)
-    config = _read_config(folder / CONFIG)
+    config = _read_config(folder)
     sha256 = sha256_of_file(folder / WEIGHTS)
-    if config["sha256"] != sha256:
+    if config.sha256 != sha256:
         raise CheckpointError(
-            f"{name}: {WEIGHTS} has SHA-256 {sha256[:12]}..., but its config expects {str(config['sha256'])[:12]}...; "
+            f"{name}: {WEIGHTS} has SHA-256 {sha256[:12]}..., but its config expects {config.sha256[:12]}...; "
             f"the file is damaged or belongs to another config."
         )
     try:
-        model = MicroExpressionNet(_model_config(config), tuple(config["variants"]))
+        model = MicroExpressionNet(config.model, tuple(config.variants))
     except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{name}: no network can be built of the sizes in {CONFIG} ({error}).") from error
     _fill(model, _read_tensors(folder / WEIGHTS), name)
     model = model.to(device).eval().requires_grad_(False)
-    return Checkpoint(model, label, sha256, *_calibration(config), folder, commit)
+    # Weights that nobody has calibrated say what they say, and never "none".
+    known = config.calibration or CalibrationTable({}, 0.5)
+    calibration = {variant: known.variants.get(variant, Calibration()) for variant in config.variants}
+    return Checkpoint(model, label, sha256, calibration, known.moment_floor, folder, commit)
 
 
 # The name that people who know the Hub look for.
@@ -140,28 +172,44 @@ def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> 
                 value.copy_(tensors[source])
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON ({error}).") from error
-    version = config.get("schema_version") if isinstance(config, dict) else None
-    if version != SCHEMA_VERSION:
-        raise CheckpointError(f"{path.name} must have schema_version {SCHEMA_VERSION}, got {version!r}.")
-    if missing := [key for key in ("model", "variants", "blocks", "sha256") if key not in config]:
-        raise CheckpointError(f"{path.name} lacks {', '.join(missing)}.")
-    for key, kind in (("model", dict), ("variants", list), ("blocks", dict), ("sha256", str)):
-        if not isinstance(config[key], kind) or not config[key]:
-            raise CheckpointError(f"{path.name}: {key} must be a filled {kind.__name__}, got {config[key]!r}.")
-    for variant in config["variants"]:
-        if variant not in LAYOUTS or list(LAYOUTS[variant].names) != config["blocks"].get(variant):
-            raise CheckpointError(f"{path.name}: the blocks of variant {variant!r} are not those this version knows.")
+def _read_config(folder: Path) -> CheckpointConfig:
+    config = read_json_record(
+        folder / CONFIG,
+        CheckpointConfig,
+        CheckpointError,
+        name=CONFIG,
+        schema_version=SCHEMA_VERSION,
+        describe=_wrong_field,
+    )
+    for variant in config.variants:
+        if variant not in LAYOUTS or list(LAYOUTS[variant].names) != config.blocks.get(variant):
+            raise CheckpointError(f"{CONFIG}: the blocks of variant {variant!r} are not those this version knows.")
         # Checkpoints written before places were recorded name their blocks only.
-        if "layouts" in config and config["layouts"].get(variant) != _layouts((variant,))[variant]:
+        if config.layouts is not None and config.layouts.get(variant) != _layouts((variant,))[variant]:
             raise CheckpointError(
-                f"{path.name}: the blocks of variant {variant!r} lie elsewhere than where this version has them."
+                f"{CONFIG}: the blocks of variant {variant!r} lie elsewhere than where this version has them."
             )
     return config
+
+
+def _wrong_field(problem: ErrorDetails) -> str:
+    key, *inner = problem["loc"]
+    if problem["type"] == "missing" and not inner:
+        return f" lacks {key}"
+    if key == "model" and inner:
+        if problem["type"] in ("missing", "unexpected_keyword_argument"):
+            return f": the keys of model must be those of ModelConfig; {inner[0]} is {problem['type'].split('_')[0]}"
+        example = getattr(PRESETS["lite"], str(inner[0]))
+        return f": {inner[0]} of model must look like {example!r}, got {problem['input']!r}"
+    if key == "calibration":
+        return f": calibration must hold variants and moment_floor ({' '.join(map(str, inner))}: {problem['msg']})"
+    kind = {"model": "dict", "variants": "list", "blocks": "dict", "sha256": "str"}.get(str(key), "dict")
+    return f": {key} must be a filled {kind}, got {problem['input']!r}"
+
+
+def _write_config(folder: Path, config: CheckpointConfig) -> None:
+    values = {key: value for key, value in asdict(config).items() if value is not None}
+    write_json_file(folder / CONFIG, {"schema_version": SCHEMA_VERSION, **values})
 
 
 def _layouts(variants: Sequence[str]) -> dict[str, Any]:
@@ -172,39 +220,10 @@ def _layouts(variants: Sequence[str]) -> dict[str, Any]:
 
 def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:
     """Write how sure each variant may say it is into the config of a local checkpoint."""
-    config = _read_config(folder / CONFIG)
-    variants = {variant: asdict(values) for variant, values in calibration.items()}
-    config["calibration"] = {"variants": variants, "moment_floor": moment_floor}
-    write_json_file(folder / CONFIG, config)
+    config = _read_config(folder)
+    _write_config(folder, replace(config, calibration=CalibrationTable(calibration, moment_floor)))
     # It was of what has just been changed.
     (folder / SUMS).unlink(missing_ok=True)
-
-
-def _calibration(config: dict[str, Any]) -> tuple[dict[str, Calibration], float]:
-    # Weights that nobody has calibrated say what they say, and never "none".
-    found = config.get("calibration", {"variants": {}, "moment_floor": 0.5})
-    try:
-        known = {variant: Calibration(**values) for variant, values in found["variants"].items()}
-        floor = float(found["moment_floor"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{CONFIG}: calibration must hold variants and moment_floor ({error!r}).") from error
-    return {variant: known.get(variant, Calibration()) for variant in config["variants"]}, floor
-
-
-def _model_config(config: dict[str, Any]) -> ModelConfig:
-    values: dict[str, Any] = config["model"]
-    expected = {field.name for field in fields(ModelConfig)}
-    if set(values) != expected:
-        odd = sorted(set(values) ^ expected)
-        raise CheckpointError(f"{CONFIG}: the keys of model must be those of ModelConfig; these differ: {odd}.")
-    # JSON knows no tuples.
-    thawed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    for key, value in thawed.items():
-        example = getattr(PRESETS["lite"], key)
-        parts = value if isinstance(value, tuple) else ()
-        if type(value) is not type(example) or any(type(part) is not type(example[0]) for part in parts):
-            raise CheckpointError(f"{CONFIG}: {key} of model must look like {example!r}, got {value!r}.")
-    return ModelConfig(**thawed)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

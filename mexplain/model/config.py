@@ -39,8 +39,9 @@ class ModelConfig:
     gate_features: int
     fused_features: int
     lstm_features: int
-    onset_difference: bool = True
-    units: tuple[int, ...] = UNITS
+    onset_difference: bool
+    units: tuple[int, ...]
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2 or self.frames < 2:
@@ -68,6 +69,8 @@ PRESETS: dict[str, ModelConfig] = {
         gate_features=32,
         fused_features=256,
         lstm_features=96,
+        onset_difference=True,
+        units=UNITS,
     ),
     "paper": ModelConfig(
         preset="paper",
@@ -89,5 +92,7 @@ PRESETS: dict[str, ModelConfig] = {
         gate_features=64,
         fused_features=1024,
         lstm_features=256,
+        onset_difference=True,
+        units=UNITS,
     ),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import CheckpointError
+from mexplain.media.json_records import parse_json_record
 
 SCORECARD = "scorecard.json"
 SCHEMA_VERSION = 1
@@ -19,6 +20,7 @@ class Estimate:
     low: float
     high: float
     count: int
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Scorecard:
     fails: tuple[str, ...]
     shortcut: dict[str, Any] | None
     accuracy: dict[str, Estimate]
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:
         """Return everything as JSON."""
@@ -50,21 +53,9 @@ class Scorecard:
     @classmethod
     def from_json(cls, text: str) -> "Scorecard":
         """Return what ``to_json`` wrote; raises ``CheckpointError`` for anything else."""
-        try:
-            table = json.loads(text)
-            if table.pop("schema_version") != SCHEMA_VERSION:
-                raise CheckpointError(f"{SCORECARD} must have schema_version {SCHEMA_VERSION}.")
-            scores = {
-                variant: {
-                    method: {key: value and Estimate(**value) for key, value in measures.items()}
-                    for method, measures in methods.items()
-                }
-                for variant, methods in table.pop("scores").items()
-            }
-            accuracy = {variant: Estimate(**value) for variant, value in table.pop("accuracy").items()}
-            return cls(scores=scores, accuracy=accuracy, fails=tuple(table.pop("fails")), **table)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{SCORECARD} is not a scorecard ({error}).") from error
+        return parse_json_record(
+            text, cls, CheckpointError, name=f"{SCORECARD} is not a scorecard: it", schema_version=SCHEMA_VERSION
+        )
 
 
 def read_scorecard(folder: Path, checkpoint_sha256: str) -> Scorecard | None:

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import PlainValidator
 
 from mexplain.batch.engines import Engine, local
 from mexplain.batch.job import Cluster, Lost
@@ -21,6 +22,7 @@ from mexplain.evaluation.loso.crop_cache import FaceCrops
 from mexplain.evaluation.loso.fine_tuning import ClipBank, FineTuning, classify_clips, make_bank, train_fold
 from mexplain.evaluation.loso.protocol import ClassificationTask, check_leak, zero_shot_map
 from mexplain.media.files import write_json_file
+from mexplain.media.json_records import Record, read_json_record
 from mexplain.media.progress import Progress
 from mexplain.model.checkpoint import Checkpoint
 
@@ -51,6 +53,10 @@ class CrossValidation:
         }
 
 
+def _array(rows: list[list[float]]) -> Float[np.ndarray, "n k"]:
+    return np.array(rows, np.float32)
+
+
 @dataclass(frozen=True)
 class Fold:
     """What was said of one left-out subject's clips: probabilities of the classes by variant, a row for each clip."""
@@ -60,7 +66,7 @@ class Fold:
     subject: str
     clips: tuple[str, ...]
     truth: tuple[int, ...]
-    probabilities: Mapping[str, Float[np.ndarray, "n k"]]
+    probabilities: Mapping[str, Annotated[Float[np.ndarray, "n k"], PlainValidator(_array)]]
 
 
 def check_resumable(out: Path, settings: Mapping[str, Any]) -> None:
@@ -69,7 +75,7 @@ def check_resumable(out: Path, settings: Mapping[str, Any]) -> None:
     Raises ``SettingError``, naming the first that differs.
     """
     path = out / SETTINGS
-    kept = _read(path) if path.is_file() else {}
+    kept = _read(path, dict) if path.is_file() else {}
     for name, value in settings.items():
         if name in kept and kept[name] != value:
             raise SettingError(
@@ -109,7 +115,7 @@ def run_folds(
                     raise SettingError(f"Fold {fold[0]} of {'/'.join(fold[1])}: {record.reason} Start again to go on.")
                 write_json_file(paths[fold], record)
                 progress.advance()
-    return [_fold(_read(path)) for path in paths.values()]
+    return [_read(path, Fold) for path in paths.values()]
 
 
 def _folds_of(
@@ -154,17 +160,6 @@ def _mapped(
     return {variant: table / table.sum(1, keepdims=True).clip(1e-12) for variant, table in sums.items()}
 
 
-def _fold(record: dict[str, Any]) -> Fold:
-    return Fold(
-        seed=record["seed"],
-        dataset=record["dataset"],
-        subject=record["subject"],
-        clips=tuple(record["clips"]),
-        truth=tuple(record["truth"]),
-        probabilities={variant: np.array(table, np.float32) for variant, table in record["probabilities"].items()},
-    )
-
-
 def _path(out: Path, seed: int, person: tuple[str, str]) -> Path:
     # With a hash, for some file systems take S1 and s1 for one name.
     short = hashlib.sha256("/".join(person).encode()).hexdigest()[:6]
@@ -176,8 +171,8 @@ def _data_sha256(task: ClassificationTask, digests: Sequence[Sequence[str]]) -> 
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, record: type[Record]) -> Record:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SettingError(f"{path} is not valid JSON ({error}); remove it to have it made anew.") from error
+        return read_json_record(path, record, SettingError)
+    except SettingError as error:
+        raise SettingError(f"{error} Remove it to have it made anew.") from error
