@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import MinLen
+from pydantic import Field
 from pydantic_core import ErrorDetails
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -51,9 +51,9 @@ class CheckpointConfig:
     """
 
     model: ModelConfig
-    variants: Annotated[list[str], MinLen(1)]
-    blocks: Annotated[dict[str, list[str]], MinLen(1)]
-    sha256: Annotated[str, MinLen(1)]
+    variants: Annotated[list[str], Field(min_length=1)]
+    blocks: Annotated[dict[str, list[str]], Field(min_length=1)]
+    sha256: Annotated[str, Field(min_length=1)]
     layouts: dict[str, Any] | None = None
     calibration: CalibrationTable | None = None
 

@@ -51,7 +51,7 @@ class Scorecard:
         return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Scorecard":
+    def from_json(cls, text: str | bytes) -> "Scorecard":
         """Return what ``to_json`` wrote; raises ``CheckpointError`` for anything else."""
         return parse_json_record(
             text, cls, CheckpointError, name=f"{SCORECARD} is not a scorecard: it", schema_version=SCHEMA_VERSION
@@ -63,5 +63,5 @@ def read_scorecard(folder: Path, checkpoint_sha256: str) -> Scorecard | None:
     path = folder / SCORECARD
     if not path.is_file():
         return None
-    scorecard = Scorecard.from_json(path.read_text(encoding="utf-8"))
+    scorecard = Scorecard.from_json(path.read_bytes())
     return scorecard if scorecard.checkpoint_sha256 == checkpoint_sha256 else None
