@@ -24,13 +24,13 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.batch import discovery as archive_clips
 from mexplain.batch.zip_bundle import bundle
-from mexplain.cli.explain import chosen
+from mexplain.cli.command import chosen
+from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import MexplainError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
-from mexplain.evaluation.loso.run import parse_sources
 from mexplain.explain import counterfactual, explain, prediction, spotting, window
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import read_aligned, read_stabilized

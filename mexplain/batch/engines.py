@@ -1,6 +1,7 @@
 """What spreads work: each engine maps one function over tasks. A new one is one function and one line here."""
 
 from collections.abc import Callable, Generator, Iterable
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from mexplain.batch.job import Cluster, Lost
@@ -12,8 +13,6 @@ R = TypeVar("R")
 
 def local(build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster) -> Generator[tuple[T, R | Lost]]:
     """Work through the tasks one after the other, in this process."""
-    if cluster != Cluster():
-        raise SettingError("--address, --workers and --gpu-share are for the engine ray; this one is one process.")
     function = build()
     for task in tasks:
         yield task, function(task)
@@ -23,10 +22,8 @@ def on_ray(
     build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster
 ) -> Generator[tuple[T, R | Lost]]:
     """Spread the tasks over the actors of a Ray cluster, or of one started here."""
-    try:
-        from mexplain.batch.ray_engine import map_on_cluster
-    except ImportError as error:
-        raise SettingError(f"The engine ray needs Ray: pip install -r requirements-archive.txt ({error}).") from error
+    from mexplain.batch.ray_engine import map_on_cluster
+
     return map_on_cluster(build, tasks, cluster)
 
 
@@ -36,8 +33,15 @@ Engine = Callable[[Callable[[], Callable[[Any], Any]], Iterable[Any], Cluster], 
 ENGINES: dict[str, Engine] = {"local": local, "ray": on_ray}
 
 
-def engine(name: str) -> Engine:
-    """Return the engine of a name; raises ``SettingError`` if there is none."""
+def engine(name: str, cluster: Cluster) -> Engine:
+    """The engine of a name, checked without starting anything.
+
+    Raises ``SettingError`` for an unknown name, for a cluster where the engine has none, or if Ray is not installed.
+    """
     if name not in ENGINES:
         raise SettingError(f"Engine must be one of {', '.join(ENGINES)}; got {name!r}.")
+    if name == "local" and cluster != Cluster():
+        raise SettingError("--address, --workers and --gpu-share are for the engine ray; this one is one process.")
+    if name == "ray" and find_spec("ray") is None:
+        raise SettingError("The engine ray needs Ray: pip install -r requirements-archive.txt.")
     return ENGINES[name]

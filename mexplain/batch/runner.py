@@ -11,7 +11,7 @@ from typing import Any
 from mexplain.batch.discovery import find_clips
 from mexplain.batch.engines import engine
 from mexplain.batch.job import Cluster, Lost
-from mexplain.batch.parquet import PART_S, Writer, drop, key_of, read_clips
+from mexplain.batch.parquet import PART_S, Writer, drop, key_of, parts, read_clips
 from mexplain.batch.progress import Tally, TallyProgress
 from mexplain.batch.worker import ClipTask, Job, explainer, failed
 from mexplain.errors import DatasetError, SettingError
@@ -41,7 +41,10 @@ def run_archive(
     lost if the run is killed. Raises ``SettingError`` if ``out`` holds a run with other settings, or is being written
     to by another run, and ``DatasetError`` if there are no clips.
     """
-    spread = engine(engine_name)
+    cluster = cluster or Cluster()
+    spread = engine(engine_name, cluster)
+    # Before clips are counted, which takes a while in a large archive.
+    check_settings(out, job)
     total = sum(1 for _ in find_clips(source))
     if not total:
         raise DatasetError(f"{source} holds no clips.")
@@ -53,7 +56,7 @@ def run_archive(
         writer = Writer(out, seconds=part_s)
         tasks = _tasks(source, out, progress)
         try:
-            with closing(spread(partial(explainer, job), tasks, cluster or Cluster())) as results:
+            with closing(spread(partial(explainer, job), tasks, cluster)) as results:
                 for task, result in results:
                     outcome = failed(task, job, result.reason) if isinstance(result, Lost) else result
                     if outcome.picture is not None:
@@ -69,11 +72,8 @@ def run_archive(
     return progress.tally
 
 
-def lock_settings(out: Path, job: Job) -> None:
-    """Make sure that a folder is new or holds a run with these settings, and write them down.
-
-    Raises ``SettingError``, naming the first that differs.
-    """
+def check_settings(out: Path, job: Job) -> dict[str, Any]:
+    """The settings of a run that a folder holds or may hold; raises ``SettingError``, naming the first that differs."""
     settings = json.loads(json.dumps({name: value for name, value in asdict(job).items() if name not in _FREE}))
     kept = read_settings(out) if (out / SETTINGS).is_file() else settings
     for name, value in settings.items():
@@ -82,6 +82,12 @@ def lock_settings(out: Path, job: Job) -> None:
                 f"{out} holds an archive with other settings: {name} was {json.dumps(kept.get(name))}, now it is "
                 f"{json.dumps(value)}; give another folder to --out."
             )
+    return settings
+
+
+def lock_settings(out: Path, job: Job) -> None:
+    """Write the settings of a run into its folder; raises ``SettingError`` if it holds a run with others."""
+    settings = check_settings(out, job)
     write_json_file(out / SETTINGS, {"schema_version": SCHEMA_VERSION, "checkpoint": job.checkpoint, **settings})
 
 
@@ -90,6 +96,13 @@ def read_settings(out: Path) -> dict[str, Any]:
     if not (out / SETTINGS).exists():
         raise SettingError(f"{out} holds no archive; it lacks {SETTINGS}.")
     return read_json_record(out / SETTINGS, dict, SettingError, schema_version=SCHEMA_VERSION)
+
+
+def check_archive(out: Path) -> None:
+    """Raise ``SettingError`` if a folder holds no archive with a table."""
+    read_settings(out)
+    if not parts(out):
+        raise SettingError(f"{out} holds no table of clips; explain the archive into it first.")
 
 
 def thumbnail_path(sha256: str) -> str:

@@ -1,38 +1,62 @@
-"""What the commands ``train``, ``evaluate``, ``calibrate`` and ``compare-variants`` do."""
+"""The command ``evaluate``: a checkpoint tested on simulated clips, or with ``--protocol loso`` on data sets."""
 
 import argparse
-from collections.abc import Sequence
+from pathlib import Path
 
-from mexplain.errors import SettingError
+from mexplain.cli.command import (
+    Command,
+    add_device,
+    check_count,
+    check_device,
+    check_folders,
+    check_given,
+    check_out_file,
+)
+from mexplain.cli.loso import LOSO_OPTIONS, add_loso_options, check_loso, run_loso_command
 
 
-def train_command(options: argparse.Namespace) -> int:
-    """Train a checkpoint."""
-    from mexplain.training.recipes import train_checkpoint as train
-
-    train(
-        preset=options.preset,
-        faces=options.faces,
-        out=options.out,
-        seed=options.seed,
-        macro_steps=options.macro_steps,
-        micro_steps=options.micro_steps,
-        init=options.init,
-        batch=options.batch,
-        device=options.device,
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Either on simulated clips of people kept out (--checkpoint, --faces), or on coded clips of real people "
+        "(--protocol loso, --dataset, --out), each subject left out in turn. Started again with the same --out, it "
+        "goes on where it was stopped."
     )
-    return 0
+    simulated = parser.add_argument_group("on simulated clips")
+    simulated.add_argument("--checkpoint", metavar="DIR", help="folder, or Hub repository, of the checkpoint")
+    simulated.add_argument("--faces", nargs="+", type=Path, metavar="DIR", help="folders of face photos")
+    simulated.add_argument("--clips", type=int, metavar="N", help="number of clips to test on (default 1000)")
+    simulated.add_argument(
+        "--recordings", type=int, metavar="N", help="recordings of up to a minute to look for moments in (default 0)"
+    )
+    simulated.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
+    add_loso_options(parser)
+    add_device(parser)
 
 
-def evaluate_command(options: argparse.Namespace) -> int:
-    """Test a checkpoint, on simulated clips or on data sets."""
+def _check(options: argparse.Namespace) -> None:
     if options.protocol:
-        return _loso(options)
-    _check_options(options, needed=("checkpoint", "faces"), odd=_LOSO_OPTIONS, why="without --protocol loso")
+        return check_loso(options)
+    check_given(options, needed=("checkpoint", "faces"), odd=LOSO_OPTIONS, why="without --protocol loso")
+    # One test takes half as many clips.
+    check_count("clips", options.clips, least=2)
+    check_count("recordings", options.recordings, least=0)
+    check_folders(options.faces)
+    if options.json is not None:
+        check_out_file(options.json)
+    check_device(options.device)
 
-    from mexplain.training.recipes import evaluate_checkpoint as evaluate
+    from mexplain.simulation.faces import check_splits
 
-    table = evaluate(
+    return check_splits(options.faces, ("test",))
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.protocol:
+        return run_loso_command(options)
+
+    from mexplain.training.recipes import evaluate_checkpoint
+
+    table = evaluate_checkpoint(
         checkpoint=options.checkpoint,
         faces=options.faces,
         clips=1000 if options.clips is None else options.clips,
@@ -44,82 +68,4 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-_LOSO_OPTIONS = (
-    "dataset",
-    "classes",
-    "init",
-    "train",
-    "epochs",
-    "seeds",
-    "zero_shot",
-    "out",
-    "engine",
-    "address",
-    "workers",
-)
-
-
-def _loso(options: argparse.Namespace) -> int:
-    """Leave out one subject of real data sets after the other."""
-    odd = ("checkpoint", "faces", "clips", "recordings", "json")
-    _check_options(options, needed=("dataset", "out"), odd=odd, why="with --protocol loso")
-    if options.zero_shot:
-        _check_options(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
-
-    from mexplain.batch.job import Cluster
-    from mexplain.evaluation.loso.run import run_loso
-
-    text = run_loso(
-        datasets=options.dataset,
-        classes=options.classes,
-        init=options.init,
-        part=options.train or "heads",
-        epochs=30 if options.epochs is None else options.epochs,
-        seeds=3 if options.seeds is None else options.seeds,
-        zero_shot=options.zero_shot,
-        out=options.out,
-        device=options.device,
-        engine_name=options.engine or "local",
-        cluster=Cluster(options.address, options.workers),
-    )
-    print(text)
-    return 0
-
-
-def _check_options(options: argparse.Namespace, *, needed: Sequence[str], odd: Sequence[str], why: str) -> None:
-    """Refuse options that mean nothing here, and ask for those that are missing."""
-    said = {name for name, value in vars(options).items() if value is not None and value is not False}
-    for name in odd:
-        if name in said:
-            raise SettingError(
-                f"--{name.replace('_', '-')} means nothing {why}; see `python -m mexplain evaluate --help`."
-            )
-    if missing := [f"--{name}" for name in needed if name not in said]:
-        raise SettingError(f"{' and '.join(missing)} must be given {why}; see `python -m mexplain evaluate --help`.")
-
-
-def calibrate_command(options: argparse.Namespace) -> int:
-    """Fit how sure a checkpoint may say it is."""
-    from mexplain.training.recipes import calibrate_checkpoint as calibrate
-
-    calibrate(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
-    return 0
-
-
-def compare_command(options: argparse.Namespace) -> int:
-    """Put the paper's claim to the test."""
-    from mexplain.model.checkpoint import SHIPPED
-    from mexplain.training.variant_study import run_variant_study
-
-    table = run_variant_study(
-        init=options.init or str(SHIPPED),
-        faces=options.faces,
-        out=options.out,
-        seeds=options.seeds,
-        steps=options.steps,
-        clips=options.clips,
-        device=options.device,
-        batch=options.batch,
-    )
-    print(table)
-    return 0
+COMMAND = Command("evaluate", "test a checkpoint on simulated clips or real data sets", _add_options, _check, _run)

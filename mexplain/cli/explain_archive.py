@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
-from mexplain.batch.engines import ENGINES
+from mexplain.batch.discovery import find_clips
+from mexplain.batch.engines import ENGINES, engine
 from mexplain.batch.job import Cluster
+from mexplain.cli.command import Command, check_device, check_installed, check_out_folder, chosen, complain
 from mexplain.errors import SettingError
 
 
-def add_explain_archive(parser: argparse.ArgumentParser) -> None:
-    """Describe ``explain-archive`` to the command line."""
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Explains all clips of an archive. Writes DIR/clips/*.parquet (a row for each clip and variant), DIR/pictures "
         "and DIR/index.html. Started again with the same DIR, it goes on where it was stopped."
@@ -50,56 +51,82 @@ def add_explain_archive(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
     where.add_argument("--threads", type=int, default=1, metavar="N", help="of each worker (default 1)")
     parser.add_argument("--compare", type=Path, metavar="DIR", help="archive of the same clips by another checkpoint")
-    parser.set_defaults(run=explain_archive_command)
 
 
-def explain_archive_command(options: argparse.Namespace) -> int:
-    """Explain an archive, and sum it up."""
-    cluster = Cluster(options.address, options.workers, options.gpu_share)
+def _cluster(options: argparse.Namespace) -> Cluster:
+    return Cluster(options.address, options.workers, options.gpu_share)
+
+
+def _methods(options: argparse.Namespace) -> tuple[str, ...]:
+    from mexplain.attribution.registry import METHODS
+
+    methods = chosen("Method", options.method or ["integrated_gradients"], (*METHODS, "none"))
+    return tuple(method for method in methods if method != "none")
+
+
+def _check(options: argparse.Namespace) -> None:
+    engine(options.engine, _cluster(options))
     if options.threads < 1:
         raise SettingError(f"The number of threads must be at least 1; got {options.threads}.")
-    if options.engine == "ray" and options.device == "auto" and not options.gpu_share:
-        # Ray shows a worker only the GPUs it was promised.
-        options.device = "cpu"
-
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise SettingError("An archive needs pyarrow: pip install -r requirements-archive.txt") from error
+    check_installed("pyarrow", "An archive needs pyarrow: pip install -r requirements-archive.txt")
+    find_clips(options.source)
+    check_out_folder(options.out)
+    _check_compare(options)
 
     from mexplain.attribution.baselines import BASELINES
-    from mexplain.attribution.registry import METHODS
-    from mexplain.batch.index_page import write_index
-    from mexplain.batch.runner import read_settings, run_archive
-    from mexplain.batch.worker import Job
-    from mexplain.cli.explain import chosen, complain
-    from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+    from mexplain.records import VARIANTS
 
+    chosen("Variant", options.variant or ["all"], VARIANTS)
     if options.baseline not in BASELINES:
         raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")
-    methods = chosen("Method", options.method or ["integrated_gradients"], (*METHODS, "none"))
-    if options.compare is not None:
-        read_settings(options.compare)
+    _methods(options)
+    # The workers of a cluster have devices of their own.
+    if options.engine == "local":
+        check_device(options.device)
+
+
+def _check_compare(options: argparse.Namespace) -> None:
+    folder: Path | None = options.compare
+    if folder is None:
+        return
+    if folder.absolute() == options.out.absolute():
+        raise SettingError(f"--compare needs another archive than --out; both are {folder}.")
+
+    from mexplain.batch.runner import check_archive
+
+    check_archive(folder)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mexplain.batch.index_page import write_index
+    from mexplain.batch.runner import run_archive
+    from mexplain.batch.worker import Job
+    from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+
     loaded = load_checkpoint(options.checkpoint or SHIPPED)
-    variants = chosen("Variant", options.variant or ["all"], loaded.model.variants)
+    # Ray shows a worker only the GPUs it was promised.
+    on_cpu = options.engine == "ray" and options.device == "auto" and not options.gpu_share
     job = Job(
         checkpoint=loaded.source,
         sha256=loaded.sha256,
-        variants=variants,
-        methods=() if methods == ("none",) else tuple(method for method in methods if method != "none"),
+        variants=chosen("Variant", options.variant or ["all"], loaded.model.variants),
+        methods=_methods(options),
         baseline=options.baseline,
         thorough=options.thorough,
-        device=options.device,
+        device="cpu" if on_cpu else options.device,
         threads=options.threads,
         pictures=not options.no_pictures,
     )
     # Another process has it, or this one loads it where it is used.
     del loaded
     tally = run_archive(
-        options.source, options.out, job, engine_name=options.engine, cluster=cluster, again=options.again
+        options.source, options.out, job, engine_name=options.engine, cluster=_cluster(options), again=options.again
     )
     index = write_index(options.out, options.compare)
     if tally.failed:
         complain(f"Without an answer: {tally.failed} of {tally.done} clips; {index} lists why.")
     print(f"{index}: {tally}")
     return 0
+
+
+COMMAND = Command("explain-archive", "explain thousands of clips, here or on a Ray cluster", _add_options, _check, _run)

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from mexplain.cli.command import Command, check_out_folder
+from mexplain.errors import CheckpointError
 
-def add_hub(parser: argparse.ArgumentParser) -> None:
-    """Describe ``hub push``, ``hub pull`` and ``hub verify`` to the command line."""
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Shares checkpoints through the Hugging Face Hub. HF_TOKEN is the token, HF_HUB_OFFLINE keeps to the cache."
     )
@@ -15,14 +17,32 @@ def add_hub(parser: argparse.ArgumentParser) -> None:
     push.add_argument("repository", metavar="ORG/NAME", help="where to; made if need be")
     push.add_argument("--branch", metavar="B", help="branch to publish on (default: main)")
     push.add_argument("--private", action="store_true", help="make a new repository private")
-    push.set_defaults(run=_push)
+    push.set_defaults(check=_check_push, action=_push)
     pull = actions.add_parser("pull", help="copy a published checkpoint into a folder")
     pull.add_argument("source", metavar="ORG/NAME[@REVISION]", help="branch, tag or commit after the @")
     pull.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
-    pull.set_defaults(run=_pull)
+    pull.set_defaults(check=_check_pull, action=_pull)
     verify = actions.add_parser("verify", help="check a checkpoint file by file")
     verify.add_argument("source", metavar="SOURCE", help="folder, or ORG/NAME[@REVISION]")
-    verify.set_defaults(run=_verify)
+    verify.set_defaults(check=_check_verify, action=_verify)
+
+
+def _check_push(options: argparse.Namespace) -> None:
+    if not options.folder.is_dir():
+        raise CheckpointError(f"{options.folder} is no folder; give the folder of a checkpoint.")
+
+
+def _check_pull(options: argparse.Namespace) -> None:
+    out: Path = options.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} holds something already; give another folder.")
+    if Path(options.source.partition("@")[0]).is_dir():
+        raise CheckpointError(f"{options.source} is a folder here; there is nothing to fetch.")
+    check_out_folder(out)
+
+
+def _check_verify(options: argparse.Namespace) -> None:
+    """Nothing can be wrong but the checkpoint, which is loaded at once."""
 
 
 def _push(options: argparse.Namespace) -> int:
@@ -50,3 +70,17 @@ def _verify(options: argparse.Namespace) -> int:
     whole = any(name == CONFIG for name, _ in files)
     print("All as published." if whole else "The weights are those of the config; there is no record of other files.")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    options.check(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    code: int = options.action(options)
+    return code
+
+
+COMMAND = Command(
+    "hub", "share checkpoints through the Hugging Face Hub", _add_options, _check, _run, needs_media=False
+)

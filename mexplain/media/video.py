@@ -86,7 +86,7 @@ def read_clip(
     x0, y0, x1, y1 = view
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise SettingError(f"A view is left, top, right and bottom, rising, as shares of 0 to 1; got {view}.")
-    _check_window(start_s, end_s)
+    check_window(start_s, end_s)
     index = _index(path)
     wanted = _pick_times(index, start_s, end_s, max_frames)
     times, frames = _decode(path, index, wanted, max_side, view, seek=bool(wanted[0] > 2))
@@ -185,7 +185,8 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
     return np.array([tick - found[0] for tick in found]) * base, found[0], promised
 
 
-def _check_window(start_s: float | None, end_s: float | None) -> None:
+def check_window(start_s: float | None, end_s: float | None) -> None:
+    """Raise ``ClipError`` for times in seconds that no clip has, whatever its length."""
     for name, value in (("start", start_s), ("end", end_s)):
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise ClipError(f"The {name} must be a time of 0 s or later; got {value} s.")

@@ -100,14 +100,8 @@ def simulate(
     expression alone. Raises ``SettingError`` for a length or rate that gives fewer than 2 or more than 3000 frames,
     for drift outside 0 to 1, noise outside 0 to 255 and a negative seed.
     """
-    count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
-    if not 2 <= count <= 3000:
-        raise SettingError(f"A clip needs 2 to 3000 frames; {duration_s} s at {fps} frames per second is not that.")
-    if not (0 <= drift_iod < 1 and 0 <= noise <= 255 and seed >= 0):
-        raise SettingError(
-            "Drift must lie between 0 and 1 inter-ocular distances, noise between 0 and 255 grey levels, and the seed "
-            f"be 0 or more; got {drift_iod}, {noise} and {seed}."
-        )
+    count = frame_count(duration_s, fps)
+    check_disturbance(drift_iod, noise, seed)
     height, width = photo.shape[:2]
     iod = float(inter_ocular_distance(landmarks_xy))
     rng = np.random.default_rng(seed)
@@ -139,6 +133,23 @@ def simulate(
         if len(boxes := layout.boxes(landmarks_xy))
     }
     return SimulatedClip(frames, fps, expression, landmarks_xy, motion, energy)
+
+
+def frame_count(duration_s: float, fps: float) -> int:
+    """How many frames a clip has; raises ``SettingError`` for fewer than 2 or more than 3000."""
+    count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
+    if not 2 <= count <= 3000:
+        raise SettingError(f"A clip needs 2 to 3000 frames; {duration_s} s at {fps} frames per second is not that.")
+    return count
+
+
+def check_disturbance(drift_iod: float, noise: float, seed: int) -> None:
+    """Raise ``SettingError`` for a drift, noise or seed that cannot be."""
+    if not (0 <= drift_iod < 1 and 0 <= noise <= 255 and seed >= 0):
+        raise SettingError(
+            "Drift must lie between 0 and 1 inter-ocular distances, noise between 0 and 255 grey levels, and the seed "
+            f"be 0 or more; got {drift_iod}, {noise} and {seed}."
+        )
 
 
 def _random_drift(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.ndarray, "t 2"]:

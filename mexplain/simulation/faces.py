@@ -9,13 +9,18 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain.errors import FaceError
+from mexplain.errors import FaceError, SettingError
 from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import crop_to_iod, fit_pose
 from mexplain.media.progress import track
 
 SPLITS = ("train", "validation", "test")
+_KEPT_FOR = {
+    "train": "training (about eight in ten)",
+    "validation": "validation (about one in twelve)",
+    "test": "tests (about one in eight)",
+}
 # A little wider and finer than what the network sees, so that a shifted or turned view still finds picture.
 MARGIN = 1.1
 CROP_PX = 176
@@ -58,10 +63,7 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
     """
     crops, landmarks, names = [], [], []
     for folder in folders:
-        known = _known_landmarks(folder)
-        photos = sorted(path for path in folder.glob("*") if path.suffix.lower() in _PICTURES)
-        if not photos:
-            raise FaceError(f"{folder} holds no photos ({', '.join(sorted(_PICTURES))}).")
+        known, photos = _known_landmarks(folder), _photos(folder)
         for path in track(photos, f"photos in {folder.name}"):
             picture = _read(path)
             points = known[path.name] if path.name in known else find_face(picture).landmarks_xy
@@ -70,6 +72,26 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
             landmarks.append(transform_points(invert(pose), points))
             names.append(f"{folder.name}/{path.name}")
     return FaceSet(np.stack(crops), np.stack(landmarks).astype(np.float32), tuple(names))
+
+
+def check_splits(folders: Sequence[Path], splits: Sequence[str]) -> None:
+    """Raise ``FaceError`` for a folder without photos, ``SettingError`` if nobody belongs to one of the splits.
+
+    Looks at the names of the photos alone.
+    """
+    people = {split_of(f"{folder.name}/{path.name}") for folder in folders for path in _photos(folder)}
+    for split in splits:
+        if split not in people:
+            raise SettingError(
+                f"None of the people in {', '.join(map(str, folders))} is among those kept for {_KEPT_FOR[split]}."
+            )
+
+
+def _photos(folder: Path) -> list[Path]:
+    photos = sorted(path for path in folder.glob("*") if path.suffix.lower() in _PICTURES)
+    if not photos:
+        raise FaceError(f"{folder} holds no photos ({', '.join(sorted(_PICTURES))}).")
+    return photos
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:

@@ -72,7 +72,7 @@ def done(archive: Path, job: Job, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def spread(build: Callable, tasks, cluster: Cluster) -> list:
-    return list(engine("ray")(build, tasks, cluster))
+    return list(engine("ray", cluster)(build, tasks, cluster))
 
 
 def test_clips_are_found_below_a_folder_by_a_pattern_and_in_a_manifest(archive: Path, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_tasks_are_drawn_as_workers_get_free(cluster: Cluster) -> None:
             drawn.append(task)
             yield task
 
-    for _ in engine("ray")(lambda: abs, tasks(), cluster):
+    for _ in engine("ray", cluster)(lambda: abs, tasks(), cluster):
         finished += 1
         most = max(most, len(drawn) - finished)
     assert finished == 30 and most <= 2

@@ -13,11 +13,11 @@ from support.paths import ROOT
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.cli import explain as commands
 from mexplain.cli.main import main
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.image import read_photo
 from mexplain.media.video import read_clip
+from mexplain.model import checkpoint as checkpoint_module
 
 pytestmark = pytest.mark.usefixtures("lightly_tested")
 
@@ -228,10 +228,10 @@ def test_commands_that_are_missing_or_unknown(fails):
 
 
 def test_control_c_is_quiet(monkeypatch, capsys):
-    def interrupted(options):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "explain_command", interrupted)
+    monkeypatch.setattr(checkpoint_module, "load_checkpoint", interrupted)
     assert main(["explain", "clip.mp4", "--out", "."]) == 130
     assert capsys.readouterr() == ("", "")
 
@@ -306,6 +306,12 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
 
     monkeypatch.setattr(command, "train_checkpoint", lambda **options: calls.append(options))
     monkeypatch.setattr(command, "evaluate_checkpoint", evaluate)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        # As many people as it takes to have some in each split.
+        for number in range(40):
+            Path(folder, f"{number}.jpg").touch()
     assert main(["train", "--faces", "a", "b", "--out", "c", "--macro-steps", "5", "--device", "cpu"]) == 0
     assert main(["evaluate", "--checkpoint", "c", "--faces", "a", "--clips", "7", "--json", "x.json"]) == 0
     training, evaluation = calls
@@ -343,9 +349,9 @@ def test_the_real_command_says_one_sentence_and_no_more(encode, tmp_path):
 
 
 def test_errors_of_the_programmer_are_not_hidden(monkeypatch):
-    def broken(options):
+    def broken(*arguments, **options):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(commands, "explain_command", broken)
+    monkeypatch.setattr(checkpoint_module, "load_checkpoint", broken)
     with pytest.raises(TypeError):
         main(["explain", "clip.mp4", "--out", "."])

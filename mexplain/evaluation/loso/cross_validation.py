@@ -19,8 +19,9 @@ from mexplain.batch.engines import Engine, local
 from mexplain.batch.job import Cluster, Lost
 from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.evaluation.loso.fine_tuning import ClipBank, FineTuning, classify_clips, make_bank, train_fold
+from mexplain.evaluation.loso.fine_tuning import ClipBank, classify_clips, make_bank, train_fold
 from mexplain.evaluation.loso.protocol import ClassificationTask, check_leak, zero_shot_map
+from mexplain.evaluation.loso.request import FineTuning
 from mexplain.media.files import write_json_file
 from mexplain.media.json_records import Record, read_json_record
 from mexplain.media.progress import Progress
@@ -46,11 +47,16 @@ class CrossValidation:
     @property
     def settings(self) -> dict[str, Any]:
         """What must be the same for folds to be of one run; seeds may be added later."""
-        return {
-            "protocol": self.task.protocol,
-            "checkpoint_sha256": self.checkpoint.sha256,
-            "training": "zero-shot" if self.plan is None else asdict(self.plan),
-        }
+        return run_settings(self.task.protocol, self.checkpoint, self.plan)
+
+
+def run_settings(protocol: str, checkpoint: Checkpoint, plan: FineTuning | None) -> dict[str, Any]:
+    """The settings of a run that are known before any data is read."""
+    return {
+        "protocol": protocol,
+        "checkpoint_sha256": checkpoint.sha256,
+        "training": "zero-shot" if plan is None else asdict(plan),
+    }
 
 
 def _array(rows: list[list[float]]) -> Float[np.ndarray, "n k"]:

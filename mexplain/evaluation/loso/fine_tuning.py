@@ -13,37 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mexplain.errors import SettingError
 from mexplain.evaluation.loso.crop_cache import FaceCrops
+from mexplain.evaluation.loso.request import FineTuning
 from mexplain.face.blocks import layout
 from mexplain.face.mesh import mirror
 from mexplain.media.progress import track
 from mexplain.model.network import Head, MicroExpressionNet
 
-PARTS = ("heads", "all")
 _ENCODED_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """How a fold is trained: ``heads`` alone with the trunk as it was, or ``all`` of the network.
-
-    Nothing here is chosen by looking at the left-out subject: the number of epochs is fixed, and what the last one
-    leaves is tested.
-    """
-
-    part: str = "heads"
-    epochs: int = 30
-    batch: int = 16
-    rate: float = 5e-4
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise SettingError(f"What is trained must be one of {', '.join(PARTS)}; got {self.part!r}.")
-        if self.epochs < 1:
-            raise SettingError(f"The number of epochs must be at least 1; got {self.epochs}.")
 
 
 @dataclass(frozen=True)

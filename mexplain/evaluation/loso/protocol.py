@@ -1,7 +1,7 @@
 """Who is left out, what the classes are, and that nothing of the left-out subject is trained on."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mexplain.errors import DatasetError, SettingError
@@ -93,6 +93,15 @@ def default_protocol(datasets: Sequence[str]) -> str:
     return "megc2019" if set(datasets) <= set(MEGC2019) else "as_coded"
 
 
+def check_protocol(name: str, datasets: Iterable[str]) -> None:
+    """Raise ``SettingError`` for an unknown protocol, or one that is not for some of these data sets."""
+    if name not in PROTOCOLS:
+        raise SettingError(f"classes must be one of {', '.join(PROTOCOLS)}; got {name!r}.")
+    suited = PROTOCOLS[name].datasets
+    if suited and (others := sorted(set(datasets) - set(suited))):
+        raise SettingError(f"The classes {name} are for {', '.join(suited)}; got {', '.join(others)}.")
+
+
 @dataclass(frozen=True)
 class ClassificationTask:
     """Samples and their classes: ``truth[i]`` is the place of sample ``i``'s class in ``classes``.
@@ -125,12 +134,8 @@ def assign(name: str, samples: Sequence[Sample]) -> ClassificationTask:
     Raises ``SettingError`` for an unknown protocol, or one that is not for these data sets; ``DatasetError`` if there
     are too few clips, subjects or classes to leave a subject out.
     """
-    if name not in PROTOCOLS:
-        raise SettingError(f"classes must be one of {', '.join(PROTOCOLS)}; got {name!r}.")
+    check_protocol(name, {sample.dataset for sample in samples})
     protocol = PROTOCOLS[name]
-    odd = sorted({sample.dataset for sample in samples} - set(protocol.datasets)) if protocol.datasets else []
-    if odd:
-        raise SettingError(f"The classes {name} are for {', '.join(protocol.datasets)}; got {', '.join(odd)}.")
     said = [protocol.class_of(sample) for sample in samples]
     classes = protocol.classes or tuple(sorted({each for each in said if each is not None}))
     kept = [(sample, classes.index(each)) for sample, each in zip(samples, said, strict=True) if each is not None]

@@ -9,14 +9,15 @@ from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.known_clips import KnownClips, check_fit
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_check
 from mexplain.evaluation.scorecard.plots import scorecard_page
-from mexplain.evaluation.scorecard.runner import Bench
+from mexplain.evaluation.scorecard.runner import Bench, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import collect_scores, markdown
 from mexplain.media.files import write_text
 from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.config import ModelConfig
 from mexplain.model.device import resolve_device
 from mexplain.model.scorecard import SCORECARD, Scorecard
-from mexplain.simulation.faces import load_faces
+from mexplain.simulation.faces import check_splits, load_faces
 
 
 def run_scorecard(
@@ -26,6 +27,7 @@ def run_scorecard(
     out: Path,
     faces: list[Path],
     device: str,
+    revision: str | None = None,
     methods: tuple[str, ...] = tuple(METHODS),
     variants: tuple[str, ...] = (),
     sanity_clips: int = 8,
@@ -41,7 +43,8 @@ def run_scorecard(
     if clips < 1:
         raise SettingError(f"The number of clips must be at least 1; got {clips}.")
     target = resolve_device(device)
-    loaded = load_checkpoint(checkpoint, device=target)
+    loaded = load_checkpoint(checkpoint, revision=revision, device=target)
+    check_bench_folder(out, bench_identity(loaded.sha256, methods, variants or loaded.model.variants))
     known = _made(loaded.model.config, faces, clips) if faces else known_clips.load_known_clips(count=clips)
     check_fit(known, loaded.model.config)
     bench = Bench(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
@@ -76,12 +79,9 @@ def build_scorecard(bench: Bench, rows: list[dict], checks: list[dict], found: S
     )
 
 
-def _made(config, faces: list[Path], clips: int) -> KnownClips:
+def _made(config: ModelConfig, faces: list[Path], clips: int) -> KnownClips:
+    check_splits(faces, ("test",))
     people = load_faces(faces, config.crop_iod).split("test")
-    if not len(people):
-        raise SettingError(
-            f"None of the people in {', '.join(map(str, faces))} is among those kept for tests (about one in eight)."
-        )
     return known_clips.simulate_known_clips(people, config, clips)
 
 

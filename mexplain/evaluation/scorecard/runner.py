@@ -57,21 +57,11 @@ class Bench:
         return rows, checks
 
     def _claim(self) -> None:
-        identity = {
-            "version": _VERSION,
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "known_clips_sha256": self.known.sha256,
-            "methods": list(self.methods),
-            "variants": list(self.variants),
-        }
+        identity = bench_identity(self.checkpoint_sha256, self.methods, self.variants)
+        identity["known_clips_sha256"] = self.known.sha256
+        check_bench_folder(self.out, identity)
         self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / IDENTITY
-        if not path.exists():
-            write_json_file(path, identity)
-        elif json.loads(path.read_text(encoding="utf-8")) != identity:
-            raise SettingError(
-                f"{self.out} holds a run of another checkpoint, other clips or other methods; give another --out."
-            )
+        write_json_file(self.out / IDENTITY, identity)
 
     def _each(
         self, name: str, clips: Sequence[KnownClip], work: Callable[[int, KnownClip], dict[str, Any]], what: str
@@ -97,6 +87,26 @@ class Bench:
     def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
         found = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
         return {"clip": number, "person": clip.person, "variants": found}
+
+
+def bench_identity(checkpoint_sha256: str, methods: Sequence[str], variants: Sequence[str]) -> dict[str, Any]:
+    """What must be the same for two runs to be one, but for the clips."""
+    return {
+        "version": _VERSION,
+        "checkpoint_sha256": checkpoint_sha256,
+        "methods": list(methods),
+        "variants": list(variants),
+    }
+
+
+def check_bench_folder(out: Path, identity: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` if a folder holds a run that differs in one of these values."""
+    path = out / IDENTITY
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if any(kept.get(name, value) != value for name, value in identity.items()):
+        raise SettingError(
+            f"{out} holds a run of another checkpoint, other clips or other methods; give another --out."
+        )
 
 
 def score_clip(

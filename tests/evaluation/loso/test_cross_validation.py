@@ -17,6 +17,7 @@ import torch
 from support.dataset_trees import TREES, Planted, casme2_tree, flat_clips
 from support.paths import ROOT
 
+from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
@@ -24,7 +25,7 @@ from mexplain.evaluation.datasets.sample import CodedUnit, Sample
 from mexplain.evaluation.loso import crop_cache as crops_module
 from mexplain.evaluation.loso import cross_validation as loso_module
 from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.evaluation.loso.fine_tuning import FineTuning, classify_clips, make_bank, train_fold, with_classes
+from mexplain.evaluation.loso.fine_tuning import classify_clips, make_bank, train_fold, with_classes
 from mexplain.evaluation.loso.metrics import confusion_of, score_classes
 from mexplain.evaluation.loso.protocol import (
     PROTOCOLS,
@@ -34,7 +35,8 @@ from mexplain.evaluation.loso.protocol import (
     objective_class,
     zero_shot_map,
 )
-from mexplain.evaluation.loso.run import parse_sources, run_loso
+from mexplain.evaluation.loso.request import FineTuning, LosoRequest
+from mexplain.evaluation.loso.run import run_loso
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.media import progress
@@ -104,8 +106,11 @@ def first(casme2, small_path, tmp_path_factory):
 
 def leave_out(root, out, init, **changes):
     """Run the command on a data set with everything small."""
-    options = {"datasets": [f"casme2={root}"], "classes": None, "part": "heads", "epochs": 1, "seeds": 1}
-    return run_loso(**options | {"init": str(init), "zero_shot": False, "out": out, "device": "cpu"} | changes)
+    sources = parse_sources(changes.pop("datasets", [f"casme2={root}"]))
+    plan = FineTuning(changes.pop("part", "heads"), changes.pop("epochs", 1))
+    tuning = None if changes.pop("zero_shot", False) else plan
+    options = {"init": str(init), "fine_tuning": tuning, "seeds": 1, "device": "cpu"}
+    return run_loso(LosoRequest(sources, out, **options | changes))
 
 
 def test_a_log_tells_how_far_it_is(casme2, small_path, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,70 @@
+"""The command ``bench-explanations``: every method scored on clips whose cause is known."""
+
+import argparse
+from pathlib import Path
+
+from mexplain.cli.command import (
+    Command,
+    add_checkpoint,
+    add_device,
+    check_count,
+    check_device,
+    check_folders,
+    check_out_folder,
+)
+
+# A scorecard ships with its checkpoint only if it is about as many clips as these.
+CLIPS_TO_SHIP = 100
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes DIR/scorecard.json, .md and .html: how well each method finds what is known to have moved, on people "
+        "never seen in training. Started again with the same DIR, it goes on where it was stopped."
+    )
+    parser.add_argument("--clips", type=int, default=100, metavar="N", help="number of clips (default 100)")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the scorecard")
+    parser.add_argument(
+        "--faces", nargs="+", type=Path, default=[], metavar="DIR", help="folders of photos (default: shipped clips)"
+    )
+    add_checkpoint(parser)
+    add_device(parser)
+
+
+def _check(options: argparse.Namespace) -> None:
+    check_count("clips", options.clips)
+    check_folders(options.faces)
+    check_out_folder(options.out)
+    check_device(options.device)
+    if options.faces:
+        from mexplain.simulation.faces import check_splits
+
+        check_splits(options.faces, ("test",))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mexplain.evaluation.scorecard.bench import run_scorecard
+    from mexplain.evaluation.scorecard.scorecard_table import markdown
+    from mexplain.media.files import write_text
+    from mexplain.model.checkpoint import SHIPPED
+    from mexplain.model.scorecard import SCORECARD
+    from mexplain.training.model_card import METRICS, write_card
+
+    folder = Path(options.checkpoint or SHIPPED)
+    scorecard = run_scorecard(
+        checkpoint=options.checkpoint or SHIPPED,
+        revision=options.revision,
+        clips=options.clips,
+        out=options.out,
+        faces=options.faces,
+        device=options.device,
+    )
+    if folder.is_dir() and not options.faces and options.clips >= CLIPS_TO_SHIP:
+        write_text(folder / SCORECARD, scorecard.to_json())
+        if (folder / METRICS).is_file():
+            write_card(folder)
+    print(markdown(scorecard))
+    return 0
+
+
+COMMAND = Command("bench-explanations", "score every method on clips whose cause is known", _add_options, _check, _run)

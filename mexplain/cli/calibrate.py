@@ -1,0 +1,37 @@
+"""The command ``calibrate``: how sure a checkpoint may say it is."""
+
+import argparse
+from pathlib import Path
+
+from mexplain.cli.command import Command, add_device, add_faces, check_device, check_folders
+from mexplain.errors import CheckpointError
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fits temperatures and thresholds on people of the validation split; `train` does so by itself."
+    )
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    add_faces(parser)
+    add_device(parser)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.checkpoint.is_dir():
+        raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
+    check_folders(options.faces)
+    check_device(options.device)
+
+    from mexplain.simulation.faces import check_splits
+
+    check_splits(options.faces, ("validation",))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mexplain.training.recipes import calibrate_checkpoint
+
+    calibrate_checkpoint(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
+    return 0
+
+
+COMMAND = Command("calibrate", "fit how sure a checkpoint may say it is", _add_options, _check, _run)
