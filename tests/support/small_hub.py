@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from mexplain.ui.components.common import progress_callback
 from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.gradio_compat import current_session
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import StoppedError
 
@@ -54,7 +55,7 @@ class SmallHub:
 
     def take(self, clip: str) -> dict:
         """Say where an uploaded file lies."""
-        return {"lies": clip, "called": self.page.uploads.original_name(_asking(), Path(clip))}
+        return {"lies": clip, "called": self.page.uploads.original_name(current_session(), Path(clip))}
 
     def fail(self, name: str) -> str:
         """Fail as told."""
@@ -68,12 +69,6 @@ class SmallHub:
     def number(self, name: str) -> int:
         """Return the number of a function."""
         return next(i for i, fn in self.page.fns.items() if fn.api_name == name)
-
-
-def _asking() -> str:
-    from mexplain.ui.server.event_queue import current_session
-
-    return current_session() or ""
 
 
 class Visitor:

@@ -1,7 +1,9 @@
 """What strangers may ask of the hub, and what becomes of them: files, lines, sizes, sessions, and the way out."""
 
 import errno
+import io
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 from support.running_hub import ROOT
 from support.small_hub import FILE, TOLD, Visitor, small_hub, until
+
+from mexplain.ui.server.logs import LOG, log_to_stderr
 
 CLIP = (ROOT / "samples" / "happiness.mp4").read_bytes()
 
@@ -32,7 +36,7 @@ def served(one_hub, monkeypatch):
     hub.ended.clear()
     yield hub, address
     hub.let_go.set()
-    until(lambda: not hub.page._queue.busy())
+    until(lambda: not hub.page.event_queue.sessions())
 
 
 def test_the_line_ends_where_it_should_and_says_so(served):
@@ -73,9 +77,9 @@ def test_who_hung_up_is_told_nothing_and_nothing_breaks(served, capfd):
     one.ask(hub.number("work"), "first")
     until(hub.started.is_set)
     # As where the connection closes just before the hub would have said something over it.
-    del hub.page._queue.pending_messages_per_session[one.session]
+    del hub.page.event_queue.pending_messages_per_session[one.session]
     hub.let_go.set()
-    until(lambda: not hub.page._queue.busy())
+    until(lambda: not hub.page.event_queue.sessions())
     assert "Traceback" not in "".join(capfd.readouterr())
     assert Visitor(address).answer(hub.number("work"), "second")["output"]["data"] == ["second"]
 
@@ -144,7 +148,7 @@ def test_uploads_have_an_end(served, monkeypatch):
     one = Visitor(address)
     too_large = one.upload("a.mp4", bytes(2_100_000))
     assert too_large.status_code == 413 and "maximum allowed size" in too_large.text
-    monkeypatch.setattr(hub.page.uploads, "most_bytes", 100_000)
+    monkeypatch.setattr(hub.page.uploads, "max_bytes", 100_000)
     full = one.upload("a.mp4", bytes(60_000))
     assert full.status_code == 413 and "no room" in full.json()["detail"]
     # Where nobody says how much there is to come, it ends when it is too much.
@@ -161,7 +165,18 @@ def test_uploads_have_an_end(served, monkeypatch):
     assert one.ask(hub.number("keep"), "x" * 5_000_000, None).status_code in (400, 413)
 
 
-def test_mishaps_become_a_sentence_and_say_nothing_to_the_log(served, capfd):
+@pytest.fixture
+def log():
+    """The hub's log, formatted as on standard error."""
+    before = LOG.handlers, LOG.propagate, logging.raiseExceptions
+    log_to_stderr()
+    written = io.StringIO()
+    LOG.handlers[0].setStream(written)
+    yield written
+    LOG.handlers, LOG.propagate, logging.raiseExceptions = before
+
+
+def test_mishaps_become_a_sentence_and_say_nothing_to_the_log(served, log, capfd):
     hub, address = served
     one = Visitor(address)
     for mishap, said in (
@@ -175,7 +190,7 @@ def test_mishaps_become_a_sentence_and_say_nothing_to_the_log(served, capfd):
         told = one.answer(hub.number("fail"), TOLD)
         assert not told["success"] and said in told["output"]["error"]
         assert TOLD not in told["output"]["error"]
-    logged = "".join(capfd.readouterr())
+    logged = log.getvalue() + "".join(capfd.readouterr())
     assert "mexplain: OSError at small_hub.py" in logged
     assert TOLD not in logged and "Traceback" not in logged
 

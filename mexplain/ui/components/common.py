@@ -21,7 +21,7 @@ from mexplain.model.scorecard import Scorecard
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
-from mexplain.ui.server.event_queue import current_session, event_is_live
+from mexplain.ui.server.gradio_compat import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text

@@ -17,8 +17,8 @@ from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
 from mexplain.ui.components.common import WORDS, animation_html, text
-from mexplain.ui.server.error_messages import log
-from mexplain.ui.server.event_queue import session_exists
+from mexplain.ui.server.gradio_compat import session_exists
+from mexplain.ui.server.logs import LOG
 from mexplain.ui.session import Session, keep
 
 BLOCKS, PIXELS = "blocks", "pixels"
@@ -89,7 +89,7 @@ def draw_ahead(session: Session, view: View) -> None:
         except MexplainError:
             pass  # whoever clicks is told
         except Exception as error:
-            log(error)
+            LOG.error("Films could not be drawn ahead", exc_info=error)
         give_memory_back()
 
     # No daemon: when the hub ends, it must not be cut off in the middle of a film.

@@ -1,127 +1,121 @@
-"""Gradio's page with its doors closed: addresses are not fetched, nobody is left with a traceback, memory is freed."""
+"""Gradio's page, hardened: it fetches no addresses, shows nobody a traceback, and frees what visitors leave behind."""
 
 import asyncio
 import secrets
 import shutil
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import gradio.route_utils
-import gradio.routes
-from gradio.block_function import BlockFunction
 
 from mexplain.errors import MexplainError
 from mexplain.settings import limit
-from mexplain.ui.server.error_messages import error_response, log
+from mexplain.ui.server import gradio_compat
+from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.event_queue import HubQueue
-from mexplain.ui.server.uploads import Uploads, files_in, neutral
+from mexplain.ui.server.gradio_compat import BlockFunction, UploadHandler
+from mexplain.ui.server.logs import LOG
+from mexplain.ui.server.uploads import Uploads, files_in, rename_upload
 from mexplain.ui.text import WORDS
 
 
 class HubBlocks(gr.Blocks):
-    """A page of Gradio's that knows its visitors; ``folder`` is where their files lie."""
+    """Gradio page that keeps account of its visitors; their files lie in ``folder``."""
 
-    _queue: HubQueue
+    event_queue: HubQueue
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.uploads = Uploads(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
-        # Not with Gradio's ``delete_cache``, which breaks when a file comes while it looks; ``visits`` does the same.
+        # Gradio's ``delete_cache`` breaks when a file comes while it looks; ``uploads`` deletes files in its place.
         super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
 
     def queue(self, *args: Any, **settings: Any) -> "HubBlocks":
         """Have all events wait in a ``HubQueue``; none may be called past it."""
         super().queue(*args, **settings | {"api_open": False})
-        self._queue = HubQueue(self)
+        self.event_queue = HubQueue(self)
+        gradio_compat.install_queue(self, self.event_queue)
         return self
 
-    async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **given: Any) -> Any:
-        """Handle one event; whatever goes wrong becomes a ``gr.Error`` with a sentence."""
-        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
-        session = given.get("session_hash") or ""
+    async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any) -> Any:
+        """Handle one event; every error becomes a ``gr.Error`` with a sentence."""
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        session = options.get("session_hash") or ""
         try:
             for file in files_in(inputs):
                 if "://" in file["path"] or file["path"].startswith("data:"):
                     raise gr.Error(WORDS["address"], print_exception=False)
-                file["url"] = None  # what a client says of it is not looked at
-            self.uploads.note(session, inputs)
-            done = await super().process_api(fn, inputs, *args, **given)
-            self.uploads.note(session, done.get("data"))
+                file["url"] = None  # a client could name any address here
+            self.uploads.record_files(session, inputs)
+            outputs = await super().process_api(function, inputs, *args, **options)
+            self.uploads.record_files(session, outputs.get("data"))
         except gr.Error as error:
-            # Gradio's own say what was sent, which is for whoever sent it and not for the log.
-            said = str(error) if _ours(error) or fn.api_visibility == "public" else WORDS["odd"]
-            raise gr.Error(said, print_exception=False) from None
+            # Gradio's own errors quote what was sent, which only programs are shown.
+            is_ours = not error.print_exception
+            sentence = str(error) if is_ours or function.api_visibility == "public" else WORDS["odd"]
+            raise gr.Error(sentence, print_exception=False) from None
         except MexplainError as error:
             raise gr.Error(error_response(error)[1], print_exception=False) from None
         except Exception as error:
-            log(error)
+            LOG.error("An event failed", exc_info=error)
             raise gr.Error(error_response(error)[1], print_exception=False) from None
-        return done
+        return outputs
 
     def forget(self, session: str) -> None:
-        """Drop what Gradio keeps in memory of a visitor: their desk, what they sent, and what they were shown."""
-        self.state_holder.session_data.pop(session, None)
-        self.state_holder.time_last_used.pop(session, None)
-        self._queue.pending_event_ids_session.pop(session, None)
-        if session in self._queue.pending_messages_per_session:
-            del self._queue.pending_messages_per_session[session]
+        """Delete what is in memory of a visitor: their session, unfetched messages, what they were shown."""
+        gradio_compat.drop_state(self, session)
+        self.event_queue.drop_session(session)
 
     def sweep(self) -> None:
-        """Forget the visitors of whom nothing was heard for as long as anything may be kept, even if they are there."""
+        """Forget visitors who have been idle for longer than anything may be kept, even with the page still open."""
         oldest = datetime.now() - timedelta(seconds=self.uploads.keep_s)
-        busy = self._queue.busy()
-        for session, used in list(self.state_holder.time_last_used.items()):
-            if used < oldest and session not in busy:
+        busy = self.event_queue.sessions()
+        for session, last_used in gradio_compat.sessions_last_used(self).items():
+            if last_used < oldest and session not in busy:
                 self.forget(session)
-        for known in self.temp_file_sets:
-            known -= {path for path in list(known) if not Path(path).exists()}
+        gradio_compat.drop_missing_files(self)
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """Sweep while the page is served."""
+        """Sweep at regular times while the page is served."""
 
-        async def tend() -> None:
+        async def sweep_regularly() -> None:
             while True:
                 await asyncio.sleep(self.uploads.sweep_s)
                 try:
                     await asyncio.to_thread(self.uploads.sweep)
                     self.sweep()
                 except Exception as error:  # one bad sweep must not be the last
-                    log(error)
+                    LOG.error("A sweep failed", exc_info=error)
 
-        task = asyncio.create_task(tend())
+        task = asyncio.create_task(sweep_regularly())
         try:
             yield
         finally:
             task.cancel()
 
 
-def _renamed(upload: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Gradio's way to take in files, with names of ours: a visitor's own stays off the disk.
+def _anonymous_uploads(handler: UploadHandler) -> UploadHandler:
+    """Handler that gives each upload a folder of its own and each file a neutral name.
 
-    Each upload has a folder of its own, so that nothing is left of one that breaks off.
+    Visitors' file names stay off the disk, and nothing is left of an upload that breaks off.
     """
 
-    async def take_in(request: Any, folder: str, *args: Any, **given: Any) -> Any:
-        own = Path(folder, secrets.token_hex(8))
+    async def receive(request: Any, folder: str, *args: Any, **options: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        own_folder = Path(folder, secrets.token_hex(8))
         try:
-            files, *rest = await upload(request, str(own), *args, **given)
+            files, copies, locations = await handler(request, str(own_folder), *args, **options)
         except BaseException as error:
-            shutil.rmtree(own, ignore_errors=True)
+            shutil.rmtree(own_folder, ignore_errors=True)
             traceback.clear_frames(error.__traceback__)  # they hold its files open, which keeps them on the disk
             raise
-        return [str(neutral(Path(file))) for file in files], *rest
+        return [str(rename_upload(Path(file))) for file in files], copies, locations
 
-    return take_in
-
-
-gradio.routes.upload_fn = _renamed(gradio.route_utils.upload_fn)
+    return receive
 
 
-def _ours(error: gr.Error) -> bool:
-    return not error.print_exception
+gradio_compat.wrap_upload_handler(_anonymous_uploads)

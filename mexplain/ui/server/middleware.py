@@ -1,4 +1,4 @@
-"""What is let in from the network, and what goes out with every answer: the outermost part of the hub."""
+"""The outermost part of the hub: which requests are let in, how large, and which headers go out with each answer."""
 
 import asyncio
 import re
@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse
 
 from mexplain.settings import limit
 from mexplain.ui.server.blocks import HubBlocks
-from mexplain.ui.server.error_messages import error_response, log
+from mexplain.ui.server.error_messages import error_response
+from mexplain.ui.server.logs import LOG
 from mexplain.ui.server.uploads import GRACE_S, STALL_S
 from mexplain.ui.text import WORDS
 
@@ -21,18 +22,18 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# All that the page, gradio_client and MCP clients ask for. Gradio has more doors than these.
-_OPEN = re.compile(
+# All that the page, gradio_client and MCP clients ask for. Gradio serves more routes than these.
+_ALLOWED_PATH = re.compile(
     r"/|/config/?|/(assets|static|svelte)/.+|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?"
     r"|/gradio_api/(info/?|openapi\.json|theme\.css|app_id/?|startup-events|queue/(join|data|status)|upload"
     r"|upload_progress|heartbeat/[\w-]{1,64}|cancel|reset/?|call/(v2/)?\w{1,40}(/\w{1,64})?/?|file=(?!https?:).+"
     r"|mcp(/.*)?)"
 )
 _HEARTBEAT = re.compile(r"/gradio_api/heartbeat/([\w-]+)")
-_MESSAGE = 4_000_000  # bytes; what is no upload is far smaller
 _MB = 1_000_000
+_MAX_MESSAGE = 4 * _MB  # bytes of a request that is no upload
 # Over MCP, a clip is held in memory as a whole.
-_MCP_MB = 32
+_MAX_MCP_MB = 32
 
 # Gradio's page has scripts and styles in it, and makes functions of texts; but it may talk to nobody else.
 _PAGE_POLICY = (
@@ -41,9 +42,9 @@ _PAGE_POLICY = (
     "connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
 )
-# What else is sent runs nothing, should anyone open it as a page.
+# Visitors' files run nothing, should anyone open them as a page.
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-_ALWAYS = {
+_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=(), payment=(), usb=(), display-capture=()",
@@ -51,11 +52,11 @@ _ALWAYS = {
 
 
 class TooMuchError(Exception):
-    """More was sent than may be."""
+    """A request's body is larger than allowed."""
 
 
 class RequestMiddleware:
-    """Lets in what the hub needs, in sizes it can bear; makes sentences of failures; counts who is there."""
+    """ASGI middleware: refuses unknown paths and large bodies, turns errors into sentences, counts connections."""
 
     def __init__(self, app: Any, page: HubBlocks) -> None:
         self.app, self.page = app, page
@@ -65,14 +66,14 @@ class RequestMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
+            await send({"type": "websocket.close", "code": 1008})  # the hub has no websockets
         else:
             await self._handle(scope, receive, send)
 
     async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
         path, started, ended = scope["path"], False, False
 
-        async def framed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started, ended
             if message["type"] == "http.response.start":
                 started = True
@@ -80,19 +81,19 @@ class RequestMiddleware:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        async def refuse(status: int, words: str) -> None:
+        async def refuse(status: int, sentence: str) -> None:
             if not started:
                 # Both names under which clients of Gradio look for it.
-                await JSONResponse({"detail": words, "error": words}, status)(scope, receive, framed)
+                await JSONResponse({"detail": sentence, "error": sentence}, status)(scope, receive, send_with_headers)
             elif not ended:
-                await framed({"type": "http.response.body", "body": b""})
+                await send_with_headers({"type": "http.response.body", "body": b""})
 
-        if not _OPEN.fullmatch(path):
+        if not _ALLOWED_PATH.fullmatch(path):
             await refuse(404, WORDS["no_door"])
             return
         try:
-            async with self._measured(scope, receive) as measured, self._counted(path):
-                await self.app(scope, measured, framed)
+            async with self._size_limited(scope, receive) as limited_receive, self._connection_counted(path):
+                await self.app(scope, limited_receive, send_with_headers)
         except TooMuchError as error:
             await refuse(413, str(error))
         except ClientDisconnect:
@@ -102,72 +103,72 @@ class RequestMiddleware:
         except HTTPException as error:
             await refuse(error.status_code, str(error.detail))
         except Exception as error:
-            log(error)
+            LOG.error("A request failed", exc_info=error)
             await refuse(*error_response(error))
 
     @asynccontextmanager
-    async def _measured(self, scope: Message, receive: Receive) -> AsyncIterator[Receive]:
-        """Give what passes on what is sent, until it is too much or stops coming."""
-        path, uploading = scope["path"], scope["path"] == "/gradio_api/upload"
-        length = Headers(scope=scope).get("content-length", "")
-        said = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
-        most, words = _MESSAGE, WORDS["too_long"]
+    async def _size_limited(self, scope: Message, receive: Receive) -> AsyncIterator[Receive]:
+        """Give a ``receive`` that raises ``TooMuchError`` past the limit, ``TimeoutError`` where the body stalls."""
+        path, is_upload = scope["path"], scope["path"] == "/gradio_api/upload"
+        header = Headers(scope=scope).get("content-length", "")
+        declared = int(header) if header.isascii() and header.isdigit() and len(header) < 16 else 0
+        max_bytes, sentence = _MAX_MESSAGE, WORDS["too_long"]
         if path.startswith("/gradio_api/mcp"):
-            most = min(limit("file_mb"), _MCP_MB) * _MB * 4 // 3  # clips come as text there
-        elif uploading:
-            most, words = await asyncio.to_thread(self.page.uploads.room, said), WORDS["no_room"]
-        if said > most or (uploading and most == 0):
-            raise TooMuchError(words)
-        came, done = 0, False
+            max_bytes = min(limit("file_mb"), _MAX_MCP_MB) * _MB * 4 // 3  # clips come as base64 there
+        elif is_upload:
+            max_bytes, sentence = await asyncio.to_thread(self.page.uploads.free_bytes, declared), WORDS["no_room"]
+        if declared > max_bytes or (is_upload and max_bytes == 0):
+            raise TooMuchError(sentence)
+        received, done = 0, False
 
-        async def measured() -> Message:
-            nonlocal came, done
+        async def limited_receive() -> Message:
+            nonlocal received, done
             if done:
                 return await receive()  # waits for the client to hang up
             message = await asyncio.wait_for(receive(), STALL_S)
-            came += len(message.get("body", b""))
+            received += len(message.get("body", b""))
             done = not message.get("more_body", False)
-            if came > most:
-                raise TooMuchError(words)
+            if received > max_bytes:
+                raise TooMuchError(sentence)
             return message
 
-        self.page.uploads.arriving(said if uploading else 0)
+        self.page.uploads.add_incoming(declared if is_upload else 0)
         try:
-            yield measured
+            yield limited_receive
         finally:
-            self.page.uploads.arriving(-said if uploading else 0)
+            self.page.uploads.add_incoming(-declared if is_upload else 0)
 
     @asynccontextmanager
-    async def _counted(self, path: str) -> AsyncIterator[None]:
-        """Count a visitor as there while their page's heartbeat lasts, and a little longer."""
-        found = _HEARTBEAT.fullmatch(path)
-        if found is None:
+    async def _connection_counted(self, path: str) -> AsyncIterator[None]:
+        """Count a visitor as present while their page's heartbeat lasts, and a grace period longer."""
+        heartbeat = _HEARTBEAT.fullmatch(path)
+        if heartbeat is None:
             yield
             return
-        visits, session = self.page.uploads, found[1]
-        visits.came(session)
+        uploads, session = self.page.uploads, heartbeat[1]
+        uploads.connect(session)
         try:
             yield
         finally:
-            if visits.went(session):
-                self._see_out(session)
+            if uploads.disconnect(session):
+                self._remove_later(session)
 
-    def _see_out(self, session: str) -> None:
-        """Forget a visitor once they do not come back, and nothing is worked out for them any more."""
+    def _remove_later(self, session: str) -> None:
+        """Remove a visitor once they have not come back and no event of theirs waits or runs."""
 
-        def forget() -> None:
-            if session in self.page._queue.busy():
-                self._see_out(session)
+        def remove() -> None:
+            if session in self.page.event_queue.sessions():
+                self._remove_later(session)
             else:
-                self.page.uploads.end(session)
+                self.page.uploads.remove_visitor(session)
 
-        asyncio.get_running_loop().call_later(GRACE_S, forget)
+        asyncio.get_running_loop().call_later(GRACE_S, remove)
 
 
 def _add_headers(path: str, headers: MutableHeaders) -> None:
-    for name, value in _ALWAYS.items():
+    for name, value in _HEADERS.items():
         headers[name] = value
-    # Scripts that run beside the page bring its policy along; what visitors brought and were given has another.
+    # Scripts that run beside the page bring its policy along; visitors' files have another.
     headers["Content-Security-Policy"] = _FILE_POLICY if "/file=" in path else _PAGE_POLICY
     if path.startswith("/gradio_api/") and "/pictures/" not in path and "/samples/" not in path:
         headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""Who is visiting: what of theirs lies on the disk, what they call it, and how it all ends."""
+"""Visitors' files on the disk: whose they are, what their owners call them, when they are deleted."""
 
 import mimetypes
 import os
@@ -12,81 +12,81 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# A connection that breaks may come back; after this long, its visitor has gone.
+# A broken connection may come back; after this many seconds its visitor has gone.
 GRACE_S = 5.0
-# Someone who sends something says more at least as often as this, in seconds.
+# Longest pause between two parts of an upload, in seconds.
 STALL_S = 60.0
-_NAME = 120
+_MAX_NAME = 120
 
 
 class Uploads:
-    """Keeps account of each visitor's files; ``forget`` is told of a visitor whose memory must go, too.
+    """Account of each visitor's files; ``forget`` is called with each session whose memory must go, too.
 
-    Sessions are the random names that browsers and clients give themselves. Everything that visitors have brought
-    lies in ``folder``, and nothing there is older than ``keep_s`` seconds after a ``sweep``.
+    Sessions are the random names that browsers and clients give themselves. All files of visitors lie in ``folder``;
+    none is older than ``keep_s`` seconds after a ``sweep``, and together they may have ``max_bytes``.
     """
 
-    def __init__(self, folder: Path, keep_s: float, most_bytes: int, forget: Callable[[str], None]) -> None:
-        self.folder, self.keep_s, self.most_bytes, self._forget = folder, keep_s, most_bytes, forget
+    def __init__(self, folder: Path, keep_s: float, max_bytes: int, forget: Callable[[str], None]) -> None:
+        self.folder, self.keep_s, self.max_bytes, self._forget = folder, keep_s, max_bytes, forget
         self._files: defaultdict[str, dict[Path, str]] = defaultdict(dict)
-        self._here: Counter[str] = Counter()
-        self._coming = 0
+        self._connections: Counter[str] = Counter()
+        self._incoming_bytes = 0
         self._lock = threading.Lock()
 
     @property
     def sweep_s(self) -> float:
-        """How often to sweep, in seconds."""
+        """Time between two sweeps, in seconds."""
         return min(30.0, self.keep_s / 4)
 
-    def note(self, session: str, data: Any) -> None:
-        """Remember the files that a visitor has sent or been given, by what Gradio says of them."""
+    def record_files(self, session: str, data: Any) -> None:
+        """Record the files in an event's inputs or outputs as the visitor's."""
         with self._lock:
             for file in files_in(data):
                 path, name = Path(str(file["path"])), file.get("orig_name")
                 if path.is_relative_to(self.folder):
-                    self._files[session][path] = _harmless(name) if isinstance(name, str) else path.name
+                    self._files[session][path] = _printable_name(name) if isinstance(name, str) else path.name
 
     def new_folder(self, session: str | None) -> Path:
-        """Make a folder for files that a visitor is given; it goes when they do."""
-        own = self.folder / "made" / secrets.token_hex(8)
-        own.mkdir(parents=True)
+        """Make a folder for files that a visitor is given; it is deleted when they leave."""
+        folder = self.folder / "made" / secrets.token_hex(8)
+        folder.mkdir(parents=True)
         with self._lock:
-            self._files[session or ""][own] = own.name
-        return own
+            self._files[session or ""][folder] = folder.name
+        return folder
 
     def original_name(self, session: str | None, path: Path) -> str:
-        """Return what a visitor calls a file of theirs; on the disk it has a name of ours."""
+        """Name that a visitor's file had before it was uploaded."""
         with self._lock:
             return self._files.get(session or "", {}).get(path) or path.name
 
-    def came(self, session: str) -> None:
-        """Count a connection that lasts as long as its visitor is there."""
+    def connect(self, session: str) -> None:
+        """Count a connection that lasts as long as its visitor has the page open."""
         with self._lock:
-            self._here[session] += 1
+            self._connections[session] += 1
 
-    def went(self, session: str) -> bool:
-        """Count the end of such a connection; tells whether it was the last one."""
+    def disconnect(self, session: str) -> bool:
+        """Count the end of such a connection; True if it was the visitor's last one."""
         with self._lock:
-            self._here[session] -= 1
-            if gone := self._here[session] <= 0:
-                del self._here[session]
-        return gone
+            self._connections[session] -= 1
+            if is_last := self._connections[session] <= 0:
+                del self._connections[session]
+        return is_last
 
-    def end(self, session: str) -> None:
-        """Forget a visitor, and delete the files that no other visitor has brought as well; unless they are back."""
+    def remove_visitor(self, session: str) -> None:
+        """Forget a visitor who is not connected, and delete the files that no other visitor has sent as well."""
         with self._lock:
-            if self._here[session] > 0:
+            if self._connections[session] > 0:
                 return
-            del self._here[session]
-            own = set(self._files.pop(session, ()))
-            for others in self._files.values():
-                own -= others.keys()
+            del self._connections[session]
+            own_files = set(self._files.pop(session, ()))
+            for other_files in self._files.values():
+                own_files -= other_files.keys()
         self._forget(session)
-        for path in own:
+        for path in own_files:
             _delete(path)
 
     def sweep(self) -> None:
-        """Delete what is older than it may be."""
+        """Delete files older than ``keep_s``."""
         now = time.time()
         for path in self._all_files():
             with suppress(FileNotFoundError):
@@ -94,70 +94,67 @@ class Uploads:
                     _delete(path)
         with self._lock:
             for session in list(self._files):
-                left = {path: name for path, name in self._files[session].items() if path.exists()}
-                if left:
-                    self._files[session] = left
+                remaining = {path: name for path, name in self._files[session].items() if path.exists()}
+                if remaining:
+                    self._files[session] = remaining
                 else:
                     del self._files[session]
 
-    def room(self, wanted: int) -> int:
-        """Return how many bytes may still be uploaded, besides what is ``arriving``; 0 if ``wanted`` does not fit."""
-        now, sizes, idle = time.time(), 0, list[tuple[float, Path, int]]()
+    def free_bytes(self, wanted: int) -> int:
+        """Bytes that one more upload may have, at most half of ``max_bytes``; 0 if ``wanted`` does not fit.
+
+        Uploads that were never used are deleted, oldest first, to make room.
+        """
+        now, total, unused = time.time(), 0, list[tuple[float, Path, int]]()
         with self._lock:
-            claimed = {path for files in self._files.values() for path in files}
-            left = self.most_bytes - self._coming
+            used = {path for files in self._files.values() for path in files}
+            capacity = self.max_bytes - self._incoming_bytes
         for path in self._all_files():
             with suppress(FileNotFoundError):
-                found = path.stat()
-                sizes += found.st_size
-                if not claimed & {path, path.parent} and now - found.st_mtime > STALL_S:
-                    idle.append((found.st_mtime, path, found.st_size))
-        # What was uploaded and never used gives way to what may be.
-        for _, path, size in sorted(idle):
-            if left - sizes >= wanted:
+                stat = path.stat()
+                total += stat.st_size
+                if not used & {path, path.parent} and now - stat.st_mtime > STALL_S:
+                    unused.append((stat.st_mtime, path, stat.st_size))
+        for _, path, size in sorted(unused):
+            if capacity - total >= wanted:
                 break
             _delete(path)
-            sizes -= size
-        return min(left - sizes, self.most_bytes // 2) if left - sizes >= wanted else 0
+            total -= size
+        return min(capacity - total, self.max_bytes // 2) if capacity - total >= wanted else 0
 
-    def arriving(self, size: int) -> None:
+    def add_incoming(self, size: int) -> None:
         """Count the bytes of an upload under way; negative once it has arrived or broken off."""
         with self._lock:
-            self._coming += size
-
-    def close(self) -> None:
-        """Delete everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self._incoming_bytes += size
 
     def _all_files(self) -> Iterator[Path]:
         for kind in ("uploads", "made"):
-            for folder, _, names in os.walk(self.folder / kind):  # others may delete meanwhile, which it bears
+            for folder, _, names in os.walk(self.folder / kind):  # os.walk bears deletions meanwhile
                 yield from (Path(folder, name) for name in names)
 
 
 def files_in(data: Any) -> Iterator[dict[str, Any]]:
-    """Yield everything that Gradio would take for a file in what was sent, however deep it lies."""
+    """Everything in an event's data that Gradio takes for a file, at any depth."""
     if isinstance(data, dict):
         if isinstance(data.get("path"), str):
             yield data
-        for part in data.values():
-            yield from files_in(part)
-    elif isinstance(data, list | tuple):
-        for part in data:
-            yield from files_in(part)
+        data = list(data.values())
+    if isinstance(data, list | tuple):
+        for item in data:
+            yield from files_in(item)
 
 
-def neutral(path: Path) -> Path:
-    """Give an uploaded file a name of ours, with an ending that tells browsers how to play it if it has one."""
+def rename_upload(path: Path) -> Path:
+    """Rename an uploaded file to ``upload``, with a suffix that tells browsers how to play a video or image."""
     kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-    ending = path.suffix.lower() if kind in ("video", "image") and path.suffix.isascii() else ""
-    return path.rename(path.with_name(f"upload{ending}"))
+    suffix = path.suffix.lower() if kind in ("video", "image") and path.suffix.isascii() else ""
+    return path.rename(path.with_name(f"upload{suffix}"))
 
 
-def _harmless(name: str) -> str:
-    """Return a file's name as it may be shown: no folder, nothing that cannot be printed, not too long."""
-    plain = "".join(letter for letter in Path(name).name if letter.isprintable())
-    return plain[-_NAME:].strip() or "clip"
+def _printable_name(name: str) -> str:
+    """A file's name without folders and unprintable letters, cut to its last ``_MAX_NAME`` letters."""
+    printable = "".join(letter for letter in Path(name).name if letter.isprintable())
+    return printable[-_MAX_NAME:].strip() or "clip"
 
 
 def _delete(path: Path) -> None:
