@@ -1,4 +1,4 @@
-"""The hub: a place to see, question and teach. The page and its server; the tabs are in ``mexplain/ui``."""
+"""The hub: its page with all tabs, and the process that serves it."""
 
 import os
 import secrets
@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
-from html import escape
 from pathlib import Path
 from types import FrameType
 
@@ -26,10 +25,12 @@ from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.records import VARIANTS
+from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.components.common import ASSETS, SAMPLES, WORDS, Hub, disclaimer, new_session, text
+from mexplain.ui.components.common import Hub, new_session
 from mexplain.ui.components.results import View, films
 from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import ExplainRequest, Session
 from mexplain.ui.tabs.api import ApiTab
@@ -39,44 +40,46 @@ from mexplain.ui.tabs.export import ExportTab
 from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
+from mexplain.ui.text import ASSETS, SAMPLES, render
 
 CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
-# How long what still runs may take to notice that it should end.
-PARTING_S = 5.0
-# Visitors that are remembered at once; of more, those of whom nothing was heard for longest are forgotten.
-MOST_SESSIONS = 500
+# Time that running work has to notice that the hub stops, in seconds.
+SHUTDOWN_S = 5.0
+# Visitors with state in memory; beyond that, whoever was idle longest is forgotten.
+MAX_SESSIONS = 500
 
 
 @cache
 def checkpoint() -> Checkpoint:
-    """Return the network, loaded once: the shipped one, or what ``MEXPLAIN_CHECKPOINT`` names."""
+    """The network, loaded once: the shipped one, or the one that ``MEXPLAIN_CHECKPOINT`` names."""
     return load_checkpoint(CHECKPOINT or SHIPPED)
 
 
 @cache
 def scorecard() -> Scorecard | None:
-    """Return how well each method did with these weights, if that was measured."""
+    """Measured quality of each method with these weights; None where it was not measured."""
     try:
         return read_scorecard(checkpoint().folder, checkpoint().sha256)
     except MexplainError:
-        return None  # what is wrong with the weights is said when they are used
+        return None  # errors of the weights are shown where they are used
 
 
 def warm_up(session: Session) -> None:
     """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
-    with suppress(MexplainError):  # it would be told to whoever asks
+    with suppress(MexplainError):  # visitors are told
         for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
             for _ in session.explain(sample, checkpoint(), ExplainRequest()):
                 films(session, View(), list(VARIANTS))
 
 
-def build(folder: Path) -> HubBlocks:
-    """Lay out the page; ``folder`` is for pictures that all visitors see, and for what each brings and is given."""
+def build_page(folder: Path) -> HubBlocks:
+    """Lay out the page; sample pictures and visitors' files lie in ``folder``."""
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
     with HubBlocks(folder, title="mexplain") as page:
-        hub = Hub(checkpoint, scorecard, gr.State(None, time_to_live=limit("keep_s")), bool(CHECKPOINT), page.uploads)
-        gr.HTML(text("intro", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="intro")
+        session = gr.State(None, time_to_live=limit("keep_s"))
+        hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads)
+        gr.HTML(render("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
                 explain = ExplainTab(hub, page)
@@ -95,24 +98,23 @@ def build(folder: Path) -> HubBlocks:
     return page
 
 
-def trouble(folder: Path, error: MexplainError) -> HubBlocks:
+def build_error_page(folder: Path, error: MexplainError) -> HubBlocks:
     """Lay out a page that says why there is no network, and what to do."""
-    print(f"The hub cannot explain anything: {error}", file=sys.stderr, flush=True)
-    where = WORDS["own_weights" if CHECKPOINT else "shipped_weights_used"].format(where=escape(CHECKPOINT))
+    LOG.error("The hub cannot explain anything: %s", error)
     with HubBlocks(folder, title="mexplain") as page:
-        gr.HTML(text("trouble", says=error).replace("{where}", where), elem_id="trouble")
+        gr.HTML(render("no_network", reason=error, checkpoint=CHECKPOINT), elem_id="trouble")
     return page
 
 
-def look() -> gr.themes.Base:
-    """Return the page's colours and letters."""
+def page_theme() -> gr.themes.Base:
+    """The page's colours and fonts."""
     theme = gr.themes.Base(primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"])
     return theme.set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
-        # Gradio's own greys are too faint to be read by all.
+        # Gradio's own greys have too little contrast.
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
     )
@@ -122,14 +124,14 @@ def serve(page: HubBlocks, stop: threading.Event) -> None:
     """Serve a page until ``stop`` is set."""
     if not stop.is_set():
         page.launch(
-            theme=look(),
+            theme=page_theme(),
             css_paths=ASSETS / "style.css",
             head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
             max_file_size=limit("file_mb") * 1_000_000,
             footer_links=["api", "settings"],
             mcp_server=True,
-            run_history=False,  # a browser would keep what was asked and answered
-            state_session_capacity=MOST_SESSIONS,
+            run_history=False,  # browsers would store visitors' questions and answers
+            state_session_capacity=MAX_SESSIONS,
             app_kwargs={"middleware": [Middleware(RequestMiddleware, page=page)], "lifespan": page.lifespan},
             prevent_thread_lock=True,
         )
@@ -138,15 +140,16 @@ def serve(page: HubBlocks, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Serve the hub until it is told to stop; what visitors left is deleted then at the latest."""
+    """Serve the hub until SIGTERM or SIGINT; visitors' files are deleted then at the latest."""
+    log_to_stderr()
     stop, session = threading.Event(), new_session()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
         session.stop()
 
-    for told in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(told, end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     try:
         for name in LIMITS:
             limit(name)
@@ -154,29 +157,29 @@ def main() -> None:
         sys.exit(f"The hub cannot start: {error}")
     folder = Path(os.environ["GRADIO_TEMP_DIR"]).parent
     folder.mkdir(mode=0o700)
-    # Whatever else is written for a while lies there, too, and goes with it.
+    # Other temporary files lie there, too, and are deleted with it.
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     client.start()
     try:
         try:
-            page = build(folder)
+            page = build_page(folder)
             threading.Thread(target=warm_up, args=(session,)).start()
         except MexplainError as error:
-            page = trouble(folder, error)
+            page = build_error_page(folder, error)
         serve(page, stop)
-        all_ended = part()
+        all_ended = join_threads()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not all_ended:
-        os._exit(0)  # it would be waited for otherwise
+        os._exit(0)  # the interpreter would wait for them
 
 
-def part() -> bool:
-    """Give what still runs a moment to notice that it is over; tells whether everything did."""
-    until = time.monotonic() + PARTING_S
+def join_threads() -> bool:
+    """Wait up to ``SHUTDOWN_S`` for work that still runs; True if all of it ended."""
+    deadline = time.monotonic() + SHUTDOWN_S
     others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
     for thread in others:
-        thread.join(max(0.0, until - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     return not any(thread.is_alive() for thread in others)
 
 

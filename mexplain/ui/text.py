@@ -1,20 +1,19 @@
-"""The page's texts, which lie beside the program, not in it."""
+"""The page's texts and templates, which lie in files beside the code."""
 
 import json
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from mexplain.report import templating
 from mexplain.settings import shipped_folder
 
 ASSETS, SAMPLES = Path(str(files("mexplain.ui") / "assets")), shipped_folder("samples")
 WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="utf-8"))
 
 
-def text(name: str, **values: object) -> str:
-    """Return one of the page's texts, with the values it has places for."""
-    page = (ASSETS / f"{name}.html").read_text(encoding="utf-8")
-    for key, value in values.items():
-        page = page.replace(f"{{{key}}}", escape(str(value)))
-    return page
+def render(name: str, **values: object) -> Markup:
+    """HTML of a template in ``templates/``; values are escaped unless they are ``Markup``, so results can be nested."""
+    return Markup(templating.render("mexplain.ui", f"{name}.html", **values))

@@ -1,7 +1,6 @@
 """Several clips at once, on the tab of what can be taken along: one table, one zip."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.ui.components.common import (
     OWN_ANSWER,
     SLOW,
-    WORDS,
     Hub,
     error_box,
     error_html,
@@ -22,9 +20,9 @@ from mexplain.ui.components.common import (
     progress_callback,
     register_upload,
     stop_button,
-    text,
 )
 from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.text import WORDS, render
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 
@@ -34,7 +32,7 @@ class BatchPanel:
     def __init__(self, hub: Hub, settings: Sequence[gr.Dropdown]) -> None:
         self.hub = hub
         with gr.Accordion("Explain many clips at once", open=False, elem_id="batch"):
-            gr.HTML(text("batch", most=MOST_CLIPS))
+            gr.HTML(render("batch", max_clips=MOST_CLIPS))
             self.clips = gr.File(
                 file_count="multiple", file_types=["video"], type="filepath", label="Clips", elem_id="clips", height=160
             )
@@ -93,19 +91,6 @@ class BatchPanel:
 
 
 def _table(outcomes: list[BundledClip]) -> str:
-    """Return a row for each clip that is done: what each variant answers, or why it cannot be explained."""
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in VARIANT_NAMES.values())
-    rows = []
-    for outcome in outcomes:
-        if outcome.report is None:
-            told = f"<td class='no' colspan='{len(VARIANT_NAMES)}'>{escape(outcome.reason)}</td>"
-        else:
-            told = "".join(
-                f"<td>{escape(v.label)} <span class='quiet'>{percent(v.probabilities[v.label])}</span></td>"
-                if v.label != NONE
-                else "<td>none found</td>"
-                for v in outcome.report.variants
-            )
-        rows.append(f"<tr><th scope='row'>{escape(outcome.clip)}</th>{told}</tr>")
-    head = f"<thead><tr><th scope='col'>clip</th>{heads}</tr></thead>"
-    return f"<div class='wide'><table class='found'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+    """Table with a row for each finished clip: each variant's answer, or why the clip cannot be explained."""
+    names = list(VARIANT_NAMES.values())
+    return render("batch_table", outcomes=outcomes, variant_names=names, none_label=NONE, percent=percent)

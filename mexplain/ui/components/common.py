@@ -1,46 +1,43 @@
-"""What all tabs share: texts, the visitor's session, ways to say something, and how events run."""
+"""Parts that all tabs share: the hub's record, error boxes, pictures, and how events run."""
 
 import base64
 import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
+from markupsafe import Markup
 from PIL import Image
 
 from mexplain.errors import MexplainError
 from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
-from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.gradio_compat import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import ASSETS, SAMPLES, WORDS, text
+from mexplain.ui.text import WORDS, render
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
-__all__ = ["ASSETS", "SAMPLES", "WORDS", "text"]
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # The choice "explain the label that each variant gives", among the labels.
 OWN_ANSWER = "its own answer"
-# No network: many at once, and no veil over what is there.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Events without the network: several at once, and no veil over what is there.
 QUICK: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"}
-# The network: one at a time, for two cores are soon busy.
+# Events with the network: one at a time, for two cores are soon busy.
 SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "network"}
 
 
 @dataclass(frozen=True)
 class Hub:
-    """What a tab needs to know: the network, its scorecard, whether it is the shipped one, and who is visiting."""
+    """What tabs are built with: the network, its scorecard, the visitor's session, whose weights they are, uploads."""
 
     checkpoint: Callable[[], Checkpoint]
     scorecard: Callable[[], Scorecard | None]
@@ -49,98 +46,100 @@ class Hub:
     uploads: Uploads
 
     def output_path(self, name: str) -> Path:
-        """Return where to write a file of that name for the visitor who asks; it is deleted when they leave."""
+        """Path for a new file for the visitor whose event is handled; it is deleted when they leave."""
         return self.uploads.new_folder(current_session()) / name
 
     def original_name(self, path: str | Path) -> str:
-        """Return what the visitor who asks calls a file that they brought."""
+        """Name that an uploaded file had on the machine of the visitor whose event is handled."""
         return self.uploads.original_name(current_session(), Path(path))
 
     @property
     def minutes(self) -> int:
-        """How long anything of a visitor is kept at most."""
+        """Longest time that anything of a visitor is kept, in minutes."""
         return math.ceil((self.uploads.keep_s + self.uploads.sweep_s) / 60)
 
 
 def new_session() -> Session:
-    """Return an empty session for a new visitor."""
+    """Empty session for a new visitor."""
     return Session(SESSION_DEVICE)
 
 
 def tab_intro(tab: str) -> gr.HTML:
-    """Lay out the hint that tells a first visitor what a tab is for; once closed, the browser keeps it closed."""
-    return gr.HTML(text("hint", tab=tab, says=WORDS["hints"][tab]), elem_classes="first-hint")
+    """Text for first visitors that says what a tab is for; once closed, the browser keeps it closed."""
+    return gr.HTML(render("tab_intro", tab=tab, purpose=WORDS["hints"][tab]), elem_classes="first-hint")
 
 
 def error_box() -> gr.HTML:
-    """Lay out the place where a tab says what went wrong."""
+    """Place where a tab shows what went wrong."""
     return gr.HTML(elem_classes="problem")
 
 
-def error_html(words: object, before: str = "") -> str:
-    """Return what went wrong, or what is missing, in a form that is seen and read aloud; "before: words" if need be."""
-    told = error_response(words)[1] if isinstance(words, MexplainError) else str(words)
-    return f"<p role='alert'>{escape(f'{before}: {told}' if before else told)}</p>" if told else ""
+def error_html(error: object, before: str = "") -> str:
+    """Paragraph with an error or a sentence, which screen readers read aloud; "before: sentence" if there is one.
+
+    Empty for an empty sentence.
+    """
+    sentence = error_response(error)[1] if isinstance(error, MexplainError) else str(error)
+    if not sentence:
+        return ""
+    return render("error", sentence=f"{before}: {sentence}" if before else sentence)
 
 
-def disclaimer() -> str:
-    """Return what every page must say, for an HTML page."""
-    return escape(DISCLAIMER)
-
-
-def animation_html(film: Animation) -> str:
-    """Return a film for an HTML page, all of it in the page: nothing of it stays on the server's disk."""
-    data = base64.b64encode(film.mp4()).decode()
-    height, width = film.pictures.shape[1:3]
-    alt = escape(film.alt, quote=True)
-    return (
-        f"<div class='player'><video class='film' src='data:video/mp4;base64,{data}' width='{width}' height='{height}' "
-        f"poster='{data_uri(film.pictures[film.peak])}' autoplay loop muted playsinline aria-label='{alt}'></video>"
-        f"<button type='button' class='pause' aria-label='Pause or play: {alt}'>Pause</button></div>"
+def animation_html(animation: Animation) -> Markup:
+    """Film with a pause button, all of it in the HTML: nothing of it stays on the server's disk."""
+    height, width = animation.pictures.shape[1:3]
+    return render(
+        "player",
+        data=base64.b64encode(animation.mp4()).decode(),
+        width=width,
+        height=height,
+        poster=data_uri(animation.pictures[animation.peak]),
+        alt=animation.alt,
     )
 
 
-def register_upload(brought: gr.Video | gr.Image | gr.File) -> None:
-    """Have the hub know whose an uploaded file is, so that it goes when they do, even if it is never used."""
-    brought.change(lambda _: None, brought, None, **QUICK)
+def image_html(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> Markup:
+    """Picture with its alternative text, all of it in the HTML."""
+    height, width = picture.shape[:2]
+    return render("image", source=data_uri(picture), width=width, height=height, alt=alt)
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """JPEG of a picture as a data URI."""
+    jpeg = io.BytesIO()
+    Image.fromarray(picture).save(jpeg, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+
+
+def register_upload(upload: gr.Video | gr.Image | gr.File) -> None:
+    """Send the hub an event for each uploaded file, so that it is the visitor's and goes with them, even if unused."""
+    upload.change(lambda _: None, upload, None, **QUICK)
 
 
 def stop_button(button: gr.Button, session: gr.State, runs: list[Any]) -> None:
-    """Have a button end what runs at its next step, and take what still waits from the queue."""
+    """Have a button end running events at their next step and take waiting ones from the queue."""
 
     def stop(session: Session | None) -> None:
         if session is not None:
             session.stop()
 
-    # Told first: what is cancelled goes on in its thread until it is told.
+    # First, for a cancelled event goes on in its thread until the session is stopped.
     button.click(stop, session, None, **QUICK)
     button.click(None, None, None, cancels=runs)
 
 
-def progress_callback(progress: gr.Progress, words: Callable[[str], str] | None = None) -> Progress:
-    """Return what tells a visitor which stage the work has reached, and ends it once they are gone.
+def stage_sentence(stage: str) -> str:
+    """Sentence about a stage of ``explain``."""
+    return WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
 
-    ``words`` makes a sentence of a stage's name; by default it is one that ``explain`` knows.
-    """
-    wanted = event_is_live()
-    words = words or (lambda stage: WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
 
-    def tell(stage: str, share: float) -> None:
-        if not wanted():
+def progress_callback(progress: gr.Progress, sentence: Callable[[str], str] = stage_sentence) -> Progress:
+    """Callback that shows a visitor the stage of the work; raises ``StoppedError`` once nobody waits for it."""
+    is_live = event_is_live()
+
+    def report(stage: str, share: float) -> None:
+        if not is_live():
             raise StoppedError("Nobody waits for this any more.")
-        progress(share, desc=words(stage))
+        progress(share, desc=sentence(stage))
 
-    return tell
-
-
-def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    """Return a picture so that it can stand in a page."""
-    kept = io.BytesIO()
-    Image.fromarray(picture).save(kept, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(kept.getvalue()).decode()}"
-
-
-def image_html(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
-    """Return a picture for an HTML page, with words that stand in for it."""
-    height, width = picture.shape[:2]
-    return f"<img src='{data_uri(picture)}' width='{width}' height='{height}' alt='{escape(alt, quote=True)}'>"
+    return report

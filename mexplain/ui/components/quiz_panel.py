@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -10,11 +9,12 @@ import gradio as gr
 from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
-from mexplain.ui.components.common import QUICK, WORDS, Hub, animation_html, error_html, image_html, text
+from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
 from mexplain.ui.quiz import QuizAnswer, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score
+from mexplain.ui.text import WORDS, render
 
 _ROUNDS = 5
-_MOST_SEED = 9999
+_MAX_SEED = 9999
 
 
 @dataclass
@@ -35,14 +35,14 @@ class QuizPanel:
     """The game's components, and what happens on them."""
 
     def __init__(self, hub: Hub) -> None:
-        gr.HTML(text("game"))
-        self.play = gr.State(None)
+        gr.HTML(render("game"))
+        self.game = gr.State(None)
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
                 with gr.Row():
                     self.seed = gr.Number(
                         None, label="Number of the game (the same number, the same questions)", precision=0, minimum=0,
-                        maximum=_MOST_SEED, elem_id="seed", min_width=160,
+                        maximum=_MAX_SEED, elem_id="seed", min_width=160,
                     )  # fmt: skip
                     self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140, scale=0)
                 self.choice = gr.Radio([], label="What moves?", visible=False, elem_id="choice")
@@ -53,57 +53,56 @@ class QuizPanel:
             with gr.Column(min_width=300, scale=3), gr.Row(elem_classes="columns"):
                 self.clip = gr.HTML(elem_id="puzzle", elem_classes="part")
                 self.truth = gr.HTML(elem_id="solution", elem_classes="part")
-        outputs = [self.play, self.clip, self.truth, self.choice, self.reveal, self.next, self.score]
+        outputs = [self.game, self.clip, self.truth, self.choice, self.reveal, self.next, self.score]
         self.start.click(self.begin, self.seed, outputs, **QUICK)
-        self.reveal.click(self.guess, [self.play, self.choice], outputs, **QUICK)
-        self.next.click(self.ask, self.play, outputs, **QUICK)
+        self.reveal.click(self.guess, [self.game, self.choice], outputs, **QUICK)
+        self.next.click(self.ask, self.game, outputs, **QUICK)
 
     def begin(self, seed: float | None) -> list[Any]:
         """Start a game with a number of its own, or the one that was asked for."""
-        number = random.randrange(_MOST_SEED) if seed is None else min(max(int(seed), 0), _MOST_SEED)
+        number = random.randrange(_MAX_SEED) if seed is None else min(max(int(seed), 0), _MAX_SEED)
         return self.ask(QuizState(quiz_questions(number, _ROUNDS)))
 
-    def ask(self, play: QuizState | None) -> list[Any]:
+    def ask(self, game: QuizState | None) -> list[Any]:
         """Show the next clip with its choices."""
-        if play is None:
+        if game is None:
             return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
-        question = play.question
-        play.moved = clip_of(question, built_in(question.face))
-        film = animation_html(Animation(play.moved.clip.frames, FPS, "The clip to guess about", 0))
+        question = game.question
+        game.moved = clip_of(question, built_in(question.face))
+        film = animation_html(Animation(game.moved.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
-        title = f"<h3>Round {question.number} of {len(play.questions)}: watch closely</h3>"
+        title = f"Round {question.number} of {len(game.questions)}: watch closely"
         return [
-            play,
-            title + film,
+            game,
+            render("captioned", caption=title, content=film),
             "",
             gr.Radio(choices, value=None, visible=True, interactive=True),
             gr.Button(visible=True),
             gr.Button(visible=False),
-            _standing(play),
+            _score(game),
         ]
 
-    def guess(self, play: QuizState | None, choice: int | None) -> list[Any]:
+    def guess(self, game: QuizState | None, choice: int | None) -> list[Any]:
         """Mark the guess and show what moved."""
-        if play is None or play.moved is None:
+        if game is None or game.moved is None:
             return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
         if choice is None:
-            return [play, *[gr.skip()] * 5, error_html("Choose what moves first.")]
-        told = mark_answer(play.question, choice)
-        play.marks.append(told)
-        last = len(play.marks) == len(play.questions)
-        truth = f"<h3>{escape(told.says)}</h3>{image_html(play.moved.motion_map, play.moved.alt)}"
-        play.moved = None
+            return [game, *[gr.skip()] * 5, error_html("Choose what moves first.")]
+        mark = mark_answer(game.question, choice)
+        game.marks.append(mark)
+        last = len(game.marks) == len(game.questions)
+        truth = render("captioned", caption=mark.says, content=image_html(game.moved.motion_map, game.moved.alt))
+        game.moved = None
         return [
-            play,
+            game,
             gr.skip(),
             truth,
             gr.Radio(interactive=False),
             gr.Button(visible=False),
             gr.Button(visible=not last),
-            _standing(play),
+            _score(game),
         ]
 
 
-def _standing(play: QuizState) -> str:
-    done = len(play.marks) == len(play.questions)
-    return f"<p role='status'>{'The game is over. ' if done else ''}{escape(quiz_score(play.marks))}</p>"
+def _score(game: QuizState) -> str:
+    return render("score", is_over=len(game.marks) == len(game.questions), score=quiz_score(game.marks))

@@ -1,11 +1,12 @@
-"""What the results of the first tab show: three columns of answer, film, blocks over time and trust."""
+"""Contents of the first tab's results: three columns of answer, film, blocks over time and tests."""
 
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
@@ -16,19 +17,20 @@ from mexplain.report.visuals.animation import AnimationOptions, heatmap_animatio
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
-from mexplain.ui.components.common import WORDS, animation_html, text
+from mexplain.ui.components.common import animation_html
 from mexplain.ui.server.gradio_compat import session_exists
 from mexplain.ui.server.logs import LOG
 from mexplain.ui.session import Session, keep
+from mexplain.ui.text import WORDS, render
 
 BLOCKS, PIXELS = "blocks", "pixels"
 OPACITY_STEP = 25  # per cent; few enough to be drawn ahead
-_MOST_DRAWN = 36
+_MAX_FILMS = 36
 
 
 @dataclass(frozen=True)
 class View:
-    """How results are looked at: none of it asks the network again.
+    """How results are shown; no change of it needs the network.
 
     ``quantity`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``opacity`` 0..100 %.
     """
@@ -40,18 +42,15 @@ class View:
 
 
 def verdict(variant: VariantReport) -> str:
-    """Return what a variant answers, how sure it is, and which muscles it saw."""
-    name, share = escape(variant.target), escape(percent(variant.probabilities[variant.target]))
-    if variant.label == NONE:
-        words = f"<strong>none found</strong> <span>likeliest: {name}, {share}</span>"
-    else:
-        likeliest = max(variant.probabilities, key=variant.probabilities.__getitem__)
-        words = f"<strong>{escape(likeliest)}</strong> <span>{escape(percent(variant.probabilities[likeliest]))}</span>"
-    return f"<p class='verdict'>{words}</p>{wording.presence(variant)}"
+    """A variant's answer, its probability, and the action units it saw."""
+    found = variant.label != NONE
+    label = max(variant.probabilities, key=variant.probabilities.__getitem__) if found else variant.target
+    answer = render("verdict", found=found, label=label, share=percent(variant.probabilities[label]))
+    return answer + Markup(wording.presence(variant))
 
 
 def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
-    """Return what a column can show by now: attention until the attribution is there; None where there is nothing."""
+    """Quantity that a column can show by now: attention until the attribution is there; None where there is nothing."""
     if view.quantity == "attribution" and method in variant.maps:
         return "attribution"
     if variant.variant != "uncropped":
@@ -60,7 +59,7 @@ def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
 
 
 def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
-    """Return the films of some variants with what they show, for an HTML page."""
+    """HTML of the films of some variants, by variant; empty where nothing has been explained."""
     report, reading, method = session.report, session.reading, session.asked.method
     if report is None or reading is None:
         return {}
@@ -72,8 +71,8 @@ def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
 
 
 def draw_ahead(session: Session, view: View) -> None:
-    """Draw, beside whatever else is done, the films that one more click would ask for, unless the machine is busy."""
-    drawn, here = session.drawn, session_exists()
+    """Draw the films that one more click would ask for, in a thread, unless the machine is busy."""
+    drawn, visitor_exists = session.drawn, session_exists()
     other: Quantity = "attention" if view.quantity == "attribution" else "attribution"
     finer = PIXELS if view.grain == BLOCKS else BLOCKS
     views = [replace(view, quantity=other), replace(view, grain=finer), replace(view, magnitude=not view.magnitude)]
@@ -82,10 +81,10 @@ def draw_ahead(session: Session, view: View) -> None:
     def draw() -> None:
         step_back()
         try:
-            for one in views:
-                # Else something else is explained by now, or nobody is there to see it.
-                if here() and session.drawn is drawn and session.report is not None and not is_busy():
-                    films(session, one, [variant.variant for variant in session.report.variants])
+            for next_view in views:
+                # Another report has another ``drawn``.
+                if visitor_exists() and session.drawn is drawn and session.report is not None and not is_busy():
+                    films(session, next_view, [variant.variant for variant in session.report.variants])
         except MexplainError:
             pass  # whoever clicks is told
         except Exception as error:
@@ -97,37 +96,38 @@ def draw_ahead(session: Session, view: View) -> None:
 
 
 def film(variant: VariantReport, face: AlignedClip, view: View, method: str, drawn: OrderedDict[tuple, str]) -> str:
-    """Return one variant's film, the key to its numbers, and what it is if it is not what was asked for.
+    """HTML of one variant's film, the key to its numbers, and a note if it shows another quantity than asked for.
 
-    What is in ``drawn`` is not drawn again.
+    Films in ``drawn`` are not drawn again; new ones are added to it.
     """
     quantity = shown(variant, view, method)
     if quantity is None:
-        return f"<p class='wait'>{WORDS['waiting']}</p>"
+        return render("paragraph", kind="wait", sentence=WORDS["waiting"])
     grain = BLOCKS if quantity == "attribution" and view.grain == BLOCKS else PIXELS
-    look = AnimationOptions(
+    options = AnimationOptions(
         "attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100
     )
-    told = "" if quantity == view.quantity else WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
-    note = f"<p class='meanwhile'>{told}</p>" if told else ""
-    place = (variant.variant, look)
-    picture = drawn.get(place) or animation_html(heatmap_animation(variant, face, look))
-    keep(drawn, place, picture, _MOST_DRAWN)
-    return picture + legend_key(variant, quantity, method) + note
+    key = (variant.variant, options)
+    player = drawn.get(key) or animation_html(heatmap_animation(variant, face, options))
+    keep(drawn, key, player, _MAX_FILMS)
+    note = ""
+    if quantity != view.quantity:
+        sentence = WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
+        note = render("paragraph", kind="meanwhile", sentence=sentence)
+    return player + legend_key(variant, quantity, method) + note
 
 
-def legend_key(variant: VariantReport, quantity: Quantity, method: str) -> str:
-    """Return the key to the numbers in a picture, as a list."""
+def legend_key(variant: VariantReport, quantity: Quantity, method: str) -> Markup:
+    """Key to the numbers in a picture, as a list."""
     sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
-    lines = [
-        f"<li>{escape(block.name)} <b>{value:{sign}.3g}</b></li>"
-        for block, value in top_blocks(variant, quantity, method)
-    ]
-    return f"<ol class='key'>{''.join(lines)}</ol>" if lines else f"<p class='key'>{WORDS['no_difference']}</p>"
+    blocks = [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
+    if not blocks:
+        return render("paragraph", kind="key", sentence=WORDS["no_difference"])
+    return render("block_key", blocks=blocks)
 
 
 def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> Any | None:
-    """Return one variant's blocks over time, or None where there is nothing to show yet."""
+    """Figure of one variant's blocks over time; None where there is nothing to show yet."""
     quantity = shown(variant, view, method)
     if quantity is None:
         return None
@@ -135,18 +135,19 @@ def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> 
 
 
 def checked(variant: VariantReport, method: str) -> str:
-    """Return what one variant's explanation was put to, once that is known."""
-    told = wording.trust(variant, method) if method in variant.trust else f"<p class='wait'>{WORDS['testing']}</p>"
-    return f"<h4>How far to trust it</h4>{told}"
+    """Results of the tests of one variant's explanation, once they are known."""
+    known = method in variant.trust
+    results = Markup(wording.trust(variant, method)) if known else None
+    return render("trust", results=results, waiting=WORDS["testing"])
 
 
 def bars(variant: VariantReport) -> Any:
-    """Return the probability of each class."""
+    """Figure with the probability of each class."""
     return probability_bars(variant)
 
 
 def made_with(report: Report) -> str:
-    """Return what made this result: weights, device and time."""
+    """Weights, device and time behind a result."""
     (start, end), seconds = report.window_s, sum(report.elapsed_s.values())
     return escape(
         f"{start:.2f} to {end:.2f} s of the clip · {len(report.times_s)} frames · weights: {report.checkpoint_id}, "
@@ -155,16 +156,16 @@ def made_with(report: Report) -> str:
 
 
 def legend(view: View, method: str = "integrated_gradients") -> str:
-    """Return what the colours mean."""
+    """Meaning of the colours."""
     if view.quantity == "attention":
-        return text("legend_attention")
+        return render("legend_attention")
     if view.magnitude or not METHODS[method].signed:
-        return text("legend_magnitude", unit=METHODS[method].unit)
-    return text("legend_attribution", unit=METHODS[method].unit)
+        return render("legend_magnitude", unit=METHODS[method].unit)
+    return render("legend_attribution", unit=METHODS[method].unit)
 
 
 def exaggerated(session: Session | None) -> str:
-    """Return the film of the latest clip with its motion made large enough to be seen."""
+    """Film of the latest clip with its motion magnified; empty where nothing has been explained."""
     if session is None or session.reading is None:
         return ""
     crop_iod = session.reading.checkpoint.model.config.crop_iod

@@ -7,19 +7,9 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.ui.components.common import (
-    SAMPLES,
-    SLOW,
-    WORDS,
-    Hub,
-    error_box,
-    error_html,
-    new_session,
-    progress_callback,
-    stop_button,
-    text,
-)
+from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, new_session, progress_callback, stop_button
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.text import SAMPLES, WORDS, render
 
 
 class SamplePrompt:
@@ -28,7 +18,7 @@ class SamplePrompt:
     def __init__(self, hub: Hub, tab: str) -> None:
         self.hub = hub
         with gr.Column(visible=True, elem_classes="needs") as self.box:
-            gr.HTML(text("needs"))
+            gr.HTML(render("needs"))
             with gr.Row():
                 self.go = gr.Button(
                     "Explain a sample", variant="primary", elem_id=f"{tab}_sample", min_width=160, scale=0

@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from mexplain.media.video import read_clip
-from mexplain.ui.components.common import SAMPLES
+from mexplain.ui.text import SAMPLES
 
 _SIDE = 288
 

@@ -3,8 +3,9 @@
 import gradio as gr
 
 from mexplain.settings import shipped_folder
-from mexplain.ui.components.common import Hub, tab_intro, text
+from mexplain.ui.components.common import Hub, tab_intro
 from mexplain.ui.tabs.api_endpoints import Endpoints
+from mexplain.ui.text import render
 
 _HERE = "http://127.0.0.1:7860/"
 
@@ -25,4 +26,4 @@ class ApiTab:
 
 def _told(address: str) -> str:
     script = (shipped_folder("examples") / "explain_a_clip.py").read_text(encoding="utf-8")
-    return text("programs", address=address, script=script)
+    return render("programs", address=address, script=script)

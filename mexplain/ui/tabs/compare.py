@@ -1,7 +1,6 @@
 """Second tab: one face, three variants; where their explanations differ, and whether they rest on the same blocks."""
 
 from collections.abc import Iterator
-from html import escape
 
 import gradio as gr
 
@@ -10,9 +9,10 @@ from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.report.visuals.plots import VARIANT_NAMES
-from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro, text
+from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
+from mexplain.ui.text import render
 
 _LISTED = 5
 
@@ -29,12 +29,12 @@ class CompareTab:
                 self.lists = [gr.HTML(elem_classes="part ranked") for _ in range(3)]
             with gr.Row():
                 with gr.Column(min_width=300, scale=3):
-                    gr.HTML(text("shares"))
+                    gr.HTML(render("shares"))
                     self.shares = gr.Plot(show_label=False, container=False, elem_id="shares")
                 with gr.Column(min_width=300, scale=2):
-                    gr.HTML(text("agreement"))
+                    gr.HTML(render("agreement"))
                     self.agreement = gr.Plot(show_label=False, container=False, elem_id="alike")
-            gr.HTML(text("differences"))
+            gr.HTML(render("differences"))
             with gr.Row(elem_classes="columns"):
                 self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
         outputs = [needs.box, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
@@ -51,17 +51,18 @@ class CompareTab:
         for pair in found.pairs:
             one, other = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
             alt = f"Face tinted orange where {one} finds more than {other}, blue where it finds less"
-            caption = f"<h3>{one} less {other}</h3>"
-            pictures.append(caption + image_html(difference_face(report, pair), alt))
-        sentence = f"<h2>{escape(wording.compared(found))}</h2><p class='quiet'>By {METHODS[method].name}.</p>"
+            picture = image_html(difference_face(report, pair), alt)
+            pictures.append(render("captioned", caption=f"{one} less {other}", content=picture))
+        sentence = render("compared", sentence=wording.compared(found), method=METHODS[method].name)
         ranked = list(_ranked(found))
         plots = [shares_figure(found), agreement_figure(found) if found.comparable else None]
         return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
 
 
-def _ranked(found: Comparison) -> Iterator[str]:
-    for variant, shares in found.shares.items():
-        order = sorted(shares, key=found.ranks[variant].__getitem__)[:_LISTED]
-        rows = "".join(f"<li>{escape(block)} <b>{shares[block]:+.0%}</b></li>" for block in order)
-        target = escape(found.targets[variant])
-        yield f"<h3>{VARIANT_NAMES[variant].capitalize()}: “{target}”</h3><ol class='key'>{rows}</ol>"
+def _ranked(comparison: Comparison) -> Iterator[str]:
+    """Each variant's blocks with the largest shares, as a list under its name."""
+    for variant, shares in comparison.shares.items():
+        order = sorted(shares, key=comparison.ranks[variant].__getitem__)[:_LISTED]
+        blocks = render("block_key", blocks=[(block, f"{shares[block]:+.0%}") for block in order])
+        title = f"{VARIANT_NAMES[variant].capitalize()}: “{comparison.targets[variant]}”"
+        yield render("captioned", caption=title, content=blocks)

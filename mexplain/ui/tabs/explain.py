@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from mexplain.ui.components.results import View
 from mexplain.ui.components.samples import captions, sample_buttons
 from mexplain.ui.permalink import from_query
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
-from mexplain.ui.text import SAMPLES, WORDS, text
+from mexplain.ui.text import SAMPLES, WORDS, render
 
 
 class ExplainTab:
@@ -51,7 +50,7 @@ class ExplainTab:
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
                 self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
-                gr.HTML(text("clip", size=limit("file_mb")))
+                gr.HTML(render("clip", size=limit("file_mb")))
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
@@ -59,7 +58,7 @@ class ExplainTab:
                     self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain", min_width=150)
                     self.halt = gr.Button("Stop", size="lg", elem_id="stop", min_width=90, scale=0)
             with gr.Column(min_width=300, elem_id="samples"):
-                gr.HTML(text("samples"))
+                gr.HTML(render("samples"))
                 with gr.Row():
                     self.samples = sample_buttons(self.hub.uploads.folder)
         self.status = gr.HTML(elem_id="status")
@@ -69,7 +68,7 @@ class ExplainTab:
         with gr.Column(visible=False, elem_id="results") as self.results:
             self.answer = gr.HTML(elem_id="answer")
             with gr.Column(visible=False, elem_id="moments") as self.where:
-                gr.HTML(text("moments"))
+                gr.HTML(render("moments"))
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
                 self.picked = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
             with gr.Group(elem_id="switches"):
@@ -105,16 +104,16 @@ class ExplainTab:
             self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
             self.agree = gr.HTML(elem_classes="about", elem_id="agreement")
             with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnify:
-                gr.HTML(text("magnified"))
+                gr.HTML(render("magnified"))
                 self.moved = gr.HTML(elem_id="moved")
-            gr.HTML(text("custom_weights" if self.hub.custom_weights else "shipped_weights"), elem_id="weights")
+            gr.HTML(render("custom_weights" if self.hub.custom_weights else "shipped_weights"), elem_id="weights")
             self.foot = gr.HTML(elem_id="made_with")
 
     def _column(self, title: str, about: str) -> dict[str, gr.HTML | gr.Plot]:
         if title == next(iter(WORDS["titles"])):
             self._row = gr.Row(elem_classes="columns")
         with self._row, gr.Column(min_width=300, elem_classes="part"):
-            gr.HTML(f"<h3>{title}</h3><p>{about}</p>")
+            gr.HTML(render("variant_title", title=title, about=about))
             return {
                 "verdict": gr.HTML(elem_classes="decided"),
                 "bars": gr.Plot(show_label=False, container=False, elem_classes="bars"),
@@ -265,12 +264,11 @@ class ExplainTab:
             yield {self.error: error_html(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
 
     def _head(self, report: Report, desk: Session, view: View) -> dict:
-        notes = [f"<p class='note'>{escape(note)}</p>" for note in report.notes]
         about = wording.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
         top: dict = {
             self.error: "",
             self.results: gr.Column(visible=True),
-            self.answer: f"<h2>{escape(prediction_sentence(report))}</h2>{''.join(notes)}",
+            self.answer: render("answer", sentence=prediction_sentence(report), notes=report.notes),
             self.about: about,
             self.legend: results.legend(view, desk.asked.method),
             self.agree: self._agreement(report, desk),
@@ -306,5 +304,5 @@ class ExplainTab:
 
     def _agreement(self, report: Report, desk: Session) -> str:
         if desk.asked.method not in report.agreement:
-            return f"<p class='wait'>{WORDS['testing']}</p>"
+            return render("paragraph", kind="wait", sentence=WORDS["testing"])
         return wording.agreement(report, desk.asked.method)

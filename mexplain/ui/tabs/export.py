@@ -17,20 +17,19 @@ from mexplain.ui.components.common import (
     OWN_ANSWER,
     QUICK,
     SLOW,
-    WORDS,
     Hub,
     error_box,
     error_html,
     progress_callback,
     stop_button,
     tab_intro,
-    text,
 )
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.components.samples import captions
 from mexplain.ui.permalink import PermalinkSettings, to_query
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.tabs.explain import ExplainTab
+from mexplain.ui.text import WORDS, render
 
 KINDS = {
     "A page that works offline (HTML)": "html",
@@ -50,7 +49,7 @@ class ExportTab:
         BatchPanel(hub, [explain.method, explain.baseline, explain.target])
         needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
-            gr.HTML(text("take"))
+            gr.HTML(render("take"))
             self.kinds = gr.CheckboxGroup(
                 list(KINDS.items()), value=list(KINDS.values()), label="Files", elem_id="kinds"
             )

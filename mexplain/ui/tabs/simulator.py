@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from mexplain.simulation.subject import StillFace, built_in, from_photo, names
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
-    WORDS,
     Hub,
     animation_html,
     error_box,
@@ -32,11 +30,11 @@ from mexplain.ui.components.common import (
     register_upload,
     stop_button,
     tab_intro,
-    text,
 )
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.components.quiz_panel import QuizPanel
 from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.text import WORDS, render
 
 OWN_PHOTO = "My own photo"
 MAX_METHODS = 4
@@ -92,7 +90,7 @@ class SimulatorTab:
                 self.error = error_box()
                 with gr.Row(elem_classes="columns"):
                     self.clip = gr.HTML(
-                        _sit(people[0])[1] if people else text("simulated"), elem_id="simulated", elem_classes="part"
+                        _sit(people[0])[1] if people else render("simulated"), elem_id="simulated", elem_classes="part"
                     )
                     self.truth = gr.HTML(elem_id="truth", elem_classes="part")
                 self.sentence = gr.HTML(elem_id="noticed")
@@ -119,7 +117,14 @@ class SimulatorTab:
             moved = simulated_experiment.simulate_movement(
                 face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
             )
-            yield [session, "", _clip(moved), _truth(moved), f"<p class='wait'>{WORDS['asking']}</p>", ""]
+            yield [
+                session,
+                "",
+                _clip(moved),
+                _truth(moved),
+                render("paragraph", kind="wait", sentence=WORDS["asking"]),
+                "",
+            ]
             findings: dict[tuple[str, str], Detection] = {}
             told = session.watched(
                 progress_callback(progress)
@@ -137,7 +142,7 @@ class SimulatorTab:
                     "",
                     gr.skip(),
                     gr.skip(),
-                    f"<h2>{escape(simulated_experiment.detection_sentence(moved, every))}</h2>",
+                    render("answer", sentence=simulated_experiment.detection_sentence(moved, every), notes=()),
                     detection_table(every),
                 ]
         except StoppedError:
@@ -157,8 +162,9 @@ class SimulatorTab:
 def _sit(person: str) -> list[Any]:
     """Show the still face that was chosen."""
     if person == OWN_PHOTO:
-        return [gr.Column(visible=True), text("simulated"), "", "", ""]
-    still = f"<h3>{escape(person)}, who does not exist</h3>{image_html(built_in(person).photo, 'The still face')}"
+        return [gr.Column(visible=True), render("simulated"), "", "", ""]
+    photo = image_html(built_in(person).photo, "The still face")
+    still = render("captioned", caption=f"{person}, who does not exist", content=photo)
     return [gr.Column(visible=False), still, "", "", ""]
 
 
@@ -170,31 +176,21 @@ def _face(person: str, photo: str | None) -> StillFace:
     return from_photo(Path(photo))
 
 
-def _clip(moved: SimulatedMovement) -> str:
-    return (
-        f"<h3>{WORDS['simulated']}</h3>{animation_html(Animation(moved.clip.frames, FPS, WORDS['simulated_alt'], 0))}"
-    )
+def _clip(movement: SimulatedMovement) -> str:
+    film = Animation(movement.clip.frames, FPS, WORDS["simulated_alt"], 0)
+    return render("captioned", caption=WORDS["simulated"], content=animation_html(film))
 
 
-def _truth(moved: SimulatedMovement) -> str:
-    return f"<h3>{WORDS['truth']}</h3>{image_html(moved.motion_map, moved.alt)}"
+def _truth(movement: SimulatedMovement) -> str:
+    return render("captioned", caption=WORDS["truth"], content=image_html(movement.motion_map, movement.alt))
 
 
-def detection_table(findings: tuple[Detection, ...]) -> str:
-    """Return who found what, a row for each question, a column for each variant."""
-    variants = list(dict.fromkeys(finding.variant for finding in findings))
-    heads = "".join(f"<th scope='col'>{VARIANT_NAMES[variant]}</th>" for variant in variants)
-    rows = []
-    for asked in dict.fromkeys(finding.asked for finding in findings):
-        name = {"label": "Noticed it?", "attention weights": "Attention"}.get(asked) or METHODS[asked].name
-        cells = {finding.variant: finding for finding in findings if finding.asked == asked}
-        told = "".join(_cell(cells.get(variant)) for variant in variants)
-        rows.append(f"<tr><th scope='row'>{escape(name)}</th>{told}</tr>")
-    head = f"<thead><tr><td></td>{heads}</tr></thead>"
-    return f"<div class='wide'><table class='found'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
-
-
-def _cell(finding: Detection | None) -> str:
-    if finding is None:
-        return "<td>none to show</td>"
-    return f"<td class='{'yes' if finding.found else 'no'}'>{escape(finding.says)}</td>"
+def detection_table(detections: tuple[Detection, ...]) -> str:
+    """Table of who found the movement, with a row for each method and a column for each variant."""
+    variants = list(dict.fromkeys(detection.variant for detection in detections))
+    names = {key: method.name for key, method in METHODS.items()}
+    names |= {"label": "Noticed it?", "attention weights": "Attention"}
+    cells = {(detection.asked, detection.variant): detection for detection in detections}
+    methods = dict.fromkeys(detection.asked for detection in detections)
+    rows = [(names[method], [cells.get((method, variant)) for variant in variants]) for method in methods]
+    return render("findings_table", variant_names=[VARIANT_NAMES[variant] for variant in variants], rows=rows)

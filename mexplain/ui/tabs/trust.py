@@ -1,6 +1,5 @@
 """Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
 
-from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -10,8 +9,10 @@ from mexplain.evaluation.scorecard.plots import scorecard_figure
 from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
+from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
-from mexplain.ui.components.common import QUICK, WORDS, Hub, disclaimer, tab_intro, text
+from mexplain.ui.components.common import QUICK, Hub, tab_intro
+from mexplain.ui.text import WORDS, render
 
 
 class TrustTab:
@@ -21,41 +22,30 @@ class TrustTab:
         tab_intro("trust")
         card = hub.scorecard()
         if card is None:
-            gr.HTML(f"<p class='note'>{WORDS['no_scorecard']}</p>")
+            gr.HTML(render("paragraph", kind="note", sentence=WORDS["no_scorecard"]))
         else:
             self._scorecard(card)
-        gr.HTML(text("words"))
+        gr.HTML(render("words"))
         if found := read_ablation(folder, hub.checkpoint().sha256):
             with gr.Column(elem_id="lesson"):
-                gr.HTML(text("lesson", says=ablation_sentence(found), clips=found.clips, people=found.people))
+                gr.HTML(render("lesson", sentence=ablation_sentence(found), clips=found.clips, people=found.people))
                 gr.Plot(ablation_figure(found), show_label=False, container=False)
-                gr.HTML(f"<p class='unseen'>{ablation_alt(found)}</p>")
-        gr.HTML(text("limits", minutes=hub.minutes).replace("{disclaimer}", disclaimer()), elem_id="limits")
-        gr.HTML(text("limits_table") + _limits(), elem_id="limits_table")
+                gr.HTML(render("paragraph", kind="unseen", sentence=ablation_alt(found)))
+        gr.HTML(render("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
+        gr.HTML(render("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
         if (folder / "README.md").is_file():
             with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
                 gr.Markdown(_body((folder / "README.md").read_text(encoding="utf-8")))
 
     def _scorecard(self, card: Scorecard) -> None:
         with gr.Column(elem_id="scorecard"):
-            gr.HTML(text("scorecard", clips=card.clips, people=card.people))
+            gr.HTML(render("scorecard", clips=card.clips, people=card.people))
             choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
             which = gr.Radio(choices, value="10", label="Variant", elem_id="scored")
             plot = gr.Plot(scorecard_figure(card, "10"), show_label=False, container=False)
             which.input(lambda variant: scorecard_figure(card, variant), which, plot, **QUICK)
             with gr.Accordion("All numbers, all variants", open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
-
-
-def _limits() -> str:
-    """Return the table of what a file and a question may cost."""
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(one.says)}</th><td>{limit(name)} {escape(one.unit)}</td>"
-        f"<td><code>{one.variable}</code></td></tr>"
-        for name, one in LIMITS.items()
-    )
-    head = "<thead><tr><th scope='col'>what</th><th scope='col'>at most</th><th scope='col'>set by</th></tr></thead>"
-    return f"<div class='wide'><table class='found'>{head}<tbody>{rows}</tbody></table></div>"
 
 
 def _body(card: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -15,10 +14,8 @@ from mexplain.records import NONE
 from mexplain.report import wording
 from mexplain.report.visuals.plots import VARIANT_NAMES, before_and_after, percent
 from mexplain.ui.components.common import (
-    ASSETS,
     QUICK,
     SLOW,
-    WORDS,
     Hub,
     data_uri,
     error_box,
@@ -26,10 +23,10 @@ from mexplain.ui.components.common import (
     progress_callback,
     stop_button,
     tab_intro,
-    text,
 )
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.text import ASSETS, WORDS, render
 
 
 class WhatIfTab:
@@ -45,7 +42,7 @@ class WhatIfTab:
                 self.grid = gr.Radio(grids, value="10", label="Blocks to choose from", elem_id="grid")
                 self.face = gr.HTML(
                     value={"face": "", "blocks": [], "chosen": []},
-                    html_template=text("blocks"),
+                    html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
                     js_on_load=(ASSETS / "blocks.js").read_text(encoding="utf-8"),
                     elem_id="blocks",
                     show_label=False,
@@ -56,7 +53,7 @@ class WhatIfTab:
             with gr.Column(min_width=300, scale=3):
                 self.told = gr.HTML(elem_id="held")
                 self.answers = [self._answer(variant) for variant in VARIANT_NAMES]
-                gr.HTML(text("smallest"))
+                gr.HTML(render("smallest"))
                 with gr.Row():
                     self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
                     self.halt = gr.Button("Stop", min_width=90, scale=0)
@@ -100,7 +97,10 @@ class WhatIfTab:
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
         found = predict_with_blocks_held(session.reading, session.questions(), chosen, grid)
         told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
-        return [f"<p>{escape(told)}</p>", *(part for one in found for part in (_words(one), _bars(one)))]
+        return [
+            render("paragraph", kind="", sentence=told),
+            *(part for one in found for part in (_words(one), _bars(one))),
+        ]
 
     def _choose(self, session: Session | None, value: dict, grid: str, every: bool) -> list[Any]:
         value = {**value, "chosen": list(layout(grid).names) if every else []}
@@ -114,7 +114,7 @@ class WhatIfTab:
         if session is None or session.reading is None:
             yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
             return
-        labels, lines = session.reading.checkpoint.model.config.labels, []
+        labels, flips = session.reading.checkpoint.model.config.labels, list[tuple[str, str]]()
         questions = session.questions()
 
         words = "Trying sets of blocks in {}".format
@@ -122,14 +122,14 @@ class WhatIfTab:
         try:
             for number, (variant, question) in enumerate(questions.items()):
                 found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
-                lines.append(f"<li><strong>{VARIANT_NAMES[variant]}:</strong> {escape(wording.flipped(found))}</li>")
+                flips.append((VARIANT_NAMES[variant], wording.flipped(found)))
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and found.blocks:
                     value = {**value, "chosen": list(found.blocks)}
                     held = [value, *self.hold(session, value, grid)]
-                yield [f"<ul>{''.join(lines)}</ul>", "", *held]
+                yield [render("flips", flips=flips), "", *held]
         except StoppedError:
-            yield [f"<ul>{''.join(lines)}</ul>", error_html(WORDS["stopped"]), *[gr.skip()] * 8]
+            yield [render("flips", flips=flips), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
         except MexplainError as error:
             yield ["", error_html(error), *[gr.skip()] * 8]
 
@@ -149,18 +149,17 @@ class WhatIfTab:
 
 
 def _words(found: WhatIf) -> str:
-    """Return what happened to one variant's answer."""
+    """Change of one variant's answer."""
     before, after = found.before, found.after
-    name = max(before.probabilities, key=before.probabilities.__getitem__)
-    one, other = percent(before.probabilities[name]), percent(after.probabilities[name])
-    first = "none found" if before.label == NONE else before.label
-    then = "none found" if after.label == NONE else after.label
-    flips = " flipped" if before.label != after.label else ""
-    move = f"<strong>{escape(first)}</strong> → <strong>{escape(then)}</strong>"
-    there = f"an expression is there: {percent(before.presence)} → {percent(after.presence)}"
-    title = f"<h3>{VARIANT_NAMES[found.variant].capitalize()}</h3>"
-    share = f"{escape(name)}: {one} → {other} · {there}"
-    return f"{title}<p class='moved{flips}'>{move}</p><p class='quiet'>{share}</p>"
+    return render(
+        "answer_change",
+        variant=VARIANT_NAMES[found.variant].capitalize(),
+        before=before,
+        after=after,
+        names=["none found" if decision.label == NONE else decision.label for decision in (before, after)],
+        likeliest=max(before.probabilities, key=before.probabilities.__getitem__),
+        percent=percent,
+    )
 
 
 def _bars(found: WhatIf) -> Any:
