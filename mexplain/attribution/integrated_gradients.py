@@ -193,10 +193,12 @@ def _through_head(
     target = torch.tensor(asked.targets, device=features.device).repeat(points)[:, None]
     with torch.enable_grad():
         begin = features.requires_grad_()
-        ends = head.first(begin, asked.boxes.repeat(cuts, 1, 1))
+        ends = head.preactivations(begin, asked.boxes.repeat(cuts, 1, 1))
         with SecantGradients(points):
             # With channels last, as convolutions want them.
-            fused = head.join(*(between(part.movedim(-3, -1), b, steps).movedim(-1, -3) for part in ends))
-        said = smooth(head.conclude, fused, points).gather(1, target).unflatten(0, (points, b))[..., 0]
+            fused = head.fuse_preactivations(
+                *(between(part.movedim(-3, -1), b, steps).movedim(-1, -3) for part in ends)
+            )
+        said = smooth(head.classify_sequence, fused, points).gather(1, target).unflatten(0, (points, b))[..., 0]
         (pulled,) = torch.autograd.grad(said[:-1].sum(), begin)
     return pulled, said.detach()[::steps]

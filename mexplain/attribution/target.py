@@ -92,10 +92,10 @@ class AttributionTarget:
             local = torch.cat([self._block_embeddings(seen) for seen in self._masked_features(held)])
         elif whole is None:
             held = self.held_cells(moving)[:, None]
-            whole = torch.cat([self.head.look_at_all(seen) for seen in self._masked_features(held)])
+            whole = torch.cat([self.head.global_embeddings(seen) for seen in self._masked_features(held)])
         assert whole is not None
         batches = zip(local.split(_EMBEDDINGS_BATCH), whole.split(_EMBEDDINGS_BATCH), strict=True)
-        return torch.cat([self.head.decide(*batch) for batch in batches])
+        return torch.cat([self.head.classify_blocks(*batch) for batch in batches])
 
     @torch.no_grad()
     def logits_with_cells_held(self, held: Float[Tensor, "b u h w"]) -> Float[Tensor, "b k"]:
@@ -105,7 +105,7 @@ class AttributionTarget:
         """
         return torch.cat(
             [
-                self.head.decide(self._block_embeddings(seen), self.head.look_at_all(seen))
+                self.head.classify_blocks(self._block_embeddings(seen), self.head.global_embeddings(seen))
                 for seen in self._masked_features(held)
             ]
         )

@@ -1,23 +1,25 @@
-"""Every size of the network, and the presets that are trained."""
+"""The sizes of the network, and the presets that are trained."""
 
 from dataclasses import dataclass
 
 from mexplain.errors import SettingError
 
 CASME2_LABELS = ("happiness", "disgust", "surprise", "repression", "others")
-# The action units (FACS) that the heads read out, each on the subject's right and left.
+# The action units (FACS) that the heads predict, each on the subject's right and left.
 UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 24, 25, 26, 45)
-# A jaw that speaks and lids that blink say nothing of an expression.
+# Speech moves the jaw (26) and blinks the lids (45), without an expression.
 NUISANCE_UNITS = (26, 45)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Every size of the network.
+    """The sizes of the network.
 
     ``trunk`` and ``global_convs`` name layers in order: ``"64"`` is a 3x3 convolution to 64 channels with batch norm
-    and ReLU, ``"64/2"`` the same with stride 2, ``"pool"`` a 2x2 maximum. ``block_grid`` is the side of a block's
-    crop in cells, ``uncropped_grid`` that of the whole face. ``units`` are the action units read out.
+    and ReLU, ``"64/2"`` the same with stride 2, ``"pool"`` a 2x2 maximum. ``crop_iod`` is the side of the frames in
+    inter-ocular distances, ``block_grid`` the side of a block's crop in cells, ``uncropped_grid`` that of the whole
+    face. ``units`` are the action units that the heads predict. Raises ``SettingError`` for fewer than 2 labels or
+    frames.
     """
 
     preset: str

@@ -1,4 +1,4 @@
-"""Convolutions one after the other, and which part of their input a part of their output looks at."""
+"""A stack of convolutions, and the receptive field of a part of its output."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -8,66 +8,67 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# A layer; a convolution comes with its weight and bias, or with those of it and its batch norm together.
+# A layer, or a convolution with its weight and bias, into which its batch norm is folded.
 Folded = nn.Module | tuple[nn.Conv2d, Tensor, Tensor | None]
 Span = tuple[int, int]
 
 
 class ConvStack(nn.Sequential):
-    """Convolutions one after the other; each batch norm is folded into its convolution while nobody trains.
+    """A sequence of 3x3 convolutions, batch norms, ReLUs and 2x2 maxima.
 
-    Up to the first ReLU or pooling a stack is an affine map (``before``); the rest is ``after``.
+    In evaluation mode each batch norm is folded into its convolution. Up to the first ReLU or maximum the stack is an
+    affine map, ``affine_prefix``; what follows is ``nonlinear_rest``.
     """
 
     def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
-        """Return what the whole stack makes of feature maps."""
+        """Run all layers."""
         return self._run(x, list(self))
 
-    def before(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
-        """Return what its affine beginning makes of feature maps (the maps themselves, where it has none)."""
-        return self._run(x, list(self)[: self._bend()])
+    def affine_prefix(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Run the layers before the first ReLU or maximum; the identity where there are none."""
+        return self._run(x, list(self)[: self._prefix_length()])
 
-    def after(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
-        """Return what the rest makes of that; leaves ``x`` as it is."""
-        rest = list(self)[self._bend() :]
+    def nonlinear_rest(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
+        """Run the layers from the first ReLU or maximum on; ``x`` is not modified."""
+        rest = list(self)[self._prefix_length() :]
         return self._run(F.relu(x), rest[1:]) if isinstance(rest[0], nn.ReLU) else self._run(x, rest)
 
     def folded(self) -> list[Folded]:
-        """Return its layers; a convolution with its batch norm comes with the weight and bias of both together."""
+        """List the layers; in evaluation mode batch norms are folded into the convolutions' weights and biases."""
         return _folded(list(self))
 
     def sizes(self, entering: Sequence[int]) -> list[list[int]]:
-        """Return (channels, height, width) of what enters each layer, for inputs of such a size."""
+        """Compute the (channels, height, width) of each layer's input, where the stack's is of size ``entering``."""
         return _sizes(self.folded(), entering)
 
     def widths(self, size: int) -> list[int]:
-        """Return how wide the maps are that enter each layer, and last those that the stack gives out."""
+        """Compute the side of each layer's input, and last of the output, for square inputs of side ``size``."""
         return [width for _, width, _ in _sizes([*self.folded(), nn.Identity()], (1, size, size))]
 
-    def looks_at(self, span: Span, size: int) -> list[tuple[Span, Span]]:
-        """Return which places each layer looks at (first, after last) so that the stack gives out ``span``.
+    def receptive_field(self, span: Span, size: int) -> list[tuple[Span, Span]]:
+        """Compute the part of each layer's input that a part of the output depends on, along one axis.
 
-        Along one side of maps that are ``size`` wide at the start. With each comes how many places off the edges, which
-        count as zero, it looks at before and after them.
+        ``span`` is the part of the output (first, after last), ``size`` the side of the stack's input. Each layer's
+        part comes with the number of zeros that its padding adds before and after it.
         """
         low, high = span
-        found = []
+        fields = []
         for layer, width in reversed(list(zip(self.folded(), self.widths(size)[:-1], strict=True))):
-            off = (0, 0)
+            padding = (0, 0)
             if isinstance(layer, tuple):
                 stride, edge = layer[0].stride[0], int(layer[0].padding[0])
                 low, high = low * stride - edge, (high - 1) * stride - edge + 3
-                off = (max(-low, 0), max(high - width, 0))
+                padding = (max(-low, 0), max(high - width, 0))
                 low, high = max(low, 0), min(high, width)
             elif isinstance(layer, nn.MaxPool2d):
                 low, high = 2 * low, 2 * high
-            found.append(((low, high), off))
-        return found[::-1]
+            fields.append(((low, high), padding))
+        return fields[::-1]
 
-    def part(
+    def forward_part(
         self, x: Float[Tensor, "f c h w"], rows: list[tuple[Span, Span]], columns: list[tuple[Span, Span]]
     ) -> Float[Tensor, "f d u v"]:
-        """Return the part of what the stack gives out for which ``looks_at`` said that it looks at ``x`` alone."""
+        """Compute a part of the output from its receptive field ``x``; the fields are those of ``receptive_field``."""
         for layer, (_, above), (_, beside) in zip(self.folded(), rows, columns, strict=True):
             if isinstance(layer, tuple):
                 conv, weight, bias = layer
@@ -85,12 +86,16 @@ class ConvStack(nn.Sequential):
                 x = layer(x)
         return x
 
-    def _bend(self) -> int:
+    def _prefix_length(self) -> int:
         return next(i for i, layer in enumerate(self) if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d))
 
 
 def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
-    """Return the convolutions that ``layers`` names (see ``ModelConfig``), and the channels that come out."""
+    """Build the stack that ``layers`` describe; its number of output channels comes with it.
+
+    ``"64"`` is a 3x3 convolution to 64 channels with batch norm and ReLU, ``"64/2"`` the same with stride 2, ``"pool"``
+    a 2x2 maximum.
+    """
     stack: list[nn.Module] = []
     for layer in layers:
         if layer == "pool":
@@ -107,14 +112,14 @@ def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
 
 
 def _folded(layers: list[nn.Module]) -> list[Folded]:
-    found: list[Folded] = []
+    folded: list[Folded] = []
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d) and not layer.training:
-            conv, *_ = cast(tuple, found.pop())
-            found.append((conv, *_fold(conv, layer)))
+            conv, *_ = cast(tuple[nn.Conv2d, Tensor, Tensor | None], folded.pop())
+            folded.append((conv, *_fold(conv, layer)))
         else:
-            found.append((layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer)
-    return found
+            folded.append((layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer)
+    return folded
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -125,7 +130,6 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def _sizes(layers: list[Folded], input_size: Sequence[int]) -> list[list[int]]:
-    """Return the size of what enters each layer."""
     sizes, (c, h, w) = [], input_size
     for layer in layers:
         sizes.append([c, h, w])

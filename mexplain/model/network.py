@@ -21,11 +21,11 @@ from mexplain.records import VARIANTS
 
 
 class HeadOutput(NamedTuple):
-    """What a head says.
+    """The output of a head.
 
-    ``logits`` of the classes, ``attention_weights`` that its gates gave each block in each frame (0..1), ``presence``,
-    the logit of there being any expression in the clip, and ``units``, for each frame, action unit and side (the
-    subject's right, left) the logit of how far it has got since the first frame.
+    ``logits`` are of the classes, ``attention_weights`` the gates of each block in each frame (0..1), ``presence`` is
+    the logit of any expression in the clip, and ``units`` are, for each frame, action unit and side (the subject's
+    right, left), the logits of the unit's intensity (0..1) since the first frame.
     """
 
     logits: Float[Tensor, "b k"]
@@ -44,12 +44,12 @@ class BiLSTM(nn.LSTM):
         super().__init__(inputs, features, batch_first=True, bidirectional=True)
 
     def train(self, mode: bool = True) -> "BiLSTM":
-        """Stay in training mode, whatever is asked."""
+        """Stay in training mode, whatever ``mode`` is."""
         return super().train(True)
 
 
 class Head(nn.Module):
-    """One variant: GIA and BIA in parallel, fused for each frame, a Bi-LSTM over the frames, classes."""
+    """One variant: GIA and BIA in parallel, fused in each frame, a Bi-LSTM over the frames, a classifier."""
 
     def __init__(self, variant: str, channels: int, config: ModelConfig) -> None:
         super().__init__()
@@ -70,55 +70,55 @@ class Head(nn.Module):
         boxes: Float[Tensor, "b m 4"],
         gain: Float[Tensor, "b t n"] | None = None,
     ) -> HeadOutput:
-        """Return what the head says of trunk features, the onset frame first; boxes as in the network.
+        """Run the head on trunk features, the onset frame first.
 
-        ``gain`` multiplies the gates of the blocks, to ask what they do.
+        ``boxes`` are the blocks' corners (x0, y0, x1, y1) in pixels of the frames; ``gain`` multiplies the gates.
         """
         seen = self.since_onset(features)
         local, gates = self.block_attention(seen, boxes, gain)
-        course = self.lstm(self.fused(local, self.look_at_all(seen)))[0]
+        course = self.lstm(self.fuse_embeddings(local, self.global_embeddings(seen)))[0]
         whole = course.mean(1)
         units = self.read_units(course).unflatten(-1, (-1, 2))
         return HeadOutput(self.classify(whole), gates, self.notice(whole)[:, 0], units)
 
-    def first(
+    def preactivations(
         self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]
     ) -> tuple[Float[Tensor, "b t n d side side"], Float[Tensor, "b t e u v"]]:
-        """Return what enters the first ReLUs of BIA and of GIA: an affine map of trunk features."""
+        """Compute the inputs of the first ReLUs of BIA and of GIA, affine maps of trunk features."""
         seen = self.since_onset(features)
-        whole = self.global_attention.first(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
-        return self.block_attention.first(seen, boxes), whole
+        whole = self.global_attention.preactivations(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        return self.block_attention.preactivations(seen, boxes), whole
 
-    def join(
+    def fuse_preactivations(
         self, local: Float[Tensor, "b t n d side side"], whole: Float[Tensor, "b t e u v"]
     ) -> Float[Tensor, "b t f"]:
-        """Return what the Bi-LSTM reads, that ``first`` leads to."""
-        vectors = self.global_attention.rest(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
-        return self.fused(self.block_attention.rest(local)[0], vectors)
+        """Compute the Bi-LSTM's input from the inputs of the first ReLUs of BIA and of GIA."""
+        vectors = self.global_attention.from_preactivations(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
+        return self.fuse_embeddings(self.block_attention.from_preactivations(local)[0], vectors)
 
     def since_onset(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t c h w"]:
-        """Return what both attentions see: the features less those of the onset, unless the config says otherwise."""
+        """Compute the input of both attentions: with ``onset_difference``, the features less those of the onset."""
         return features - features[:, :1] if self.onset_difference else features
 
-    def look_at_all(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t g"]:
-        """Return GIA's gated vector of each frame."""
+    def global_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t g"]:
+        """Compute GIA's gated vector of each frame."""
         return self.global_attention(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
 
-    def decide(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
-        """Return the class logits that the vectors of BIA and GIA lead to."""
-        return self.conclude(self.fused(local, whole))
+    def classify_blocks(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
+        """Compute the class logits from the gated vectors of BIA and GIA."""
+        return self.classify_sequence(self.fuse_embeddings(local, whole))
 
-    def fused(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b t f"]:
-        """Return the vectors of BIA and GIA fused for each frame."""
+    def fuse_embeddings(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b t f"]:
+        """Fuse the gated vectors of BIA and GIA in each frame."""
         return F.relu(self.fuse(torch.cat([local, whole], dim=-1)))
 
-    def conclude(self, fused: Float[Tensor, "b t f"]) -> Float[Tensor, "b k"]:
-        """Return the class logits that the frames lead to, read in order by the Bi-LSTM."""
+    def classify_sequence(self, fused: Float[Tensor, "b t f"]) -> Float[Tensor, "b k"]:
+        """Compute the class logits from fused vectors, by the Bi-LSTM and the classifier."""
         return self.classify(self.lstm(fused)[0].mean(1))
 
 
 class MicroExpressionNet(nn.Module):
-    """The whole recogniser; ``variants`` says which heads it carries."""
+    """The whole recogniser, with one head for each of ``variants``."""
 
     mean: Tensor
     std: Tensor
@@ -139,13 +139,13 @@ class MicroExpressionNet(nn.Module):
         return tuple(self.heads)
 
     def head(self, variant: str) -> Head:
-        """Return the head of a variant; raises ``SettingError`` if this network has none."""
+        """The head of a variant; raises ``SettingError`` if this network has none."""
         if variant not in self.heads:
             raise SettingError(f"This network has heads for {', '.join(self.variants)}; got {variant!r}.")
         return cast(Head, self.heads[variant])
 
     def encode(self, frames: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c h w"]:
-        """Return trunk features of RGB frames in 0..1, ``image_size`` pixels a side."""
+        """Compute trunk features of RGB frames in 0..1; ``SettingError`` if they are of another size."""
         size = self.config.image_size
         if frames.shape[-1] != size or frames.shape[-2] != size:
             raise SettingError(f"frames must be {size} x {size} pixels, got {tuple(frames.shape[-2:])}")
@@ -155,17 +155,17 @@ class MicroExpressionNet(nn.Module):
     def forward(
         self, frames: Float[Tensor, "b t 3 s s"], boxes: Mapping[str, Float[Tensor, "b _ 4"]]
     ) -> dict[str, HeadOutput]:
-        """Return the output of each head that ``boxes`` names.
+        """Run the heads that ``boxes`` names.
 
-        ``frames`` are aligned RGB in 0..1, the onset first; ``boxes[variant]`` the blocks' corners in their pixels,
-        in the order of the variant's layout (``uncropped``: none, shape (b, 0, 4)).
+        ``frames`` are aligned RGB in 0..1, the onset first; ``boxes[variant]`` the blocks' corners (x0, y0, x1, y1) in
+        their pixels, in the order of the variant's layout (``uncropped``: none, shape (b, 0, 4)).
         """
         features = self.encode(frames)
-        return {variant: self.head(variant)(features, where) for variant, where in boxes.items()}
+        return {variant: self.head(variant)(features, corners) for variant, corners in boxes.items()}
 
 
 def build_model(preset: str = "lite", variants: tuple[str, ...] = VARIANTS) -> MicroExpressionNet:
-    """Return a network with random weights; raises ``SettingError`` for an unknown preset."""
+    """Build a network with random weights; raises ``SettingError`` for an unknown preset."""
     if preset not in PRESETS:
         raise SettingError(f"preset must be one of {', '.join(PRESETS)}; got {preset!r}")
     return MicroExpressionNet(PRESETS[preset], variants)

@@ -142,18 +142,18 @@ def test_a_part_of_a_stack_is_that_part_of_all_of_it(layers):
         side = net.widths(28)[-1]
         assert side == whole.shape[-1]
         for low, high in pairwise(sorted({0, 2, side - 1, side})):
-            rows, columns = net.looks_at((low, high), 28), net.looks_at((0, 2), 28)
+            rows, columns = net.receptive_field((low, high), 28), net.receptive_field((0, 2), 28)
             seen = x[:, :, slice(*rows[0][0]), slice(*columns[0][0])]
-            assert torch.allclose(net.part(seen, rows, columns), whole[:, :, low:high, :2])
+            assert torch.allclose(net.forward_part(seen, rows, columns), whole[:, :, low:high, :2])
 
 
 def test_a_stack_is_its_beginning_and_its_rest():
     net = stack("8/2", "8")
     x = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        begun = net.before(x)
+        begun = net.affine_prefix(x)
         kept = begun.clone()
-        assert torch.allclose(net.after(begun), net(x), atol=1e-6)
+        assert torch.allclose(net.nonlinear_rest(begun), net(x), atol=1e-6)
         plainly = F.relu(net[4](net[3](F.relu(net[1](net[0](x))))))
     assert torch.equal(begun, kept)
     assert torch.allclose(net(x), plainly, atol=1e-5)

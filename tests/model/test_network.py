@@ -135,10 +135,10 @@ def test_a_gain_multiplies_the_gates_and_no_more(model: MicroExpressionNet, boxe
             head, where = model.head(variant), boxes[variant]
             plain = head(features, where)
             same, none = (head(features, where, torch.full_like(plain.attention_weights, gain)) for gain in (1.0, 0.0))
-            whole = head.look_at_all(head.since_onset(features))
+            whole = head.global_embeddings(head.since_onset(features))
             unseen = whole.new_zeros(1, 3, head.fuse.in_features - whole.shape[-1])
             assert torch.equal(same.logits, plain.logits)
-            assert torch.allclose(none.logits, head.decide(unseen, whole), atol=1e-5)
+            assert torch.allclose(none.logits, head.classify_blocks(unseen, whole), atol=1e-5)
             assert torch.equal(none.attention_weights, plain.attention_weights)
 
 

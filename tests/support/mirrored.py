@@ -29,14 +29,14 @@ class Backwards(nn.Module):
         out = self.part(x.flip(-1))
         return out.flip(-1) if self.turn_back else out
 
-    def first(self, x):
-        return self.part.first(x.flip(-1))
+    def preactivations(self, x):
+        return self.part.preactivations(x.flip(-1))
 
     def sizes(self, entering):
         return self.part.sizes(entering)
 
-    def rest(self, x):
-        return self.part.rest(x)
+    def from_preactivations(self, x):
+        return self.part.from_preactivations(x)
 
 
 class BlocksBackwards(nn.Module):
@@ -47,20 +47,20 @@ class BlocksBackwards(nn.Module):
         self.part, self.order = part, list(order)
 
     def forward(self, features, boxes, gain=None, only=slice(None)):
-        return self.rest(self.first(features, boxes, only), gain, only)
+        return self.from_preactivations(self.preactivations(features, boxes, only), gain, only)
 
-    def first(self, features, boxes, only=slice(None)):
+    def preactivations(self, features, boxes, only=slice(None)):
         x0, y0, x1, y1 = boxes.unbind(-1)
         boxes = torch.stack([self.part.image_size - x1, y0, self.part.image_size - x0, y1], dim=-1)
         boxes = boxes[:, self.order] if boxes.shape[1] and only == slice(None) else boxes
-        return self.part.first(features.flip(-1), boxes)
+        return self.part.preactivations(features.flip(-1), boxes)
 
-    def rest(self, x, gain=None, only=slice(None)):
+    def from_preactivations(self, x, gain=None, only=slice(None)):
         if only != slice(None):
             place = self.order[only.start]
-            return self.part.rest(x, gain, slice(place, place + 1))
+            return self.part.from_preactivations(x, gain, slice(place, place + 1))
         gain = None if gain is None else gain[..., self.order]
-        vectors, gates = self.part.rest(x, gain)
+        vectors, gates = self.part.from_preactivations(x, gain)
         return vectors.unflatten(-1, (len(self.order), -1))[:, :, self.order].flatten(2), gates[..., self.order]
 
 

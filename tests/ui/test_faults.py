@@ -187,7 +187,7 @@ def test_memory_is_tried_in_smaller_steps_and_then_the_cpu():
 
 
 def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
-    monkeypatch.setattr(device, "_lost", False)
+    monkeypatch.setattr(device, "_gpu_failed", False)
     real, asked = prediction._on_device, []
 
     def gone(model, where):

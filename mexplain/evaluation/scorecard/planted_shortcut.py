@@ -108,7 +108,7 @@ def train_shortcut(model: MicroExpressionNet, clips: Sequence[KnownClip], seed: 
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / 10) * (1 - step / _STEPS)
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(head.decide(local[faces], head.look_at_all(seen[some])), labels[some])
+        loss = F.cross_entropy(head.classify_blocks(local[faces], head.global_embeddings(seen[some])), labels[some])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 5.0)
         optimizer.step()
@@ -120,7 +120,7 @@ def head_accuracy(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> floa
     """Return how often the 10-block head gives the clips' labels."""
     head = model.head(VARIANT)
     local, seen, labels = _look(model, head, clips)
-    return float((head.decide(local, head.look_at_all(seen)).argmax(1) == labels).float().mean())
+    return float((head.classify_blocks(local, head.global_embeddings(seen)).argmax(1) == labels).float().mean())
 
 
 def shortcut_check(
