@@ -1,4 +1,4 @@
-"""How sure a network may say it is: temperatures and thresholds fitted on validation people, checked on others."""
+"""Calibration: temperatures and thresholds fitted on simulated clips, and how reliable the probabilities are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from mexplain.records import Calibration
 from mexplain.simulation.sampling import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 
-# What calibration must hold for: training's own clips and shifted ones, steady and shaky, and as many without an event.
+# Clips like those of training and shifted ones, steady and shaky, and as many without an expression.
 FITTED_ON: tuple[Mixture, ...] = (
     PROBE,
     SHIFTED,
@@ -25,14 +25,14 @@ FITTED_ON: tuple[Mixture, ...] = (
     NUISANCE_ONLY,
     replace(NUISANCE_ONLY, nuisance=0.5),
 )
-PLAIN_IOD = 0.03  # what moves less may well be overlooked
+PLAIN_IOD = 0.03  # fainter motion may be missed
 BINS = 10
 _AT_ONCE = 25
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What every variant said of some simulated clips; ``labels`` are -1 where there is no expression."""
+class SimulatedPredictions:
+    """True labels (-1: no expression) and peaks of simulated clips, and each variant's outputs for them."""
 
     labels: Int[np.ndarray, "n"]
     intensity_iod: Float[np.ndarray, "n"]
@@ -42,9 +42,9 @@ class Answers:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers given with some probability were right: expected calibration error, and a row for each bin.
+    """Expected calibration error, and a row for each bin of the reliability diagram.
 
-    A bin holds the mean probability of its answers, the share of them that were right, and their number.
+    A bin holds the mean probability of its predictions, the share of them that are right, and their number.
     """
 
     error: float
@@ -55,8 +55,8 @@ class Reliability:
 @torch.inference_mode()
 def predict_simulated(
     model: MicroExpressionNet, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int
-) -> Answers:
-    """Return what a network says of that many clips of a mixture."""
+) -> SimulatedPredictions:
+    """Return a network's predictions for ``clips`` clips of a mixture."""
     labels, intensity = [], []
     logits: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
     presence: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
@@ -67,7 +67,7 @@ def predict_simulated(
             presence[variant].append(output.presence.float().cpu())
         labels.append(batch.labels.cpu().numpy())
         intensity.append(batch.intensity_iod.cpu().numpy())
-    return Answers(
+    return SimulatedPredictions(
         np.concatenate(labels),
         np.concatenate(intensity),
         {variant: torch.cat(parts).numpy() for variant, parts in logits.items()},
@@ -75,9 +75,9 @@ def predict_simulated(
     )
 
 
-def join_answers(parts: list[Answers]) -> Answers:
-    """Return several sets of answers as one."""
-    return Answers(
+def concatenate_predictions(parts: list[SimulatedPredictions]) -> SimulatedPredictions:
+    """Return several sets of predictions as one."""
+    return SimulatedPredictions(
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.intensity_iod for part in parts]),
         {v: np.concatenate([part.logits[v] for part in parts]) for v in parts[0].logits},
@@ -85,32 +85,32 @@ def join_answers(parts: list[Answers]) -> Answers:
     )
 
 
-def fit_calibration(answers: Answers) -> dict[str, Calibration]:
+def fit_calibration(predictions: SimulatedPredictions) -> dict[str, Calibration]:
     """Return each variant's calibration.
 
-    The temperature makes the classes of clips with an expression as likely as they are right (Guo et al., ICML 2017),
-    a logistic curve does so for presence; "none" begins where clips with and without an expression are mistaken
-    equally often; events fainter than ``PLAIN_IOD`` are not counted.
+    The temperature minimises the cross-entropy of classes on clips with an expression (Guo et al., ICML 2017), a
+    logistic curve that of presence. The threshold of "none" is where clips with and without an expression are mistaken
+    equally often; expressions fainter than ``PLAIN_IOD`` are not counted.
     """
-    return {variant: _fit(answers, variant) for variant in answers.logits}
+    return {variant: _fit(predictions, variant) for variant in predictions.logits}
 
 
-def _fit(answers: Answers, variant: str) -> Calibration:
-    there = answers.labels >= 0
-    logits = torch.from_numpy(answers.logits[variant][there]).double()
-    labels = torch.from_numpy(answers.labels[there]).long()
-    raw = torch.from_numpy(answers.presence[variant]).double()
-    present = torch.from_numpy(there).double()
+def _fit(predictions: SimulatedPredictions, variant: str) -> Calibration:
+    expressive = predictions.labels >= 0
+    logits = torch.from_numpy(predictions.logits[variant][expressive]).double()
+    labels = torch.from_numpy(predictions.labels[expressive]).long()
+    raw = torch.from_numpy(predictions.presence[variant]).double()
+    present = torch.from_numpy(expressive).double()
     log_temperature = torch.zeros(1, dtype=torch.double, requires_grad=True)
     line = torch.tensor([1.0, 0.0], dtype=torch.double, requires_grad=True)
     _minimise(lambda: F.cross_entropy(logits / log_temperature.exp(), labels), [log_temperature])
     _minimise(lambda: F.binary_cross_entropy_with_logits(line[0] * raw + line[1], present), [line])
     scale, shift = line.tolist()
     fitted = Calibration(float(log_temperature.exp().detach()), scale, shift)
-    sure = fitted.presence(answers.presence[variant])
-    plain = there & (answers.intensity_iod >= PLAIN_IOD)
-    steps = np.quantile(sure, np.linspace(0, 1, 400))
-    wrong = [max((sure[~there] >= step).mean(), (sure[plain] < step).mean()) for step in steps]
+    presence = fitted.presence(predictions.presence[variant])
+    plain = expressive & (predictions.intensity_iod >= PLAIN_IOD)
+    steps = np.quantile(presence, np.linspace(0, 1, 400))
+    wrong = [max((presence[~expressive] >= step).mean(), (presence[plain] < step).mean()) for step in steps]
     return replace(fitted, none_below=float(steps[int(np.argmin(wrong))]))
 
 
@@ -126,27 +126,27 @@ def _minimise(loss, weights: list[Tensor]) -> None:
     optimizer.step(closure)
 
 
-def class_accuracy(answers: Answers, variant: str) -> float:
+def class_accuracy(predictions: SimulatedPredictions, variant: str) -> float:
     """Return the share of clips with an expression whose most probable class is right."""
-    there = answers.labels >= 0
-    return float((answers.logits[variant].argmax(1) == answers.labels)[there].mean())
+    expressive = predictions.labels >= 0
+    return float((predictions.logits[variant].argmax(1) == predictions.labels)[expressive].mean())
 
 
-def called_none(answers: Answers, variant: str, calibration: Mapping[str, Calibration]) -> float:
-    """Return the share of clips of which a variant says that there is no expression."""
-    found = calibration[variant]
-    return float((found.presence(answers.presence[variant]) < found.none_below).mean())
+def called_none(predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]) -> float:
+    """Return the share of clips for which a variant withholds a label."""
+    fitted = calibration[variant]
+    return float((fitted.presence(predictions.presence[variant]) < fitted.none_below).mean())
 
 
-def reliability(answers: Answers, variant: str, calibration: Mapping[str, Calibration]) -> Reliability:
-    """Return how far the probabilities of the given answers can be taken at their word."""
-    there = answers.labels >= 0
-    shares = calibration[variant].classes(answers.logits[variant][there])
-    sure, right = shares.max(1), shares.argmax(1) == answers.labels[there]
-    number = (sure * BINS).astype(int).clip(0, BINS - 1)
+def reliability(predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]) -> Reliability:
+    """Return the reliability of a variant's class probabilities on clips with an expression."""
+    expressive = predictions.labels >= 0
+    shares = calibration[variant].classes(predictions.logits[variant][expressive])
+    confidence, right = shares.max(1), shares.argmax(1) == predictions.labels[expressive]
+    number = (confidence * BINS).astype(int).clip(0, BINS - 1)
     bins = [
-        (float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum()))
+        (float(confidence[inside].mean()), float(right[inside].mean()), int(inside.sum()))
         for inside in (number == k for k in range(BINS))
         if inside.any()
     ]
-    return Reliability(float(sum(abs(p - share) * count for p, share, count in bins) / len(sure)), tuple(bins))
+    return Reliability(float(sum(abs(p - share) * count for p, share, count in bins) / len(confidence)), tuple(bins))

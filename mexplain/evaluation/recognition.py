@@ -1,4 +1,4 @@
-"""How good a network is on simulated clips of people it has never seen."""
+"""Recognition accuracy and attention hits on simulated clips."""
 
 from dataclasses import dataclass, replace
 
@@ -17,8 +17,8 @@ ABLATION = "10, frames only"
 
 
 @dataclass(frozen=True)
-class Score:
-    """What one variant reached.
+class RecognitionScore:
+    """Scores of one variant.
 
     ``accuracy`` and ``attention_hits`` are shares of clips with 95 % Wilson intervals; a hit is a clip in which the
     block with most attention (mean over the frames) moves at least half as strongly (mean squared motion) as the
@@ -35,12 +35,12 @@ class Score:
 
 
 def ablation_config(config: ModelConfig) -> ModelConfig:
-    """Return the same network without the onset difference."""
+    """Return the same sizes without the onset difference."""
     return replace(config, onset_difference=False)
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share."""
+    """Return the 95 % Wilson interval of a share."""
     z, share = 1.96, hits / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
@@ -51,7 +51,7 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 @torch.inference_mode()
 def score_recognition(
     model: MicroExpressionNet, ablation: Head | None, source: Synthesizer, mixture: Mixture, *, clips: int, seed: int
-) -> dict[str, Score]:
+) -> dict[str, RecognitionScore]:
     """Return the scores of each head on that many clips, and of the frames-only head where there is one."""
     labels = len(model.config.labels)
     heads = dict(model.heads.items()) | ({ABLATION: ablation} if ablation is not None else {})
@@ -64,22 +64,22 @@ def score_recognition(
         for name, head in heads.items():
             variant = "10" if name == ABLATION else name
             output = head(features, batch.boxes[variant])
-            known = (batch.labels >= 0).cpu().numpy()
-            truth, said = batch.labels.cpu().numpy()[known], output.logits.argmax(1).cpu().numpy()[known]
-            np.add.at(confusion[name], (truth, said), 1)
-            energy = batch.energy[variant].cpu().numpy()[known]
+            expressive = (batch.labels >= 0).cpu().numpy()
+            truth, predicted = batch.labels.cpu().numpy()[expressive], output.logits.argmax(1).cpu().numpy()[expressive]
+            np.add.at(confusion[name], (truth, predicted), 1)
+            energy = batch.energy[variant].cpu().numpy()[expressive]
             if energy.shape[1]:
                 moving = energy >= 0.5 * energy.max(1, keepdims=True)
-                first = output.attention_weights.float().mean(1).argmax(1).cpu().numpy()[known]
+                first = output.attention_weights.float().mean(1).argmax(1).cpu().numpy()[expressive]
                 hits[name].append(moving[np.arange(len(first)), first])
                 chance[name].append(moving.mean(1))
     return {name: _summary(confusion[name], hits[name], chance[name]) for name in heads}
 
 
-def _summary(confusion: np.ndarray, hits: list[np.ndarray], chance: list[np.ndarray]) -> Score:
+def _summary(confusion: np.ndarray, hits: list[np.ndarray], chance: list[np.ndarray]) -> RecognitionScore:
     count, right = int(confusion.sum()), int(np.trace(confusion))
     landed = np.concatenate(hits) if hits else None
-    return Score(
+    return RecognitionScore(
         clips=count,
         accuracy=right / count,
         accuracy_interval=wilson(right, count),

@@ -1,16 +1,16 @@
-"""Whether a network can be taken at its word away from its training clips: restraint, faint events, loose windows."""
+"""Robustness on clips that differ from training: nuisance only, faint expressions, loose windows, another camera."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mexplain.evaluation.calibration import (
     PLAIN_IOD,
-    Answers,
     Reliability,
+    SimulatedPredictions,
     called_none,
     class_accuracy,
-    join_answers,
+    concatenate_predictions,
     predict_simulated,
     reliability,
 )
@@ -24,8 +24,8 @@ LOOSE_S = 0.3
 
 
 @dataclass(frozen=True)
-class CarryOver:
-    """What one variant reached; all but the last two are shares of clips.
+class RobustnessScore:
+    """Scores of one variant; all but the last two are shares of clips.
 
     ``faint`` is the accuracy on shifted clips that peak at 0.01 to 0.02 IOD, ``exact`` and ``loose`` that with windows
     cut at onset and offset, and up to 0.3 s beside them; ``nuisance_named`` the share of clips without an expression
@@ -43,34 +43,29 @@ class CarryOver:
     reliability_shifted: Reliability
 
 
-def carry_over(
+def score_robustness(
     model: MicroExpressionNet, calibration: Mapping[str, Calibration], source: Synthesizer, *, clips: int, seed: int
-) -> dict[str, CarryOver]:
-    """Return how each variant carries over to that many clips of each kind."""
+) -> dict[str, RobustnessScore]:
+    """Score each variant on ``clips`` clips of each kind."""
 
-    def asked(number: int, **changes: Any) -> Answers:
+    def predict(number: int, **changes: Any) -> SimulatedPredictions:
         mixture = replace(changes.pop("mixture", PROBE), **changes)
         return predict_simulated(model, source, mixture, clips=clips, seed=seed + number)
 
-    faint = asked(1, mixture=SHIFTED, intensity_iod=FAINT_IOD)
-    exact, loose = asked(2, loose_s=0.0), asked(2, loose_s=LOOSE_S)
-    nothing = asked(3, mixture=NUISANCE_ONLY)
-    plain, shifted = asked(4, intensity_iod=EVENT_IOD), asked(5, mixture=SHIFTED, intensity_iod=EVENT_IOD)
+    faint = predict(1, mixture=SHIFTED, intensity_iod=FAINT_IOD)
+    exact, loose = predict(2, loose_s=0.0), predict(2, loose_s=LOOSE_S)
+    nothing = predict(3, mixture=NUISANCE_ONLY)
+    plain, shifted = predict(4, intensity_iod=EVENT_IOD), predict(5, mixture=SHIFTED, intensity_iod=EVENT_IOD)
     return {
-        variant: CarryOver(
+        variant: RobustnessScore(
             faint=class_accuracy(faint, variant),
             exact=class_accuracy(exact, variant),
             loose=class_accuracy(loose, variant),
             nuisance_named=1 - called_none(nothing, variant, calibration),
             events_missed=called_none(plain, variant, calibration),
             events_missed_shifted=called_none(shifted, variant, calibration),
-            reliability=reliability(join_answers([plain, exact, loose]), variant, calibration),
+            reliability=reliability(concatenate_predictions([plain, exact, loose]), variant, calibration),
             reliability_shifted=reliability(shifted, variant, calibration),
         )
         for variant in model.variants
     }
-
-
-def as_json(found: Mapping[str, CarryOver]) -> dict[str, Any]:
-    """Return the numbers as plain dictionaries."""
-    return {variant: asdict(values) for variant, values in found.items()}

@@ -1,4 +1,4 @@
-"""How well moments are found: recordings whose moments are known, as files, taken the way any video is taken."""
+"""Spotting of micro-expressions scored on simulated recordings, which are written and read like any video."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from mexplain.simulation.recordings import draw_recording_plan, render_recording
 MICRO_KIND = "micro-expression"
 MATCH_IOU = 0.5
 FALSE_PER_2_MINUTES = 0.5  # half of what is allowed, since other recordings may be harder
-AS_WELL = 0.02  # one event in fifty
+F1_TOLERANCE = 0.02  # one event in fifty
 _FLOORS = np.linspace(0.15, 0.95, 81)
 
 
 @dataclass(frozen=True)
 class SpottedRecording:
-    """A recording's true moments, its length, and what was found in it at the lowest floor."""
+    """A recording's true moments, its length in seconds, and the moments spotted in it at the lowest floor."""
 
     moments: tuple[Moment, ...]
     seconds: float
@@ -40,7 +40,7 @@ class SpottedRecording:
 
 @dataclass(frozen=True)
 class SpottingScore:
-    """How well micro-expressions were found at one floor: F1 at an overlap of one half, and false ones in 2 minutes."""
+    """Scores at one floor of evidence: F1 at an overlap of one half, and false micro-expressions in 2 minutes."""
 
     floor: float
     events: int
@@ -54,7 +54,7 @@ class SpottingScore:
 def spot_recordings(
     model: MicroExpressionNet, people: FaceSet, count: int, seed: int, labels: Sequence[str]
 ) -> Iterator[SpottedRecording]:
-    """Make recordings of some people, two with events for each without, write them as H.264, and watch them."""
+    """Simulate recordings, two of three with expressions, write them as H.264, and spot the moments in them."""
     config = model.config
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(people))
@@ -63,26 +63,26 @@ def spot_recordings(
         person = int(order[number % len(people)])
         points = ((people.landmarks_iod[person] - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
         plan = draw_recording_plan(rng, events=number % 3 != 2)
-        made = render_recording(people.crops[person], points, plan, labels, rng)
+        recording = render_recording(people.crops[person], points, plan, labels, rng)
         with TemporaryDirectory() as folder:
             path = Path(folder, "recording.mp4")
-            write_video(path, made.frames, made.fps, crf=int(rng.integers(16, 27)))
+            write_video(path, recording.frames, recording.fps, crf=int(rng.integers(16, 27)))
             steady = read_stabilized(path, None, None, image_size=config.image_size, crop_iod=config.crop_iod)
         yield SpottedRecording(
-            made.moments, plan.seconds, find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
+            recording.moments, plan.seconds, find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
         )
 
 
-def score_floor(watched: Sequence[SpottedRecording], floor: float) -> SpottingScore:
-    """Return how well micro-expressions are found where evidence must reach a floor."""
+def score_floor(recordings: Sequence[SpottedRecording], floor: float) -> SpottingScore:
+    """Score the moments whose evidence exceeds a floor."""
     events = found = wrong = false = 0
     seconds = 0.0
-    for recording in watched:
-        said = [m for m in recording.found if m.kind == MICRO_KIND and m.score > floor]
-        hits = count_matches(recording.micro, said)
-        events, found, wrong = events + len(recording.micro), found + hits, wrong + len(said) - hits
+    for recording in recordings:
+        spotted = [m for m in recording.found if m.kind == MICRO_KIND and m.score > floor]
+        hits = count_matches(recording.micro, spotted)
+        events, found, wrong = events + len(recording.micro), found + hits, wrong + len(spotted) - hits
         if not recording.micro:
-            false, seconds = false + len(said), seconds + recording.seconds
+            false, seconds = false + len(spotted), seconds + recording.seconds
     missed = events - found
     return SpottingScore(
         floor=float(floor),
@@ -95,21 +95,22 @@ def score_floor(watched: Sequence[SpottedRecording], floor: float) -> SpottingSc
     )
 
 
-def best_floor(watched: Sequence[SpottedRecording]) -> SpottingScore:
-    """Return the floor that finds most with few false moments where there is nothing.
+def best_floor(recordings: Sequence[SpottedRecording]) -> SpottingScore:
+    """Return the score at the floor with the best F1 among those with few false moments in empty recordings.
 
-    The highest of those that do about as well: what is found in clips that nobody has seen should rather be too little.
+    The highest floor within ``F1_TOLERANCE`` of the best is taken: new clips may be harder, and a missed moment
+    misleads less than a false one.
     """
-    tried = [score_floor(watched, float(floor)) for floor in _FLOORS]
-    quiet = [finding for finding in tried if finding.false_per_2_minutes <= FALSE_PER_2_MINUTES] or tried[-1:]
-    best = max(finding.f1 for finding in quiet)
-    return next(finding for finding in reversed(quiet) if finding.f1 >= best - AS_WELL)
+    scores = [score_floor(recordings, float(floor)) for floor in _FLOORS]
+    quiet = [score for score in scores if score.false_per_2_minutes <= FALSE_PER_2_MINUTES] or scores[-1:]
+    best = max(score.f1 for score in quiet)
+    return next(score for score in reversed(quiet) if score.f1 >= best - F1_TOLERANCE)
 
 
-def count_matches(truth: Sequence[Moment], said: Sequence[Moment]) -> int:
-    """Return how many true moments have a found one of their own that overlaps them by half, the surest first."""
+def count_matches(truth: Sequence[Moment], spotted: Sequence[Moment]) -> int:
+    """Count true moments matched one-to-one with a spotted moment that overlaps by half, best scores first."""
     left, hits = list(truth), 0
-    for moment in sorted(said, key=lambda moment: -moment.score):
+    for moment in sorted(spotted, key=lambda moment: -moment.score):
         best = max(left, key=lambda true: overlap(true, moment), default=None)
         if best is not None and overlap(best, moment) >= MATCH_IOU:
             left.remove(best)

@@ -1,4 +1,4 @@
-"""How training went: losses and validation scores over its steps, as a picture."""
+"""A picture of training: losses and validation scores over its steps."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ _SMOOTH = 5
 
 
 def draw_curve(log: Path, out: Path) -> None:
-    """Draw ``log.jsonl``, as ``train`` writes it, as an SVG: the losses of both stages, and accuracy on validation."""
+    """Draw the losses of both stages and the validation accuracy in a ``log.jsonl`` of training as an SVG."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     with mpl.rc_context({"svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 3.2), layout="constrained")
@@ -45,5 +45,5 @@ def _label(ax: Axes, title: str) -> None:
 
 
 def _smooth(values: list[Any]) -> list[float]:
-    """Return the mean of each value and the few before it."""
+    """Return the moving average of each value and up to four before it."""
     return [sum(part) / len(part) for part in (values[max(0, n - _SMOOTH + 1) : n + 1] for n in range(len(values)))]

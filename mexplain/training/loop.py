@@ -32,11 +32,7 @@ _CHECK_EVERY = 500
 
 
 class MotionHead(nn.Module):
-    """What the trunk is first trained through, and then thrown away.
-
-    From the difference of two frames' features it must tell where each cell moved, and which action units acted on
-    which side.
-    """
+    """Auxiliary head of the first stage: motion and action units from the difference of two frames."""
 
     def __init__(self, channels: int, units: int) -> None:
         super().__init__()
@@ -45,14 +41,14 @@ class MotionHead(nn.Module):
         self.units = nn.Sequential(nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, units * 2))
 
     def forward(self, difference: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b u"]]:
-        """Return the motion in tenths of an inter-ocular distance, and a logit for each action unit and side."""
+        """Return each cell's motion in tenths of an inter-ocular distance, and logits of action units by side."""
         x = self.conv(difference)
         return self.motion(x), self.units(F.adaptive_avg_pool2d(x, 7).flatten(1))
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training run: what is trained, on whom, where its state is kept."""
+    """Settings of a training run: schedule, seed, device, output folder, faces, and how often its state is saved."""
 
     schedule: TrainingSchedule
     seed: int
@@ -66,11 +62,11 @@ class TrainingRun:
 def train(
     run: TrainingRun, preset: str, init: tuple[MicroExpressionNet, Head | None] | None = None, *, imagenet: bool = True
 ) -> tuple[MicroExpressionNet, Head]:
-    """Return a trained network, and a 10-block head trained beside it on plain frames (no onset difference).
+    """Train a network, and beside it a 10-block head on plain frames (no onset difference); return both.
 
-    ``init`` are weights to go on from, instead of random ones, or of ``imagenet``'s for the preset ``paper``. Writes
-    ``log.jsonl`` and the state of each stage into ``run.out`` as it goes; started again with the same folder it
-    resumes.
+    ``init`` are weights to start from instead of random ones (preset ``paper``: instead of ImageNet's, which
+    ``imagenet`` switches off). Writes ``log.jsonl`` and the state of each stage into ``run.out``, where a run that was
+    stopped is resumed.
     """
     torch.manual_seed(run.seed)
     model = build_model(preset).to(run.device)
@@ -82,43 +78,43 @@ def train(
         model.load_state_dict(init[0].state_dict())
         if init[1] is not None:
             ablation.load_state_dict(init[1].state_dict())
-    reader = MotionHead(channels, len(model.config.units)).to(run.device)
+    motion_head = MotionHead(channels, len(model.config.units)).to(run.device)
     with exact_training(preset):
-        _pretrain_trunk(run, model, reader)
+        _pretrain_trunk(run, model, motion_head)
         train_heads(run, model, ablation)
     save_checkpoint(model, run.out)
     return model.eval(), ablation.eval()
 
 
 def exact_training(preset: str) -> AbstractContextManager[None]:
-    """Keep a GPU from rounding to 10 bits: what the heads see are differences of features that are nearly equal.
+    """Keep a GPU from TF32, whose 10 bits are too few for differences of nearly equal features.
 
-    The preset ``paper`` cannot afford it.
+    The preset ``paper`` uses TF32 all the same: it would train too slowly without.
     """
     return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=preset == "paper")
 
 
-def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, reader: MotionHead) -> None:
+def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: MotionHead) -> None:
     """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
     schedule, source = run.schedule, Synthesizer(run.train, model.config, run.device)
     stage = _TrainingStage(
-        run, "trunk", nn.ModuleList([model.trunk, reader]), schedule.macro_steps, schedule.macro_rate
+        run, "trunk", nn.ModuleList([model.trunk, motion_head]), schedule.macro_steps, schedule.macro_rate
     )
     batch_plans = BatchPlans(run, model, 1, lambda step: (schedule.macro_batch, 3), MACRO)
     for step, batch_plan in stage.remaining_steps(batch_plans):
         batch = source.make(batch_plan)
         features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
-        motion, units = reader(features[:, 1] - features[:, 0])
-        seen = 2 if step % 4 == 0 else 1
-        wanted = F.adaptive_avg_pool2d(batch.motion[:, seen], motion.shape[-2:]) * 10
-        motion_loss = F.smooth_l1_loss(motion, wanted, beta=0.05)
-        unit_loss = F.binary_cross_entropy_with_logits(units, batch.units[..., seen].flatten(1))
+        motion, units = motion_head(features[:, 1] - features[:, 0])
+        frame = 2 if step % 4 == 0 else 1
+        target = F.adaptive_avg_pool2d(batch.motion[:, frame], motion.shape[-2:]) * 10
+        motion_loss = F.smooth_l1_loss(motion, target, beta=0.05)
+        unit_loss = F.binary_cross_entropy_with_logits(units, batch.units[..., frame].flatten(1))
         stage.step(motion_loss * 4 + unit_loss, motion=motion_loss, units=unit_loss)
     stage.close()
 
 
 def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | None) -> None:
-    """Train all heads of a network together, on the same clips, its trunk frozen; with them one on plain frames."""
+    """Train all heads of a network, and ``ablation`` if given, on the same clips with the trunk frozen."""
     schedule, config = run.schedule, model.config
     source = Synthesizer(run.train, config, run.device)
     model.trunk.eval()
@@ -154,7 +150,7 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
 
 
 class HeadLosses(NamedTuple):
-    """What a head is trained on: class, gates, presence and action units."""
+    """Losses of one head: class, gates, presence and action units."""
 
     label: Float[Tensor, ""]
     gates: Float[Tensor, ""]
@@ -165,8 +161,8 @@ class HeadLosses(NamedTuple):
 def head_losses(output: HeadOutput, batch: TrainingBatch, variant: str) -> HeadLosses:
     """Return a head's losses.
 
-    A clip that shows no expression is evidence for no class: its target is even. A gate's target is its block's share
-    of the strongest block's motion, times how far the expression has moved since the first frame.
+    A clip without an expression has a uniform class target. A gate's target is its block's motion relative to the
+    strongest block's, times the expression's progress since the first frame.
     """
     logits, gates = output.logits, output.attention_weights
     empty = batch.labels < 0
@@ -202,7 +198,7 @@ class _TrainingStage:
         module.train()
 
     def remaining_steps(self, batch_plans: "BatchPlans") -> Iterator[tuple[int, BatchPlan]]:
-        """Yield the number of each step that is left, and what its batch is to show."""
+        """Yield the number and batch plan of each step that is left."""
         left = iter(batch_plans.from_step(self.next_step, self.steps))
         self.losses = ""
         with Progress(f"steps of stage {self.name}", self.steps, done=self.next_step) as progress:
@@ -242,7 +238,7 @@ class _TrainingStage:
 
 
 class BatchPlans(Dataset):
-    """What each step's batch shows; beside a GPU, other processes draw it ahead, which changes nothing but the time."""
+    """Batch plans of a stage, one for each step; beside a GPU, other processes draw them ahead, with equal results."""
 
     def __init__(
         self,
@@ -258,7 +254,7 @@ class BatchPlans(Dataset):
         self.processes = min(4, os.cpu_count() or 1) if run.device.type == "cuda" else 0
 
     def from_step(self, first: int, last: int) -> Iterable[BatchPlan]:
-        """Return the orders of some steps, in turn."""
+        """Return the plans of steps ``first`` to ``last`` - 1, in order."""
         self.first, self.last = first, last
         return DataLoader(self, batch_size=None, num_workers=self.processes)
 

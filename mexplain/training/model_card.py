@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mexplain.evaluation.recognition import ABLATION, Score
+from mexplain.evaluation.recognition import ABLATION, RecognitionScore
 from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import write_text
@@ -24,7 +24,7 @@ _TASK = "video-classification"
 _METRICS = {"accuracy": "Accuracy", "attention_hits": "Attention lands on a moving block"}
 
 
-def score_table(scores: Mapping[str, Score | dict[str, Any]]) -> str:
+def score_table(scores: Mapping[str, RecognitionScore | dict[str, Any]]) -> str:
     """Markdown table of recognition scores, as records or read from ``metrics.json``, with a row for each variant."""
     return _render("score_table", scores=scores, ablation=ABLATION)
 
@@ -101,10 +101,10 @@ def _variant_study(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     study = read_variant_study(folder)
     if study is None:
         return None
-    facts, claims = study
+    facts, studies = study
     clips = facts["steps"] * facts["batch"]
     share = clips / (plan["micro_steps"] * plan["micro_batch"]) if plan else 1.0
-    return facts | {"table": variant_study_table(claims), "share": share}
+    return facts | {"table": variant_study_table(studies), "share": share}
 
 
 def _render(template: str, **values: object) -> str:

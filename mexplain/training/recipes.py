@@ -1,4 +1,4 @@
-"""The commands ``train`` and ``evaluate``: from folders of faces to a checkpoint, its scores and its model card."""
+"""Whole recipes: train, calibrate or evaluate a checkpoint from folders of face photos."""
 
 import logging
 import platform
@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mexplain.errors import CheckpointError, SettingError
-from mexplain.evaluation.calibration import FITTED_ON, fit_calibration, join_answers, predict_simulated
+from mexplain.evaluation.calibration import FITTED_ON, concatenate_predictions, fit_calibration, predict_simulated
 from mexplain.evaluation.recognition import ablation_config, score_recognition
-from mexplain.evaluation.robustness import as_json, carry_over
+from mexplain.evaluation.robustness import score_robustness
 from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
@@ -51,27 +51,27 @@ def train_checkpoint(
     """Train a network on simulated clips of the faces in some folders, score it on people kept out, write its card.
 
     Writes into ``out``: weights, ``config.json``, ``metrics.json``, ``README.md`` (the model card), ``log.jsonl``.
-    Started again with the same ``out`` it goes on where it was stopped. ``init`` names a checkpoint to go on from,
-    instead of random weights (preset ``paper``: instead of ImageNet's, unless it is "random"); raises ``SettingError``
-    if its sizes are not the preset's.
+    A run that was stopped is resumed from the same ``out``. Training starts from the checkpoint ``init``, by default
+    from random weights (preset ``paper``: from ImageNet's, unless ``init`` is "random"); raises ``SettingError`` if
+    the checkpoint's sizes differ from the preset's.
     """
-    plan, target = schedule_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
+    schedule, target = schedule_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
     if init is not None and init != RANDOM:
-        # What has been learned is to be refined, not to be washed away.
-        plan = replace(plan, macro_rate=plan.macro_rate / 2, micro_rate=plan.micro_rate * 2 / 3)
+        # Weights that have been trained before need smaller steps.
+        schedule = replace(schedule, macro_rate=schedule.macro_rate / 2, micro_rate=schedule.micro_rate * 2 / 3)
     out.mkdir(parents=True, exist_ok=True)
     _log_into(out / "train.log")
     people = load_faces(faces, PRESETS[preset].crop_iod)
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
-    run = TrainingRun(plan, seed, target, out, parts["train"], parts["validation"])
+    run = TrainingRun(schedule, seed, target, out, parts["train"], parts["validation"])
     _, ablation = train(run, preset, _start(init, preset), imagenet=init != RANDOM)
     _save_ablation(ablation, out)
     facts: dict[str, Any] = {
         "preset": preset,
         "seed": seed,
         "init": init if init is None or init == RANDOM else load_checkpoint(init).sha256,
-        "plan": asdict(plan),
+        "plan": asdict(schedule),
         "faces": [folder.name for folder in faces],
         "people": {name: len(part) for name, part in parts.items()},
         "trained_on": _describe(target),
@@ -86,19 +86,19 @@ def train_checkpoint(
 def calibrate_checkpoint(
     *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 24
 ) -> None:
-    """Fit on validation people how sure a local checkpoint may say it is, and write that into its config."""
+    """Fit a local checkpoint's calibration on people of the validation split, and write it into its config."""
     target = resolve_device(device)
     model = load_checkpoint(checkpoint, device=target).model
     people = load_faces(faces, model.config.crop_iod).split("validation")
     source = Synthesizer(people, model.config, target)
-    asked = [
+    predictions = [
         predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
         for k, mixture in enumerate(track(FITTED_ON, "kinds of clips to calibrate on"))
     ]
-    watched = list(spot_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
-    finding = best_floor(watched)
-    _log.info("moments in recordings of validation people: %s", finding)
-    write_calibration(checkpoint, fit_calibration(join_answers(asked)), finding.floor)
+    spotted = list(spot_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
+    score = best_floor(spotted)
+    _log.info("moments in recordings of validation people: %s", score)
+    write_calibration(checkpoint, fit_calibration(concatenate_predictions(predictions)), score.floor)
 
 
 def evaluate_checkpoint(
@@ -106,9 +106,9 @@ def evaluate_checkpoint(
 ) -> str:
     """Score a checkpoint on simulated clips of people it has never seen; return the tables as text.
 
-    ``recordings`` is how many long clips moments are looked for in, besides (each takes about half a minute). The
-    people are those of the test split (by name, so the same folders must be given as in training). For a local
-    checkpoint, ``metrics.json`` and the model card beside the weights are written anew; ``out`` names another JSON.
+    ``recordings`` is the number of long clips in which moments are spotted (each takes about half a minute). The people
+    are those of the test split (by name, so the same folders must be given as in training). For a local checkpoint,
+    ``metrics.json`` and the model card beside the weights are rewritten; the metrics also go into the file ``out``.
     """
     target = resolve_device(device)
     loaded = load_checkpoint(checkpoint, device=target)
@@ -122,11 +122,14 @@ def evaluate_checkpoint(
         scores = score_recognition(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)
         metrics[name] = {"mixture": asdict(mixture), "scores": {key: asdict(value) for key, value in scores.items()}}
         tables.append(f"{name}\n\n{score_table(scores)}\n")
-    found = carry_over(loaded.model, loaded.calibration, source, clips=clips // 2, seed=_TEST_SEED)
-    metrics["carry_over"] = {"clips": clips // 2, "variants": as_json(found)}
+    robustness = score_robustness(loaded.model, loaded.calibration, source, clips=clips // 2, seed=_TEST_SEED)
+    metrics["carry_over"] = {
+        "clips": clips // 2,
+        "variants": {name: asdict(score) for name, score in robustness.items()},
+    }
     if recordings:
-        watched = list(spot_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
-        metrics["moments"] = {"recordings": recordings, **asdict(score_floor(watched, loaded.moment_floor))}
+        spotted = list(spot_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
+        metrics["moments"] = {"recordings": recordings, **asdict(score_floor(spotted, loaded.moment_floor))}
     tables.append(robustness_table(metrics))
     if out is not None:
         write_json_file(out, metrics)

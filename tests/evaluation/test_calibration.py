@@ -9,18 +9,18 @@ import pytest
 
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import (
-    Answers,
+    SimulatedPredictions,
     called_none,
     class_accuracy,
+    concatenate_predictions,
     fit_calibration,
-    join_answers,
     reliability,
 )
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
 from mexplain.records import Calibration
 
 
-def overconfident(count: int = 4000, factor: float = 3.0) -> Answers:
+def overconfident(count: int = 4000, factor: float = 3.0) -> SimulatedPredictions:
     """Answers whose logits are ``factor`` times what they should be, and a presence that is off by two."""
     rng = np.random.default_rng(0)
     true = rng.normal(0, 1.5, (count, 5))
@@ -30,34 +30,36 @@ def overconfident(count: int = 4000, factor: float = 3.0) -> Answers:
     there = rng.random(count) < 1 / (1 + np.exp(-strength))
     labels[~there] = -1
     logits, presence = (factor * true).astype(np.float32), (strength + 2).astype(np.float32)
-    return Answers(labels, np.full(count, 0.05, np.float32), {"10": logits}, {"10": presence})
+    return SimulatedPredictions(labels, np.full(count, 0.05, np.float32), {"10": logits}, {"10": presence})
 
 
 def test_fitting_undoes_overconfidence() -> None:
-    answers = overconfident()
-    found = fit_calibration(answers)
+    predictions = overconfident()
+    found = fit_calibration(predictions)
     assert found["10"].temperature == pytest.approx(3.0, rel=0.1)
     assert (found["10"].scale, found["10"].shift) == pytest.approx((1.0, -2.0), abs=0.2)
-    raw = reliability(answers, "10", {"10": Calibration()}).error
-    fitted = reliability(answers, "10", found)
+    raw = reliability(predictions, "10", {"10": Calibration()}).error
+    fitted = reliability(predictions, "10", found)
     assert fitted.error < 0.03 < 0.1 < raw
-    assert sum(count for _, _, count in fitted.bins) == (answers.labels >= 0).sum()
+    assert sum(count for _, _, count in fitted.bins) == (predictions.labels >= 0).sum()
 
 
 def test_none_begins_where_both_mistakes_are_as_frequent() -> None:
-    answers = overconfident()
-    found = fit_calibration(answers)
-    empty, there = (answers.labels < 0), (answers.labels >= 0)
-    sure = found["10"].presence(answers.presence["10"])
+    predictions = overconfident()
+    found = fit_calibration(predictions)
+    empty, there = (predictions.labels < 0), (predictions.labels >= 0)
+    sure = found["10"].presence(predictions.presence["10"])
     named, missed = (sure[empty] >= found["10"].none_below).mean(), (sure[there] < found["10"].none_below).mean()
     assert named == pytest.approx(missed, abs=0.02)
-    assert called_none(answers, "10", found) == pytest.approx((sure < found["10"].none_below).mean())
+    assert called_none(predictions, "10", found) == pytest.approx((sure < found["10"].none_below).mean())
 
 
 def test_temperature_changes_no_answer() -> None:
-    answers = overconfident(300)
-    assert (Calibration(4.0).classes(answers.logits["10"]).argmax(1) == answers.logits["10"].argmax(1)).all()
-    assert class_accuracy(join_answers([answers, answers]), "10") == class_accuracy(answers, "10")
+    predictions = overconfident(300)
+    assert (Calibration(4.0).classes(predictions.logits["10"]).argmax(1) == predictions.logits["10"].argmax(1)).all()
+    assert class_accuracy(concatenate_predictions([predictions, predictions]), "10") == class_accuracy(
+        predictions, "10"
+    )
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0.0}, {"scale": -1.0}, {"none_below": 1.5}])

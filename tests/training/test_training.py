@@ -1,6 +1,6 @@
 import copy
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,7 +11,7 @@ import torch
 
 from mexplain.errors import FaceError, SettingError
 from mexplain.evaluation.recognition import score_recognition, wilson
-from mexplain.evaluation.robustness import as_json, carry_over
+from mexplain.evaluation.robustness import score_robustness
 from mexplain.evaluation.spotting import MICRO_KIND, SpottedRecording, best_floor, count_matches
 from mexplain.face.mesh import mean_shape
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS
@@ -276,10 +276,10 @@ def test_a_lead_is_only_a_lead_beyond_chance() -> None:
     even = {variant: rng.random(400) < 0.9 for variant in ("24", "10", "uncropped")}
     ahead = even | {"10": np.ones(400, bool)}
     assert not judge_variants([even, even]).ten_win
-    claim = judge_variants([ahead, ahead])
-    assert claim.ten_win and claim.lead["10 - 24"][0] == pytest.approx(1 - even["24"].mean())
-    assert "**win**" in variant_study_table({"rough": claim})
-    assert set(claim.lead) == {"10 - 24", "10 - uncropped", "24 - uncropped"}
+    study = judge_variants([ahead, ahead])
+    assert study.ten_win and study.lead["10 - 24"][0] == pytest.approx(1 - even["24"].mean())
+    assert "**win**" in variant_study_table({"rough": study})
+    assert set(study.lead) == {"10 - 24", "10 - uncropped", "24 - uncropped"}
 
 
 def test_found_moments_are_matched_one_to_one() -> None:
@@ -294,9 +294,9 @@ def test_found_moments_are_matched_one_to_one() -> None:
 
 
 def test_carrying_over_is_measured_for_every_variant(checkpoint, source: Synthesizer) -> None:
-    found = carry_over(checkpoint.model, checkpoint.calibration, source, clips=4, seed=1)
+    found = score_robustness(checkpoint.model, checkpoint.calibration, source, clips=4, seed=1)
     assert set(found) == {"24", "10", "uncropped"}
-    table = robustness_table({"carry_over": {"variants": as_json(found)}})
+    table = robustness_table({"carry_over": {"variants": {name: asdict(score) for name, score in found.items()}}})
     assert table.count("\n") == 9 and "0.3 s" in table
 
 
