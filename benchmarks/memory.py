@@ -14,12 +14,13 @@ from mexplain.model.checkpoint import Checkpoint
 def measure(checkpoint: Checkpoint, seconds: float) -> dict[str, object]:
     """Explain a clip of 1920 x 1080 pixels and 30 frames a second; return resident megabytes before, and at most."""
     from mexplain.explain.explain import explain
+    from mexplain.records import ExplainRequest
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.mp4"
         _write(path, seconds)
         before = _peak_mb()
-        report = explain(path, checkpoint, device="cpu")
+        report = explain(path, checkpoint, ExplainRequest(device="cpu"))
         most = _peak_mb()
     return {"seconds_of_clip": seconds, "before_mb": before, "most_mb": most, "beyond_mb": most - before} | {
         "took_s": report.elapsed_s

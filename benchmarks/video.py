@@ -19,6 +19,7 @@ if not MISSING:
     from mexplain.face.mesh import inter_ocular_distance
     from mexplain.face.tracking import track_each_frame, track_face
     from mexplain.media.video import read_clip, write_video
+    from mexplain.records import ExplainRequest
     from mexplain.report.visuals.animation import heatmap_animation, read_face
     from mexplain.report.visuals.heatmap_overlay import attribution_face
 
@@ -37,7 +38,7 @@ def measure(checkpoint: Checkpoint, repeats: int, long_s: float) -> dict[str, ob
             track = clock("landmarks", partial(track_face, clip))
             sizes = {"frames": config.frames, "image_size": config.image_size, "crop_iod": config.crop_iod}
             clock("alignment", partial(align, clip, track, **sizes))
-        report = explain(short, checkpoint, start_s=0.0, end_s=1.0, device="cpu")
+        report = explain(short, checkpoint, ExplainRequest(start_s=0.0, end_s=1.0, device="cpu"))
         face, variant = read_face(report, config), report.variants[1]
         for _ in range(repeats + 1):
             film = clock("rendering", partial(heatmap_animation, variant, face))

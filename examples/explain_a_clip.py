@@ -3,12 +3,10 @@
 import sys
 from pathlib import Path
 
-from mexplain.explain.explain import explain
-from mexplain.model.checkpoint import load_checkpoint
-from mexplain.report.html_page import write_html
+from mexplain import ExplainRequest, explain, load_checkpoint, write_html
 
 clip, page = (sys.argv[1:] + ["samples/happiness.mp4", "report.html"][len(sys.argv) - 1 :])[:2]
-report = explain(clip, load_checkpoint(), methods=("integrated_gradients",))
+report = explain(clip, load_checkpoint(), ExplainRequest(methods=("integrated_gradients",)))
 for variant in report.variants:
     strongest = max(variant.blocks, key=lambda block: block.attribution["integrated_gradients"])
     print(f"{variant.variant}: {variant.label}, because of {strongest.name}.")

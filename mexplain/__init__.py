@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mexplain.errors import CheckpointError, ClipError, FaceError, MexplainError, SettingError
     from mexplain.explain.explain import explain, explain_steps
     from mexplain.model.checkpoint import Checkpoint, load_checkpoint
-    from mexplain.records import VARIANTS, BlockReport, FaithfulnessReport, Report, VariantReport
+    from mexplain.records import VARIANTS, BlockReport, ExplainRequest, FaithfulnessReport, Report, VariantReport
     from mexplain.report.html_page import write_html
     from mexplain.report.json_export import write_json
 
@@ -27,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ClipError",
+    "ExplainRequest",
     "FaceError",
     "FaithfulnessReport",
     "MexplainError",
@@ -45,7 +46,7 @@ _MODULES = {
     "mexplain.errors": ("CheckpointError", "ClipError", "FaceError", "MexplainError", "SettingError"),
     "mexplain.explain.explain": ("explain", "explain_steps"),
     "mexplain.model.checkpoint": ("Checkpoint", "load_checkpoint"),
-    "mexplain.records": ("VARIANTS", "BlockReport", "FaithfulnessReport", "Report", "VariantReport"),
+    "mexplain.records": ("VARIANTS", "BlockReport", "ExplainRequest", "FaithfulnessReport", "Report", "VariantReport"),
     "mexplain.report.html_page": ("write_html",),
     "mexplain.report.json_export": ("write_json",),
 }

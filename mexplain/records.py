@@ -3,6 +3,7 @@
 Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel. Colours are RGB.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +45,42 @@ class Calibration:
     def presence(self, logits: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
         """Return the probability that there is an expression."""
         return np.asarray(1 / (1 + np.exp(-(self.scale * logits + self.shift))))
+
+
+def check_window(start_s: float | None, end_s: float | None) -> None:
+    """Raise ``ClipError`` unless a part of a clip, in seconds, starts at 0 or later and before it ends."""
+    for name, value in (("start", start_s), ("end", end_s)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise ClipError(f"The {name} must be a time of 0 s or later; got {value} s.")
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise ClipError(f"The start must come before the end; got {start_s:g} s to {end_s:g} s.")
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """The choices that an explanation of one clip depends on.
+
+    ``methods`` are keys of ``METHODS`` in ``mexplain.attribution.registry`` (none: attention alone), ``baseline`` is a
+    key of ``BASELINES`` in ``mexplain.attribution.baselines``, ``target`` the label to explain (None: the one that
+    each variant predicts), ``variants`` are the heads that predict. ``thorough`` also tests how much noise changes
+    each explanation, for three times the work. ``start_s`` and ``end_s`` choose a part of the clip, in seconds; where
+    both are None and the clip is long, its best moment is spotted. ``device`` is ``auto``, ``cpu``, ``cuda`` or
+    ``cuda:N``.
+
+    Raises ``ClipError`` for an impossible part. ``mexplain.explain.explain.check_request`` checks the keys and labels.
+    """
+
+    methods: tuple[str, ...] = ("integrated_gradients",)
+    baseline: str = "onset"
+    target: str | None = None
+    variants: tuple[str, ...] = VARIANTS
+    thorough: bool = False
+    start_s: float | None = None
+    end_s: float | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_window(self.start_s, self.end_s)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mexplain.face.alignment import align
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.checkpoint import load_checkpoint
-from mexplain.records import Clip, ClipInfo, FaceTrack
+from mexplain.records import Clip, ClipInfo, ExplainRequest, FaceTrack
 from mexplain.simulation.clip import Expression, simulate
 from mexplain.simulation.recordings import RecordingPlan, render_recording
 
@@ -103,9 +103,8 @@ def recording(person_clip, tmp_path_factory):
 def report(person_path, checkpoint):
     """What there is to say of a part of that video, and what was said of its progress."""
     stages = []
-    explained = explain(
-        person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu", progress=lambda *step: stages.append(step)
-    )
+    request = ExplainRequest(start_s=0.2, end_s=0.7, device="cpu")
+    explained = explain(person_path, checkpoint, request, progress=lambda *step: stages.append(step))
     return explained, stages
 
 

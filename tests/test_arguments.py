@@ -6,6 +6,7 @@ no list of choices. What is not of its type is beartype's to refuse under pytest
 
 import shutil
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from mexplain import settings as limit_settings
 from mexplain.attribution import attribute, rank_correlation
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
+from mexplain.attribution.target import AttributionTarget
 from mexplain.batch import discovery as archive_clips
-from mexplain.batch.zip_bundle import bundle
+from mexplain.batch.zip_bundle import BundledClip, bundle
 from mexplain.cli.command import chosen
 from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
@@ -31,17 +33,20 @@ from mexplain.errors import MexplainError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.datasets.action_units import parse_units
 from mexplain.evaluation.datasets.frames import natural, number_of, pictures_in
-from mexplain.explain import counterfactual, explain, prediction, spotting, window
+from mexplain.explain import counterfactual, spotting, window
+from mexplain.explain.explain import explain
+from mexplain.explain.explainer import Explainer
+from mexplain.explain.prediction import input_tensor
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import read_aligned, read_stabilized
 from mexplain.media import image, video
 from mexplain.media.sandbox import client
 from mexplain.media.sandbox.serialization import Payload, unpack
 from mexplain.model import device
-from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.checkpoint import Checkpoint, load_checkpoint
 from mexplain.model.hub_client import split_revision
 from mexplain.model.scorecard import read_scorecard
-from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, FaceTrack, Moment
+from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, ExplainRequest, FaceTrack, Moment, Report
 from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
 from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots
 from mexplain.report.visuals.motion_magnification import motion
@@ -119,6 +124,22 @@ short_expressions = st.builds(Expression, st.just((12,)))
 records = st.builds(Moment, numbers, numbers, numbers, some(*spotting.KINDS), numbers)
 asked = {"start_s": seconds, "end_s": seconds}
 lists = {"methods": st.lists(methods, max_size=2).map(tuple), "variants": st.lists(variants, max_size=2).map(tuple)}
+
+
+def _explain(path: Any, checkpoint: Checkpoint, **choices: Any) -> Report:
+    return explain(path, checkpoint, ExplainRequest(**choices))
+
+
+def _predict(path: Any, checkpoint: Checkpoint, **choices: Any) -> Explainer:
+    return Explainer.from_clip(path, checkpoint, ExplainRequest(**choices))
+
+
+def _targets(explainer: Explainer, **choices: Any) -> dict[str, AttributionTarget]:
+    return explainer.targets(ExplainRequest(**choices))
+
+
+def _bundle(clips: list[Path], checkpoint: Checkpoint, out: Path, **choices: Any) -> Iterator[BundledClip]:
+    return bundle(clips, checkpoint, out, ExplainRequest(**choices))
 
 
 def _unpacked(room: memoryview) -> Any:
@@ -200,7 +221,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         12,
     ),
     "explain": (
-        explain.explain,
+        _explain,
         {
             "path": the("clip", "text", "missing"),
             "checkpoint": the("checkpoint"),
@@ -213,7 +234,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         10,
     ),
     "read": (
-        prediction.predict_clip,
+        _predict,
         {
             "path": paths,
             "checkpoint": the("checkpoint"),
@@ -224,8 +245,8 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         8,
     ),
     "question": (
-        prediction.Prediction.question,
-        {"self": the("reading"), "variant": variants, "baseline": baselines, "target": targets},
+        _targets,
+        {"explainer": the("explainer"), "baseline": baselines, "target": targets},
         16,
     ),
     "attribute": (
@@ -245,15 +266,15 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "hold blocks still": (
         counterfactual.predict_with_blocks_held,
         {
-            "reading": the("reading"),
-            "questions": the("questions"),
+            "prediction": the("prediction"),
+            "targets": the("targets"),
             "blocks": st.lists(some("nose", "chin") | words, max_size=3),
             "variant": variants,
         },
         8,
     ),
     "bundle": (
-        bundle,
+        _bundle,
         {
             "clips": st.lists(the("text", "missing", "folder"), max_size=3),
             "checkpoint": the("checkpoint"),
@@ -404,7 +425,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "rank": (spotting.rank, {"moments": st.lists(records, max_size=3)}, 30),
     "overlap": (spotting.overlap, {"one": records, "other": records}, 30),
-    "closing": (spotting.closing, {"landmarks_xy": arrays(3, 478, 2)}, 12),
+    "lid_closure": (spotting.lid_closure, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (mesh.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
     "to_query": (to_query, {"settings": st.builds(PermalinkSettings, *[words] * 5)}, 20),
@@ -440,9 +461,8 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
     (folder / "photo.png").write_bytes(hostile._png(20, 20, bytes(2000)))
     (folder / "text.txt").write_text("no video")
     (folder / "empty.mp4").touch()
-    found = prediction.predict_clip(
-        person_path, checkpoint, variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu"
-    )
+    request = ExplainRequest(variants=("10", "24"), start_s=0.2, end_s=0.5, device="cpu")
+    explainer = Explainer.from_clip(person_path, checkpoint, request)
     by_name = {variant.variant: variant for variant in report[0].variants}
     person = Clip(person_clip.frames[:3], person_clip.times_s[:3], person_clip.info)
     face = subject.built_in("Person 1")
@@ -464,9 +484,10 @@ def shared(tmp_path_factory, person_path, person_clip, checkpoint, smile, report
         "round": quiz.quiz_questions(1)[0],
         "checkpoint": checkpoint,
         "model": checkpoint.model,
-        "tensor": prediction._tensor(found.aligned, found.device),
-        "reading": found,
-        "questions": found.questions(("10",)),
+        "tensor": input_tensor(explainer.prediction.aligned, explainer.device),
+        "explainer": explainer,
+        "prediction": explainer.prediction,
+        "targets": {"10": explainer.targets()["10"]},
         "report": report[0],
         "variant": by_name["10"],
         "uncropped": by_name["uncropped"],

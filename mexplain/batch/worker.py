@@ -12,7 +12,7 @@ from mexplain.explain.explain import explain
 from mexplain.media.image import encode_jpeg
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
-from mexplain.records import Report, VariantReport
+from mexplain.records import ExplainRequest, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import attention_face, attribution_face
 
 PICTURE_SIDE = 224
@@ -66,18 +66,18 @@ def explainer(job: Job) -> Callable[[ClipTask], ClipOutcome]:
             f"but {job.sha256[:12]}... where the archive was begun."
         )
 
+    request = ExplainRequest(
+        methods=job.methods,
+        baseline=job.baseline,
+        variants=job.variants,
+        thorough=job.thorough,
+        device=job.device,
+    )
+
     def explain_one(task: ClipTask) -> ClipOutcome:
         try:
             with _threads(job.threads):
-                report = explain(
-                    task.path,
-                    checkpoint,
-                    variants=job.variants,
-                    methods=job.methods,
-                    baseline=job.baseline,
-                    thorough=job.thorough,
-                    device=job.device,
-                )
+                report = explain(task.path, checkpoint, request)
                 rows = tuple(_row(task, report, variant) for variant in report.variants)
                 return ClipOutcome(rows, _picture(report, job) if job.pictures else None)
         except MexplainError as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import MexplainError, OutOfTimeError, SettingError
-from mexplain.explain.explain import check_choices, explain_prediction
-from mexplain.explain.prediction import predict_clip
+from mexplain.explain.explain import check_request, explain_prediction
+from mexplain.explain.explainer import Explainer
 from mexplain.media.files import atomic_write
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
-from mexplain.records import VARIANTS, AlignedClip, Report
+from mexplain.records import VARIANTS, AlignedClip, ExplainRequest, Report
 from mexplain.report.csv_tables import blocks_csv, columns_in_words, csv_table, variants_csv
 from mexplain.report.html_page import report_animations, to_html
 from mexplain.report.json_export import DISCLAIMER, json_text
@@ -44,12 +44,9 @@ def bundle(
     clips: Sequence[Path],
     checkpoint: Checkpoint,
     out: Path,
+    request: ExplainRequest = ExplainRequest(),
     *,
-    methods: Sequence[str] = ("integrated_gradients",),
-    baseline: str = "onset",
-    target: str | None = None,
     scorecard: Scorecard | None = None,
-    device: str = "auto",
     names: Sequence[str] | None = None,
     progress: BatchProgress | None = None,
 ) -> Iterator[BundledClip]:
@@ -65,7 +62,7 @@ def bundle(
     """
     if not 1 <= len(clips) <= MOST_CLIPS:
         raise SettingError(f"A batch has 1 to {MOST_CLIPS} clips; got {len(clips)}.")
-    check_choices(checkpoint.model, VARIANTS, methods, baseline, target)
+    check_request(request, checkpoint.model)
     outcomes: list[BundledClip] = []
     late = ""
     try:
@@ -77,12 +74,10 @@ def bundle(
                     if late:
                         raise OutOfTimeError(late)
                     told("decode", 0.0)
-                    reading = predict_clip(clip, checkpoint, device=device, progress=told)
-                    *_, report = explain_prediction(
-                        reading, methods=methods, baseline=baseline, target=target, progress=told
-                    )
+                    explainer = Explainer.from_clip(clip, checkpoint, request, progress=told)
+                    *_, report = explain_prediction(explainer, request, progress=told)
                     report = replace(report, info=replace(report.info, path=name))
-                    for entry, data in _files(report, reading.display, checkpoint, scorecard):
+                    for entry, data in _files(report, explainer.prediction.display, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{entry}", data)
                     outcome = BundledClip(name, folder, report)
                 except OutOfTimeError as error:

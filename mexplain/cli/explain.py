@@ -21,7 +21,7 @@ from mexplain.errors import MexplainError, SettingError
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
     from mexplain.model.checkpoint import Checkpoint
-    from mexplain.records import Report
+    from mexplain.records import ExplainRequest, Report
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,16 +55,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def _variants(options: argparse.Namespace) -> tuple[str, ...]:
-    from mexplain.records import VARIANTS
-
-    return chosen("Variant", options.variant or ["all"], VARIANTS)
-
-
-def _methods(options: argparse.Namespace) -> tuple[str, ...]:
+def _request(options: argparse.Namespace) -> "ExplainRequest":
     from mexplain.attribution.registry import METHODS
+    from mexplain.records import VARIANTS, ExplainRequest
 
-    return chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS))
+    return ExplainRequest(
+        methods=chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS)),
+        baseline=options.baseline,
+        target=options.target,
+        variants=chosen("Variant", options.variant or ["all"], VARIANTS),
+        thorough=not options.quick,
+        start_s=options.start,
+        end_s=options.end,
+        device=options.device,
+    )
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -77,12 +81,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.out is not None:
         check_out_folder(options.out)
     _report_paths(options)
-    _variants(options)
-
-    from mexplain.media.video import check_window
-
-    check_window(options.start, options.end)
-    _methods(options)
+    _request(options)
     check_device(options.device)
 
 
@@ -91,16 +90,16 @@ def _run(options: argparse.Namespace) -> int:
 
     client.start()  # what reads clips loads its libraries while this process loads others
 
-    from mexplain.explain.explain import check_choices, explain
+    from mexplain.explain.explain import check_request, explain
     from mexplain.media.progress import Progress
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
     from mexplain.model.device import resolve_device
     from mexplain.report.json_export import write_json
 
-    variants, methods, paths = _variants(options), _methods(options), _report_paths(options)
+    request, paths = _request(options), _report_paths(options)
     device = resolve_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
-    check_choices(checkpoint.model, variants, methods, options.baseline, options.target)
+    check_request(request, checkpoint.model)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     code = 0
@@ -111,19 +110,7 @@ def _run(options: argparse.Namespace) -> int:
                 progress.move_to(number + share, f"{clip.name}: {stage.replace('_', ' ')}")
 
             try:
-                report = explain(
-                    clip,
-                    checkpoint,
-                    variants=variants,
-                    methods=methods,
-                    baseline=options.baseline,
-                    target=options.target,
-                    thorough=not options.quick,
-                    start_s=options.start,
-                    end_s=options.end,
-                    device=str(device),
-                    progress=show,
-                )
+                report = explain(clip, checkpoint, request, progress=show)
                 if options.out is not None:
                     write_json(report, path)
                 if options.html is not None:

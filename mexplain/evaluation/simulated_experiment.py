@@ -10,13 +10,14 @@ from jaxtyping import UInt8
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import moving_blocks
-from mexplain.explain.explain import Progress, explain
+from mexplain.explain.explain import explain
+from mexplain.explain.prediction import Progress
 from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import Checkpoint
-from mexplain.records import NONE, Report, VariantReport
+from mexplain.records import NONE, ExplainRequest, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_strip
 from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
 from mexplain.report.visuals.plots import percent
@@ -147,7 +148,7 @@ def run_experiment(
     """
     moved = simulate_movement(face, aus, side=side, strength_iod=strength_iod, lasts_s=lasts_s, seed=seed)
     write_video(path, moved.clip.frames, moved.clip.fps)
-    report = explain(path, checkpoint, methods=methods, device=device, progress=progress)
+    report = explain(path, checkpoint, ExplainRequest(methods=methods, device=device), progress=progress)
     findings = judge_detections(moved, report)
     return SimulatedExperiment(moved, path, report, findings, detection_sentence(moved, findings))
 

@@ -1,4 +1,4 @@
-"""What if this part of the face had not moved: answers with blocks held at their onset look."""
+"""Predictions for a clip in which some blocks of the face are held still at their onset look."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ import torch
 
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
-from mexplain.explain.prediction import Prediction
-from mexplain.explain.window import Decision, decide_label
+from mexplain.explain.prediction import Prediction, VariantPrediction, calibrate_output
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import HeadOutput
@@ -22,20 +21,20 @@ MOST_SETS = 130
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A variant's answer to the clip, and to the same clip with some blocks held still."""
+    """A variant's prediction for a clip as it is, and with some blocks held still."""
 
     variant: str
-    before: Decision
-    after: Decision
+    before: VariantPrediction
+    after: VariantPrediction
 
 
 @dataclass(frozen=True)
 class Flip:
     """The blocks that must be held still until a variant's likeliest class is another one.
 
-    ``blocks`` is None where no set that was tried changes it, all of them together included. ``exact`` tells that
-    every smaller set was tried; else blocks were added greedily, and a smaller set may exist. ``tried`` counts sets;
-    ``before`` and ``after`` are the likeliest classes.
+    ``blocks`` is None where no set that was tried changes it, all blocks together included. ``exact`` is True where
+    every smaller set was tried; otherwise blocks were added greedily, and a smaller set may exist. ``tried`` counts
+    sets; ``before`` and ``after`` are the likeliest classes.
     """
 
     variant: str
@@ -48,67 +47,75 @@ class Flip:
 
 @exact_convolutions()
 def predict_with_blocks_held(
-    reading: Prediction, questions: Mapping[str, AttributionTarget], blocks: Sequence[str], variant: str = "10"
+    prediction: Prediction, targets: Mapping[str, AttributionTarget], blocks: Sequence[str], variant: str = "10"
 ) -> tuple[WhatIf, ...]:
-    """Return each variant's answer with the same parts of the face held still.
+    """Each variant's prediction with the same parts of the face held still.
 
-    ``blocks`` are names in the layout of ``variant``, whichever variants are asked; ``questions`` are those of the
+    ``blocks`` are names in the layout of ``variant``; ``targets`` are those of the variants to predict with, for the
     onset baseline. Inside the blocks' boxes the trunk's features stay those of the first frame. Raises
-    ``SettingError`` for a block that the layout does not have.
+    ``SettingError`` for a block that the layout lacks.
     """
     names = layout(variant).names
     if unknown := [name for name in blocks if name not in names]:
         raise SettingError(f"Block must be one of {', '.join(names)}; got {unknown[0]!r}.")
-    boxes = layout(variant).boxes(reading.aligned.landmarks_xy)[[names.index(name) for name in blocks]]
-    return tuple(_hold(reading, question, boxes) for question in questions.values())
+    boxes = layout(variant).boxes(prediction.aligned.landmarks_xy)[[names.index(name) for name in blocks]]
+    return tuple(_predict_held(prediction, target, boxes) for target in targets.values())
 
 
-def _hold(reading: Prediction, question: AttributionTarget, boxes: np.ndarray) -> WhatIf:
-    before = reading.decisions[question.variant]
-    height, width = question.features.shape[-2:]
-    covered = box_coverage(boxes * np.float32(width / question.frames.shape[-1]), height, width)
-    held = torch.from_numpy(covered.max(axis=0, initial=0)).to(question.features)
+def _predict_held(prediction: Prediction, target: AttributionTarget, boxes: np.ndarray) -> WhatIf:
+    variant = target.variant
+    height, width = target.features.shape[-2:]
+    coverage = box_coverage(boxes * np.float32(width / target.frames.shape[-1]), height, width)
+    held = torch.from_numpy(coverage.max(axis=0, initial=0)).to(target.features)
     with torch.no_grad():
-        output = question.head_output(torch.lerp(question.features, question.baseline_features, held))
-    said = HeadOutput(*(part[0].cpu() for part in output))
-    return WhatIf(question.variant, before, decide_label(reading.checkpoint, question.variant, said, reading.something))
+        output = target.head_output(torch.lerp(target.features, target.baseline_features, held))
+    after = HeadOutput(*(part[0].cpu() for part in output))
+    return WhatIf(
+        variant,
+        prediction.variants[variant],
+        calibrate_output(prediction.checkpoint, variant, after, prediction.expression_found),
+    )
 
 
 @exact_convolutions()
 def smallest_flip(
-    question: AttributionTarget, labels: Sequence[str], progress: Callable[[float], None] | None = None
+    target: AttributionTarget, labels: Sequence[str], progress: Callable[[float], None] | None = None
 ) -> Flip:
-    """Return the fewest blocks that, held still, change a variant's likeliest class.
+    """The fewest blocks that, held still, change a variant's likeliest class.
 
-    Sets are tried in order of size, all of a size as long as there are at most ``MOST_SETS`` of it; from there on, to
-    the best set so far is added the block whose holding takes most from the answer. ``progress`` is told the share
+    Sets are tried in order of size: all of a size while there are at most ``MOST_SETS`` of it; from there on the best
+    set so far grows by the block whose holding lowers the predicted class most. ``progress`` is called with the share
     (0..1) of the sizes done, and may raise to stop the work.
     """
-    names = pooling_layout(question.variant).names
-    count, said = len(names), int(question.logits.argmax())
+    names = pooling_layout(target.variant).names
+    count, predicted = len(names), int(target.logits.argmax())
     tried, exact, best = 0, True, tuple[int, ...]()
     for size in range(1, count + 1):
         if progress:
             progress((size - 1) / count)
-        every = comb(count, size) <= MOST_SETS
-        sets = list(combinations(range(count), size)) if every else [(*best, i) for i in range(count) if i not in best]
-        logits = question.logits_with_blocks_moving(_keeping(sets, count).to(question.frames)).cpu()
+        all_sets = comb(count, size) <= MOST_SETS
+        if all_sets:
+            sets = list(combinations(range(count), size))
+        else:
+            sets = [(*best, i) for i in range(count) if i not in best]
+        logits = target.logits_with_blocks_moving(_moving_mask(sets, count).to(target.frames)).cpu()
         tried += len(sets)
         others = logits.clone()
-        others[:, said] = -torch.inf
-        leads = logits[:, said] - others.max(1).values
-        first = int(leads.argmin())
-        best = sets[first]
-        if leads[first] < 0:
+        others[:, predicted] = -torch.inf
+        margins = logits[:, predicted] - others.max(1).values
+        lowest = int(margins.argmin())
+        best = sets[lowest]
+        if margins[lowest] < 0:
             held = tuple(names[i] for i in sorted(best))
-            return Flip(question.variant, held, exact, tried, labels[said], labels[int(logits[first].argmax())])
-        exact = exact and every
-    return Flip(question.variant, None, True, tried, labels[said], labels[said])
+            after = labels[int(logits[lowest].argmax())]
+            return Flip(target.variant, held, exact, tried, labels[predicted], after)
+        exact = exact and all_sets
+    return Flip(target.variant, None, True, tried, labels[predicted], labels[predicted])
 
 
-def _keeping(sets: Sequence[tuple[int, ...]], count: int) -> torch.Tensor:
-    """Return which blocks move (1) when each set is held still; what lies in no block moves throughout."""
-    keep = torch.ones(len(sets), count + 1)
-    for row, chosen in zip(keep, sets, strict=True):
-        row[list(chosen)] = 0
-    return keep
+def _moving_mask(sets: Sequence[tuple[int, ...]], count: int) -> torch.Tensor:
+    """A row for each set of blocks held still: 1 for blocks that move, and in the last column, what lies in none."""
+    mask = torch.ones(len(sets), count + 1)
+    for row, held in zip(mask, sets, strict=True):
+        row[list(held)] = 0
+    return mask

@@ -1,9 +1,9 @@
-"""Where in a clip something brief happens, and what it looks like.
+"""Spotting: when in a clip something brief happens, and of what kind it is.
 
-The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head says
-whether an expression is there, and how far each action unit has got since the window's first frame. Laid over each
-other, weighted by how sure they are, the windows give the evidence of an expression over time. Blinks are told by the
-lids themselves, from landmarks.
+The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head
+predicts whether an expression is there, and how far each action unit has got since the window's first frame. The mean
+of the windows, weighted by their confidence, is the evidence of an expression over time. Blinks are found in the
+landmarks of the lids.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
 
-# What moments are called, the most wanted first, and what is meant.
+# The kinds of moments, the most relevant first, and what they mean.
 KINDS = {
     "micro-expression": "brief and small",
     "macro-expression": "longer or larger than a micro-expression",
@@ -33,59 +33,59 @@ KINDS = {
     "blink": "the lids close and open",
 }
 LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
-HEAD = "10"  # the variant that looks for moments
+HEAD = "10"  # the variant that spots moments
 LENGTHS_S = (0.4, 0.7, 1.2, 2.2)
 _STRIDE = 0.2  # of a window's length
-# Where a hill begins and ends, as shares of its height: windows are slower to see the end of a movement.
-_FOOT, _LEAVE = 0.25, 0.5
+# Where a peak begins and ends, as shares of its height: windows are slower to see the end of a movement.
+_ONSET_SHARE, _OFFSET_SHARE = 0.25, 0.5
 _BLINK_FLOOR = 0.3
 _EYES_ALONE, _LIDS_CLOSE = 1.05, 0.08
 _EYE_CORNERS, _LIDS = ((33, 133), (362, 263)), ((159, 145), (386, 374))
-_AT_ONCE = 16
+_WINDOWS_AT_ONCE = 16
 _FRAMES_AT_ONCE = 32
 
-# Told the share of the work (0..1) that is done.
-Tell = Callable[[float], None]
+# Called with the share of the work (0..1) that is done.
+ShareProgress = Callable[[float], None]
 
 
 @exact_convolutions()
 @torch.inference_mode()
-def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Tell | None = None) -> Evidence:
-    """Return what the head sees in windows of several lengths, all over a clip."""
-    tell = progress or (lambda share: None)
-    features = _features(model, steady, tell)
+def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: ShareProgress | None = None) -> Evidence:
+    """Evidence of an expression and of a blink at each time of a clip, from windows of several lengths."""
+    progress = progress or (lambda share: None)
+    features = _features(model, steady, progress)
     times = steady.times_s
     windows = list(_windows(times))
     starts, ends = (np.array(column) for column in zip(*windows, strict=True))
     units = _expressive(model.config)
     total, weight = np.zeros(len(times)), np.zeros(len(times))
-    for first in range(0, len(windows), _AT_ONCE):
-        tell(0.75 + 0.25 * first / len(windows))
-        some = slice(first, first + _AT_ONCE)
-        ticks = np.linspace(starts[some], ends[some], model.config.frames, axis=1)
-        onset = np.searchsorted(times, starts[some]).clip(0, len(times) - 1)
+    for first in range(0, len(windows), _WINDOWS_AT_ONCE):
+        progress(0.75 + 0.25 * first / len(windows))
+        batch = slice(first, first + _WINDOWS_AT_ONCE)
+        ticks = np.linspace(starts[batch], ends[batch], model.config.frames, axis=1)
+        onset = np.searchsorted(times, starts[batch]).clip(0, len(times) - 1)
         boxes = torch.from_numpy(layout(HEAD).boxes(steady.landmarks_xy[onset])).to(features.device)
         output = model.head(HEAD)(_blend(features, times, ticks), boxes)
-        sure = output.presence.sigmoid().cpu().numpy()
+        presence = output.presence.sigmoid().cpu().numpy()
         courses = _course(output.units.sigmoid().cpu().numpy()[:, :, units])
-        for tick, course, p in zip(ticks, courses, sure, strict=True):
+        for tick, course, p in zip(ticks, courses, presence, strict=True):
             inside = slice(*np.searchsorted(times, (tick[0] - 1e-6, tick[-1] + 1e-6)))
-            # Windows that see nothing count little, or those beside an event would drown those around it.
+            # Windows without an expression count little, or those beside an event would outweigh those around it.
             total[inside] += (p + 0.02) * p * np.interp(times[inside], tick, course)
             weight[inside] += p + 0.02
-    return Evidence(times, (total / np.maximum(weight, 1e-9)).astype(np.float32), closing(steady.landmarks_xy))
+    return Evidence(times, (total / np.maximum(weight, 1e-9)).astype(np.float32), lid_closure(steady.landmarks_xy))
 
 
 def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[Moment, ...]:
-    """Return what happens in a clip, best first: micro-expressions, then what is too long or large, then the rest.
+    """Moments of a clip, best first: micro-expressions, then longer or larger expressions, then the rest.
 
     ``floor`` is the least evidence (0..1) that an expression must reach at its apex.
     """
     moments = [
         Moment(onset, apex, offset, _kind_of(steady, onset, apex, offset), score)
-        for onset, apex, offset, score in _stretches(evidence.times_s, evidence.expression, floor)
+        for onset, apex, offset, score in _peaks(evidence.times_s, evidence.expression, floor)
     ]
-    for onset, apex, offset, score in _stretches(evidence.times_s, evidence.blink, _BLINK_FLOOR):
+    for onset, apex, offset, score in _peaks(evidence.times_s, evidence.blink, _BLINK_FLOOR):
         blink = Moment(onset, apex, offset, "blink", score)
         if not any(_within(blink, other) > 0.5 for other in moments):
             moments.append(blink)
@@ -93,25 +93,26 @@ def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[
 
 
 def rank(moments: Iterable[Moment]) -> tuple[Moment, ...]:
-    """Return moments in the order of ``KINDS``, the surest of each kind first."""
+    """Moments in the order of ``KINDS``, those of one kind by their score, the highest first."""
     return tuple(sorted(moments, key=lambda moment: (list(KINDS).index(moment.kind), -moment.score)))
 
 
 def single_moment(
     times_s: Float[np.ndarray, "t"], units: Float[np.ndarray, "t u 2"], config: ModelConfig, presence: float
 ) -> Moment:
-    """Return onset, apex and offset of the one expression that a short clip is taken to show.
+    """The one expression that a short clip is taken to show.
 
-    ``units`` is how far, 0..1, each action unit has got in each frame.
+    ``units`` is how far, 0..1, each action unit has got in each frame, on the subject's right and left; ``presence``
+    becomes the score.
     """
     course = _course(units[None][:, :, _expressive(config)])[0]
-    onset, apex, offset, _ = next(_stretches(times_s, course, 0.0))
+    onset, apex, offset, _ = next(_peaks(times_s, course, 0.0))
     kind = "micro-expression" if offset - onset <= LONG_S else "macro-expression"
     return Moment(onset, apex, offset, kind, presence)
 
 
 def _course(units: Float[np.ndarray, "w t u 2"]) -> Float[np.ndarray, "w t"]:
-    """Return how far an expression has got: the mean of its action units, those that get furthest counting most."""
+    """How far an expression has got, 0..1: the mean of its action units, those that get furthest counting most."""
     furthest = units.max(1, keepdims=True)
     weight = furthest**3
     course = (weight * units).sum((2, 3)) / weight.sum((2, 3))
@@ -122,30 +123,30 @@ def _expressive(config: ModelConfig) -> Bool[np.ndarray, "u"]:
     return np.array([unit not in NUISANCE_UNITS for unit in config.units])
 
 
-def _stretches(
+def _peaks(
     times: Float[np.ndarray, "t"], curve: Float[np.ndarray, "t"], floor: float
 ) -> Iterator[tuple[float, float, float, float]]:
-    """Yield onset, apex, offset and height of each hill of a curve, the highest first."""
-    left = curve.astype(np.float64).copy()
-    while left.max() > floor:
-        top = int(left.argmax())
-        height = float(left[top])
+    """Onset, apex, offset and height of each peak of a curve above ``floor``, the highest first."""
+    remaining = curve.astype(np.float64).copy()
+    while remaining.max() > floor:
+        top = int(remaining.argmax())
+        height = float(remaining[top])
         start = end = top
-        while start > 0 and left[start - 1] >= _FOOT * height:
+        while start > 0 and remaining[start - 1] >= _ONSET_SHARE * height:
             start -= 1
-        while end < len(left) - 1 and left[end + 1] >= _LEAVE * height:
+        while end < len(remaining) - 1 and remaining[end + 1] >= _OFFSET_SHARE * height:
             end += 1
         yield float(times[max(start - 1, 0)]), float(times[top]), float(times[min(end + 1, len(times) - 1)]), height
-        while end < len(left) - 1 and left[end + 1] >= _FOOT * height:
+        while end < len(remaining) - 1 and remaining[end + 1] >= _ONSET_SHARE * height:
             end += 1
-        left[start : end + 1] = -1
+        remaining[start : end + 1] = -1
 
 
 def _kind_of(steady: SteadyClip, onset_s: float, apex_s: float, offset_s: float) -> str:
-    """Tell a micro-expression from what is too long or too large for one, from a blink, and from a head that moves."""
+    """A key of ``KINDS``, from how long the moment lasts and how far head, eyes, lids and the rest of the face move."""
     onset, apex, offset = np.searchsorted(steady.times_s, (onset_s, apex_s, offset_s)).clip(0, len(steady.times_s) - 1)
-    went = np.ptp(steady.head_xy[onset : offset + 1], axis=0).max() + np.ptp(steady.head_turn[onset : offset + 1])
-    if went > HEAD_IOD:
+    shift, turn = (np.ptp(part[onset : offset + 1], axis=0).max() for part in (steady.head_xy, steady.head_turn))
+    if shift + turn > HEAD_IOD:
         return "head motion"
     eyes, rest = movement(steady.frames[onset], steady.frames[apex], steady.landmarks_xy[onset])
     if eyes > _EYES_ALONE * rest and _lids_close(steady, onset, offset):
@@ -157,7 +158,7 @@ def _kind_of(steady: SteadyClip, onset_s: float, apex_s: float, offset_s: float)
 def movement(
     before: UInt8[np.ndarray, "s s 3"], after: UInt8[np.ndarray, "s s 3"], landmarks_xy: Float[np.ndarray, "478 2"]
 ) -> tuple[float, float]:
-    """Return how far eyes, and the rest of the face, move between two frames at most, in IOD: by optical flow."""
+    """How far the eyes, and the rest of the face, move at most between two frames, in IOD, by optical flow."""
     iod = float(inter_ocular_distance(landmarks_xy))
     face = box_coverage(layout("24").boxes(landmarks_xy), *before.shape[:2]).max(0) > 0.5
     y, x = np.mgrid[: before.shape[0], : before.shape[1]] + 0.5
@@ -173,52 +174,53 @@ def movement(
     return float(np.quantile(length[face & eyes], 0.98)), float(np.quantile(length[face & ~eyes], 0.98))
 
 
-def closing(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t"]:
-    """Return how far the lids are closed, 0..1: how much nearer to each other they are than they usually are."""
-    client = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
-    share = sum(client) / inter_ocular_distance(landmarks_xy)
+def lid_closure(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t"]:
+    """How far the lids are closed in each frame, 0..1, compared with how far apart they usually are."""
+    distances = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
+    share = sum(distances) / inter_ocular_distance(landmarks_xy)
     return (1 - share / max(float(np.quantile(share, 0.6)), 1e-6)).clip(0, 1).astype(np.float32)
 
 
 def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
-    # Faces were not looked for in every frame, and a blink is over in a few.
-    some = slice(max(onset - 2, 0), offset + 1)
+    # The landmarks of some frames are interpolated, and a blink lasts a few frames.
+    frames = slice(max(onset - 2, 0), offset + 1)
     height, width = steady.frames.shape[1:3]
     info = ClipInfo("", 1.0, len(steady.frames), 1.0, width, height)
     try:
-        track = client.call(track_face, Clip(steady.frames[some], steady.times_s[some], info), name="The clip")
+        track = client.call(track_face, Clip(steady.frames[frames], steady.times_s[frames], info), name="The clip")
     except (FaceError, ClipError):
         return False
-    return float(closing(track.landmarks_xy).max()) > _LIDS_CLOSE
+    return float(lid_closure(track.landmarks_xy).max()) > _LIDS_CLOSE
 
 
 def overlap(one: Moment, other: Moment) -> float:
-    """Return the time that two moments share over the time that they span together."""
+    """Intersection over union of two moments in time."""
     shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
     whole = max(one.offset_s, other.offset_s) - min(one.onset_s, other.onset_s)
     return max(0.0, shared) / max(whole, 1e-9)
 
 
 def _within(one: Moment, other: Moment) -> float:
-    """Return the share of a moment that lies within another."""
+    """The share of a moment, 0..1, that lies within another."""
     shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
     return max(0.0, shared) / max(one.offset_s - one.onset_s, 1e-9)
 
 
-def _features(model: MicroExpressionNet, steady: SteadyClip, tell: Tell) -> Float[Tensor, "t c h w"]:
+def _features(model: MicroExpressionNet, steady: SteadyClip, progress: ShareProgress) -> Float[Tensor, "t c h w"]:
     # Half precision, and one tensor from the start: a minute of features takes 180 MB.
     count, features = len(steady.frames), None
     for first in range(0, count, _FRAMES_AT_ONCE):
-        tell(0.55 + 0.2 * first / count)
+        progress(0.55 + 0.2 * first / count)
         frames = torch.from_numpy(steady.frames[first : first + _FRAMES_AT_ONCE]).to(model.mean.device)
-        some = model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0]
+        encoded = model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0]
         if features is None:
-            features = some.new_empty(count, *some.shape[1:], dtype=torch.half)
-        features[first : first + len(some)] = some
+            features = encoded.new_empty(count, *encoded.shape[1:], dtype=torch.half)
+        features[first : first + len(encoded)] = encoded
     return cast(Tensor, features)
 
 
 def _windows(times: Float[np.ndarray, "t"]) -> Iterator[tuple[float, float]]:
+    """Start and end, in seconds, of windows of each length that overlap and cover the clip."""
     whole = float(times[-1] - times[0])
     for length in LENGTHS_S:
         if length >= whole:
@@ -231,7 +233,7 @@ def _windows(times: Float[np.ndarray, "t"]) -> Iterator[tuple[float, float]]:
 def _blend(
     features: Float[Tensor, "t c h w"], times: Float[np.ndarray, "t"], ticks: Float[np.ndarray, "b n"]
 ) -> Float[Tensor, "b n c h w"]:
-    """Return features between frames as the blend of both; small movements blend as their pictures do."""
+    """Features at times between frames, interpolated linearly; small movements blend as their pictures do."""
     right = np.searchsorted(times, ticks).clip(1, len(times) - 1)
     share = ((ticks - times[right - 1]) / (times[right] - times[right - 1])).clip(0, 1).astype(np.float32)
     after = torch.from_numpy(right).to(features.device)

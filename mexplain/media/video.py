@@ -1,6 +1,5 @@
 """Read a window of a video as RGB frames at their true times, and write frames as a video."""
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +21,7 @@ from mexplain.errors import ClipError, SettingError
 from mexplain.media.container import check_size, open_video, ticks
 from mexplain.media.container import frames as decoded
 from mexplain.media.files import printable, reason
-from mexplain.records import WHOLE, Clip, ClipInfo, View
+from mexplain.records import WHOLE, Clip, ClipInfo, View, check_window
 from mexplain.settings import limit
 
 MAX_WINDOW_S = 60
@@ -183,15 +182,6 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
     if (lasts := (found[-1] - found[0]) * base) > longest:
         raise ClipError(f"{name} lasts {lasts:.1f} s; at most {longest} s are read.")
     return np.array([tick - found[0] for tick in found]) * base, found[0], promised
-
-
-def check_window(start_s: float | None, end_s: float | None) -> None:
-    """Raise ``ClipError`` for times in seconds that no clip has, whatever its length."""
-    for name, value in (("start", start_s), ("end", end_s)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise ClipError(f"The {name} must be a time of 0 s or later; got {value} s.")
-    if start_s is not None and end_s is not None and start_s >= end_s:
-        raise ClipError(f"The start must come before the end; got {start_s:g} s to {end_s:g} s.")
 
 
 def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count: int) -> Float[np.ndarray, "k"]:

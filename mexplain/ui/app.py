@@ -24,7 +24,7 @@ from mexplain.errors import MexplainError, SettingError
 from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
-from mexplain.records import VARIANTS
+from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import Hub, new_session
@@ -32,7 +32,7 @@ from mexplain.ui.components.results import View, films
 from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
-from mexplain.ui.session import ExplainRequest, Session
+from mexplain.ui.session import Session
 from mexplain.ui.tabs.api import ApiTab
 from mexplain.ui.tabs.compare import CompareTab
 from mexplain.ui.tabs.explain import ExplainTab

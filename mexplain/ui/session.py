@@ -1,21 +1,21 @@
-"""One visitor's desk: clips that were read and what was worked out about them, so that nothing is worked out twice."""
+"""One visitor's session: the clips predicted and the reports made for them, so that nothing is computed twice."""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
-from mexplain.explain.prediction import Prediction, Progress, predict_clip
+from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
 from mexplain.media.files import open_given, sha256_of_file
 from mexplain.model.checkpoint import Checkpoint
-from mexplain.records import Report
+from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
 
 _MOST_CLIPS, _MOST_REPORTS = 3, 12
@@ -25,129 +25,118 @@ class StoppedError(MexplainError):
     """The visitor asked to stop."""
 
 
-@dataclass(frozen=True)
-class ExplainRequest:
-    """What a visitor wants to know of a clip; ``start_s`` and ``end_s`` choose a part of it, in seconds."""
-
-    method: str = "integrated_gradients"
-    baseline: str = "onset"
-    target: str | None = None
-    thorough: bool = False
-    start_s: float | None = None
-    end_s: float | None = None
-
-
 @dataclass
 class Session:
-    """What is kept for one visitor, and the means to stop what is being worked out.
+    """What is kept for one visitor, and the means to stop what is being computed for them.
 
-    Readings are kept by the clip's SHA-256 and its part, reports by those and what was asked, the oldest thrown away
-    first. ``reading`` and ``report`` are the latest, ``drawn`` the pictures of that report that were drawn so far. The
-    network runs on ``device``.
+    ``request`` is the latest one, ``report`` the latest report, ``explainer`` that of its clip, ``drawn`` the pictures
+    of that report that were drawn so far. The network runs on ``device``. Explainers are kept by clip, weights and
+    part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first.
     """
 
     device: str = "auto"
-    reading: Prediction | None = None
+    request: ExplainRequest = field(default_factory=ExplainRequest)
     report: Report | None = None
-    asked: ExplainRequest = field(default_factory=ExplainRequest)
+    explainer: Explainer | None = None
     drawn: OrderedDict[tuple, str] = field(default_factory=OrderedDict)
-    _place: tuple = ()
-    _readings: OrderedDict[tuple, Prediction] = field(default_factory=OrderedDict)
+    _clip: tuple[str, str] = ("", "")
+    _explainers: OrderedDict[tuple, Explainer] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
-    _searched: dict[str, SpottingResult] = field(default_factory=dict)
-    _questions: dict[str, AttributionTarget] = field(default_factory=dict)
+    _spotting: dict[str, SpottingResult] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def prediction(self) -> Prediction | None:
+        """What was predicted of the latest clip."""
+        return None if self.explainer is None else self.explainer.prediction
+
+    @property
+    def method(self) -> str:
+        """The method of the latest request, the first of several."""
+        return self.request.methods[0]
+
     def stop(self) -> None:
-        """Have whatever is running end at its next step."""
+        """End whatever is running at its next step."""
         self._stop.set()
 
-    def watched(self, progress: Progress | None) -> Progress:
-        """Return a progress that raises ``StoppedError`` once the visitor wants it; forgets what was asked before.
+    def stoppable(self, progress: Progress | None) -> Progress:
+        """A progress callback that raises ``StoppedError`` after ``stop``, starting from a clean slate.
 
-        It raises ``OutOfTimeError`` once more time has passed than one question may take (``limits``).
+        It raises ``OutOfTimeError`` after the seconds that one request may take (``MEXPLAIN_MAX_WORK_S``).
         """
         self._stop.clear()
-        most, started = limit("work_s"), time.monotonic()
+        limit_s, started = limit("work_s"), time.monotonic()
 
-        def tell(stage: str, share: float) -> None:
+        def report_or_stop(stage: str, share: float) -> None:
             if self._stop.is_set():
                 raise StoppedError("Stopped.")
-            if time.monotonic() - started > most:
+            if time.monotonic() - started > limit_s:
                 raise OutOfTimeError(
-                    f"This took longer than the {most} s that one question may take here. Choose a shorter part of the "
-                    "clip, or a method that takes less."
+                    f"This took longer than the {limit_s} s that one question may take here. Choose a shorter part of "
+                    "the clip, or a method that takes less."
                 )
             if progress is not None:
                 progress(stage, share)
 
-        return tell
+        return report_or_stop
 
     def explain(
-        self, path: Path, checkpoint: Checkpoint, asked: ExplainRequest, progress: Progress | None = None
+        self, path: Path, checkpoint: Checkpoint, request: ExplainRequest, progress: Progress | None = None
     ) -> Iterator[Report]:
-        """Yield ever fuller reports, the whole at once where it is known; errors as for ``explain``.
+        """Ever fuller reports on a clip, or at once the whole one where it is kept.
 
-        Raises ``StoppedError`` soon after ``stop`` was called.
+        The session's device takes the place of the request's. Raises what ``mexplain.explain.explain.explain`` does,
+        and ``StoppedError`` soon after ``stop``.
         """
-        tell = self.watched(progress)
-        clip = _sha256(path)
-        place = (clip, checkpoint.sha256, asked.start_s, asked.end_s)
-        reading = self._readings.get(place)
-        if reading is None:
-            start, end = asked.start_s, asked.end_s
-            found = self._searched.get(clip)
-            reading = predict_clip(
-                path, checkpoint, start_s=start, end_s=end, found_at=found, device=self.device, progress=tell
-            )
-            if reading.found_at is not None:
-                self._searched[clip] = reading.found_at
-            keep(self._readings, place, reading, _MOST_CLIPS)
-        if reading is not self.reading:
-            self._questions = {}
-        self.reading, self._place = reading, place
-        yield from self._explain(reading, asked, tell)
+        progress = self.stoppable(progress)
+        request = replace(request, device=self.device)
+        sha256 = _sha256(path)
+        clip = (sha256, checkpoint.sha256)
+        key = (*clip, request.variants, request.start_s, request.end_s)
+        explainer = self._explainers.get(key)
+        if explainer is None:
+            spotting = self._spotting.get(sha256)
+            explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
+            if explainer.prediction.spotting is not None:
+                self._spotting[sha256] = explainer.prediction.spotting
+            keep(self._explainers, key, explainer, _MOST_CLIPS)
+        if self.explainer is not None and self.explainer is not explainer:
+            self.explainer.forget_targets()
+        self.explainer, self._clip = explainer, clip
+        yield from self._reports_on(explainer, request, progress)
 
-    def again(self, asked: ExplainRequest, progress: Progress | None = None) -> Iterator[Report]:
-        """Yield reports on the part of the clip that was read last, whatever part ``asked`` names; as ``explain``.
+    def explain_same_window(self, request: ExplainRequest, progress: Progress | None = None) -> Iterator[Report]:
+        """Reports on the latest clip and part, whatever part the request names; errors as those of ``explain``.
 
-        Raises ``StoppedError`` if there is none.
+        Raises ``StoppedError`` if there is no such clip.
         """
-        if self.reading is None:
+        if self.explainer is None:
             raise StoppedError("Nothing has been explained yet, or it has been deleted.")
-        yield from self._explain(self.reading, asked, self.watched(progress))
+        latest = self.request
+        request = replace(request, start_s=latest.start_s, end_s=latest.end_s, device=self.device)
+        yield from self._reports_on(self.explainer, request, self.stoppable(progress))
 
-    def _explain(self, reading: Prediction, asked: ExplainRequest, tell: Progress) -> Iterator[Report]:
-        self.asked, self.drawn = asked, OrderedDict()
-        key = (self._place, asked.method, asked.baseline, asked.target, asked.thorough)
+    def _reports_on(self, explainer: Explainer, request: ExplainRequest, progress: Progress) -> Iterator[Report]:
+        self.request, self.drawn = request, OrderedDict()
+        key = (*self._clip, request)
         if known := self._reports.get(key):
             self._reports.move_to_end(key)
             self.report = known
             yield known
             return
-        steps = explain_prediction(
-            reading,
-            methods=(asked.method,),
-            baseline=asked.baseline,
-            target=asked.target,
-            thorough=asked.thorough,
-            progress=tell,
-        )
-        for report in steps:
+        for report in explain_prediction(explainer, request, progress=progress):
             self.report = report
             yield report
         if self.report is not None:
             keep(self._reports, key, self.report, _MOST_REPORTS)
 
-    def questions(self) -> dict[str, AttributionTarget]:
-        """Return each variant's question about the latest clip against its onset, made when first asked for."""
-        if self.reading is not None and not self._questions:
-            self._questions = Explainer(self.reading).pose()
-        return self._questions
+    def targets(self) -> dict[str, AttributionTarget]:
+        """Each variant's attribution target for the latest clip and the onset baseline."""
+        return {} if self.explainer is None else self.explainer.targets()
 
 
 def _sha256(path: Path) -> str:
-    """Return the hash of a file, or what stands for one that cannot be read: that is told when it is."""
+    """A file's hash, or its path where it cannot be read, which is an error only once it is decoded."""
     try:
         open_given(path, "video", ClipError).close()
         return sha256_of_file(path)
@@ -156,7 +145,7 @@ def _sha256(path: Path) -> str:
 
 
 def keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
-    """Keep one more thing, and throw the oldest away where there are more than ``most``."""
+    """Add a value under a key, and drop the oldest ones beyond ``most``."""
     kept[key] = value
     while len(kept) > most:
         kept.popitem(last=False)

@@ -29,6 +29,7 @@ from mexplain.explain.explain import explain
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import SHIPPED, Checkpoint
+from mexplain.records import ExplainRequest
 from mexplain.simulation.clip import Expression, simulate
 
 CLIPS = 4
@@ -94,7 +95,8 @@ def test_clips_are_found_below_a_folder_by_a_pattern_and_in_a_manifest(archive: 
 
 
 def test_a_row_says_what_a_report_says(done: Path, archive: Path, checkpoint: Checkpoint) -> None:
-    report = explain(archive / "clip0.mp4", checkpoint, variants=("10", "uncropped"), methods=(), device="cpu")
+    request = ExplainRequest(methods=(), variants=("10", "uncropped"), device="cpu")
+    report = explain(archive / "clip0.mp4", checkpoint, request)
     rows = next(rows for rows in read_clips(done) if rows[0]["clip"] == "clip0.mp4")
     assert [row["variant"] for row in rows] == ["10", "uncropped"]
     for row, variant in zip(rows, report.variants, strict=True):

@@ -11,6 +11,7 @@ from support.paths import SAMPLES
 
 from mexplain.batch.zip_bundle import MOST_CLIPS, bundle, overview_csv
 from mexplain.errors import MexplainError, SettingError
+from mexplain.records import ExplainRequest
 from mexplain.report.csv_tables import BLOCK_COLUMNS
 
 SAMPLE = SAMPLES / "happiness.mp4"
@@ -31,7 +32,13 @@ def made(checkpoint, tmp_path_factory):
     told = []
     out = folder / "new" / "all.zip"
     outcomes = list(
-        bundle(clips, checkpoint, out, methods=("attention",), device="cpu", progress=lambda *step: told.append(step))
+        bundle(
+            clips,
+            checkpoint,
+            out,
+            ExplainRequest(("attention",), device="cpu"),
+            progress=lambda *step: told.append(step),
+        )
     )
     return outcomes, told, out
 
@@ -83,9 +90,9 @@ def test_stopping_leaves_nothing_behind(checkpoint, tmp_path):
         raise StopError("Stopped.")
 
     with pytest.raises(StopError):
-        list(bundle([SAMPLE], checkpoint, tmp_path / "all.zip", device="cpu", progress=stop))
+        list(bundle([SAMPLE], checkpoint, tmp_path / "all.zip", ExplainRequest(device="cpu"), progress=stop))
     (tmp_path / "bad.mp4").write_text("no video")
-    steps = bundle([tmp_path / "bad.mp4"] * 2, checkpoint, tmp_path / "all.zip", device="cpu")
+    steps = bundle([tmp_path / "bad.mp4"] * 2, checkpoint, tmp_path / "all.zip", ExplainRequest(device="cpu"))
     next(steps)
     steps.close()
     assert [path.name for path in tmp_path.iterdir()] == ["bad.mp4"]
@@ -96,5 +103,5 @@ def test_what_cannot_be_is_said_at_once(checkpoint, tmp_path):
         with pytest.raises(SettingError, match="batch"):
             next(bundle(clips, checkpoint, tmp_path / "all.zip"))
     with pytest.raises(SettingError, match="Method"):
-        next(bundle([SAMPLE], checkpoint, tmp_path / "all.zip", methods=("guessing",)))
+        next(bundle([SAMPLE], checkpoint, tmp_path / "all.zip", ExplainRequest(("guessing",))))
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,8 @@ import torch
 
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.registry import METHODS, Parameter
-from mexplain.errors import SettingError
-from mexplain.explain import explain as module
-from mexplain.explain import explainer
+from mexplain.errors import ClipError, SettingError
+from mexplain.explain import explainer, report_assembly
 from mexplain.explain.explain import explain, explain_steps
 from mexplain.explain.prediction import DISPLAY_SIZE
 from mexplain.face.alignment import align
@@ -17,7 +16,7 @@ from mexplain.face.blocks import layout
 from mexplain.face.tracking import track_face
 from mexplain.media.video import read_clip
 from mexplain.model.device import resolve_device
-from mexplain.records import VARIANTS
+from mexplain.records import VARIANTS, ExplainRequest
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_the_apex_is_where_the_face_differs_most(smile):
     # A smile that starts at 0.1 s peaks at 0.35 of its 0.4 s; the light must not be taken for a movement.
     lit = smile.frames.copy()
     lit[1] = (lit[1] * 0.7).astype(np.uint8)
-    assert module._apex(replace(smile, frames=lit)) in (10, 11)
+    assert report_assembly._apex(replace(smile, frames=lit)) in (10, 11)
 
 
 def test_progress_is_told_in_order(report):
@@ -86,9 +85,8 @@ def test_progress_is_told_in_order(report):
 
 
 def test_some_variants_in_the_order_asked_for(person_path, checkpoint):
-    some = explain(
-        person_path, checkpoint, variants=("uncropped", "10"), methods=("saliency",), end_s=0.3, device="cpu"
-    )
+    request = ExplainRequest(("saliency",), variants=("uncropped", "10"), end_s=0.3, device="cpu")
+    some = explain(person_path, checkpoint, request)
     assert [variant.variant for variant in some.variants] == ["uncropped", "10"]
     assert some.window_s == (0.0, pytest.approx(0.3))
 
@@ -98,7 +96,7 @@ def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, m
     monkeypatch.setitem(METHODS, "integrated_gradients", few)
     monkeypatch.setattr(path, "GAP_SHARE", 0.0)
     monkeypatch.setattr(path, "GAP_FLOOR", 0.0)
-    some = explain(person_path, checkpoint, variants=("10",), end_s=0.3, device="cpu")
+    some = explain(person_path, checkpoint, ExplainRequest(variants=("10",), end_s=0.3, device="cpu"))
     assert "Integrated gradients of variant 10: the parts add up to" in some.notes[-1]
 
 
@@ -115,7 +113,20 @@ def test_an_explanation_that_does_not_add_up_is_noted(person_path, checkpoint, m
 )
 def test_unknown_choices_are_refused_before_any_work(checkpoint, wrong, message):
     with pytest.raises(SettingError, match=message):
-        explain("no_such_file.mp4", checkpoint, **wrong)
+        explain("no_such_file.mp4", checkpoint, ExplainRequest(**wrong))
+
+
+@pytest.mark.parametrize(
+    "part, message",
+    [
+        ({"start_s": -0.1}, "The start must be a time of 0 s or later; got -0.1 s"),
+        ({"end_s": float("nan")}, "The end must be a time of 0 s or later; got nan s"),
+        ({"start_s": 0.5, "end_s": 0.5}, "The start must come before the end; got 0.5 s to 0.5 s"),
+    ],
+)
+def test_an_impossible_part_is_refused_when_it_is_asked_for(part, message):
+    with pytest.raises(ClipError, match=message):
+        ExplainRequest(**part)
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cpu:0", "CUDA"])
@@ -139,8 +150,9 @@ def test_devices_are_found(monkeypatch):
 
 
 def test_reports_come_step_by_step_and_end_with_the_whole(person_path, checkpoint, report):
-    chosen = {"variants": ("10", "uncropped"), "methods": ("saliency", "attention"), "start_s": 0.2, "end_s": 0.7}
-    steps = list(explain_steps(person_path, checkpoint, device="cpu", **chosen))
+    methods, variants = ("saliency", "attention"), ("10", "uncropped")
+    request = ExplainRequest(methods, variants=variants, start_s=0.2, end_s=0.7, device="cpu")
+    steps = list(explain_steps(person_path, checkpoint, request))
     first, last = steps[0], steps[-1]
     known = {v.variant: v for v in report[0].variants}
     for variant in first.variants:
@@ -160,8 +172,8 @@ def test_closing_the_steps_or_a_progress_that_raises_stops_the_work(person_path,
     monkeypatch.setattr(
         explainer, "attribute_targets", lambda *args, **named: ran.append(args[1]) or real(*args, **named)
     )
-    some = {"methods": ("saliency",), "end_s": 0.3, "device": "cpu"}
-    steps = explain_steps(person_path, checkpoint, **some)
+    request = ExplainRequest(("saliency",), end_s=0.3, device="cpu")
+    steps = explain_steps(person_path, checkpoint, request)
     next(steps)
     next(steps)
     steps.close()
@@ -175,5 +187,5 @@ def test_closing_the_steps_or_a_progress_that_raises_stops_the_work(person_path,
             raise Enough
 
     with pytest.raises(Enough):
-        explain(person_path, checkpoint, progress=stop, **some)
+        explain(person_path, checkpoint, request, progress=stop)
     assert ran == ["saliency"]

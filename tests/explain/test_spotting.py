@@ -7,9 +7,9 @@ import torch
 from mexplain.errors import SettingError
 from mexplain.explain.spotting import (
     KINDS,
-    _stretches,
-    closing,
+    _peaks,
     find_moments,
+    lid_closure,
     movement,
     overlap,
     rank,
@@ -46,7 +46,7 @@ def still(seconds: float = 10.0, rate: float = 20.0) -> SteadyClip:
 
 def test_hills_are_found_highest_first() -> None:
     times = np.arange(200) / 20
-    found = list(_stretches(times, hills(times, (2, 0.3, 0.6), (6, 0.4, 0.9)), 0.3))
+    found = list(_peaks(times, hills(times, (2, 0.3, 0.6), (6, 0.4, 0.9)), 0.3))
     assert [round(apex, 2) for _, apex, _, _ in found] == [6.0, 2.0]
     (onset, _, offset, height), _ = found
     assert 5.55 <= onset <= 5.75 and 6.25 <= offset <= 6.45
@@ -122,7 +122,7 @@ def test_lids_that_close_are_told_from_lids_that_tighten(person_clip) -> None:
     for unit, intensity in ((45, 0.14), (4, 0.06)):
         expression = Expression((unit,), "both", intensity, 0.0, 0.1, 0.2)
         frame = simulate(photo, open_lids, expression, duration_s=0.2, fps=50.0).frames[5]
-        closed.append(closing(np.stack([open_lids, open_lids, find_face(frame).landmarks_xy]))[-1])
+        closed.append(lid_closure(np.stack([open_lids, open_lids, find_face(frame).landmarks_xy]))[-1])
     assert closed[0] > 0.2 and closed[1] < 0.1
 
 

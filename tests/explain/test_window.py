@@ -8,11 +8,13 @@ import torch
 
 from mexplain.errors import SettingError
 from mexplain.explain.explain import explain
+from mexplain.explain.prediction import calibrate_output
+from mexplain.explain.report_assembly import moment_notes
 from mexplain.explain.spotting import overlap
-from mexplain.explain.window import best_expression, decide_label, is_long, moment_notes, spot
+from mexplain.explain.window import best_expression, is_long, spot
 from mexplain.media.video import write_video
 from mexplain.model.network import HeadOutput
-from mexplain.records import NONE, Moment
+from mexplain.records import NONE, ExplainRequest, Moment
 from mexplain.report.json_export import to_json
 from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.report.wording import moment_choices, presence
@@ -20,7 +22,7 @@ from mexplain.report.wording import moment_choices, presence
 
 @pytest.fixture(scope="module")
 def searched(recording, checkpoint):
-    return explain(recording[0], checkpoint, methods=(), device="cpu")
+    return explain(recording[0], checkpoint, ExplainRequest(methods=(), device="cpu"))
 
 
 def said(presence: float) -> HeadOutput:
@@ -31,9 +33,9 @@ def said(presence: float) -> HeadOutput:
 
 
 def test_what_is_unsure_or_found_nowhere_is_called_none(checkpoint) -> None:
-    assert decide_label(checkpoint, "10", said(6.0), True).label == "surprise"
-    assert decide_label(checkpoint, "10", said(-6.0), True).label == NONE
-    nowhere = decide_label(checkpoint, "10", said(6.0), False)
+    assert calibrate_output(checkpoint, "10", said(6.0), True).label == "surprise"
+    assert calibrate_output(checkpoint, "10", said(-6.0), True).label == NONE
+    nowhere = calibrate_output(checkpoint, "10", said(6.0), False)
     assert nowhere.label == NONE and max(nowhere.probabilities, key=nowhere.probabilities.get) == "surprise"
     assert sum(nowhere.probabilities.values()) == pytest.approx(1)
     assert "No micro-expression" in moment_notes((), [nowhere])[0]
@@ -71,7 +73,7 @@ def test_the_curve_shows_moments_and_window(searched) -> None:
 
 
 def test_a_part_that_was_asked_for_is_not_searched(recording, checkpoint) -> None:
-    report = explain(recording[0], checkpoint, methods=(), start_s=0.1, end_s=0.6, device="cpu")
+    report = explain(recording[0], checkpoint, ExplainRequest(methods=(), start_s=0.1, end_s=0.6, device="cpu"))
     assert report.evidence is None and report.window_s == pytest.approx((0.1, 0.6), abs=0.05)
     with pytest.raises(SettingError, match="no curve"):
         evidence_curve(report)
@@ -81,7 +83,7 @@ def test_a_part_that_was_asked_for_is_not_searched(recording, checkpoint) -> Non
 def test_a_still_face_gets_no_label(person_clip, checkpoint, tmp_path, seconds: float) -> None:
     still = np.repeat(person_clip.frames[:1], round(seconds * 25), 0)
     write_video(tmp_path / "still.mp4", still, 25.0)
-    report = explain(tmp_path / "still.mp4", checkpoint, methods=(), device="cpu")
+    report = explain(tmp_path / "still.mp4", checkpoint, ExplainRequest(methods=(), device="cpu"))
     assert {variant.label for variant in report.variants} == {NONE} and report.moments == ()
     assert "No micro-expression" in prediction_sentence(report) and "No micro-expression" in report.notes[0]
     assert all(sum(variant.probabilities.values()) > 0 for variant in report.variants)

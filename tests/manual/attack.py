@@ -25,8 +25,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[level]) for level in (2, 1)
 from support import hostile_files as hostile
 
 from mexplain.errors import MexplainError
-from mexplain.explain.prediction import predict_clip
+from mexplain.explain.explainer import Explainer
 from mexplain.model.checkpoint import load_checkpoint
+from mexplain.records import ExplainRequest
 from mexplain.simulation.subject import from_photo
 
 GRACE_S = 10  # to begin with, to end a process, and for machines that do other things
@@ -77,7 +78,7 @@ class Attack:
         return told
 
     def read(self, path: Path) -> None:
-        predict_clip(path, self.checkpoint, variants=("10",), device="cpu")
+        Explainer.from_clip(path, self.checkpoint, ExplainRequest(variants=("10",), device="cpu"))
 
     def one(self, number: int) -> dict:
         """Return what came of one file: how it was answered, how long that took, what was left behind."""

@@ -23,10 +23,10 @@ from mexplain.media.files import open_given, printable
 from mexplain.media.image import read_photo
 from mexplain.media.sandbox import client
 from mexplain.media.video import _Index, _pick_times, probe, read_clip
-from mexplain.records import ClipInfo
+from mexplain.records import ClipInfo, ExplainRequest
 from mexplain.settings import LIMITS
 from mexplain.simulation.subject import from_photo
-from mexplain.ui.session import ExplainRequest, Session
+from mexplain.ui.session import Session
 
 
 def answer(path, function=probe, *given):

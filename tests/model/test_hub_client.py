@@ -22,6 +22,7 @@ from mexplain.model.checkpoint import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretr
 from mexplain.model.config import PRESETS
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.publishing import pull_from_hub, push_to_hub, verify
+from mexplain.records import ExplainRequest
 from mexplain.report.json_export import to_json
 
 REPO = "lab/smiles"
@@ -116,7 +117,7 @@ def test_the_shipped_weights_pass_through_the_hub(hub: LoopbackHub, person_path:
     loaded, local = load_checkpoint(REPO), load_checkpoint()
     assert torch.equal(logits(loaded.model), logits(local.model))
     assert (loaded.calibration, loaded.moment_floor) == (local.calibration, local.moment_floor)
-    report = explain(person_path, loaded, methods=(), variants=("10",), start_s=0.2, end_s=0.5)
+    report = explain(person_path, loaded, ExplainRequest((), variants=("10",), start_s=0.2, end_s=0.5))
     said = to_json(report)["checkpoint"]
     assert said == {"id": f"{REPO}@{loaded.revision}", "sha256": loaded.sha256, "revision": loaded.revision}
 

@@ -6,6 +6,7 @@ import pytest
 from support.paths import SAMPLES
 
 from mexplain.explain.explain import explain
+from mexplain.records import ExplainRequest
 
 
 def test_four_samples_ship_with_captions_and_truth() -> None:
@@ -18,7 +19,7 @@ def test_four_samples_ship_with_captions_and_truth() -> None:
 
 @pytest.mark.parametrize("name", ["happiness", "disgust", "surprise", "repression"])
 def test_the_cause_is_found(name: str, checkpoint) -> None:
-    report = explain(SAMPLES / f"{name}.mp4", checkpoint, methods=())
+    report = explain(SAMPLES / f"{name}.mp4", checkpoint, ExplainRequest(methods=()))
     truth = json.loads((SAMPLES / f"{name}.truth.json").read_text())["block_energy"]
     assert [variant.label for variant in report.variants] == [name] * 3
     for variant in report.variants:
@@ -30,6 +31,6 @@ def test_the_cause_is_found(name: str, checkpoint) -> None:
 
 
 def test_a_smile_is_happy_because_of_the_mouth(checkpoint) -> None:
-    report = explain(SAMPLES / "happiness.mp4", checkpoint, variants=("10",))
+    report = explain(SAMPLES / "happiness.mp4", checkpoint, ExplainRequest(variants=("10",)))
     scores = {block.name: block.attribution["integrated_gradients"] for block in report.variants[0].blocks}
     assert max(scores, key=scores.__getitem__) in {"mouth corner left", "mouth corner right", "chin", "nose"}

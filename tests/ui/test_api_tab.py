@@ -11,6 +11,7 @@ from support.running_hub import ROOT
 
 from mexplain.explain.explain import explain
 from mexplain.media.video import probe
+from mexplain.records import ExplainRequest
 
 CLIP = ROOT / "samples" / "happiness.mp4"
 
@@ -22,7 +23,7 @@ def client(hub):
 
 @pytest.fixture(scope="module")
 def expected(checkpoint):
-    return explain(CLIP, checkpoint, methods=("attention",))
+    return explain(CLIP, checkpoint, ExplainRequest(("attention",)))
 
 
 def clip():

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import zipfile
 from contextlib import contextmanager
-from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -19,18 +18,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain.batch.zip_bundle import bundle
 from mexplain.errors import MexplainError, OutOfTimeError
-from mexplain.explain import prediction
+from mexplain.explain import explainer
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.model import device
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
-from mexplain.records import VARIANTS
+from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.html_page import write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
-from mexplain.ui.session import ExplainRequest, Session
+from mexplain.ui.session import Session
 
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 GPU = torch.device("cuda", 0)
@@ -80,7 +79,7 @@ def test_a_full_disk_is_said_in_a_sentence(full, report, checkpoint, monkeypatch
         lambda: write_html(told, full / "a.html", animations={}),
         lambda: Animation(noise, 8.0, "noise", 0).write(full / "a.mp4"),
         lambda: (full / "a.png").write_bytes(summary_png(summary_image(told))),
-        lambda: list(bundle([SAMPLE], checkpoint, full / "a.zip", methods=(), device="cpu")),
+        lambda: list(bundle([SAMPLE], checkpoint, full / "a.zip", ExplainRequest((), device="cpu"))),
     ):
         with pytest.raises((MexplainError, OSError)) as caught:
             write()
@@ -148,18 +147,19 @@ class SmallMemory(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def read_clip_once(checkpoint, person_path):
-    return prediction.predict_clip(person_path, checkpoint, start_s=0.2, end_s=0.7, device="cpu")
+    request = ExplainRequest(start_s=0.2, end_s=0.7, device="cpu")
+    return Explainer.from_clip(person_path, checkpoint, request).prediction
 
 
 def test_too_little_memory_means_smaller_steps_and_a_note(read_clip_once, monkeypatch):
     # As much at once as on a GPU, so that it can be less.
     monkeypatch.setattr(device, "_CPU_GB", 4.0)
-    plenty, scarce = Explainer(read_clip_once), Explainer(read_clip_once)
-    known = plenty.answer("integrated_gradients", VARIANTS)
-    assert plenty.reading.notes == ()
+    plenty, scarce = (Explainer(read_clip_once, Fallback(torch.device("cpu"))) for _ in range(2))
+    known = plenty.attribute(ExplainRequest(), "integrated_gradients", VARIANTS)
+    assert plenty.notes == ()
     with SmallMemory(20_000_000) as memory:
-        found = scarce.answer("integrated_gradients", VARIANTS)
-    assert memory.refused > 0 and any("smaller steps" in note for note in scarce.reading.notes)
+        found = scarce.attribute(ExplainRequest(), "integrated_gradients", VARIANTS)
+    assert memory.refused > 0 and any("smaller steps" in note for note in scarce.notes)
     for one, other in zip(found, known, strict=True):
         assert np.abs(one.map - other.map).max() < 0.02 * np.abs(other.map).max()
 
@@ -188,7 +188,7 @@ def test_memory_is_tried_in_smaller_steps_and_then_the_cpu():
 
 def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
     monkeypatch.setattr(device, "_gpu_failed", False)
-    real, asked = prediction._on_device, []
+    real, asked = explainer.on_device, []
 
     def gone(model, where):
         asked.append(where.type)
@@ -196,8 +196,8 @@ def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
             raise torch.AcceleratorError("CUDA error: unspecified launch failure")
         return real(model, where)
 
-    monkeypatch.setattr(prediction, "_on_device", gone)
-    *_, told = explain_prediction(replace(read_clip_once, device=GPU), methods=("attention",))
+    monkeypatch.setattr(explainer, "on_device", gone)
+    *_, told = explain_prediction(Explainer(read_clip_once, Fallback(GPU)), ExplainRequest(("attention",)))
     assert "cuda" in asked and told.device == "cpu"
     assert any("stopped answering" in note and "CPU" in note for note in told.notes)
     assert all("attention" in variant.maps for variant in told.variants)
@@ -211,13 +211,13 @@ def test_a_question_takes_no_longer_than_it_may(person_path, checkpoint, monkeyp
     clock = [0.0]
     monkeypatch.setattr("mexplain.ui.session.time.monotonic", lambda: clock[0])
     desk = Session("cpu")
-    steps = desk.explain(person_path, checkpoint, ExplainRequest(method="attention", start_s=0.2, end_s=0.7))
+    steps = desk.explain(person_path, checkpoint, ExplainRequest(("attention",), start_s=0.2, end_s=0.7))
     next(steps)
     clock[0] = 1.1
     with pytest.raises(OutOfTimeError, match="longer than the 1 s"):
         list(steps)
     # The next question has time of its own.
-    *_, last = desk.again(ExplainRequest(method="attention"))
+    *_, last = desk.explain_same_window(ExplainRequest(("attention",)))
     assert all("attention" in variant.maps for variant in last.variants)
 
 
@@ -229,7 +229,14 @@ def test_clips_that_time_leaves_over_are_named(checkpoint, tmp_path):
     out = tmp_path / "all.zip"
     clips = [SAMPLE] * 3
     done = list(
-        bundle(clips, checkpoint, out, methods=(), device="cpu", names=["one.mp4", "../two", "three"], progress=late)
+        bundle(
+            clips,
+            checkpoint,
+            out,
+            ExplainRequest(methods=(), device="cpu"),
+            names=["one.mp4", "../two", "three"],
+            progress=late,
+        )
     )
     assert [outcome.reason for outcome in done] == ["", "Time is up.", "Time is up."]
     assert [outcome.folder for outcome in done] == ["001_one", "002_two", "003_three"]

@@ -2,72 +2,73 @@ import threading
 
 import pytest
 
-from mexplain.records import VARIANTS
+from mexplain.explain import explainer
+from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.visuals.animation import heatmap_animation
 from mexplain.ui import session as module
 from mexplain.ui.components import results
 from mexplain.ui.components.results import View
-from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.session import Session, StoppedError
 
 pytestmark = pytest.mark.usefixtures("lightly_tested")
-QUICK = ExplainRequest(method="attention", start_s=0.2, end_s=0.7)
+QUICK = ExplainRequest(("attention",), start_s=0.2, end_s=0.7)
 
 
 def test_what_is_known_is_not_worked_out_again(person_path, checkpoint, monkeypatch):
-    read, explained = [], []
-    real_read, real_explain = module.read, module.explain_reading
-    monkeypatch.setattr(module, "read", lambda *a, **k: read.append(k) or real_read(*a, **k))
-    monkeypatch.setattr(module, "explain_reading", lambda *a, **k: explained.append(k) or real_explain(*a, **k))
-    desk = Session()
-    *_, first = desk.explain(person_path, checkpoint, QUICK)
-    *_, other = desk.explain(person_path, checkpoint, ExplainRequest(method="saliency", start_s=0.2, end_s=0.7))
-    assert len(read) == 1 and len(explained) == 2
-    (again,) = desk.explain(person_path, checkpoint, QUICK)
-    assert len(read) == 1 and len(explained) == 2
-    assert again is first is desk.report and other is not first
-    assert set(desk.questions()) == {"24", "10", "uncropped"}
-    assert desk.questions() is desk.questions()
+    predicted, explained = [], []
+    real_predict, real_explain = explainer.predict_clip, module.explain_prediction
+    monkeypatch.setattr(explainer, "predict_clip", lambda *a, **k: predicted.append(k) or real_predict(*a, **k))
+    monkeypatch.setattr(module, "explain_prediction", lambda *a, **k: explained.append(k) or real_explain(*a, **k))
+    session = Session()
+    *_, first = session.explain(person_path, checkpoint, QUICK)
+    *_, other = session.explain(person_path, checkpoint, ExplainRequest(("saliency",), start_s=0.2, end_s=0.7))
+    assert len(predicted) == 1 and len(explained) == 2
+    (again,) = session.explain(person_path, checkpoint, QUICK)
+    assert len(predicted) == 1 and len(explained) == 2
+    assert again is first is session.report and other is not first
+    assert set(session.targets()) == {"24", "10", "uncropped"}
+    assert session.targets() is session.targets()
 
     painted = []
-    monkeypatch.setattr(results, "heat_film", lambda *a: painted.append(a) or heatmap_animation(*a))
-    films = [results.films(desk, View(), ["24", "10"]) for _ in range(2)]
+    monkeypatch.setattr(results, "heatmap_animation", lambda *a: painted.append(a) or heatmap_animation(*a))
+    films = [results.films(session, View(), ["24", "10"]) for _ in range(2)]
     assert films[0] == films[1] and len(painted) == 2
-    list(desk.again(ExplainRequest(method="saliency")))
-    results.films(desk, View(), ["24", "10"])
+    list(session.explain_same_window(ExplainRequest(("saliency",))))
+    results.films(session, View(), ["24", "10"])
     assert len(painted) == 4
 
 
-def test_a_second_desk_knows_nothing_of_the_first(person_path, checkpoint):
+def test_a_second_session_knows_nothing_of_the_first(person_path, checkpoint):
     one, other = Session(), Session()
     next(one.explain(person_path, checkpoint, QUICK))
-    assert other.reading is None and other.report is None and other.questions() == {}
+    assert other.prediction is None and other.report is None and other.targets() == {}
 
 
-def test_stop_ends_the_work_and_leaves_the_desk_usable(person_path, checkpoint):
-    desk = Session()
-    steps = desk.explain(person_path, checkpoint, QUICK)
+def test_stop_ends_the_work_and_leaves_the_session_usable(person_path, checkpoint):
+    session = Session()
+    steps = session.explain(person_path, checkpoint, QUICK)
     next(steps)
-    desk.stop()
+    session.stop()
     with pytest.raises(StoppedError):
         list(steps)
-    *_, last = desk.explain(person_path, checkpoint, QUICK)
+    *_, last = session.explain(person_path, checkpoint, QUICK)
     assert all("attention" in variant.maps for variant in last.variants)
 
 
 def test_what_a_click_would_ask_for_is_drawn_ahead_where_there_is_time(person_path, checkpoint, monkeypatch):
-    desk = Session()
+    session = Session()
     # The first report has attention alone: nothing else can be asked for of it.
-    desk.report = next(desk.explain(person_path, checkpoint, QUICK))
+    session.report = next(session.explain(person_path, checkpoint, QUICK))
 
     def drawn_ahead(busy):
         monkeypatch.setattr(results, "is_busy", lambda: busy)
-        results.draw_ahead(desk, View())
+        results.draw_ahead(session, View())
         for thread in [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]:
             thread.join(60)
-        return desk.drawn
+        return session.drawn
 
     assert not drawn_ahead(busy=True)
     assert drawn_ahead(busy=False)
-    monkeypatch.setattr(results, "heat_film", None)
-    results.films(desk, View(opacity=50.0), list(VARIANTS))
-    results.films(desk, View(quantity="attention"), list(VARIANTS))
+    monkeypatch.setattr(results, "heatmap_animation", None)
+    results.films(session, View(opacity=50.0), list(VARIANTS))
+    results.films(session, View(quantity="attention"), list(VARIANTS))

@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.batch.zip_bundle import MOST_CLIPS, BundledClip, bundle
 from mexplain.errors import MexplainError
-from mexplain.records import NONE
+from mexplain.records import NONE, ExplainRequest
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.ui.components.common import (
     OWN_ANSWER,
@@ -61,23 +61,21 @@ class BatchPanel:
             return
         yield [session, "", "", hidden]
 
-        told = session.watched(progress_callback(progress, str))
+        told = session.stoppable(progress_callback(progress, str))
 
         def tell_of(clip: int, count: int, stage: str, share: float) -> None:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
             told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
 
+        request = ExplainRequest((method,), baseline, None if target == OWN_ANSWER else target, device=SESSION_DEVICE)
         out, done = self.hub.output_path("explained_clips.zip"), list[BundledClip]()
         try:
             for outcome in bundle(
                 [Path(clip) for clip in clips],
                 self.hub.checkpoint(),
                 out,
-                methods=(method,),
-                baseline=baseline,
-                target=None if target == OWN_ANSWER else target,
+                request,
                 scorecard=self.hub.scorecard(),
-                device=SESSION_DEVICE,
                 names=[self.hub.original_name(clip) for clip in clips],
                 progress=tell_of,
             ):

@@ -60,10 +60,10 @@ def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
 
 def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
     """HTML of the films of some variants, by variant; empty where nothing has been explained."""
-    report, reading, method = session.report, session.reading, session.asked.method
-    if report is None or reading is None:
+    report, prediction, method = session.report, session.prediction, session.method
+    if report is None or prediction is None:
         return {}
-    face, drawn = reading.display, session.drawn
+    face, drawn = prediction.display, session.drawn
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
@@ -166,7 +166,7 @@ def legend(view: View, method: str = "integrated_gradients") -> str:
 
 def exaggerated(session: Session | None) -> str:
     """Film of the latest clip with its motion magnified; empty where nothing has been explained."""
-    if session is None or session.reading is None:
+    if session is None or session.prediction is None:
         return ""
-    crop_iod = session.reading.checkpoint.model.config.crop_iod
-    return animation_html(magnified_animation(session.reading.display, crop_iod))
+    crop_iod = session.prediction.checkpoint.model.config.crop_iod
+    return animation_html(magnified_animation(session.prediction.display, crop_iod))

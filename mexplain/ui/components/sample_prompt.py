@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.records import ExplainRequest
 from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, new_session, progress_callback, stop_button
-from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render
 
 

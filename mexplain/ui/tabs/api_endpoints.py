@@ -13,10 +13,11 @@ from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, run_experiment
 from mexplain.explain.counterfactual import predict_with_blocks_held
 from mexplain.explain.explain import explain
-from mexplain.explain.prediction import Progress, predict_clip
-from mexplain.explain.window import Decision
+from mexplain.explain.explainer import Explainer
+from mexplain.explain.prediction import Progress, VariantPrediction
 from mexplain.media.files import sha256_of_file
 from mexplain.model.checkpoint import Checkpoint
+from mexplain.records import ExplainRequest
 from mexplain.report.json_export import to_json
 from mexplain.simulation.action_units import SIDES, parse_action_units
 from mexplain.simulation.subject import built_in, from_photo, names
@@ -106,9 +107,11 @@ class Endpoints:
             path = _there(clip)
             sha256 = sha256_of_file(path) if path.is_file() else ""
             report = explain(
-                path, self._checkpoint(), methods=(method,), baseline=baseline, target=target or None,
-                start_s=start_s, end_s=end_s, progress=_told(progress),
-            )  # fmt: skip
+                path,
+                self._checkpoint(),
+                ExplainRequest((method,), baseline, target or None, start_s=start_s, end_s=end_s),
+                progress=_told(progress),
+            )
             return without_path(to_json(report), self.hub.original_name(clip), sha256)
 
     def simulate(
@@ -166,10 +169,9 @@ class Endpoints:
             For each variant its label, probabilities and presence before and after.
         """
         with _plain_errors():
-            reading = predict_clip(_there(clip), self._checkpoint(), progress=_told(progress))
-            questions = reading.questions(tuple(reading.outputs))
+            explainer = Explainer.from_clip(_there(clip), self._checkpoint(), progress=_told(progress))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
-            found = predict_with_blocks_held(reading, questions, names, layout)
+            found = predict_with_blocks_held(explainer.prediction, explainer.targets(), names, layout)
             return [
                 {"variant": one.variant, "before": _answer(one.before), "after": _answer(one.after)} for one in found
             ]
@@ -188,7 +190,7 @@ def _plain_errors() -> Iterator[None]:
 
 def _told(progress: gr.Progress) -> Progress:
     """Return what ends the work when it takes too long, or nobody waits for it any more."""
-    return Session().watched(progress_callback(progress))
+    return Session().stoppable(progress_callback(progress))
 
 
 def _there(clip: str | None) -> Path:
@@ -197,8 +199,8 @@ def _there(clip: str | None) -> Path:
     return Path(clip)
 
 
-def _answer(decision: Decision) -> dict[str, Any]:
-    return {"label": decision.label, "probabilities": decision.probabilities, "presence": decision.presence}
+def _answer(answer: VariantPrediction) -> dict[str, Any]:
+    return {"label": answer.label, "probabilities": answer.probabilities, "presence": answer.presence}
 
 
 def without_path(report: dict[str, Any], name: str, sha256: str) -> dict[str, Any]:

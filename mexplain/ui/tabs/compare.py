@@ -43,7 +43,7 @@ class CompareTab:
 
     def show(self, session: Session | None) -> list:
         """Show the comparison of the latest report, or that there is none yet."""
-        report, method = (session.report, session.asked.method) if session else (None, "")
+        report, method = (session.report, session.method) if session else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
         found = compare_variants(report, method)

@@ -10,7 +10,7 @@ import gradio as gr
 from mexplain.attribution.baselines import BASELINES
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
-from mexplain.records import VARIANTS, Report
+from mexplain.records import VARIANTS, ExplainRequest, Report
 from mexplain.report import wording
 from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.settings import limit
@@ -31,7 +31,7 @@ from mexplain.ui.components.common import (
 from mexplain.ui.components.results import View
 from mexplain.ui.components.samples import captions, sample_buttons
 from mexplain.ui.permalink import from_query
-from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render
 
 
@@ -200,10 +200,8 @@ class ExplainTab:
         if not clip:
             return
         desk = desk or new_session()
-        asked = self._asked(settings, start_s, end_s)
         yield {self.hub.session: desk}
-        steps = desk.explain(Path(clip), self.hub.checkpoint(), asked, progress_callback(progress))
-        yield from self._stream(desk, steps, settings)
+        yield from self._explain(desk, Path(clip), settings, start_s, end_s, progress)
 
     def pick(
         self, desk: Session | None, number: int | None, *settings: Any,
@@ -214,21 +212,20 @@ class ExplainTab:
             yield {self.error: error_html(WORDS["expired"])}
             return
         moment = desk.report.moments[number]
-        asked = self._asked(settings, max(moment.onset_s - MARGIN_S, 0), moment.offset_s + MARGIN_S)
-        steps = desk.explain(Path(desk.report.info.path), self.hub.checkpoint(), asked, progress_callback(progress))
-        yield from self._stream(desk, steps, settings)
+        start_s, end_s = max(moment.onset_s - MARGIN_S, 0.0), moment.offset_s + MARGIN_S
+        yield from self._explain(desk, Path(desk.report.info.path), settings, start_s, end_s, progress)
 
     def again(
         self, desk: Session | None, *settings: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict]:  # fmt: skip
         """Explain the same part of the same clip otherwise; what is known is not worked out again."""
-        if desk is None or desk.reading is None:
+        if desk is None or desk.prediction is None:
             yield {self.error: error_html(WORDS["expired"])}
             return
-        asked = self._asked(settings, desk.asked.start_s, desk.asked.end_s)
-        yield {self.about: wording.about_method(asked.method, asked.baseline, self.hub.scorecard())}
-        yield from self._stream(desk, desk.again(asked, progress_callback(progress)), settings)
+        request = _request(settings)
+        yield {self.about: wording.about_method(request.methods[0], request.baseline, self.hub.scorecard())}
+        yield from self._show(desk, desk.explain_same_window(request, progress_callback(progress)), settings)
 
     def redraw(self, desk: Session | None, *looks: Any) -> list[Any]:
         """Show the same results from another side; asks the network nothing."""
@@ -236,9 +233,9 @@ class ExplainTab:
         if desk is None or desk.report is None:
             return [results.legend(view), *[gr.skip()] * 6]
         pictures = results.films(desk, view, list(VARIANTS))
-        plots = [results.heatmap(desk.report, variant, view, desk.asked.method) for variant in desk.report.variants]
+        plots = [results.heatmap(desk.report, variant, view, desk.method) for variant in desk.report.variants]
         pairs = zip(pictures.values(), plots, strict=True)
-        return [results.legend(view, desk.asked.method), *(part for pair in pairs for part in pair)]
+        return [results.legend(view, desk.method), *(part for pair in pairs for part in pair)]
 
     def repaint(self, desk: Session | None, *looks: Any) -> list[Any]:
         """Show the same films in other colours or finer; asks the network nothing."""
@@ -246,11 +243,19 @@ class ExplainTab:
             return [gr.skip()] * 3
         return list(results.films(desk, View(*looks), list(VARIANTS)).values())
 
-    def _asked(self, settings: tuple[Any, ...], start_s: float | None, end_s: float | None) -> ExplainRequest:
-        method, baseline, target, thorough = settings[:4]
-        return ExplainRequest(method, baseline, None if target == OWN_ANSWER else target, thorough, start_s, end_s)
+    def _explain(
+        self, desk: Session, clip: Path, settings: tuple[Any, ...], start_s: float | None, end_s: float | None,
+        progress: gr.Progress,
+    ) -> Iterator[dict]:  # fmt: skip
+        try:
+            request = _request(settings, start_s, end_s)
+        except MexplainError as error:
+            yield {self.error: error_html(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
+            return
+        steps = desk.explain(clip, self.hub.checkpoint(), request, progress_callback(progress))
+        yield from self._show(desk, steps, settings)
 
-    def _stream(self, desk: Session, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
+    def _show(self, desk: Session, steps: Iterator[Report], settings: tuple[Any, ...]) -> Iterator[dict]:
         view, seen = View(*settings[4:]), dict.fromkeys(VARIANTS, "")
         try:
             for number, report in enumerate(steps):
@@ -264,13 +269,13 @@ class ExplainTab:
             yield {self.error: error_html(error, WORDS["unexplained"]), self.results: gr.Column(visible=False)}
 
     def _head(self, report: Report, desk: Session, view: View) -> dict:
-        about = wording.about_method(desk.asked.method, desk.asked.baseline, self.hub.scorecard())
+        about = wording.about_method(desk.method, desk.request.baseline, self.hub.scorecard())
         top: dict = {
             self.error: "",
             self.results: gr.Column(visible=True),
             self.answer: render("answer", sentence=prediction_sentence(report), notes=report.notes),
             self.about: about,
-            self.legend: results.legend(view, desk.asked.method),
+            self.legend: results.legend(view, desk.method),
             self.agree: self._agreement(report, desk),
             self.moved: "",
             self.where: gr.Column(visible=report.evidence is not None),
@@ -285,7 +290,7 @@ class ExplainTab:
 
     def _changed(self, report: Report, desk: Session, view: View, seen: dict[str, str]) -> dict:
         """Return what is new in the columns since the last report; ``seen`` remembers what was there."""
-        method, changed = desk.asked.method, dict[Any, Any]()
+        method, changed = desk.method, dict[Any, Any]()
         state = {v.variant: f"{results.shown(v, view, method)}{method in v.maps}" for v in report.variants}
         new = [variant for variant in state if state[variant] != seen[variant].partition("|")[0]]
         pictures = results.films(desk, view, new)
@@ -303,6 +308,12 @@ class ExplainTab:
         return changed
 
     def _agreement(self, report: Report, desk: Session) -> str:
-        if desk.asked.method not in report.agreement:
+        if desk.method not in report.agreement:
             return render("paragraph", kind="wait", sentence=WORDS["testing"])
-        return wording.agreement(report, desk.asked.method)
+        return wording.agreement(report, desk.method)
+
+
+def _request(settings: tuple[Any, ...], start_s: float | None = None, end_s: float | None = None) -> ExplainRequest:
+    method, baseline, target, thorough = settings[:4]
+    target = None if target == OWN_ANSWER else target
+    return ExplainRequest((method,), baseline, target, thorough=thorough, start_s=start_s, end_s=end_s)

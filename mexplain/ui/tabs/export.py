@@ -97,13 +97,15 @@ class ExportTab:
         self, session: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> tuple[Any, str]:  # fmt: skip
         """Write the files that were asked for."""
-        if session is None or session.report is None or session.reading is None:
+        if session is None or session.report is None or session.prediction is None:
             return gr.skip(), error_html(WORDS["expired"])
         if not kinds:
             return gr.skip(), error_html("Choose at least one kind of file.")
 
         try:
-            paths = self._write(session, set(kinds), session.watched(progress_callback(progress, "Writing {}".format)))
+            paths = self._write(
+                session, set(kinds), session.stoppable(progress_callback(progress, "Writing {}".format))
+            )
         except StoppedError:
             return gr.skip(), error_html(WORDS["stopped"])
         except MexplainError as error:
@@ -111,8 +113,8 @@ class ExportTab:
         return gr.Files([str(path) for path in paths], visible=True), ""
 
     def _write(self, session: Session, kinds: set[str], tell: Any) -> list[Path]:
-        report, reading = session.report, session.reading
-        assert report is not None and reading is not None
+        report, prediction = session.report, session.prediction
+        assert report is not None and prediction is not None
         report = replace(report, info=replace(report.info, path=self.hub.original_name(report.info.path)))
         # What a visitor calls their clip stays in the files, and out of names on the hub's disk.
         stem = "explained"
@@ -121,7 +123,7 @@ class ExportTab:
         animations: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
             tell("films", 0.0)
-            animations = report_animations(report, reading.display, reading.checkpoint.model.config.crop_iod)
+            animations = report_animations(report, prediction.display, prediction.checkpoint.model.config.crop_iod)
         if "html" in kinds:
             tell("the page", 0.5)
             paths.append(first.with_suffix(".html"))

@@ -13,6 +13,7 @@ from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Detection, SimulatedMovement
 from mexplain.explain.prediction import Progress
 from mexplain.media.video import write_video
+from mexplain.records import ExplainRequest
 from mexplain.report.visuals.animation import Animation
 from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.simulation.action_units import SIDES
@@ -33,7 +34,7 @@ from mexplain.ui.components.common import (
 )
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.components.quiz_panel import QuizPanel
-from mexplain.ui.session import ExplainRequest, Session, StoppedError
+from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import WORDS, render
 
 OWN_PHOTO = "My own photo"
@@ -126,9 +127,8 @@ class SimulatorTab:
                 "",
             ]
             findings: dict[tuple[str, str], Detection] = {}
-            told = session.watched(
-                progress_callback(progress)
-            )  # over all methods, so that they share one question's time
+            # Over all methods, so that they share the time of one request.
+            told = session.stoppable(progress_callback(progress))
             for method in methods or ["attention"]:
                 self._ask(session, moved, method, told)
                 assert session.report is not None
@@ -155,7 +155,7 @@ class SimulatorTab:
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest(method), told):
+            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest((method,)), told):
                 pass
 
 

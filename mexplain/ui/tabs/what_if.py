@@ -85,17 +85,17 @@ class WhatIfTab:
 
     def show(self, session: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, all of them moving."""
-        if session is None or session.reading is None:
+        if session is None or session.prediction is None:
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
         value = self._face(session, grid)
         return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
 
     def hold(self, session: Session | None, value: dict, grid: str) -> list[Any]:
         """Answer with the chosen blocks held still."""
-        if session is None or session.reading is None:
+        if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *[gr.skip()] * 6]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
-        found = predict_with_blocks_held(session.reading, session.questions(), chosen, grid)
+        found = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
         told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [
             render("paragraph", kind="", sentence=told),
@@ -111,17 +111,17 @@ class WhatIfTab:
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Look for the smallest set of blocks that flips each variant's answer, one variant after the other."""
-        if session is None or session.reading is None:
+        if session is None or session.prediction is None:
             yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
             return
-        labels, flips = session.reading.checkpoint.model.config.labels, list[tuple[str, str]]()
-        questions = session.questions()
+        labels, flips = session.prediction.checkpoint.model.config.labels, list[tuple[str, str]]()
+        targets = session.targets()
 
         words = "Trying sets of blocks in {}".format
-        tell_or_stop = session.watched(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
+        tell_or_stop = session.stoppable(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
         try:
-            for number, (variant, question) in enumerate(questions.items()):
-                found = smallest_flip(question, labels, partial(self._tell_one, tell_or_stop, variant, number))
+            for number, (variant, target) in enumerate(targets.items()):
+                found = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
                 flips.append((VARIANT_NAMES[variant], wording.flipped(found)))
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and found.blocks:
@@ -138,10 +138,10 @@ class WhatIfTab:
         tell(variant, (number + share) / len(VARIANT_NAMES))
 
     def _face(self, session: Session, grid: str) -> dict[str, Any]:
-        reading, report = session.reading, session.report
-        assert reading is not None and report is not None
-        names, side = layout(grid).names, reading.aligned.frames.shape[1]
-        boxes = (100 * layout(grid).boxes(reading.aligned.landmarks_xy) / side).round(2).tolist()
+        prediction, report = session.prediction, session.report
+        assert prediction is not None and report is not None
+        names, side = layout(grid).names, prediction.aligned.frames.shape[1]
+        boxes = (100 * layout(grid).boxes(prediction.aligned.landmarks_xy) / side).round(2).tolist()
         blocks = [{"name": n, "x": x0, "y": y0, "w": round(x1 - x0, 2), "h": round(y1 - y0, 2),
                    "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
                   for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip

@@ -1,0 +1,178 @@
+"""One ``Report`` of a prediction, its attributions and how far they can be trusted."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from mexplain.attribution.attribute import Attribution
+from mexplain.attribution.faithfulness import agree
+from mexplain.attribution.registry import METHODS
+from mexplain.explain.explainer import Explainer
+from mexplain.explain.prediction import Prediction, VariantPrediction
+from mexplain.explain.window import best_expression
+from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
+from mexplain.records import (
+    NONE,
+    Agreement,
+    AlignedClip,
+    BlockReport,
+    ExplainRequest,
+    FaithfulnessReport,
+    Moment,
+    Report,
+    VariantReport,
+)
+
+POOLED_INTO = ("10", "24")
+_NO_EXPRESSION = (
+    "No micro-expression was found: there is no more evidence of one than in clips that hold nothing but head drift, "
+    "blinks, glances, speech and flickering light. What follows is about the likeliest class all the same."
+)
+_NOT_MICRO = "What moves here is longer or larger than a micro-expression; it is named by the class it looks most like."
+
+# By variant, then by method.
+Attributions = dict[str, dict[str, Attribution]]
+FaithfulnessReports = dict[str, dict[str, FaithfulnessReport]]
+
+
+def assemble_report(
+    explainer: Explainer,
+    request: ExplainRequest,
+    attributions: Attributions,
+    trust: FaithfulnessReports,
+    elapsed_s: dict[str, float],
+) -> Report:
+    """A report of everything known so far; what is not known yet is left out. ``elapsed_s`` is seconds by stage."""
+    prediction = explainer.prediction
+    checkpoint, aligned = prediction.checkpoint, prediction.aligned
+    variants = tuple(
+        _variant_report(prediction, variant, request.target, dict(by_method), dict(trust[variant]))
+        for variant, by_method in attributions.items()
+    )
+    finished = [m for m in request.methods if all(m in by_method for by_method in attributions.values())]
+    notes = moment_notes(prediction.moments, prediction.variants.values())
+    return Report(
+        info=prediction.info,
+        window_s=prediction.window_s,
+        times_s=tuple(aligned.times_s.tolist()),
+        checkpoint_id=checkpoint.id,
+        checkpoint_sha256=checkpoint.sha256,
+        checkpoint_revision=checkpoint.revision,
+        device=str(explainer.device),
+        elapsed_s=dict(elapsed_s),
+        variants=variants,
+        onset_frame=prediction.display.frames[0],
+        apex_frame=prediction.display.frames[_apex(aligned)],
+        notes=aligned.notes + notes + _gap_notes(attributions) + _method_notes(request.methods) + explainer.notes,
+        baseline=request.baseline,
+        agreement={method: _agreement(variants, method) for method in finished},
+        moments=prediction.moments,
+        evidence=prediction.evidence,
+    )
+
+
+def moment_notes(moments: Sequence[Moment], variants: Iterable[VariantPrediction]) -> tuple[str, ...]:
+    """Notes for the user on the moment that is explained."""
+    if all(variant.label == NONE for variant in variants):
+        return (_NO_EXPRESSION,)
+    best = best_expression(moments)
+    return (_NOT_MICRO,) if best is not None and best.kind != "micro-expression" else ()
+
+
+def _variant_report(
+    prediction: Prediction,
+    variant: str,
+    target: str | None,
+    attributions: dict[str, Attribution],
+    trust: dict[str, FaithfulnessReport],
+) -> VariantReport:
+    output, answer, aligned = prediction.outputs[variant], prediction.variants[variant], prediction.aligned
+    config = prediction.checkpoint.model.config
+    labels = config.labels
+    unit_peaks = output.units.sigmoid().amax(0).tolist()
+    pooled = pooling_layout(variant)
+    boxes = pooled.boxes(aligned.landmarks_xy)
+    over_time = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
+    in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
+    blocks = tuple(
+        BlockReport(
+            name=name,
+            xyxy=tuple(in_file[i].tolist()),
+            crop_xyxy=tuple(in_crop[i].tolist()),
+            attention=tuple(output.attention_weights[:, i].tolist()) if len(layout(variant)) else None,
+            attribution={method: float(attribution.block_scores[i]) for method, attribution in attributions.items()},
+            attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in over_time.items()},
+        )
+        for i, name in enumerate(pooled.names)
+    )
+    gaps = [attribution.gap for attribution in attributions.values() if attribution.gap is not None]
+    predicted = next((a.class_index for a in attributions.values()), int(output.logits.argmax()))
+    return VariantReport(
+        variant=variant,
+        label=answer.label,
+        probabilities=answer.probabilities,
+        logits=dict(zip(labels, output.logits.tolist(), strict=True)),
+        blocks=blocks,
+        outside_blocks={method: attribution.outside for method, attribution in attributions.items()},
+        maps={method: attribution.map for method, attribution in attributions.items()},
+        convergence_delta=gaps[0] if gaps else None,
+        target=target or labels[predicted],
+        difference={method: attribution.difference for method, attribution in attributions.items()},
+        pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in attributions.items()} for key in POOLED_INTO},
+        trust=trust,
+        presence=answer.presence,
+        units={unit: (right, left) for unit, (right, left) in zip(config.units, unit_peaks, strict=True)},
+    )
+
+
+def _pooled(attribution: Attribution, key: str, variant: str, aligned: AlignedClip) -> dict[str, float]:
+    """Scores of one layout's blocks: those of the attribution where the layout is its own, otherwise of its map."""
+    scores = attribution.block_scores
+    if key != pooling_layout(variant).variant:
+        scores, _ = pool_into_blocks(attribution.map.sum(axis=0), LAYOUTS[key].boxes(aligned.landmarks_xy))
+    return dict(zip(LAYOUTS[key].names, scores.tolist(), strict=True))
+
+
+def _agreement(variants: Sequence[VariantReport], method: str) -> dict[tuple[str, str], Agreement]:
+    """Rank correlation of two variants' scores of the ten blocks, for each pair that explains the same class."""
+    by_ten = {v.variant: np.array(list(v.pooled["10"][method].values()), np.float32) for v in variants}
+    target = {v.variant: v.target for v in variants}
+    return {pair: alike for pair, alike in agree(by_ten).items() if target[pair[0]] == target[pair[1]]}
+
+
+def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
+    """Upright boxes, in file pixels, around boxes of the crop, which may lie turned there."""
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # n 4 2
+    in_file = corners @ to_clip[:, :2].T + to_clip[:, 2]
+    return np.concatenate([in_file.min(axis=1), in_file.max(axis=1)], axis=1)
+
+
+def _apex(aligned: AlignedClip) -> int:
+    """Index of the frame that differs most from the onset in the face, but for the gain and offset of the light."""
+    grey = aligned.frames.mean(axis=-1)
+    face = box_coverage(LAYOUTS["24"].boxes(aligned.landmarks_xy), *grey.shape[1:]).max(axis=0)
+    grey -= (grey * face).sum(axis=(1, 2), keepdims=True) / face.sum()
+    gain = (grey * grey[0] * face).sum(axis=(1, 2), keepdims=True) / max((grey[0] ** 2 * face).sum(), 1e-9)
+    change = np.abs(grey - gain * grey[0])
+    return int((change * face).sum(axis=(1, 2)).argmax())
+
+
+def _gap_notes(attributions: Attributions) -> tuple[str, ...]:
+    return tuple(
+        f"{METHODS[method].name} of variant {variant}: the parts add up to "
+        f"{attribution.difference + (attribution.gap or 0):+.3f} logits where {attribution.difference:+.3f} were to be "
+        "explained; read them with care."
+        for variant, by_method in attributions.items()
+        for method, attribution in by_method.items()
+        if not attribution.complete
+    )
+
+
+def _method_notes(methods: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{METHODS[method].name}: its pictures stay much the same when the network's weights are random; they show the "
+        "clip rather than the network."
+        for method in methods
+        if METHODS[method].fails_randomisation
+    )
