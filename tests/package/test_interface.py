@@ -52,7 +52,7 @@ def test_explain_is_the_function_whatever_was_imported_before():
     run(
         "from mexplain import explain\n"
         "assert callable(explain)\n"
-        "from mexplain.explain.window import Decision\n"
+        "from mexplain.explain.window import SpottingResult\n"
         "import mexplain\n"
         "assert mexplain.explain is explain"
     )
@@ -68,8 +68,8 @@ def test_modules_below_the_subpackage_are_found():
     run(
         "from mexplain import explain\n"
         "from mexplain.explain import window\n"
-        "from mexplain.explain.window import Decision\n"
-        "assert window.Decision is Decision and window.__name__ == 'mexplain.explain.window'"
+        "from mexplain.explain.window import SpottingResult\n"
+        "assert window.SpottingResult is SpottingResult and window.__name__ == 'mexplain.explain.window'"
     )
 
 
