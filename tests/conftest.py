@@ -30,6 +30,32 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+# Whoever uses one of these fixtures drives Chromium or asks the running hub; or waits for Ray, or for real training.
+BROWSER_FIXTURES = {"browser", "known_browser", "visit", "hub_folder"}
+SLOW_FIXTURES = {"cluster"}
+# Each process holds a network, and in time a hub and a browser; more would need another machine.
+PROCESSES = 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spread a run that names no file over two processes, unless ``-n`` or ``--pdb`` was given."""
+    whole_suite = config.args_source is not pytest.Config.ArgsSource.ARGS
+    if whole_suite and config.getoption("numprocesses", 0) is None and not config.getoption("usepdb"):
+        config.option.numprocesses = PROCESSES
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, before ``-m`` chooses among them."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & BROWSER_FIXTURES:
+            item.add_marker("browser")
+        if fixtures & SLOW_FIXTURES:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def person_path():
     return PERSON

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import random
-import shutil
 from pathlib import Path
 
 import cv2
@@ -195,27 +193,20 @@ def test_pages_of_clips_follow_each_other(planted):
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_the_page_fits_its_window(planted, width, tmp_path):
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("This test drives Chromium: apt-get install chromium.")
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_fits_its_window(planted, width, tmp_path, browser):
     index = write_index(planted[1], planted[0])
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        problems: list[str] = []
-        page.on("requestfailed", lambda request: problems.append(request.url))
-        page.on("console", lambda message: problems.append(message.text))
-        page.goto(Path(index).as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.locator("svg").count() == 2 * 2 + 2
-        for image in page.locator("img").all():
-            image.scroll_into_view_if_needed()
-        assert page.locator("img").evaluate_all("all => all.every(i => i.complete)")
-        page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
-        page.get_by_role("link", name="All clips").click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert not [problem for problem in problems if "ERR_FILE_NOT_FOUND" not in problem and ".jpg" not in problem]
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    problems: list[str] = []
+    page.on("requestfailed", lambda request: problems.append(request.url))
+    page.on("console", lambda message: problems.append(message.text))
+    page.goto(Path(index).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("svg").count() == 2 * 2 + 2
+    for image in page.locator("img").all():
+        image.scroll_into_view_if_needed()
+    assert page.locator("img").evaluate_all("all => all.every(i => i.complete)")
+    page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
+    page.get_by_role("link", name="All clips").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not [problem for problem in problems if "ERR_FILE_NOT_FOUND" not in problem and ".jpg" not in problem]
+    page.close()
