@@ -40,6 +40,9 @@ PROCESSES = 2
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread a run that names no file over two processes, unless ``-n`` or ``--pdb`` was given."""
+    # xdist's workers call this hook too: without the guard each would start two more, and those two more.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     whole_suite = config.args_source is not pytest.Config.ArgsSource.ARGS
     if whole_suite and config.getoption("numprocesses", 0) is None and not config.getoption("usepdb"):
         config.option.numprocesses = PROCESSES
