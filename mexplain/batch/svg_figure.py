@@ -1,64 +1,53 @@
 """A figure for the index page: blocks, how much each adds, and its interval. Plain SVG, so that pages stay small."""
 
-import html
 from collections.abc import Sequence
 
 from mexplain.batch.summary import Drive
+from mexplain.report.templating import render
 
 SHOWN = 8
-_WIDTH, _ROW, _NAME, _TOP, _FOOT, _TICK = 340, 22, 138, 6, 20, 40
+_WIDTH, _ROW, _NAME, _TOP, _BOTTOM, _MIN_TICK_GAP = 340, 22, 138, 6, 20, 40
 # As in the hub: blue speaks against, orange for.
 _AGAINST, _FOR, _INK, _GRID = "#2e7ebc", "#c2570c", "#374151", "#9ca3af"
 
 
 def drive_figure(title: str, drives: Sequence[Drive]) -> str:
-    """Return the strongest blocks as dots with intervals on one axis, and all of them as a table to unfold."""
+    """HTML: the strongest blocks as dots with intervals on one axis (SVG), and a table of all blocks to unfold."""
     shown = drives[:SHOWN]
-    ends = [value for drive in shown for value in (drive.mean, drive.low, drive.high) if value is not None]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
+    values = [value for drive in shown for value in (drive.mean, drive.low, drive.high) if value is not None]
+    low, high = min([0.0, *values]), max([0.0, *values])
     span = (high - low) or 1.0
 
     def x(value: float) -> float:
         return round(_NAME + 8 + (value - low) / span * (_WIDTH - _NAME - 24), 1)
 
-    height = _TOP + _ROW * len(shown) + _FOOT
-    bottom = height - _FOOT
-    marks = [f'<line x1="{x(0.0)}" x2="{x(0.0)}" y1="{_TOP}" y2="{bottom}" stroke="{_GRID}" stroke-dasharray="2 3"/>']
-    for number, drive in enumerate(shown):
-        y, colour = _TOP + _ROW * (number + 0.5), _FOR if drive.mean >= 0 else _AGAINST
-        marks.append(f'<text x="{_NAME}" y="{y + 4}" text-anchor="end">{html.escape(drive.block)}</text>')
-        if drive.low is not None and drive.high is not None:
-            marks.append(
-                f'<line x1="{x(drive.low)}" x2="{x(drive.high)}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3" '
-                f'stroke-opacity=".45"/>'
-            )
-        marks.append(f'<circle cx="{x(drive.mean)}" cy="{y}" r="4.5" fill="{colour}"/>')
-    # The ends of the axis, where they do not lie on its zero.
-    ticks = [0.0, *(end for end in (low, high) if abs(x(end) - x(0.0)) > _TICK)]
-    for value in ticks:
-        anchor = "end" if value == high and value else "middle"
-        marks.append(f'<text x="{x(value)}" y="{height - 5}" text-anchor="{anchor}">{value:.2g}</text>')
-    return (
-        f"<figure><figcaption>{html.escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{html.escape(title)}: '
-        f'{html.escape(_said(shown))}" font-size="12" fill="{_INK}">{"".join(marks)}</svg>'
-        f"<details><summary>All {len(drives)} blocks</summary>{_table(drives)}</details></figure>"
+    height = _TOP + _ROW * len(shown) + _BOTTOM
+    marks = [
+        {
+            "block": drive.block,
+            "x": x(drive.mean),
+            "y": _TOP + _ROW * (number + 0.5),
+            "colour": _FOR if drive.mean >= 0 else _AGAINST,
+            "interval": None if drive.low is None or drive.high is None else (x(drive.low), x(drive.high)),
+        }
+        for number, drive in enumerate(shown)
+    ]
+    # An end of the axis beside its zero would be written over it.
+    ticks = [0.0, *(end for end in (low, high) if abs(x(end) - x(0.0)) > _MIN_TICK_GAP)]
+    return render(
+        "mexplain.batch",
+        "drive_figure.html",
+        title=title,
+        strongest=", ".join(f"{drive.block} {drive.mean:+.3g}" for drive in shown[:3]),
+        drives=drives,
+        marks=marks,
+        ticks=[(x(end), "end" if end == high and end else "middle", f"{end:.2g}") for end in ticks],
+        zero=x(0.0),
+        name_x=_NAME,
+        width=_WIDTH,
+        height=height,
+        top=_TOP,
+        bottom=height - _BOTTOM,
+        ink=_INK,
+        grid=_GRID,
     )
-
-
-def _said(drives: Sequence[Drive]) -> str:
-    return ", ".join(f"{drive.block} {drive.mean:+.3g}" for drive in drives[:3])
-
-
-def _table(drives: Sequence[Drive]) -> str:
-    head = "<tr><th>block</th><th>mean</th><th>95 % interval</th><th>strongest in</th></tr>"
-    rows = (
-        f"<tr><td>{html.escape(d.block)}</td><td class=n>{d.mean:+.3f}</td><td class=n>{_interval(d)}</td>"
-        f"<td class=n>{d.top:.0%}</td></tr>"
-        for d in drives
-    )
-    return f"<div class=wide><table>{head}{''.join(rows)}</table></div>"
-
-
-def _interval(drive: Drive) -> str:
-    return "-" if drive.low is None or drive.high is None else f"{drive.low:+.3f} to {drive.high:+.3f}"
