@@ -1,6 +1,5 @@
 """A figure of a scorecard: how well each method finds what moved, beside what knows nothing."""
 
-import html
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -11,6 +10,7 @@ from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.scorecard_table import by_auroc
 from mexplain.model.scorecard import Estimate, Scorecard
+from mexplain.report.templating import render
 from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER
 
 _SHOWN = ("auroc", "mass_ratio", "pointing")
@@ -117,24 +117,17 @@ def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
 
 
 def scorecard_page(scorecard: Scorecard) -> str:
-    """Return a web page with a figure for each variant, complete in itself."""
-    parts = [
-        f"<h2>{html.escape(variant)}</h2>"
-        + scorecard_figure(scorecard, variant).to_html(
+    """HTML page with a figure for each variant; complete in itself."""
+    figures = {
+        variant: scorecard_figure(scorecard, variant).to_html(
             full_html=False,
             div_id=f"scorecard-{variant}",
             include_plotlyjs=number == 0,
             config={"displayModeBar": False, "responsive": True},
         )
         for number, variant in enumerate(scorecard.scores)
-    ]
-    style = "body{font-family:system-ui,sans-serif;color:#333;max-width:1100px;margin:1rem auto;padding:0 .5rem}"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Scorecard</title><style>{style}</style><h1>How well each explanation finds what moved</h1>"
-        f"<p>{scorecard.clips} simulated clips of {scorecard.people} people who do not exist; checkpoint "
-        f"{scorecard.checkpoint_sha256[:12]}.</p>{''.join(parts)}</html>\n"
-    )
+    }
+    return render("mexplain.evaluation.scorecard", "scorecard.html", scorecard=scorecard, figures=figures) + "\n"
 
 
 def _add_dots(figure: go.Figure, axis: str, rows: Sequence[tuple[int, str, Estimate]], hollow: bool) -> None:
