@@ -256,6 +256,8 @@ def _fill(model: MicroExpressionNet, tensors: dict[str, Tensor], source: str) ->
 
 def _from_hub(repository: str, revision: str | None) -> Path:
     """Return the folder of the local cache with all that loading needs, of one commit."""
+    # The config comes first: it tells the commit. Not snapshot_download, for which a record of hashes that the Hub
+    # was too busy to send is the same as none.
     folder = fetch(repository, CONFIG, revision).parent
     commit = folder.name
     sums = fetch_if_there(repository, SUMS, commit)

@@ -1,12 +1,12 @@
 """The Hugging Face Hub: files fetched and sent, each failure as one sentence."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -25,8 +25,10 @@ from mexplain.errors import CheckpointError
 # once a file is under way.
 _BUSY = (429, 500, 502, 503, 504)
 _PAUSES_S = (1.0, 4.0)
+_LIBRARY = "mexplain"
 # In this order: an error of an upload carries its cause.
 _FAILURES = (HfHubHTTPError, httpx2.HTTPError, OSError, RuntimeError, ValueError)
+Result = TypeVar("Result")
 
 
 def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
@@ -41,42 +43,64 @@ def split_revision(source: str, revision: str | None = None) -> tuple[str, str |
 
 
 def fetch(repository: str, name: str, revision: str | None) -> Path:
-    """Return a file of a repository in the local cache, fetched if need be; its folder is named after the commit.
+    """A file of a repository in the local cache, fetched if need be; its folder is named after the commit.
 
     Raises ``CheckpointError``, in one sentence, for whatever keeps it from being there.
     """
+
+    def download() -> Path:
+        return Path(hf_hub_download(repository, name, revision=revision, library_name=_LIBRARY))
+
+    return _retry(download, repository, name, revision)
+
+
+def fetch_if_there(repository: str, name: str, commit: str) -> Path | None:
+    """A file like ``fetch``, or None where the repository (or, without a network, the cache) has none."""
+    try:
+        return fetch(repository, name, commit)
+    except CheckpointError as error:
+        cause = error.__cause__
+        absent = isinstance(cause, RemoteEntryNotFoundError)
+        if absent or (isinstance(cause, LocalEntryNotFoundError) and constants.is_offline_mode()):
+            return None
+        raise
+
+
+def fetch_all(repository: str, names: Sequence[str], commit: str) -> None:
+    """Fetch several files of a commit into the local cache, at once.
+
+    Raises ``CheckpointError``, in one sentence, if one is not in the repository or for whatever else keeps it from
+    being there.
+    """
+
+    def download() -> str:
+        return snapshot_download(repository, revision=commit, allow_patterns=list(names), library_name=_LIBRARY)
+
+    _retry(download, repository, "The checkpoint", commit)
+    # Where the Hub is busy, snapshot_download returns the cached folder and does not say what it lacks.
+    for name in names:
+        fetch(repository, name, commit)
+
+
+def _retry(
+    work: Callable[[], Result], repository: str, name: str, revision: str | None, *, sending: bool = False
+) -> Result:
+    """Do some work with the Hub, again where the Hub is busy; each failure becomes one ``CheckpointError``."""
     for pause in (*_PAUSES_S, None):
         try:
-            return Path(hf_hub_download(repository, name, revision=revision, library_name="mexplain"))
-        except HfHubHTTPError as error:
-            if pause is None or error.response.status_code not in _BUSY:
-                _explain(error, repository, name, revision)
-            time.sleep(pause)
+            return work()
         except _FAILURES as error:
-            _explain(error, repository, name, revision)
+            busy = isinstance(error, HfHubHTTPError) and error.response.status_code in _BUSY
+            if pause is None or not busy:
+                raise CheckpointError(_sentence(error, repository, name, revision, sending)) from error
+            time.sleep(pause)
     raise AssertionError("unreachable")
 
 
-def fetch_if_there(repository: str, name: str, revision: str) -> Path | None:
-    """Return a file like ``fetch``, or None where the repository (or, without a network, the cache) has none."""
-    try:
-        return Path(hf_hub_download(repository, name, revision=revision, library_name="mexplain"))
-    except RemoteEntryNotFoundError:
-        return None
-    except LocalEntryNotFoundError:
-        if constants.is_offline_mode():
-            return None
-        return fetch(repository, name, revision)
-    except _FAILURES:
-        return fetch(repository, name, revision)
-
-
 def names_in(repository: str, revision: str | None) -> list[str]:
-    """Return the names of all files of a repository."""
-    try:
-        return HfApi(library_name="mexplain").list_repo_files(repository, revision=revision)
-    except _FAILURES as error:
-        _explain(error, repository, "The list of files", revision)
+    """Names of all files of a repository."""
+    api = HfApi(library_name=_LIBRARY)
+    return _retry(lambda: api.list_repo_files(repository, revision=revision), repository, "The list of files", revision)
 
 
 def send(repository: str, files: Mapping[str, Path | bytes], *, branch: str | None, private: bool, says: str) -> str:
@@ -84,28 +108,19 @@ def send(repository: str, files: Mapping[str, Path | bytes], *, branch: str | No
 
     Raises ``CheckpointError``, in one sentence, for whatever keeps them from getting there; then nothing has changed.
     """
-    api = HfApi(library_name="mexplain")
+    api = HfApi(library_name=_LIBRARY)
     additions = [
         CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
         for name, content in files.items()
     ]
-    for pause in (*_PAUSES_S, None):
-        try:
-            api.create_repo(repository, private=private, exist_ok=True)
-            if branch is not None:
-                api.create_branch(repository, branch=branch, exist_ok=True)
-            return str(api.create_commit(repository, additions, commit_message=says, revision=branch).oid)
-        except HfHubHTTPError as error:
-            if pause is None or error.response.status_code not in _BUSY:
-                _explain(error, repository, "The checkpoint", branch, sending=True)
-            time.sleep(pause)
-        except _FAILURES as error:
-            _explain(error, repository, "The checkpoint", branch, sending=True)
-    raise AssertionError("unreachable")
 
+    def commit() -> str:
+        api.create_repo(repository, private=private, exist_ok=True)
+        if branch is not None:
+            api.create_branch(repository, branch=branch, exist_ok=True)
+        return str(api.create_commit(repository, additions, commit_message=says, revision=branch).oid)
 
-def _explain(error: Exception, repository: str, name: str, revision: str | None, *, sending: bool = False) -> NoReturn:
-    raise CheckpointError(_sentence(error, repository, name, revision, sending)) from error
+    return _retry(commit, repository, "The checkpoint", branch, sending=True)
 
 
 def _sentence(error: Exception, repository: str, name: str, revision: str | None, sending: bool) -> str:

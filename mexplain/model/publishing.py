@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mexplain.errors import CheckpointError
 from mexplain.media.files import sha256_of_file
-from mexplain.media.progress import track
 from mexplain.model.checkpoint import (
     CLAIM,
     CONFIG,
@@ -17,7 +16,7 @@ from mexplain.model.checkpoint import (
     load_checkpoint,
     read_sums,
 )
-from mexplain.model.hub_client import fetch, fetch_if_there, send, split_revision
+from mexplain.model.hub_client import fetch_all, fetch_if_there, send, split_revision
 
 CARD, METRICS = "README.md", "metrics.json"
 NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
@@ -62,7 +61,7 @@ def pull_from_hub(source: str, out: Path, *, revision: str | None = None) -> str
     loaded = load_checkpoint(repository, revision=wanted)
     if loaded.revision is None:
         raise CheckpointError(f"{repository} is a folder here; there is nothing to fetch.")
-    names = _fetch_all(repository, loaded.revision, loaded.folder)
+    names = _fetch_all(repository, loaded.revision)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -83,21 +82,19 @@ def verify(source: str, *, revision: str | None = None) -> list[tuple[str, str]]
     loaded = load_checkpoint(source, revision=revision)
     folder = loaded.folder
     if loaded.revision is not None:
-        _fetch_all(split_revision(source)[0], loaded.revision, folder)
+        _fetch_all(split_revision(source)[0], loaded.revision)
     names = list(read_sums(folder / SUMS)) if (folder / SUMS).is_file() else []
     found = {WEIGHTS: loaded.sha256, **check_sums(folder, names, loaded.id)}
     return sorted(found.items())
 
 
-def _fetch_all(repository: str, commit: str, folder: Path) -> Sequence[str]:
+def _fetch_all(repository: str, commit: str) -> Sequence[str]:
     """Fetch all files of a commit that belong to a checkpoint, compare them with its record, and return their names."""
     sums = fetch_if_there(repository, SUMS, commit)
     if sums is None:
-        names = [name for name in (*NEEDED, *BESIDES) if fetch_if_there(repository, name, commit)]
-    else:
-        # A record names files; it must not lead out of the folder.
-        names = [name for name in read_sums(sums) if name in (*NEEDED, *BESIDES)]
-        for name in track(names, "files"):
-            fetch(repository, name, commit)
-    check_sums(folder, names, f"{repository}@{commit}")
-    return names if sums is None else [*names, SUMS]
+        return [name for name in (*NEEDED, *BESIDES) if fetch_if_there(repository, name, commit)]
+    # A record names files; it must not lead out of the folder.
+    names = [name for name in read_sums(sums) if name in (*NEEDED, *BESIDES)]
+    fetch_all(repository, names, commit)
+    check_sums(sums.parent, names, f"{repository}@{commit}")
+    return [*names, SUMS]

@@ -270,6 +270,17 @@ def test_a_missing_file_is_named(hub: LoopbackHub, published: Repository, name: 
         load_checkpoint(REPO)
 
 
+def test_a_busy_hub_leaves_no_file_out(hub: LoopbackHub, measured: Path, tmp_path: Path) -> None:
+    push_to_hub(measured, REPO)
+    hub.faults.append(Fault("GET", "/tree/", times=99, status=503))
+    pull_from_hub(REPO, tmp_path / "here")
+    assert {path.name for path in (tmp_path / "here").iterdir()} >= {CONFIG, WEIGHTS, SUMS, "README.md", "metrics.json"}
+    hub.faults.append(Fault("HEAD", SUMS, times=99, status=503))
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(CheckpointError, match=r"SHA256SUMS cannot be fetched from the Hub, for it is out of order"):
+        load_checkpoint(REPO)
+
+
 def test_a_pickle_is_never_read(published: Repository, measured: Path, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
     pickle = (tmp_path / "pytorch_model.bin").read_bytes()
