@@ -10,5 +10,5 @@ report = explain(clip, load_checkpoint(), ExplainRequest(methods=("integrated_gr
 for variant in report.variants:
     strongest = max(variant.blocks, key=lambda block: block.attribution["integrated_gradients"])
     print(f"{variant.variant}: {variant.label}, because of {strongest.name}.")
-    print(f"  {variant.trust['integrated_gradients'].sentence}")
+    print(f"  {variant.trust['integrated_gradients'].summary}")
 write_html(report, Path(page))

@@ -238,11 +238,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Check:
-    """One question put to an explanation, whether it passed, and what was found, in a sentence."""
+    """One test of an explanation, whether it passed, and its finding as a sentence."""
 
     key: str
     passed: bool
-    says: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class FaithfulnessReport:
     (FunnyBirds). ``infidelity`` is the share of the logit's falls under random holding that the scores miss (0:
     none); ``max_sensitivity`` the largest change of the scores, as a share, under noise of one grey level; None where
     it was not measured. ``attention`` compares with the gates.
-    ``sentence`` sums it all up.
+    ``summary`` says it all in a few sentences.
     """
 
     gap_share: float | None
@@ -275,7 +275,7 @@ class FaithfulnessReport:
     max_sensitivity: float | None
     attention: Agreement | None
     checks: tuple[Check, ...]
-    sentence: str
+    summary: str
 
 
 @dataclass(frozen=True)

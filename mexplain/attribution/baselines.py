@@ -1,4 +1,4 @@
-"""What a clip is compared with: each baseline asks another question."""
+"""The clips without the cause, which attributions compare a clip with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +17,14 @@ _BLUR_SHARE = 0.05  # of the picture's side
 
 @dataclass(frozen=True)
 class Baseline:
-    """The clip that an explanation compares with.
+    """A clip that attributions compare with; ``description`` says what is explained by that.
 
-    ``says`` what that asks; ``make`` makes it from the clip and from how many inter-ocular distances wide its frames
-    are.
+    ``make`` computes it from a clip's frames and from their width in inter-ocular distances.
     """
 
     key: str
     name: str
-    says: str
+    description: str
     make: Callable[[Tensor, float], Tensor]
 
 
@@ -35,22 +34,22 @@ def _onset(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "
 
 def _blurred(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
     sigma = _BLUR_SHARE * frames.shape[-1]
-    reach = round(3 * sigma)
-    ticks = torch.arange(-reach, reach + 1, device=frames.device, dtype=frames.dtype)
-    kernel = torch.exp(-0.5 * (ticks / sigma) ** 2)
+    radius = round(3 * sigma)
+    offsets = torch.arange(-radius, radius + 1, device=frames.device, dtype=frames.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     blurred = frames.flatten(0, 1)[:, None]
-    for shape, pad in (((1, 1, 1, -1), (reach, reach, 0, 0)), ((1, 1, -1, 1), (0, 0, reach, reach))):
+    for shape, pad in (((1, 1, 1, -1), (radius, radius, 0, 0)), ((1, 1, -1, 1), (0, 0, radius, radius))):
         blurred = F.conv2d(F.pad(blurred, pad, mode="replicate"), kernel.view(shape))
     return blurred[:, 0].view_as(frames)
 
 
 def _mean_face(frames: Float[Tensor, "t 3 s s"], crop_iod: float) -> Float[Tensor, "t 3 s s"]:
-    picture, width_iod = _load_mean_face()
-    # Both are centred on the same point of the face, so a narrower crop is the middle of the wider one.
+    image, width_iod = _load_mean_face()
+    # Both crops are centred on the same point of the face, so the narrower one is the middle of the wider one.
     view = torch.eye(2, 3, device=frames.device, dtype=frames.dtype)[None] * (crop_iod / width_iod)
     grid = F.affine_grid(view, [1, *frames.shape[1:]], align_corners=False)
-    face = F.grid_sample(picture.to(frames), grid, padding_mode="border", align_corners=False)
+    face = F.grid_sample(image.to(frames), grid, padding_mode="border", align_corners=False)
     return face.expand_as(frames).clone()
 
 

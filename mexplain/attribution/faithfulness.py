@@ -1,11 +1,11 @@
-"""How far one explanation can be trusted: it is put to tests that it could fail."""
+"""Tests of one attribution against the network: deletion, insertion, infidelity, sensitivity and others."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mexplain.attribution.attribute import Attribution, attribute_target
@@ -14,71 +14,72 @@ from mexplain.attribution.registry import METHODS
 from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.records import Agreement, Check, FaithfulnessReport
 
-_ORDERS, _HOLDINGS, _NOISY_COPIES = 8, 12, 2
+_RANDOM_ORDERS, _RANDOM_MASKS, _NOISY_COPIES = 8, 12, 2
 _GREY_LEVEL = 1 / 255
-# Less than this, in logits, is what compression does to a still face.
-NOTHING = 0.02
+# Compression alone changes the logits of a still face by as much.
+NEGLIGIBLE_LOGIT = 0.02
+
+
+@dataclass(frozen=True)
+class _DeletionCurves:
+    """Blocks held still one after the other: in the attribution's order, in its reverse, and in random orders.
+
+    ``held`` is the number of blocks held at each step; ``probabilities`` are the class's, ``classes`` the predicted
+    ones, in a row for each order.
+    """
+
+    held: tuple[int, ...]
+    probabilities: Float[np.ndarray, "o s"]
+    classes: Int[np.ndarray, "o s"]
+
+    @property
+    def areas(self) -> list[float]:
+        """The mean probability over the share of blocks held, for each order."""
+        return [float(area) for area in np.trapezoid(self.probabilities, np.array(self.held) / self.held[-1], axis=1)]
 
 
 def assess(
     target: AttributionTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
 ) -> FaithfulnessReport:
-    """Return how far an attribution that answers a target can be trusted; ``names`` are those of its blocks.
+    """Test an attribution of a target; ``names`` are those of its blocks.
 
-    What lies in no block moves throughout. ``thorough`` adds the sensitivity to noise, which takes the method's own
-    time over again for each noisy copy. Random orders and holdings are the same at each call.
+    The picture outside of all blocks moves throughout. ``thorough`` adds the sensitivity to noise, which repeats the
+    attribution for each noisy copy. Random orders and masks are the same at each call.
     """
     scores, count = attribution.block_scores, len(names)
-    # What the first few take away is what is told; where there are many, the rest may be coarser.
-    steps = list(range(count + 1)) if count <= 12 else [*range(7), *range(8, count, 4), count]
     best = np.argsort(-scores, kind="stable")
-    rng = np.random.default_rng(0)
-    orders = [best, best[::-1], *(rng.permutation(count) for _ in range(_ORDERS))]
-    held = np.stack([[np.isin(np.arange(count), order[:step]) for step in steps] for order in orders])
-    rows = np.concatenate([held.reshape(-1, count), np.eye(count, dtype=bool)])
-    different, place = np.unique(rows, axis=0, return_inverse=True)
-    keep = torch.from_numpy(np.pad(~different, ((0, 0), (0, 1)), constant_values=True)).to(target.frames)
-    with torch.inference_mode(False):
-        logits = target.logits_with_blocks_moving(keep)[torch.from_numpy(place.ravel()).to(keep.device)]
-    chances = logits.softmax(1)[:, target.class_index].double().cpu().numpy()
-    curves = chances[: len(orders) * len(steps)].reshape(len(orders), len(steps))
-    share = np.array(steps) / count
-    aucs = np.trapezoid(curves, share, axis=1)
-    said = int(target.logits.argmax())
-    changed = (logits.argmax(1) != said).cpu().numpy()[: curves.size].reshape(curves.shape)
-    flips = [steps[int(row.argmax())] if row.any() else None for row in changed]
-    if target.class_index != said:
-        flips = [0] * len(orders)
-    alone = logits[curves.size :, target.class_index].double().cpu().numpy()
-    falls = float(target.logits[target.class_index]) - alone
+    curves, logits_without = _deletion_curves(target, best)
+    areas = curves.areas
+    flips = _flips(target, curves)
     random_flips = [flip for flip in flips[2:] if flip is not None]
-    single = Agreement(spearman(scores, falls), null_band(count))
-    gates = _attention(target)
     attention = None
-    if gates is not None and attribution.method != "attention":
-        attention = Agreement(spearman(np.abs(scores), gates), null_band(count))
-    found = FaithfulnessReport(
-        gap_share=None if attribution.gap is None else _share(attribution.gap, attribution.difference),
-        held=tuple(steps),
-        deletion=tuple(curves[0].tolist()),
-        insertion=tuple(curves[1].tolist()),
-        deletion_auc=float(aucs[0]),
-        insertion_auc=float(aucs[1]),
-        random_aucs=tuple(aucs[2:].tolist()),
+    if len(target.boxes) and attribution.method != "attention":
+        weights = target.attention_weights.mean(0).double().cpu().numpy()
+        attention = Agreement(spearman(np.abs(scores), weights), null_band(count))
+    gap_share = None if attribution.gap is None else abs(attribution.gap) / max(abs(attribution.difference), 1e-9)
+    report = FaithfulnessReport(
+        gap_share=gap_share,
+        held=curves.held,
+        deletion=tuple(curves.probabilities[0].tolist()),
+        insertion=tuple(curves.probabilities[1].tolist()),
+        deletion_auc=areas[0],
+        insertion_auc=areas[1],
+        random_aucs=tuple(areas[2:]),
         flips_after=flips[0],
-        random_flips_after=float(np.mean(random_flips)) if len(random_flips) == _ORDERS else None,
-        single_deletion=single,
+        random_flips_after=float(np.mean(random_flips)) if len(random_flips) == _RANDOM_ORDERS else None,
+        single_deletion=_single_deletion(target, scores, logits_without),
         infidelity=_infidelity(target, attribution),
         max_sensitivity=_max_sensitivity(target, attribution) if thorough else None,
         attention=attention,
         checks=(),
-        sentence="",
+        summary="",
     )
-    return _judged(found, attribution, [names[i] for i in best])
+    checks = _checks(report, attribution)
+    return replace(report, checks=checks, summary=_summary(report, checks, attribution, [names[i] for i in best]))
 
 
 def agree(scores: dict[str, Float[np.ndarray, "m"]]) -> dict[tuple[str, str], Agreement]:
-    """Return how alike each two of several variants order the same blocks."""
+    """Compute for each two of several variants how alike they order the same blocks."""
     names = list(scores)
     pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
     return {
@@ -87,21 +88,54 @@ def agree(scores: dict[str, Float[np.ndarray, "m"]]) -> dict[tuple[str, str], Ag
     }
 
 
-def _share(gap: float, difference: float) -> float:
-    return abs(gap) / max(abs(difference), 1e-9)
+def _deletion_curves(
+    target: AttributionTarget, best: Int[np.ndarray, "m"]
+) -> tuple[_DeletionCurves, Float[Tensor, "m k"]]:
+    """Compute the deletion curves, and the logits with each block alone held still, in one pass over unique masks.
+
+    ``best`` are the blocks from the highest score to the lowest.
+    """
+    count = len(best)
+    # The first few steps are reported exactly; where there are many blocks, the others may be coarser.
+    steps = list(range(count + 1)) if count <= 12 else [*range(7), *range(8, count, 4), count]
+    rng = np.random.default_rng(0)
+    orders = [best, best[::-1], *(rng.permutation(count) for _ in range(_RANDOM_ORDERS))]
+    held = np.stack([[np.isin(np.arange(count), order[:step]) for step in steps] for order in orders])
+    masks = np.concatenate([held.reshape(-1, count), np.eye(count, dtype=bool)])
+    unique, inverse = np.unique(masks, axis=0, return_inverse=True)
+    moving = torch.from_numpy(np.pad(~unique, ((0, 0), (0, 1)), constant_values=True)).to(target.frames)
+    with torch.inference_mode(False):
+        logits = target.logits_with_blocks_moving(moving)[torch.from_numpy(inverse.ravel()).to(moving.device)]
+    curves, logits_without = logits[:-count].unflatten(0, (len(orders), -1)), logits[-count:]
+    probabilities = curves.softmax(-1)[..., target.class_index].double().cpu().numpy()
+    return _DeletionCurves(tuple(steps), probabilities, curves.argmax(-1).cpu().numpy()), logits_without
 
 
-def _attention(target: AttributionTarget) -> Float[np.ndarray, "m"] | None:
-    """Return the mean weight that each block got, None where the variant has no blocks."""
-    if not len(target.boxes):
-        return None
-    return target.attention_weights.mean(0).double().cpu().numpy()
+def _flips(target: AttributionTarget, curves: _DeletionCurves) -> list[int | None]:
+    """Find the number of blocks after which each order changes the predicted class, None where it never does.
+
+    0 where the class explained is not the predicted one.
+    """
+    predicted = int(target.logits.argmax())
+    if target.class_index != predicted:
+        return [0] * len(curves.classes)
+    changed = curves.classes != predicted
+    return [curves.held[int(row.argmax())] if row.any() else None for row in changed]
+
+
+def _single_deletion(
+    target: AttributionTarget, scores: Float[np.ndarray, "m"], logits_without: Float[Tensor, "m k"]
+) -> Agreement:
+    """Compare the scores with the fall of the logit when each block alone is held still."""
+    alone = logits_without[:, target.class_index].double().cpu().numpy()
+    falls = float(target.logits[target.class_index]) - alone
+    return Agreement(spearman(scores, falls), null_band(len(scores)))
 
 
 def _infidelity(target: AttributionTarget, attribution: Attribution) -> float:
-    """Return the mean squared error of the falls that the map foretells, as a share of the falls' own mean square.
+    """Compute the infidelity of a map (Yeh et al. 2019), as a share of the mean square of the logit's falls.
 
-    Yeh et al. 2019: what a random set of blocks takes away when it is held still, against the sum of the map there.
+    A random set of blocks is held still; the fall of the logit is compared with the sum of the map over their cells.
     The map is scaled to fit best, so that methods with units of their own can be compared.
     """
     from captum.metrics import infidelity
@@ -111,27 +145,28 @@ def _infidelity(target: AttributionTarget, attribution: Attribution) -> float:
     coarse = attribution.map.reshape(len(attribution.map), *(part for n in ones.shape[2:] for part in (n, times)))
     expected = torch.from_numpy(coarse.sum(axis=(2, 4)))[None].to(ones)
 
-    said: list[Tensor] = []
+    logits: list[Tensor] = []
 
-    def score(keep: Tensor) -> Tensor:
-        said.append(target.logits_with_cells_held(1 - keep)[:, target.class_index])
-        return said[-1]
+    def score(moving: Tensor) -> Tensor:
+        logits.append(target.logits_with_cells_held(1 - moving)[:, target.class_index])
+        return logits[-1]
 
-    def perturb(keep: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(moving: Tensor) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
-        moving = (torch.rand(len(keep), len(target.scored_boxes), generator=generator) < 0.5).to(keep)
-        held = target.held_cells(torch.cat([moving, torch.ones_like(moving[:, :1])], dim=1))
-        taken = held[:, None].expand_as(keep).contiguous()
-        return taken, keep - taken
+        blocks = (torch.rand(len(moving), len(target.scored_boxes), generator=generator) < 0.5).to(moving)
+        cells = target.held_cells(torch.cat([blocks, torch.ones_like(blocks[:, :1])], dim=1))
+        held = cells[:, None].expand_as(moving).contiguous()
+        return held, moving - held
 
     with torch.inference_mode(False), torch.no_grad():
-        missed = float(infidelity(score, perturb, ones, expected, n_perturb_samples=_HOLDINGS, normalize=True)[0])
-    # Captum also asks about the clip untouched, which falls by nothing.
-    whole = float((target.logits[target.class_index] - torch.cat(said)).square().sum()) / _HOLDINGS
-    return min(missed / whole, 1.0) if whole > 0 else 0.0
+        error = float(infidelity(score, perturb, ones, expected, n_perturb_samples=_RANDOM_MASKS, normalize=True)[0])
+    # Captum also scores the clip itself, whose logit does not fall.
+    mean_square = float((target.logits[target.class_index] - torch.cat(logits)).square().sum()) / _RANDOM_MASKS
+    return min(error / mean_square, 1.0) if mean_square > 0 else 0.0
 
 
 def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> float:
+    """Compute the largest change of the block scores, as a share, under noise of one grey level (Yeh et al. 2019)."""
     from captum.metrics import sensitivity_max
 
     generator = torch.Generator().manual_seed(0)
@@ -159,15 +194,15 @@ def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> flo
         return float(sensitivity_max(explain, target.frames, perturb, n_perturb_samples=_NOISY_COPIES)[0])
 
 
-def _judged(found: FaithfulnessReport, attribution: Attribution, best: Sequence[str]) -> FaithfulnessReport:
-    """Return the same with what each test found, in words."""
-    method, checks = METHODS[attribution.method], []
+def _checks(report: FaithfulnessReport, attribution: Attribution) -> tuple[Check, ...]:
+    """Judge each measure of a report, with a sentence."""
+    checks = []
 
     def check(key: str, passed: bool, yes: str, no: str) -> None:
         checks.append(Check(key, passed, yes if passed else no))
 
-    if found.gap_share is not None:
-        missed = "less than 0.1 %" if found.gap_share < 0.001 else f"{found.gap_share:.1%}".replace("%", " %")
+    if report.gap_share is not None:
+        missed = "less than 0.1 %" if report.gap_share < 0.001 else f"{report.gap_share:.1%}".replace("%", " %")
         check(
             "completeness",
             attribution.complete,
@@ -176,53 +211,57 @@ def _judged(found: FaithfulnessReport, attribution: Attribution, best: Sequence[
         )
     check(
         "deletion",
-        found.deletion_auc < min(found.random_aucs),
+        report.deletion_auc < min(report.random_aucs),
         "Holding still the blocks it ranks first takes the answer away sooner than any random order does.",
         "Holding still the blocks it ranks first takes the answer away no sooner than random orders do.",
     )
     check(
         "insertion",
-        found.insertion_auc > max(found.random_aucs),
+        report.insertion_auc > max(report.random_aucs),
         "Letting only those blocks move brings the answer about sooner than any random order does.",
         "Letting only those blocks move brings the answer about no sooner than random orders do.",
     )
     check(
         "single_deletion",
-        found.single_deletion.beyond_chance,
+        report.single_deletion.beyond_chance,
         "The higher a block's score, the more the answer loses when that block alone is held still.",
         "A block's score does not tell how much the answer loses when that block alone is held still.",
     )
-    if found.attention is not None:
+    if report.attention is not None:
         check(
             "attention",
-            found.attention.beyond_chance,
+            report.attention.beyond_chance,
             "The attention map agrees with it.",
             "The attention map agrees with it no more than chance would.",
         )
     check(
         "randomisation",
-        not method.fails_randomisation,
+        not METHODS[attribution.method].fails_randomisation,
         "With random weights in the network, this method's picture is another one.",
         "With random weights in the network, this method's picture stays much the same: it shows the clip, not the "
         "network.",
     )
-    told = [c.says for c in checks if c.key == "attention" or (c.key == "randomisation" and not c.passed)]
-    sentence = " ".join([_flips(found, best), *told])
-    if abs(attribution.difference) < NOTHING:
-        sentence = "There is next to nothing to explain: the baseline gets the same answer."
-    failed = sum(not c.passed for c in checks)
-    verdict = f"It passes {len(checks) - failed} of {len(checks)} checks."
-    return replace(found, checks=tuple(checks), sentence=f"{sentence} {verdict}")
+    return tuple(checks)
 
 
-def _flips(found: FaithfulnessReport, best: Sequence[str]) -> str:
-    if found.flips_after is None:
+def _summary(report: FaithfulnessReport, checks: Sequence[Check], attribution: Attribution, best: Sequence[str]) -> str:
+    """Summarise a report in a few sentences; ``best`` are the names of the blocks from the highest score down."""
+    noted = [c.description for c in checks if c.key == "attention" or (c.key == "randomisation" and not c.passed)]
+    sentences = " ".join([_flip_sentence(report, best), *noted])
+    if abs(attribution.difference) < NEGLIGIBLE_LOGIT:
+        sentences = "There is next to nothing to explain: the baseline gets the same answer."
+    passed = sum(c.passed for c in checks)
+    return f"{sentences} It passes {passed} of {len(checks)} checks."
+
+
+def _flip_sentence(report: FaithfulnessReport, best: Sequence[str]) -> str:
+    if report.flips_after is None:
         return "Even with all blocks held still the answer stays: it does not rest on their movement alone."
-    if found.flips_after == 0:
+    if report.flips_after == 0:
         return "The class explained is not the network's answer."
-    top = " and ".join(best[:2]) if found.flips_after == 2 else best[0]
-    what = {1: f"the top block ({top})", 2: f"the 2 top blocks ({top})"}
-    held = what.get(found.flips_after, f"the {found.flips_after} top blocks")
-    if found.random_flips_after is None:
+    top = " and ".join(best[:2]) if report.flips_after == 2 else best[0]
+    groups = {1: f"the top block ({top})", 2: f"the 2 top blocks ({top})"}
+    held = groups.get(report.flips_after, f"the {report.flips_after} top blocks")
+    if report.random_flips_after is None:
         return f"Holding {held} still flips the answer; random blocks do not always."
-    return f"Holding {held} still flips the answer; in random order it takes {found.random_flips_after:.1f} blocks."
+    return f"Holding {held} still flips the answer; in random order it takes {report.random_flips_after:.1f} blocks."

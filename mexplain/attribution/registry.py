@@ -1,4 +1,4 @@
-"""Every method of attribution: what it says, what it cannot say, and what it can be set to."""
+"""The methods of attribution: what each measures, its limits and its parameters."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from mexplain.errors import SettingError
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that a method takes: ``says`` what it does; it must lie in ``low`` to ``high``, whole if ``whole``."""
+    """A number that a method takes, from ``low`` to ``high``; an integer if ``whole``."""
 
     name: str
     default: int | float
     low: int | float
     high: int | float
-    says: str
+    description: str
     whole: bool = True
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to attribute: ``says`` what it measures, ``limits`` what it cannot tell, ``run`` does it, and
-    ``run_together``, where there is one, for several questions of one network at once.
+    """A method of attribution: ``description`` says what it measures, ``limits`` what it cannot show.
 
-    ``unit`` is that of its values; ``signed`` tells whether they can speak against the class, ``complete`` whether
-    they add up to the difference between clip and baseline, ``tells_when`` whether they differ from frame to frame.
-    ``fails_randomisation`` marks a method whose picture hardly changes when the network's weights are random numbers,
-    as measured on the shipped weights (``scorecard.json``): it shows the clip rather than the network.
+    ``run`` attributes one target, ``run_together`` (where there is one) several of one network at once. ``unit`` is
+    that of its values; ``signed`` says whether they can be negative, ``complete`` whether they add up to the difference
+    between clip and baseline, ``tells_when`` whether they differ from frame to frame. ``fails_randomisation`` marks a
+    method whose map hardly changes when the network's weights are random numbers, as measured on the shipped weights
+    (``scorecard.json``): it shows the clip rather than the network.
     """
 
     key: str
     name: str
-    says: str
+    description: str
     limits: str
     run: Callable[..., MethodOutput]
     run_together: Callable[..., list[MethodOutput]] | None = None
@@ -45,7 +45,7 @@ class Method:
     fails_randomisation: bool = False
 
     def checked(self, settings: Mapping[str, int | float]) -> dict[str, int | float]:
-        """Return every parameter's value, as set or by default; raises ``SettingError`` for what cannot be."""
+        """Complete ``settings`` with defaults; raises ``SettingError`` for an unknown name or a value out of range."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in settings.items():
             if name not in known:

@@ -20,15 +20,15 @@ def _run(options: argparse.Namespace) -> int:
     scorecard = read_scorecard(loaded.folder, loaded.sha256)
     print("Methods (--method):\n")
     for method in METHODS.values():
-        print(f"{method.key}\n    {method.says}\n    Limits: {method.limits}")
+        print(f"{method.key}\n    {method.description}\n    Limits: {method.limits}")
         print(f"    {measured(method.key, scorecard)}")
         for parameter in method.parameters:
-            print(f"    Set {parameter.name} (default {parameter.default:g}): {parameter.says}")
+            print(f"    Set {parameter.name} (default {parameter.default:g}): {parameter.description}")
         if method.fails_randomisation:
             print("    FAILS the randomisation test: with random weights, its pictures stay much the same.")
     print("\nBaselines (--baseline):\n")
     for baseline in BASELINES.values():
-        print(f"{baseline.key}\n    {baseline.says}")
+        print(f"{baseline.key}\n    {baseline.description}")
     return 0
 
 

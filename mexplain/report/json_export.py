@@ -114,8 +114,9 @@ def _trust(trust: FaithfulnessReport) -> dict[str, Any]:
     values = {field.name: getattr(trust, field.name) for field in fields(trust)}
     values["single_deletion"] = _agreement(trust.single_deletion)
     values["attention"] = _agreement(trust.attention) if trust.attention else None
-    values["checks"] = [asdict(check) for check in trust.checks]
-    return values
+    # The names that readers of schema version 1 know.
+    values["checks"] = [{"key": c.key, "passed": c.passed, "says": c.description} for c in trust.checks]
+    return values | {"sentence": values.pop("summary")}
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:

@@ -142,9 +142,9 @@ def test_there_are_these_methods_and_each_says_what_it_is():
     }
     for key, method in METHODS.items():
         assert method.key == key and method.name and method.unit
-        assert method.says.endswith(".") and method.limits.endswith(".")
+        assert method.description.endswith(".") and method.limits.endswith(".")
         for parameter in method.parameters:
-            assert parameter.low <= parameter.default <= parameter.high and parameter.says.endswith(".")
+            assert parameter.low <= parameter.default <= parameter.high and parameter.description.endswith(".")
         assert set(method.checked({})) == {parameter.name for parameter in method.parameters}
 
 

@@ -20,7 +20,7 @@ def frames(smile):
 def test_there_are_these_and_each_says_what_it_asks():
     assert tuple(BASELINES) == ("onset", "blurred", "mean_face", "black")
     for key, baseline in BASELINES.items():
-        assert baseline.key == key and baseline.name and baseline.says.endswith(".")
+        assert baseline.key == key and baseline.name and baseline.description.endswith(".")
 
 
 @each

@@ -47,7 +47,7 @@ def test_a_good_explanation_passes_and_its_reverse_does_not(targets, explained, 
     good = passed(trust)
     # How fast the answer falls with single deletions depends on how much blocks share, so it is no part of being good.
     assert good["completeness"]
-    assert f"{sum(good.values())} of {len(good)} checks" in trust.sentence
+    assert f"{sum(good.values())} of {len(good)} checks" in trust.summary
 
     upside_down = replace(explained, block_course=-explained.block_course, map=-explained.map)
     worse = assess(targets["10"], upside_down, NAMES["10"])
@@ -91,14 +91,14 @@ def test_nothing_is_claimed_of_a_still_clip(checkpoint, smile):
     target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy)
     found = assess(target, attribute_target(target, "integrated_gradients"), NAMES["10"], thorough=True)
     assert found.flips_after is None and found.gap_share == 0
-    assert not passed(found)["deletion"] and "next to nothing to explain" in found.sentence
+    assert not passed(found)["deletion"] and "next to nothing to explain" in found.summary
 
 
 def test_a_class_that_is_not_the_answer_is_named_as_such(checkpoint, smile):
     frames = torch.from_numpy(smile.frames).permute(0, 3, 1, 2).float() / 255
     target = build_target(checkpoint.model, "10", frames, smile.landmarks_xy, class_index=1)
     found = assess(target, attribute_target(target, "input_x_gradient"), NAMES["10"])
-    assert found.flips_after == 0 and "not the network's answer" in found.sentence
+    assert found.flips_after == 0 and "not the network's answer" in found.summary
 
 
 def test_a_method_that_fails_the_randomisation_test_is_told_on(targets, explained, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_method_that_fails_the_randomisation_test_is_told_on(targets, explaine
         METHODS, "integrated_gradients", replace(METHODS["integrated_gradients"], fails_randomisation=True)
     )
     found = assess(targets["10"], explained, NAMES["10"])
-    assert not passed(found)["randomisation"] and "random weights" in found.sentence
+    assert not passed(found)["randomisation"] and "random weights" in found.summary
 
 
 def test_variants_agree_with_themselves_and_not_with_their_reverse():

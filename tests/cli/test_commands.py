@@ -116,7 +116,7 @@ def test_methods_and_baselines_are_listed_with_their_limits(capsys):
     assert main(["methods"]) == 0
     said = capsys.readouterr().out
     for entry in (*METHODS.values(), *BASELINES.values()):
-        assert entry.key in said and entry.says in said
+        assert entry.key in said and entry.description in said
     assert all(method.limits in said for method in METHODS.values())
     assert said.count("FAILS") == sum(method.fails_randomisation for method in METHODS.values())
 

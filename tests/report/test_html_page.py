@@ -78,7 +78,7 @@ def test_it_says_what_the_hub_says(report, path):
     assert "Integrated gradients" in text and "Onset frame repeated" in text
     for variant in explained.variants:
         (trust,) = variant.trust.values()
-        assert trust.sentence in text
+        assert trust.summary in text
         for block in variant.blocks:
             assert f"<td>{block.name}</td>" in text
     assert len(re.findall("plotly.js v[0-9.]+", text)) == 1
