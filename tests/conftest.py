@@ -5,9 +5,18 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
+from mexplain.errors import MexplainError
+from mexplain.media.system_libraries import check_system_libraries
+
+try:
+    check_system_libraries()
+except MexplainError as error:
+    pytest.exit(str(error), returncode=2)
+
 import av
 import numpy as np
-import pytest
 import torch
 from support.browsers import open_browser
 from support.paths import PERSON

@@ -21,7 +21,7 @@ def check_system_libraries() -> None:
     """
     missing = [name for name in SYSTEM_LIBRARIES if sys.platform == "linux" and not _is_loadable(name)]
     if missing:
-        packages = " ".join(SYSTEM_LIBRARIES.values())
+        packages = " ".join(dict.fromkeys(SYSTEM_LIBRARIES.values()))
         raise MexplainError(
             f"OpenCV and MediaPipe need {', '.join(missing)}, which this machine lacks; type: "
             f"apt-get install -y {packages}"
