@@ -59,13 +59,15 @@ def train_checkpoint(
     if init is not None and init != RANDOM:
         # Weights that have been trained before need smaller steps.
         schedule = replace(schedule, macro_rate=schedule.macro_rate / 2, micro_rate=schedule.micro_rate * 2 / 3)
+    # Before faces are read, which takes long.
+    start = _start(init, preset)
     out.mkdir(parents=True, exist_ok=True)
     _log_into(out / "train.log")
     people = load_faces(faces, PRESETS[preset].crop_iod)
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
     run = TrainingRun(schedule, seed, target, out, parts["train"], parts["validation"])
-    _, ablation = train(run, preset, _start(init, preset), imagenet=init != RANDOM)
+    _, ablation = train(run, preset, start, imagenet=init != RANDOM)
     _save_ablation(ablation, out)
     facts: dict[str, Any] = {
         "preset": preset,
