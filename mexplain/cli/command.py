@@ -98,13 +98,16 @@ def check_folders(folders: Sequence[Path]) -> None:
             raise SettingError(f"There is no folder {folder}.")
 
 
-def check_device(name: str) -> None:
-    """Raise ``SettingError`` for a device that does not exist here."""
+def check_device(name: str, *, here: bool = True) -> None:
+    """Raise ``SettingError`` for what names no device, or one that this machine lacks if it is needed ``here``."""
     if name in ("auto", "cpu"):
         return
-    from mexplain.model.device import resolve_device
+    from mexplain.model.device import check_device_name, resolve_device
 
-    resolve_device(name)
+    if here:
+        resolve_device(name)
+    else:
+        check_device_name(name)
 
 
 def check_installed(module: str, sentence: str) -> None:

@@ -81,8 +81,7 @@ def _check(options: argparse.Namespace) -> None:
         raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")
     _methods(options)
     # The workers of a cluster have devices of their own.
-    if options.engine == "local":
-        check_device(options.device)
+    check_device(options.device, here=options.engine == "local")
 
 
 def _check_compare(options: argparse.Namespace) -> None:

@@ -34,21 +34,25 @@ def resolve_device(text: str) -> torch.device:
 
     Raises ``SettingError`` for another name, or for a GPU that this machine does not have.
     """
+    check_device_name(text)
     if text == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() and not _gpu_failed else "cpu")
     if text == "cpu":
         return torch.device("cpu")
-    match = re.fullmatch(r"cuda(?::(\d+))?", text)
-    if match is None:
-        raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
     if not torch.cuda.is_available():
         raise SettingError(f"Device {text} was asked for, but no CUDA GPU can be used here; use cpu or auto.")
     count = torch.cuda.device_count()
-    index = int(match[1] or 0)
+    index = int(text.partition(":")[2] or 0)
     if index >= count:
         raise SettingError(f"Device {text} was asked for, but this machine has {count} GPU(s), counted from 0.")
     # With its index, so that it equals the ``device`` of a tensor on it.
     return torch.device("cuda", index)
+
+
+def check_device_name(text: str) -> None:
+    """Raise ``SettingError`` for a name other than auto, cpu, cuda or cuda:N."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
 
 
 def give_memory_back() -> None:
