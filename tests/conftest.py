@@ -110,8 +110,8 @@ def checkpoint():
 @pytest.fixture
 def lightly_tested(monkeypatch):
     """Put explanations to few tests: how well they are tested is tested elsewhere."""
-    monkeypatch.setattr(faithfulness, "_ORDERS", 1)
-    monkeypatch.setattr(faithfulness, "_HOLDINGS", 2)
+    monkeypatch.setattr(faithfulness, "_RANDOM_ORDERS", 1)
+    monkeypatch.setattr(faithfulness, "_RANDOM_MASKS", 2)
 
 
 @pytest.fixture(scope="session")
