@@ -22,7 +22,7 @@ from mexplain.cli import (
 )
 from mexplain.cli.command import USER_ERROR, Command, complain
 from mexplain.errors import MexplainError, SettingError
-from mexplain.media.progress import log_to_stderr
+from mexplain.media.progress import configure_logging
 from mexplain.media.system_libraries import check_system_libraries
 
 INTERRUPTED = 130
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     All options are checked before any data is read.
     """
-    log_to_stderr()
+    configure_logging()
     try:
         options = _parser().parse_args(arguments)
         command: Command = options.command

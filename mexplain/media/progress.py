@@ -107,7 +107,7 @@ class StderrHandler(logging.Handler):
         sys.stderr.flush()
 
 
-def log_to_stderr() -> None:
+def configure_logging() -> None:
     """Show messages of the package from level INFO on stderr, each once however often this is called."""
     package = logging.getLogger("mexplain")
     package.setLevel(logging.INFO)

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mexplain.media import progress
-from mexplain.media.progress import Progress, duration, log_to_stderr, track
+from mexplain.media.progress import Progress, configure_logging, duration, track
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def clock(monkeypatch):
 def log(monkeypatch, capsys):
     """A function that returns what was written to stderr, which is no terminal."""
     monkeypatch.setattr(logging.getLogger("mexplain"), "handlers", [])
-    log_to_stderr()
+    configure_logging()
     return lambda: capsys.readouterr().err
 
 
@@ -78,7 +78,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(clock, log, monkeypatch) -> None:
 
 
 def test_messages_appear_once_however_often_a_command_runs(log) -> None:
-    log_to_stderr()
+    configure_logging()
     logging.getLogger("mexplain.train").info("step 5")
     assert log() == "mexplain: step 5\n"
 
