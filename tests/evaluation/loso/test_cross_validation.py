@@ -13,66 +13,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from support.dataset_trees import TREES, Planted, casme2_tree, flat_clips
+from support.loso import painted
 from support.paths import ROOT
 
 from mexplain.cli.loso import parse_sources
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.evaluation.datasets.readers import DATASETS
-from mexplain.evaluation.datasets.sample import CodedUnit, Sample
 from mexplain.evaluation.loso import crop_cache as crops_module
 from mexplain.evaluation.loso import cross_validation as loso_module
-from mexplain.evaluation.loso.crop_cache import FaceCrops
-from mexplain.evaluation.loso.fine_tuning import classify_clips, make_bank, train_fold, with_classes
-from mexplain.evaluation.loso.metrics import confusion_of, score_classes
-from mexplain.evaluation.loso.protocol import (
-    PROTOCOLS,
-    assign,
-    check_leak,
-    default_protocol,
-    objective_class,
-    zero_shot_map,
-)
+from mexplain.evaluation.loso.protocol import zero_shot_map
 from mexplain.evaluation.loso.request import FineTuning, LosoRequest
 from mexplain.evaluation.loso.run import run_loso
 from mexplain.face.blocks import LAYOUTS
-from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.media import progress
 from mexplain.media.video import read_clip
-from mexplain.model.checkpoint import load_checkpoint, save_checkpoint
-from mexplain.model.config import CASME2_LABELS, PRESETS
-from mexplain.model.network import MicroExpressionNet
-from mexplain.records import AlignedClip
+from mexplain.model.config import CASME2_LABELS
 from mexplain.simulation.clip import Expression, simulate
 
 SIDE = 176
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2), "disgust": (4, 9)}
-SMALL = replace(
-    PRESETS["lite"],
-    **{"frames": 4, "image_size": 64, "trunk": ("8/2", "16/2"), "global_convs": ("16/2",), "global_pool": 4},
-    **{"global_features": 16, "block_channels": 8, "block_features": 8, "uncropped_pool": 3, "gate_channels": 8},
-    **{"gate_features": 8, "fused_features": 32, "lstm_features": 16},
-)
-VIEW = crop_to_iod(64, SMALL.crop_iod)
-# The mean face, where the network sees it.
-LANDMARKS = ((mean_shape() - VIEW[:, 2]) @ np.linalg.inv(VIEW[:, :2]).T).astype(np.float32)
-
-
-@pytest.fixture(scope="session")
-def small_path(tmp_path_factory):
-    """A network so small that it learns in no time; its weights are random."""
-    folder = tmp_path_factory.mktemp("small")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_checkpoint(MicroExpressionNet(SMALL), folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def small(small_path):
-    return load_checkpoint(small_path).model
 
 
 @pytest.fixture(scope="session")
@@ -177,74 +138,6 @@ def test_a_clip_without_a_face_is_counted_and_the_rest_goes_on(first):
     assert all(f'id="confusion-{variant}"' in page for variant in LAYOUTS)
 
 
-def test_training_starts_from_the_checkpoint_and_moves_what_it_should(small):
-    rng = np.random.default_rng(0)
-    crops = [FaceCrops(rng.integers(0, 255, (4, 64, 64, 3), np.uint8), LANDMARKS, ()) for _ in range(6)]
-    before = {name: value.clone() for name, value in small.state_dict().items()}
-    for part in ("heads", "all"):
-        bank = make_bank(small, crops, encoded=part == "heads")
-        plan = FineTuning(part, epochs=1)
-        trained = train_fold(small, bank, (0, 1, 2, 0, 1, 2), range(6), CASME2_LABELS, plan, seed=0, fold="x")
-        moved = {name for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
-        trunk = {name for name in moved if name.startswith("trunk")}
-        assert "heads.10.classify.weight" in moved and "heads.24.block_attention.convs.0.weight" in moved
-        assert bool(trunk) == (part == "all")
-        # Batch norms of the trunk keep what many faces taught them.
-        assert not any("running" in name for name in trunk)
-        again = train_fold(small, bank, (0, 1, 2, 0, 1, 2), range(6), CASME2_LABELS, plan, seed=0, fold="x")
-        torch.testing.assert_close(again.state_dict(), trained.state_dict())
-    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
-    assert not any(parameter.requires_grad for parameter in small.parameters())
-
-
-def test_cached_features_say_what_the_network_says(small):
-    rng = np.random.default_rng(1)
-    crops = [FaceCrops(rng.integers(0, 255, (4, 64, 64, 3), np.uint8), LANDMARKS, ()) for _ in range(3)]
-    cached, plain = (
-        classify_clips(small, make_bank(small, crops, encoded=encoded), [0, 2]) for encoded in (True, False)
-    )
-    frames = torch.from_numpy(np.stack([crops[i].frames for i in (0, 2)])).permute(0, 1, 4, 2, 3) / 255
-    boxes = {v: torch.from_numpy(LAYOUTS[v].boxes(LANDMARKS)).expand(2, -1, -1) for v in LAYOUTS}
-    with torch.no_grad():
-        outputs = small(frames, boxes)
-    for variant in LAYOUTS:
-        expected = outputs[variant].logits.softmax(1).numpy()
-        np.testing.assert_allclose(plain[variant], expected, atol=1e-5)
-        np.testing.assert_allclose(cached[variant], expected, atol=2e-3)
-
-
-def test_the_mirrored_half_shows_mirrored_faces(small):
-    crops = [FaceCrops(np.random.default_rng(2).integers(0, 255, (4, 64, 64, 3), np.uint8), LANDMARKS, ())]
-    bank = make_bank(small, crops, encoded=False)
-    plain, mirrored = bank.stack
-    assert torch.equal(mirrored, plain.flip(2))
-    for variant, layout in LAYOUTS.items():
-        boxes, turned = bank.boxes[variant].numpy()
-        swapped = boxes[list(layout.mirror_of)] if len(layout) else boxes
-        expected = np.stack([64 - swapped[:, 2], swapped[:, 1], 64 - swapped[:, 0], swapped[:, 3]], 1)
-        np.testing.assert_allclose(turned, expected, atol=0.8)
-
-
-def test_a_last_layer_is_kept_reordered_or_made_anew(small):
-    assert torch.equal(
-        with_classes(small, CASME2_LABELS, 0).head("10").classify.weight, small.head("10").classify.weight
-    )
-    turned = with_classes(small, CASME2_LABELS[::-1], 0).head("24").classify
-    assert torch.equal(turned.weight.flip(0), small.head("24").classify.weight)
-    assert torch.equal(turned.bias.flip(0), small.head("24").classify.bias)
-    three, again, other = (with_classes(small, ("a", "b", "c"), seed).head("10").classify for seed in (0, 0, 1))
-    assert three.weight.shape == (3, 32) and torch.equal(three.weight, again.weight)
-    assert not torch.equal(three.weight, other.weight)
-
-
-def painted(clip, *, frames, image_size, crop_iod):
-    """Stand in for finding and aligning a face: a square lights up where the first pixel's red says."""
-    place = int(clip.frames[0, 0, 0, 0]) // 20 % 3
-    picture = np.random.default_rng(0).integers(80, 120, (frames, image_size, image_size, 3), np.uint8)
-    picture[1:, 10 + 16 * place : 24 + 16 * place, 20:44] += 100
-    return AlignedClip(picture, np.arange(frames) / 100, LANDMARKS, np.eye(2, 3, dtype=np.float32))
-
-
 @pytest.mark.parametrize("dataset", ["samm", "smic", "casme3", "dfme", "manifest"])
 def test_every_layout_goes_from_its_sheet_to_scores(dataset, tmp_path, small_path, monkeypatch):
     monkeypatch.setattr(crops_module, "prepare", painted)
@@ -262,20 +155,6 @@ def test_every_layout_goes_from_its_sheet_to_scores(dataset, tmp_path, small_pat
     assert truths == {classes[-2]: 2, "surprise": 2}
     assert results["scores"]["10"]["all"][0]["absent"] == (["negative"] if expected == "megc2019" else [])
     assert ("No clip has the class negative" in said) == (expected == "megc2019")
-
-
-def test_what_is_plain_is_learnt_and_carries_over(small):
-    def crop(place, seed):
-        picture = np.random.default_rng(seed).integers(80, 120, (1, 64, 64, 3)).repeat(4, 0).astype(np.uint8)
-        picture[1:, 10 + 16 * place : 24 + 16 * place, 20:44] += 100
-        return FaceCrops(picture, LANDMARKS, ())
-
-    truth = [place for _ in range(5) for place in range(3)]
-    bank = make_bank(small, [crop(place, seed) for seed, place in enumerate(truth)], encoded=True)
-    plan = FineTuning("heads", epochs=40, batch=8, rate=2e-3)
-    trained = train_fold(small, bank, truth, range(9), ("a", "b", "c"), plan, seed=0, fold="x")
-    for variant, table in classify_clips(trained, bank, range(9, 15)).items():
-        assert table.argmax(1).tolist() == truth[9:], variant
 
 
 def test_data_sets_are_pooled_and_told_apart(tmp_path, small_path, monkeypatch):
@@ -407,73 +286,6 @@ def test_a_frame_of_the_left_out_subject_among_those_trained_on_stops_the_run(
     assert not (out / "folds").exists()
 
 
-def test_a_subjects_own_clips_may_share_frames():
-    samples = [planted_sample(subject, clip) for subject, clip in (("1", "a"), ("1", "b"), ("2", "c"))]
-    digests = [("x", "y"), ("y", "z"), ("p", "q")]
-    check_leak(samples, digests, train=[2], held=[0, 1])
-    with pytest.raises(DatasetError, match=r"Frame 1.png of the left-out subject casme2/2, clip c, .* clip b of"):
-        check_leak(samples, [("x", "y"), ("y", "q"), ("p", "q")], train=[0, 1], held=[2])
-
-
-def planted_sample(subject="1", clip="a", label="happiness", dataset="casme2", units=()):
-    frames = (Path("0.png"), Path("1.png"))
-    coded = tuple(CodedUnit(number) for number in units)
-    return Sample(dataset, subject, clip, frames, 200.0, label, label, 0, None, 1, coded)
-
-
-def test_scores_are_those_worked_out_by_hand():
-    # Class a: 3 of 4 right and 1 more called a; b: 1 of 2 right, 1 more called b; c: 1 of 1, 0 more; d: none there.
-    truth, said = [0, 0, 0, 0, 1, 1, 2], [0, 0, 0, 1, 0, 1, 2]
-    found = score_classes(confusion_of(truth, said, 4), ("a", "b", "c", "d"))
-    assert found.confusion == ((3, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0))
-    assert found.accuracy == pytest.approx(5 / 7)
-    # F1: 2*3/(2*3+1+1), 2*1/(2*1+1+1), 1.
-    assert found.uf1 == pytest.approx((0.75 + 0.5 + 1) / 3)
-    assert found.uar == pytest.approx((0.75 + 0.5 + 1) / 3)
-    assert found.absent == ("d",) and found.clips == 7
-    # F1 and recall part company where answers are lopsided: a gets 2*2/(4+2), b 0.
-    lopsided = score_classes(confusion_of([0, 0, 1, 1], [0, 0, 0, 0], 2), ("a", "b"))
-    assert lopsided.uf1 == pytest.approx((2 / 3) / 2) and lopsided.uar == 0.5 and lopsided.accuracy == 0.5
-
-
-def test_protocols_make_the_classes_that_were_published():
-    def classes(protocol, dataset, *labels):
-        of = PROTOCOLS[protocol].class_of
-        return [of(planted_sample(label=label, dataset=dataset)) for label in labels]
-
-    assert classes("casme2_5", "casme2", *CASME2_LABELS, "fear", "sadness") == [*CASME2_LABELS, None, None]
-    assert classes("megc2019", "casme2", *CASME2_LABELS, "fear", "sadness") == [
-        *("positive", "negative", "surprise", "negative", None, None, None),
-    ]
-    negatives = ("anger", "contempt", "disgust", "fear", "sadness")
-    assert classes("megc2019", "samm", *negatives, "happiness", "surprise", "others") == [
-        *(*["negative"] * 5, "positive", "surprise", None),
-    ]
-    assert classes("megc2019", "smic", "negative", "positive", "surprise") == ["negative", "positive", "surprise"]
-    for units, expected in (
-        *(((6, 12), "I"), ((2, 1), "II"), ((4,), "III"), ((9,), "IV"), ((15, 17), "V"), ((1, 2, 4), "VI")),
-        *(((14,), "VII"), ((), None)),
-    ):
-        assert objective_class(planted_sample(units=units)) == expected
-    assert [default_protocol(given) for given in (("casme2",), ("smic", "samm"), ("dfme",), ("casme2", "dfme"))] == [
-        *("casme2_5", "megc2019", "as_coded", "as_coded"),
-    ]
-
-
-def test_protocols_that_do_not_fit_are_refused():
-    with pytest.raises(SettingError, match="classes megc2019 are for casme2, samm, smic; got dfme"):
-        assign("megc2019", [planted_sample(dataset="dfme")])
-    with pytest.raises(SettingError, match=r"classes must be one of casme2_5, .*; got 'seven'"):
-        assign("seven", [])
-    with pytest.raises(DatasetError, match="2 clips of 1 subjects and 2 classes"):
-        assign("casme2_5", [planted_sample(clip="a"), planted_sample(clip="b", label="surprise")])
-    task = assign(
-        "casme2_5", [planted_sample(), planted_sample("2", "b", "surprise"), planted_sample("2", "c", "fear")]
-    )
-    assert task.left_out == {("casme2", "fear"): 1} and task.truth == (0, 2)
-    assert task.people == (("casme2", "1"), ("casme2", "2")) and task.split(("casme2", "2")) == ((0,), (1,))
-
-
 def test_without_training_the_networks_own_answers_are_mapped(first, casme2, small_path, small, tmp_path):
     out = with_cache(first, tmp_path / "out")
     said = leave_out(casme2, out, small_path, zero_shot=True, classes="megc2019")
@@ -491,26 +303,6 @@ def test_without_training_the_networks_own_answers_are_mapped(first, casme2, sma
     assert json.loads((out / "results.json").read_text())["not_a_class"] == ["others"]
     with pytest.raises(SettingError, match="leave out --zero-shot"):
         zero_shot_map("objective", ("I", "II"), CASME2_LABELS)
-
-
-def test_a_video_is_read_between_onset_and_offset(encode, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(crops_module, "prepare", lambda clip, **sizes: seen.append(clip) or painted(clip, **sizes))
-    frames = np.stack([np.full((32, 32, 3), 20 * k, np.uint8) for k in range(10)])
-    path = encode("film.mp4", frames, rate=50, qp="0")
-    (tmp_path / "list.csv").write_text("clip,subject,label,onset,offset,fps\nfilm.mp4,ann,calm,3,6,200\n")
-    (sample,) = DATASETS["manifest"](tmp_path / "list.csv").samples
-    (tmp_path / "cache").mkdir()
-    crops = crops_module.load_crops(sample, SMALL, tmp_path / "cache")
-    (clip,) = seen
-    np.testing.assert_allclose(clip.frames.mean((1, 2, 3)), [60, 80, 100, 120], atol=4)
-    np.testing.assert_allclose(np.diff(clip.times_s), 1 / 200, atol=1e-6)
-    assert len(set(crops.digests)) == 4
-    again = crops_module.load_crops(sample, SMALL, tmp_path / "cache")
-    assert len(seen) == 1 and np.array_equal(again.frames, crops.frames) and again.digests == crops.digests
-    os.utime(path, ns=(1, 1))
-    crops_module.load_crops(sample, SMALL, tmp_path / "cache")
-    assert len(seen) == 2
 
 
 @pytest.mark.parametrize(
