@@ -13,6 +13,15 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
+from mexplain.errors import MexplainError, SettingError
+from mexplain.media.system_libraries import check_system_libraries
+
+# Before anything is imported that loads them.
+try:
+    check_system_libraries()
+except MexplainError as missing:
+    sys.exit(f"The hub cannot start: {missing}")
+
 # Gradio reads these when it is imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secrets.token_hex(8)}", "uploads"))
@@ -20,7 +29,6 @@ os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secr
 import gradio as gr
 from starlette.middleware import Middleware
 
-from mexplain.errors import MexplainError, SettingError
 from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard

@@ -341,6 +341,28 @@ def test_help_and_version_come_at_once():
     assert "python -m mexplain simulate photo.jpg" in run_module("--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("program", "prog"),
+    [("/usr/bin/mexplain", "mexplain"), ("mexplain/__main__.py", "python -m mexplain")],
+)
+def test_help_names_the_program_as_it_was_started(program, prog, monkeypatch, capsys, fails):
+    monkeypatch.setattr(sys, "argv", [program])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {prog} [-h]") and f"\n  {prog} simulate photo.jpg" in said
+    assert fails("evaluate").endswith(f"see `{prog} evaluate --help`.")
+
+
+def test_the_installed_script_keeps_the_notes_of_developers_away():
+    # What __main__.py and the script of pyproject.toml both call.
+    program = "import os, sys; sys.argv[1:] = ['dance']\nfrom mexplain.cli import main\n"
+    program += "real = main.main\nmain.main = lambda: (os.write(2, b'a note'), real())[1]\nmain.run()"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == 2 and ended.stderr.startswith("mexplain: Argument COMMAND: invalid choice: 'dance'")
+    assert "a note" not in ended.stderr
+
+
 def test_the_real_command_says_one_sentence_and_no_more(encode, tmp_path):
     grain = np.zeros((4, 96, 96, 3), np.uint8)
     ended = run_module("explain", encode("black.mp4", grain), "--out", tmp_path, "--device", "cpu")

@@ -44,17 +44,19 @@ def test_a_missing_library_is_named_with_the_line_to_type(monkeypatch, capsys, t
 @pytest.mark.parametrize(
     "program",
     [
-        "from mexplain.cli.main import main; sys.exit(main(['methods']))",
+        "from mexplain.cli.main import run; run()",
+        "import runpy; runpy.run_path('app.py', run_name='__main__')",
         # Without the plugin that must see the package before anybody else.
         "import pytest; sys.exit(pytest.main(['-o', 'addopts=--import-mode=importlib', '--co', 'tests/media']))",
     ],
-    ids=["mexplain", "pytest"],
+    ids=["mexplain", "app.py", "pytest"],
 )
 def test_every_program_says_so_before_anything_else_fails(program):
     # Nothing that needs the libraries may be loaded by then.
-    blocked = "import sys\nsys.modules['cv2'] = sys.modules['mediapipe'] = None\n"
-    done = subprocess.run([sys.executable, "-c", blocked + BARE + program], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode in (2, pytest.ExitCode.USAGE_ERROR)
+    blocked = "import sys\nfor name in ('cv2', 'mediapipe', 'gradio'):\n    sys.modules[name] = None\n"
+    command = [sys.executable, "-c", blocked + BARE + program, "methods"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode != 0
     said = done.stdout + done.stderr
     assert f"need libNotHere.so.9, which this machine lacks; type: {COMMAND}" in said and "Traceback" not in said
 
