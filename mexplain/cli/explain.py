@@ -86,9 +86,9 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mexplain.media.sandbox import client
+    from mexplain.face.extraction import start_sandbox
 
-    client.start()  # what reads clips loads its libraries while this process loads others
+    start_sandbox()  # loads its libraries while this process loads others
 
     from mexplain.explain.explain import check_request, explain
     from mexplain.media.progress import Progress

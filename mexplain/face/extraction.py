@@ -19,6 +19,7 @@ from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
 from mexplain.media.files import printable
 from mexplain.media.image import read_photo
+from mexplain.media.sandbox import client
 from mexplain.media.video import read_clip
 from mexplain.records import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 
@@ -33,11 +34,19 @@ TellStage = Callable[[str], None]
 TellShare = Callable[[float], None]
 
 
-def get_ready() -> None:
-    """Load what reading takes, so that the first clip does not wait for it."""
-    with suppress(FaceError):  # told to whoever looks for a face
+def load_libraries() -> None:
+    """Load the landmark model and limit OpenCV's threads, before the first clip is read."""
+    with suppress(FaceError):  # raised again by the first search for a face
         load_landmarker()
     cv2.setNumThreads(min(cv2.getNumThreads(), 4))
+
+
+client.set_preload(load_libraries)
+
+
+def start_sandbox() -> None:
+    """Start the process that reads files, which loads its libraries in the background."""
+    client.start()
 
 
 def read_aligned(

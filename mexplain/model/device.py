@@ -13,10 +13,10 @@ from typing import TypeVar
 import torch
 
 from mexplain.errors import SettingError
+from mexplain.settings import gpu_memory_gb
 
-MEMORY_VARIABLE = "MEXPLAIN_GPU_GB"
-_GPU_GB, _CPU_GB = 4.0, 0.25
-# The share of that memory to use at once, and the smallest that is tried when memory runs out.
+_CPU_GB = 0.25
+# The share of the memory to use at once, and the smallest that is tried when memory runs out.
 _share: ContextVar[float] = ContextVar("share", default=1.0)
 _SMALLEST = 1 / 16
 # The nice value of a thread whose work can wait.
@@ -81,14 +81,7 @@ def bytes_at_once(device: torch.device) -> int:
     """
     if device.type != "cuda":
         return int(_CPU_GB * 2**30 * _share.get())
-    text = os.environ.get(MEMORY_VARIABLE, str(_GPU_GB))
-    try:
-        gigabytes = float(text)
-    except ValueError:
-        gigabytes = 0.0
-    if not 0.1 <= gigabytes < float("inf"):
-        raise SettingError(f"{MEMORY_VARIABLE} must be a number of gigabytes from 0.1 on; got {text!r}.")
-    return int(gigabytes * 2**30 * _share.get())
+    return int(gpu_memory_gb() * 2**30 * _share.get())
 
 
 class Fallback:

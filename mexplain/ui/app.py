@@ -29,12 +29,12 @@ os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"mexplain_{secr
 import gradio as gr
 from starlette.middleware import Middleware
 
-from mexplain.media.sandbox import client
+from mexplain.face.extraction import start_sandbox
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.json_export import DISCLAIMER
-from mexplain.settings import LIMITS, limit
+from mexplain.settings import LIMITS, checkpoint_source, limit
 from mexplain.ui.components.common import Hub, new_session
 from mexplain.ui.components.results import View, films
 from mexplain.ui.server.blocks import HubBlocks
@@ -50,7 +50,7 @@ from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
 from mexplain.ui.text import ASSETS, SAMPLES, render
 
-CHECKPOINT = os.environ.get("MEXPLAIN_CHECKPOINT", "")
+CHECKPOINT = checkpoint_source()
 # Time that running work has to notice that the hub stops, in seconds.
 SHUTDOWN_S = 5.0
 # Visitors with state in memory; beyond that, whoever was idle longest is forgotten.
@@ -167,7 +167,7 @@ def main() -> None:
     folder.mkdir(mode=0o700)
     # Other temporary files lie there, too, and are deleted with it.
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
-    client.start()
+    start_sandbox()
     try:
         try:
             page = build_page(folder)

@@ -23,9 +23,10 @@ from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_each_frame, track_face
 from mexplain.model.config import PRESETS
 from mexplain.model.conv_stack import conv_stack
-from mexplain.model.device import MEMORY_VARIABLE, bytes_at_once
+from mexplain.model.device import bytes_at_once
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
+from mexplain.settings import GPU_MEMORY_VARIABLE
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +114,10 @@ def test_memory_bounds_what_is_done_at_once_and_changes_nothing(checkpoint, clip
 
 @pytest.mark.parametrize("text", ["much", "0", "-1", "inf", "nan"])
 def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
-    monkeypatch.setenv(MEMORY_VARIABLE, text)
-    with pytest.raises(SettingError, match=MEMORY_VARIABLE):
+    monkeypatch.setenv(GPU_MEMORY_VARIABLE, text)
+    with pytest.raises(SettingError, match=GPU_MEMORY_VARIABLE):
         bytes_at_once(torch.device("cuda"))
-    monkeypatch.setenv(MEMORY_VARIABLE, "2")
+    monkeypatch.setenv(GPU_MEMORY_VARIABLE, "2")
     assert bytes_at_once(torch.device("cuda")) == 2 * 2**30
 
 

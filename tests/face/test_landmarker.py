@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError
-from mexplain.face import landmarker
 from mexplain.face.landmarker import find_face, model_path
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.face.tracking import track_face
 from mexplain.records import Clip
+from mexplain.settings import LANDMARKER_VARIABLE
 
 
 def clip_of(like, frames):
@@ -105,17 +105,17 @@ def test_pictures_without_a_face_are_refused(person_clip):
 
 
 def test_the_model_named_by_the_environment_must_be_the_right_one(monkeypatch, tmp_path):
-    monkeypatch.setenv(landmarker.MODEL_VARIABLE, str(tmp_path / "none.task"))
+    monkeypatch.setenv(LANDMARKER_VARIABLE, str(tmp_path / "none.task"))
     with pytest.raises(FaceError, match="no such file"):
         model_path()
     (tmp_path / "other.task").write_bytes(b"other")
-    monkeypatch.setenv(landmarker.MODEL_VARIABLE, str(tmp_path / "other.task"))
+    monkeypatch.setenv(LANDMARKER_VARIABLE, str(tmp_path / "other.task"))
     with pytest.raises(FaceError, match="it has 5 bytes"):
         find_face(np.zeros((32, 32, 3), np.uint8))
 
 
 def test_without_a_model_the_message_says_what_to_do(monkeypatch):
-    monkeypatch.delenv(landmarker.MODEL_VARIABLE, raising=False)
+    monkeypatch.delenv(LANDMARKER_VARIABLE, raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FaceError, match="pip install"):
         model_path()

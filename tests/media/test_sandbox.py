@@ -21,10 +21,10 @@ from mexplain.media.sandbox.serialization import Payload, unpack
 
 
 def there_and_back(value):
-    parcel = Payload(value)
-    room = memoryview(bytearray(parcel.size))
-    parcel.write(room)
-    return unpack(room)
+    payload = Payload(value)
+    buffer = memoryview(bytearray(payload.size))
+    payload.write(buffer)
+    return unpack(buffer)
 
 
 def call(function, *given, **named):
@@ -285,3 +285,8 @@ def test_systems_that_cannot_fork_do_the_same_more_slowly(monkeypatch, quick, pe
     monkeypatch.setattr(client, "_START_S", 0.0)
     with pytest.raises(ClipError, match="takes more than 1 s"):
         call(does.sleep)
+
+
+def test_reading_faces_registers_what_the_server_loads():
+    preloaded = client._python_command("worker.serve(...)", "3", client._preload)[-1]
+    assert preloaded == "mexplain.face.extraction:load_libraries"

@@ -1,7 +1,7 @@
-"""What runs in a process of its own, away from the hub: a server that forks, and each child that it forks.
+"""The server that forks a child for each call of ``mexplain.media.sandbox.client``, and the work of such a child.
 
-The server reads no file itself. It imports what reading takes, so that a child, which is a copy of it, can begin at
-once. A child answers one call and ends.
+The server reads no file itself. It imports the libraries, so that a child, which is a copy of it, can begin at once.
+A child answers one call and exits.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from typing import Any
 
 from mexplain import errors
 from mexplain.media.sandbox.serialization import Payload, unpack
-from mexplain.settings import OURS
+from mexplain.settings import replace_own_environment
 
 try:
     import resource
@@ -35,31 +35,32 @@ _PARENT_DEATH, _NO_NEW_PRIVILEGES = 1, 38  # of prctl(2)
 _GRACE_S = 3
 
 
-def serve(number: int, prepare: str) -> None:
-    """Fork a child for each call that comes through a socket, until nobody is left who could call.
+def serve(number: int, preload: str) -> None:
+    """Fork a child for each request that comes through a socket (a file descriptor), until its other end is closed.
 
-    ``prepare`` names the function (``module:name``) that loads what children need.
+    ``preload`` names the function (``module:name``) that imports what children need; "" if there is none.
     """
     control = socket.socket(fileno=number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for: their sockets tell of their end
-    _named(prepare)()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for: their sockets close
+    if preload:
+        _imported(preload)()
     gc.freeze()
     while True:
         message, passed, _, _ = socket.recv_fds(control, _MESSAGE, 3)
         if not message:
             return
-        answers, *rooms = passed
+        answers, *buffers = passed
         server = os.getpid()
         child = os.fork()
         if child == 0:
             try:
                 control.close()
-                _die_with(server)
-                _answer(socket.socket(fileno=answers), *rooms)
+                _exit_with(server)
+                _answer(socket.socket(fileno=answers), *buffers)
             finally:
                 os._exit(0)
-        # A number may soon be another process's; a handle never is.
+        # A process id may soon be another process's; a handle never is.
         with suppress(OSError), socket.socket(fileno=os.dup(answers)) as channel:
             handle = os.pidfd_open(child)
             socket.send_fds(channel, [b"{}"], [handle])
@@ -69,66 +70,67 @@ def serve(number: int, prepare: str) -> None:
 
 
 def answer_once() -> None:
-    """Answer one call that comes through stdin, to stdout: for systems that cannot fork or share memory."""
-    asked = unpack(memoryview(bytearray(sys.stdin.buffer.read())))
-    _named(asked["function"])  # loaded before memory is short
+    """Answer one request from stdin on stdout: for systems that cannot fork or share memory."""
+    request = unpack(memoryview(bytearray(sys.stdin.buffer.read())))
+    _imported(request["function"])  # before memory is limited
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    _limit(asked)
-    said, value = _outcome(asked, lambda *what: None)
-    parcel = Payload({"said": said, "value": value})
-    room = bytearray(parcel.size)
-    parcel.write(memoryview(room))
+    _limit(request)
+    answer, value = _outcome(request, lambda *what: None)
+    payload = Payload({"answer": answer, "value": value})
+    buffer = bytearray(payload.size)
+    payload.write(memoryview(buffer))
     with out:
-        out.write(room)
+        out.write(buffer)
 
 
-def _answer(channel: socket.socket, result: int, request: int) -> None:
-    """Do what is asked in one piece of shared memory, and write what came of it into the other."""
-    with mmap.mmap(request, 0, prot=mmap.PROT_READ) as room:
+def _answer(channel: socket.socket, result: int, request_file: int) -> None:
+    """Answer the request in one piece of shared memory, and write the function's value into the other."""
+    with mmap.mmap(request_file, 0, prot=mmap.PROT_READ) as buffer:
         # Arrays that were sent must outlive the call, so they are copied.
-        asked = unpack(memoryview(bytearray(room)))
-    room_left = os.fstat(result).st_size
-    _limit(asked)
+        request = unpack(memoryview(bytearray(buffer)))
+    largest = os.fstat(result).st_size
+    _limit(request)
     _tell(channel, {"tell": []})
-    said, value = _outcome(asked, lambda *what: _tell(channel, {"tell": what}))
-    parcel = Payload(value)
-    if parcel.size > room_left:
-        said, parcel = _too_large(asked), Payload(None)
-    with mmap.mmap(result, parcel.size) as room:
-        parcel.write(memoryview(room))
-    _tell(channel, {**said, "size": parcel.size})
+    answer, value = _outcome(request, lambda *what: _tell(channel, {"tell": what}))
+    payload = Payload(value)
+    if payload.size > largest:
+        answer, payload = _too_large(request), Payload(None)
+    with mmap.mmap(result, payload.size) as buffer:
+        payload.write(memoryview(buffer))
+    _tell(channel, {**answer, "size": payload.size})
 
 
-def _outcome(asked: dict[str, Any], tell: Callable[..., None]) -> tuple[dict[str, Any], Any]:
-    """Call the function; return how that went, and its value."""
+def _outcome(request: dict[str, Any], tell: Callable[..., None]) -> tuple[dict[str, Any], Any]:
+    """Call the function; its success or error as an answer, and its value (None after an error)."""
     try:
-        named = asked["named"] | ({"tell": tell} if asked["tells"] else {})
-        value = _named(asked["function"])(*asked["given"], **named)
+        keywords = request["keywords"] | ({"tell": tell} if request["tells"] else {})
+        value = _imported(request["function"])(*request["arguments"], **keywords)
         Payload(value)  # a value that cannot be sent is a fault as well
         return {"ok": True}, value
     except errors.MexplainError as error:
-        return {"error": type(error).__name__, "says": str(error)[:_LONGEST]}, None
+        return {"error": type(error).__name__, "text": str(error)[:_LONGEST]}, None
     except MemoryError:
-        return _too_large(asked), None
+        return _too_large(request), None
     except BrokenPipeError:
-        os._exit(0)  # nobody waits any more
+        os._exit(0)  # the caller is gone
     except Exception:
-        # A fault of ours; whoever called decides what to make of it.
+        # A fault of the program, not of the file; the caller decides what to do with it.
         out = io.StringIO()
         traceback.print_exc(limit=-8, file=out)
         return {"fault": out.getvalue()[-_LONGEST:]}, None
 
 
-def _named(function: str) -> Callable[..., Any]:
+def _imported(function: str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
+    imported: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return imported
 
 
-def _too_large(asked: dict[str, Any]) -> dict[str, Any]:
+def _too_large(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "error": "ClipError",
-        "says": f"{asked['name']} takes more than {asked['memory_mb']} MB of memory to read; "
+        "text": f"{request['name']} takes more than {request['memory_mb']} MB of memory to read; "
         "a shorter or smaller one was expected.",
     }
 
@@ -137,8 +139,8 @@ def _tell(channel: socket.socket, message: dict[str, Any]) -> None:
     channel.sendall(json.dumps(message).encode("ascii"))
 
 
-def _die_with(server: int) -> None:
-    # Its server ends with whoever called it, so this process does as well.
+def _exit_with(server: int) -> None:
+    """Have this process killed when the server ends, which ends with the caller."""
     prctl = ctypes.CDLL(None).prctl
     prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
     prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
@@ -146,21 +148,18 @@ def _die_with(server: int) -> None:
         os._exit(0)
 
 
-def _limit(asked: dict[str, Any]) -> None:
-    """Take from this process what it does not need, before it looks at what it was sent."""
-    # What the caller has unset since its server began is unset here, too.
-    for stale in [name for name in os.environ if name.startswith(OURS) and name not in asked["environment"]]:
-        del os.environ[stale]
-    os.environ.update(asked["environment"])
+def _limit(request: dict[str, Any]) -> None:
+    """Take the caller's settings and folder, and limit time, memory and files, before the file is read."""
+    replace_own_environment(request["environment"])
     with suppress(OSError):
-        os.chdir(asked["folder"])
+        os.chdir(request["folder"])
     with suppress(OSError), Path("/proc/self/oom_score_adj").open("w") as file:
         file.write("1000")  # where memory is short, this process goes first
     if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, asked["time_s"] + _GRACE_S)  # should whoever called be unable to end it
+        signal.setitimer(signal.ITIMER_REAL, request["time_s"] + _GRACE_S)  # should the caller be unable to end it
     if resource is None:
         return
-    _at_most(resource.RLIMIT_DATA, _writable_bytes() + asked["memory_mb"] * MB)
+    _at_most(resource.RLIMIT_DATA, _writable_bytes() + request["memory_mb"] * MB)
     _at_most(resource.RLIMIT_CORE, 0)
     _at_most(resource.RLIMIT_FSIZE, 0)
     _at_most(resource.RLIMIT_NOFILE, _FILES)
@@ -172,7 +171,7 @@ def _at_most(kind: int, value: int) -> None:
 
 
 def _writable_bytes() -> int:
-    """Return the bytes of writable private memory that this process has now."""
+    """Writable private memory of this process, in bytes."""
     with suppress(OSError), Path("/proc/self/status").open() as file:
         for line in file:
             if line.startswith("VmData:"):
