@@ -18,7 +18,7 @@ from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import NONE, ExplainRequest, Report, VariantReport
-from mexplain.report.visuals.annotations import colour_strip
+from mexplain.report.visuals.annotations import colour_bar
 from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
 from mexplain.report.visuals.plots import percent
 from mexplain.simulation.action_units import ACTION_UNITS
@@ -244,7 +244,7 @@ def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.
     ranked = [LAYOUTS["10"].names.index(name) for name in moving]
     picture = with_outlines(picture[None], corners / _MAP_PX, ranked)[0]
     title = "What truly moves, and how far at most"
-    strip = colour_strip(_MAP_PX, title, "attention", (0.0, limit), unit="eye distances")
+    strip = colour_bar(_MAP_PX, title, "attention", (0.0, limit), unit="eye distances")
     where = f"most in {', '.join(moving)}" if moving else "nowhere"
     alt = f"Face tinted by how far each point moves: {where}, up to {largest:.2f} eye distances."
     return np.concatenate([picture, strip]), alt

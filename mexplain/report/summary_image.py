@@ -6,7 +6,7 @@ from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
 from mexplain.records import NONE, Report, VariantReport
-from mexplain.report.visuals.annotations import colour_strip, word_strip
+from mexplain.report.visuals.annotations import colour_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
     attention_face,
@@ -34,7 +34,7 @@ def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     for column in columns:
         parts += [np.pad(column, ((0, height - len(column)), (0, 0), (0, 0))), gap]
     picture = np.concatenate(parts, axis=1)
-    note = word_strip(picture.shape[1], "This shows how a model decides. It does not read people. (mexplain)")
+    note = text_bar(picture.shape[1], "This shows how a model decides. It does not read people. (mexplain)")
     return np.concatenate([picture, note])
 
 
@@ -50,12 +50,12 @@ def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"
         answer = f"{name[0].upper()}{name[1:]}: none found"
     else:
         answer = f"{name[0].upper()}{name[1:]}: {variant.label}, {percent(variant.probabilities[variant.label])}"
-    parts = [word_strip(_SIDE, answer, 18)]
+    parts = [text_bar(_SIDE, answer, 18)]
     if all(block.attention is not None for block in variant.blocks):
         parts += _face(attention_face(report, variant), "Where it looked (attention)", "attention", 0.0, 1.0, "")
     else:
-        blank = np.full_like(colour_strip(_SIDE, "", "attention", (0.0, 1.0)), _PAPER)
-        words = word_strip(_SIDE, "It sees the face as a whole: no attention")
+        blank = np.full_like(colour_bar(_SIDE, "", "attention", (0.0, 1.0)), _PAPER)
+        words = text_bar(_SIDE, "It sees the face as a whole: no attention")
         blank[: len(words)] = words
         parts += [blank, _sized(in_grey(report.apex_frame))]
     if variant.maps:
@@ -72,7 +72,7 @@ def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"
 def _face(
     face: UInt8[np.ndarray, "d d 3"], title: str, quantity: Quantity, low: float, high: float, unit: str
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
-    return [colour_strip(_SIDE, title, quantity, (low, high), unit=unit), _sized(face)]
+    return [colour_bar(_SIDE, title, quantity, (low, high), unit=unit), _sized(face)]
 
 
 def _sized(face: UInt8[np.ndarray, "d d 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -16,7 +16,7 @@ from mexplain.media.sandbox import client
 from mexplain.media.video import write_video
 from mexplain.model.config import ModelConfig
 from mexplain.records import AlignedClip, Report, VariantReport
-from mexplain.report.visuals.annotations import clocks, colour_strip
+from mexplain.report.visuals.annotations import colour_bar, time_bars
 from mexplain.report.visuals.heatmap_overlay import (
     MIN_EVIDENCE,
     Quantity,
@@ -126,19 +126,21 @@ def heatmap_animation(variant: VariantReport, face: AlignedClip, look: Animation
         ranked = [variant.blocks.index(block) for block, _ in top_blocks(variant, quantity, look.method)]
         pictures = with_outlines(pictures, _boxes(variant), ranked)
     title, unit = _words(variant, look, signed)
-    strip = colour_strip(size, title, quantity, (-limit if signed else 0.0, limit), unit=unit, opacity=look.opacity)
+    strip = colour_bar(size, title, quantity, (-limit if signed else 0.0, limit), unit=unit, opacity=look.opacity)
     peak = int(np.abs(heat).mean(axis=(1, 2)).argmax())
-    return play(in_between(pictures), strip, face.times_s, f"The face, slowed down. {title}.", peak)
+    return compose_animation(
+        interpolate_frames(pictures), strip, face.times_s, f"The face, slowed down. {title}.", peak
+    )
 
 
-def steps(frames: int) -> Float[np.ndarray, "n"]:
+def picture_positions(frames: int) -> Float[np.ndarray, "n"]:
     """Return where between the frames (0 to ``frames`` - 1) each picture of a film lies."""
     return np.arange((frames - 1) * (_BETWEEN + 1) + 1) / (_BETWEEN + 1)
 
 
-def in_between(pictures: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+def interpolate_frames(pictures: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
     """Return the pictures of all ``steps``: frames, and blends of two neighbours."""
-    places = steps(len(pictures))
+    places = picture_positions(len(pictures))
     first = np.minimum(places.astype(int), len(pictures) - 2)
     blended = [
         cv2.addWeighted(pictures[i], 1 - share, pictures[i + 1], share, 0)
@@ -147,7 +149,7 @@ def in_between(pictures: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "n h
     return np.stack(blended)
 
 
-def play(
+def compose_animation(
     pictures: UInt8[np.ndarray, "n h w 3"],
     strip: UInt8[np.ndarray, "p w 3"],
     times_s: Float[np.ndarray, "t"],
@@ -160,7 +162,9 @@ def play(
     """
     lasts = float(times_s[-1] - times_s[0])
     shown_s = float(np.clip(_SLOWER * lasts, _LEAST_S, _MOST_S))
-    below = clocks(times_s, pictures.shape[2], shown_s / max(lasts, 1e-9))[steps(len(times_s)).round().astype(int)]
+    below = time_bars(times_s, pictures.shape[2], shown_s / max(lasts, 1e-9))[
+        picture_positions(len(times_s)).round().astype(int)
+    ]
     legend = np.broadcast_to(strip, (len(pictures), *strip.shape))
     # A player's buttons cover the lower edge, so what colours mean stands above.
     film = np.concatenate([legend, pictures, below], axis=1)

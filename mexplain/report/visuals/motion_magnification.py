@@ -6,8 +6,8 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import SettingError
 from mexplain.records import AlignedClip
-from mexplain.report.visuals.animation import Animation, in_between, play, steps
-from mexplain.report.visuals.annotations import word_strip, write
+from mexplain.report.visuals.animation import Animation, compose_animation, interpolate_frames, picture_positions
+from mexplain.report.visuals.annotations import draw_text, text_bar
 
 MOST = 10.0
 _REACH_IOD = 0.22  # how far the largest motion comes to be shown, if no more than MOST times as far as it was
@@ -35,21 +35,21 @@ def magnified_animation(
     course = np.hypot(flow[..., 0], flow[..., 1]).max(axis=(1, 2)) * crop_iod / size
     largest = float(course.max())
     chosen = factor or float(np.clip(_REACH_IOD / max(largest, 1e-6), 1, MOST))
-    places = steps(len(flow))
+    places = picture_positions(len(flow))
     first = np.minimum(places.astype(int), len(flow) - 2)
     share = (places - first).astype(np.float32)[:, None, None, None]
     # Motion is interpolated, not pictures: blends of pictures so far apart would show two faces.
     between = flow[first] + share * (flow[first + 1] - flow[first])
     moved = np.stack([_push(face.frames[0], chosen * one) for one in between])
     told = f"motion {chosen:.1f}".removesuffix(".0") + " times as large" if largest else "no motion found"
-    pictures = np.concatenate([in_between(face.frames), moved], axis=2) if beside else moved
+    pictures = np.concatenate([interpolate_frames(face.frames), moved], axis=2) if beside else moved
     for picture in pictures:
         if beside:
             _label(picture[:, :size], "as filmed")
         _label(picture[:, -size:], told)
     title = f"Largest motion found since the first frame: {largest:.2f} eye distances"
     alt = f"The face, slowed down,{' as filmed and' if beside else ''} with its motion exaggerated ({told}). {title}."
-    return play(pictures, word_strip(pictures.shape[2], title), face.times_s, alt, int(course.argmax()))
+    return compose_animation(pictures, text_bar(pictures.shape[2], title), face.times_s, alt, int(course.argmax()))
 
 
 def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:
@@ -105,4 +105,4 @@ def _axes(places: Float[np.ndarray, "s s 2"]) -> tuple[Float[np.ndarray, "s s"],
 
 def _label(picture: UInt8[np.ndarray, "h w 3"], text: str) -> None:
     picture[:26] = (picture[:26] * 0.35).astype(np.uint8)
-    write(picture, text, 10, 18, size=13)
+    draw_text(picture, text, 10, 18, size=13)

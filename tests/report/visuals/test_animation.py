@@ -9,7 +9,7 @@ from support.browsers import open_browser
 from support.hand_made import FRAMES, METHOD, SIZE, boxes, make_face, make_report
 
 from mexplain.errors import SettingError
-from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation, in_between, read_face
+from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation, interpolate_frames, read_face
 from mexplain.report.visuals.heatmap_overlay import COLOURS
 
 FACE_PX, OVER = 240, 54
@@ -94,7 +94,7 @@ def test_without_opacity_the_face_shows_through():
 
 def test_between_two_frames_lies_their_mixture():
     frames = np.array([0, 90, 30], np.uint8)[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)
-    assert in_between(frames)[:, 0, 0, 0].tolist() == [0, 30, 60, 90, 70, 50, 30]
+    assert interpolate_frames(frames)[:, 0, 0, 0].tolist() == [0, 30, 60, 90, 70, 50, 30]
 
 
 def test_what_cannot_be_shown_is_said():
