@@ -1,4 +1,4 @@
-"""Move a muscle: a still face makes a movement of which everything is known, and the network is asked what it saw."""
+"""An experiment: a still face makes a known movement, and each variant's prediction and explanations are judged."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,12 @@ _SHARE_SEEN = 0.15  # of the largest motion, from which on the map shows its ful
 
 @dataclass(frozen=True)
 class SimulatedMovement:
-    """A clip that was made to move, and what is true of it.
+    """A simulated clip and its ground truth.
 
-    ``ranking`` maps each variant to its blocks and how strongly they move (mean squared motion, the strongest 1), the
-    strongest first; the uncropped one is asked about the ten. ``moving`` names those that move at least half as
-    strongly as the strongest, none where nothing moves. ``motion_map`` is a picture of how far each point moves,
-    with a legend in inter-ocular distances, and ``alt`` says what it shows.
+    ``ranking`` maps each variant to its blocks and their mean squared motion, relative to the strongest and in
+    descending order; the uncropped variant has the ten blocks. ``moving`` names the blocks that move at least half as
+    strongly as the strongest, none where nothing moves. ``motion_map`` is a picture of each point's motion with a
+    legend in inter-ocular distances, ``alt`` its description.
     """
 
     clip: SimulatedClip
@@ -54,13 +54,13 @@ class SimulatedMovement:
     alt: str
 
     def chance(self, variant: str) -> float:
-        """Return how often a block picked blindly would be one that moves (0..1)."""
+        """Return the share of a variant's blocks that move (0..1)."""
         return len(self.moving[variant]) / len(self.ranking[variant])
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What came of asking one variant one thing.
+    """Verdict on one variant's label, attention or attribution.
 
     ``asked`` is ``LABEL``, ``ATTENTION`` or a method; ``top`` the answer: a label, or the block with the largest value
     (None where all are alike). ``found`` tells whether that is right: a label where something moves and "none" where
@@ -76,7 +76,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class SimulatedExperiment:
-    """A movement, the file it was written to, what the network said of it, and whether that was right."""
+    """A movement, its video file, the report on it, and the verdicts."""
 
     moved: SimulatedMovement
     path: Path
@@ -99,11 +99,11 @@ def simulate_movement(
     lasts_s: float = 0.5,
     seed: int = 0,
 ) -> SimulatedMovement:
-    """Return a clip in which action units act once, and what is true of it.
+    """Return a clip in which action units act once, with its ground truth.
 
     ``side`` is the subject's own. ``strength_iod`` is how far the point that moves most moves, 0 to ``STRONGEST_IOD``
     inter-ocular distances (0: nothing moves but a head that is held still); ``lasts_s`` the time from onset to offset,
-    ``SHORTEST_S`` to ``LONGEST_S``. Raises ``SettingError`` for what cannot be.
+    ``SHORTEST_S`` to ``LONGEST_S``. Raises ``SettingError`` for values outside these ranges.
     """
     if not 0 <= strength_iod <= STRONGEST_IOD:
         raise SettingError(f"The strength must lie between 0 and {STRONGEST_IOD} eye distances; got {strength_iod:g}.")
@@ -142,7 +142,7 @@ def run_experiment(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> SimulatedExperiment:
-    """Make a face move, write that as a video to ``path``, explain it, and say who found what moved.
+    """Simulate a movement, write it as a video to ``path``, explain it, and judge the explanations.
 
     Arguments and errors as for ``simulate_movement`` and ``explain``. The network gets the file as it would any other.
     """
@@ -154,7 +154,7 @@ def run_experiment(
 
 
 def judge_detections(moved: SimulatedMovement, report: Report) -> tuple[Detection, ...]:
-    """Return whether each variant noticed the movement, and whether its attention and each method found the place."""
+    """Judge each variant's label, and the top block of its attention and of each method."""
     found = []
     for variant in report.variants:
         found.append(_named(moved, variant))
@@ -164,7 +164,7 @@ def judge_detections(moved: SimulatedMovement, report: Report) -> tuple[Detectio
 
 
 def detection_sentence(moved: SimulatedMovement, findings: tuple[Detection, ...]) -> str:
-    """Return how many variants noticed the movement, and how many found its place by attention and by each method."""
+    """Return sentences counting variants that noticed the movement, and those that found its place, by method."""
 
     def count(asked: str) -> str:
         marks = [finding.found for finding in findings if finding.asked == asked]
@@ -173,10 +173,10 @@ def detection_sentence(moved: SimulatedMovement, findings: tuple[Detection, ...]
     if not moved.moving["10"]:
         return f"Nothing moved, and {count(LABEL)} variants rightly found no expression."
     places = [asked for asked in dict.fromkeys(finding.asked for finding in findings) if asked != LABEL]
-    told = [f"{'attention' if asked == ATTENTION else METHODS[asked].name} in {count(asked)}" for asked in places]
-    where = f" What moved was found by {'; '.join(told)}." if told else ""
-    lucky = f" A block picked blindly would be right in {percent(moved.chance('10'))} of cases (10 blocks)."
-    return f"{count(LABEL)} variants noticed it.{where}{lucky}"
+    counts = [f"{'attention' if asked == ATTENTION else METHODS[asked].name} in {count(asked)}" for asked in places]
+    where = f" What moved was found by {'; '.join(counts)}." if counts else ""
+    chance = f" A block picked blindly would be right in {percent(moved.chance('10'))} of cases (10 blocks)."
+    return f"{count(LABEL)} variants noticed it.{where}{chance}"
 
 
 def _ranked(energy: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -201,13 +201,13 @@ def _named(moved: SimulatedMovement, variant: VariantReport) -> Detection:
 
 
 def _values(variant: VariantReport) -> dict[str, dict[str, float]]:
-    """Return each block's mean attention over the frames, where there is any, and its score by each method."""
-    found = {
+    """Return each block's mean attention over the frames, if the variant has any, and its score by each method."""
+    scores = {
         method: {block.name: block.attribution[method] for block in variant.blocks if method in block.attribution}
         for method in variant.maps
     }
-    own = {block.name: float(np.mean(block.attention)) for block in variant.blocks if block.attention is not None}
-    return ({ATTENTION: own} if own else {}) | found
+    attention = {block.name: float(np.mean(block.attention)) for block in variant.blocks if block.attention is not None}
+    return ({ATTENTION: attention} if attention else {}) | scores
 
 
 def _located(moved: SimulatedMovement, variant: VariantReport, asked: str, values: dict[str, float]) -> Detection:
@@ -227,7 +227,7 @@ def _located(moved: SimulatedMovement, variant: VariantReport, asked: str, value
 
 
 def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.ndarray, "d w 3"], str]:
-    """Return the face, cut out as the network gets it, in the colours of how far each point moves."""
+    """Return the aligned face tinted by each point's motion, and its description."""
     to_photo = compose(fit_pose(clip.landmarks_xy), crop_to_iod(_MAP_PX, _MAP_IOD))
     # cv2 puts (0, 0) in the middle of the first pixel.
     to_photo[:, 2] += to_photo[:, :2] @ (0.5, 0.5) - 0.5

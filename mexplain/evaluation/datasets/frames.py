@@ -10,12 +10,12 @@ PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
-    """Return a key that sorts ``img9`` before ``img10``."""
+    """Return a sort key that puts ``img9`` before ``img10``."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", text))
 
 
 def inside(folder: Path, names: Iterable[str]) -> Path | None:
-    """Return what lies below a folder under those names, one after the other, whatever their case; None if nothing."""
+    """Return the path of nested ``names`` below a folder, ignoring case; None if there is none."""
     here = folder
     for name in names:
         if (here / name).exists():
@@ -29,9 +29,9 @@ def inside(folder: Path, names: Iterable[str]) -> Path | None:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures in a folder, in natural order of their names; hidden files are none."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
-    return sorted(found, key=lambda path: natural(path.stem))
+    """Return the pictures in a folder, in natural order of their names; hidden files are skipped."""
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
+    return sorted(pictures, key=lambda path: natural(path.stem))
 
 
 def number_of(path: Path) -> int | None:
@@ -43,7 +43,7 @@ def number_of(path: Path) -> int | None:
 def frames_between(folder: Path, onset: int, offset: int) -> tuple[Path, ...]:
     """Return the pictures numbered ``onset`` to ``offset``, in order.
 
-    Raises ``DatasetError`` if one of them is missing or there twice.
+    Raises ``DatasetError`` if a picture is missing or two have the same number.
     """
     by_number: dict[int, Path] = {}
     for path in pictures_in(folder):

@@ -21,7 +21,7 @@ EMOTIONS |= {"surprised": "surprise", "fearful": "fear"}
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a data set with a coding sheet lies on the disk.
+    """Folders and files of a data set with a coding sheet.
 
     ``sheet`` is a regular expression for the sheet's name, ``trees`` the folders below the root that may hold the
     frames (the first that exists is taken), ``folder`` the names of a clip's folders below that, with ``{subject}``
@@ -73,7 +73,7 @@ def read_dfme(root: Path) -> DatasetContents:
 
 
 def read_smic(root: Path) -> DatasetContents:
-    """Return SMIC-HS: 100 frames a second, no sheet; ``HS/s20/micro/negative/s20_ne_01`` says who and what."""
+    """Return SMIC-HS: 100 frames a second, no sheet; ``HS/s20/micro/negative/s20_ne_01`` names subject and label."""
     trees = [root, *(p for p in (root / "HS", root / "SMIC_all_raw" / "HS", root / "SMIC" / "HS") if p.is_dir())]
     tree = next((p for p in trees if p.is_dir() and any(p.glob("s*/micro"))), None)
     if tree is None:
@@ -156,7 +156,7 @@ def _read_coded(root: Path, layout: _Layout) -> DatasetContents:
 
 
 def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample]) -> DatasetContents:
-    """Read each row, or say why not; a row that repeats another is reported too."""
+    """Read each row to a sample or a problem; a row that repeats another is a problem too."""
     samples: dict[str, Sample] = {}
     problems = []
     for row in track(rows, f"rows of the coding sheet of {dataset}"):
@@ -176,7 +176,7 @@ def _read_rows(dataset: str, rows: Sequence[Row], read: Callable[[Row], Sample])
 
 
 def _label(row: Row, emotions: Mapping[str, str] | None) -> str:
-    """Return the label of a row in the one spelling; without ``emotions`` any word will do."""
+    """Return the label of a row in its one spelling; without ``emotions`` any word is accepted."""
     text = " ".join(row["label"].split())
     if not text:
         raise DatasetError("no emotion is given")
@@ -251,8 +251,10 @@ def _listed(base: Path, row: Row) -> Sample:
     if row["fps"] and fps is None:
         raise DatasetError(f"the frame rate must be a number; got {row['fps']!r}")
     first, last, own_fps = _extent(path)
-    whole = replace(row, cells=dict(row.cells) | {c: row[c] or str(v) for c, v in (("onset", first), ("offset", last))})
-    onset, offset = _window(whole)
+    completed = replace(
+        row, cells=dict(row.cells) | {c: row[c] or str(v) for c, v in (("onset", first), ("offset", last))}
+    )
+    onset, offset = _window(completed)
     if path.is_file() and offset > last:
         raise DatasetError(f"the offset is frame {offset}, but {path.name} ends with frame {last}")
     return Sample(
@@ -273,7 +275,7 @@ def _listed(base: Path, row: Row) -> Sample:
 
 
 def _extent(path: Path) -> tuple[int, int, float]:
-    """Return the first and last frame number of a folder or video, and its frames a second."""
+    """Return the first and last frame number of a folder or video, and its frames per second."""
     if path.is_dir():
         numbers = [number for picture in pictures_in(path) if (number := number_of(picture)) is not None]
         if not numbers:

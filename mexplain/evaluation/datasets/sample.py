@@ -1,4 +1,4 @@
-"""One coded micro-expression, and what could not be used."""
+"""Records of a data set: coded micro-expressions, and problems of clips that cannot be used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,18 +48,18 @@ class Sample:
 
     @property
     def person(self) -> tuple[str, str]:
-        """The data set and the subject in it: what one fold leaves out."""
+        """Data set and subject, which a fold leaves out."""
         return self.dataset, self.subject
 
     @property
     def key(self) -> str:
-        """A name that no other sample has."""
+        """A unique name."""
         return f"{self.dataset}/{self.subject}/{self.clip}/{self.onset}-{self.offset}"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a clip: ``where`` is its row ("row 12") or path, ``clip_used`` tells if it is used anyhow."""
+    """A problem of a clip: ``where`` is its row ("row 12") or path, ``clip_used`` says if it is used all the same."""
 
     dataset: str
     where: str
@@ -72,7 +72,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class DatasetContents:
-    """All that a data set gave: what can be used, and what cannot and why."""
+    """Usable samples of a data set, and problems of the others."""
 
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...]

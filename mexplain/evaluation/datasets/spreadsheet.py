@@ -20,7 +20,7 @@ _Table = list[list[str]]
 
 @dataclass(frozen=True)
 class Row:
-    """The wanted cells of one row as text without blanks around, "" where there is none; ``number`` counts from 1."""
+    """The wanted cells of one row as stripped text, "" where empty; ``number`` counts from 1."""
 
     number: int
     cells: Mapping[str, str]
@@ -40,18 +40,18 @@ class Row:
 
 
 def find_sheet(folder: Path, pattern: str) -> Path:
-    """Return the coding sheet in a folder, or in one just below: the only one there is, else the one named so.
+    """Return the coding sheet in a folder or its subfolders: the only one, or the one that matches ``pattern``.
 
-    ``pattern`` is a regular expression for the name. Raises ``DatasetError`` if there is none, or no telling which.
+    ``pattern`` is a regular expression for the name. Raises ``DatasetError`` if there is none or several match.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}.")
-    for found in (_sheets(folder), [path for child in sorted(folder.iterdir()) for path in _sheets(child)]):
-        named = [path for path in found if re.search(pattern, path.name, re.IGNORECASE)]
-        if len(named or found) == 1:
-            return (named or found)[0]
-        if found:
-            names = ", ".join(path.name for path in (named or found))
+    for sheets in (_sheets(folder), [path for child in sorted(folder.iterdir()) for path in _sheets(child)]):
+        named = [path for path in sheets if re.search(pattern, path.name, re.IGNORECASE)]
+        if len(named or sheets) == 1:
+            return (named or sheets)[0]
+        if sheets:
+            names = ", ".join(path.name for path in (named or sheets))
             raise DatasetError(f"One coding sheet was expected in {folder}, but there are several: {names}.")
     raise DatasetError(f"No coding sheet ({', '.join(SHEETS)}) was found in {folder}.")
 
@@ -64,7 +64,7 @@ def _sheets(folder: Path) -> list[Path]:
 
 
 def read_sheet(path: Path, columns: Mapping[str, Sequence[str]], optional: Sequence[str] = ()) -> tuple[Row, ...]:
-    """Return the rows below the header that hold anything in one of the wanted columns.
+    """Return the rows below the header that have a value in one of the wanted columns.
 
     ``columns`` maps each wanted column to the names it may have; case, blanks and punctuation do not count. The
     header is the first row that names all columns but the ``optional`` ones. Raises ``DatasetError``, with the columns
@@ -73,7 +73,7 @@ def read_sheet(path: Path, columns: Mapping[str, Sequence[str]], optional: Seque
     nearest: tuple[int, int, list[str]] = (0, 0, [])
     for table in _tables(path):
         for number, cells in enumerate(table[:_SEARCHED]):
-            places = _places(cells, columns)
+            places = _column_indices(cells, columns)
             if not set(columns) - set(places) - set(optional):
                 return tuple(_rows(table, number, places))
             nearest = max(nearest, (len(places), -number, cells), key=lambda each: each[:2])
@@ -81,18 +81,20 @@ def read_sheet(path: Path, columns: Mapping[str, Sequence[str]], optional: Seque
     count, row, cells = nearest
     if not count:
         raise DatasetError(f"{path.name} has no header row: one with the columns {expected} was expected.")
-    missing = ", ".join(columns[c][0] for c in columns if c not in optional and c not in _places(cells, columns))
+    missing = ", ".join(
+        columns[c][0] for c in columns if c not in optional and c not in _column_indices(cells, columns)
+    )
     raise DatasetError(
         f"{path.name} lacks the column {missing}: expected {expected}; "
         f"found {', '.join(cell for cell in cells if cell)} (row {1 - row})."
     )
 
 
-def _places(cells: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return where each wanted column is; of two with the same name the first counts."""
-    found = [_bare(cell) for cell in cells]
+def _column_indices(cells: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return the index of each wanted column, of the first if several have the same name."""
+    header = [_bare(cell) for cell in cells]
     at = (
-        (column, next((found.index(_bare(name)) for name in names if _bare(name) in found), -1))
+        (column, next((header.index(_bare(name)) for name in names if _bare(name) in header), -1))
         for column, names in columns.items()
     )
     return {column: place for column, place in at if place >= 0}

@@ -1,4 +1,4 @@
-"""From a coded clip to what the network sees, kept on disk so that a face is looked for once."""
+"""Aligned crops of coded clips, cached on disk so that each face is detected once."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo
 
 _SCHEMA = 1
-_MOST_FRAMES = 64  # of a clip are looked at, as in any other video
+_MOST_FRAMES = 64  # read of a clip, as of any other video
 _LONGEST_PX = 960
 
 
 @dataclass(frozen=True)
 class FaceCrops:
-    """An aligned clip, the mesh at its first frame in pixels of the crop, and the SHA-256 of each frame it was read of.
+    """An aligned clip, the mesh at its first frame in pixels of the crop, and the SHA-256 of each source frame.
 
     The digests are those of the picture files, in the order of ``Sample.frames``, or of a video's decoded frames.
     """
@@ -38,34 +38,35 @@ class FaceCrops:
 def load_all(
     samples: Sequence[Sample], config: ModelConfig, cache: Path, progress: Callable[[Sample], None]
 ) -> tuple[dict[Sample, FaceCrops], list[Problem]]:
-    """Return the crops of each clip that can be used, and what is wrong with the others.
+    """Return the crops of all usable clips, and a problem for each of the others.
 
-    Raises ``FaceError`` if there are faces to look for but no landmark model.
+    ``progress`` is called after each clip. Raises ``FaceError`` if faces must be detected but there is no landmark
+    model.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    if not all(any(place.is_file() for place in _places(sample, config, cache)) for sample in samples):
-        # Here, for it takes a while to load; a model that is missing is no fault of the clips.
+    if not all(any(path.is_file() for path in _cache_paths(sample, config, cache)) for sample in samples):
+        # Loaded only now because it takes a while; a missing model is not a problem of each clip.
         from mexplain.face.landmarker import check_model
 
         check_model()
-    found: dict[Sample, FaceCrops] = {}
+    crops: dict[Sample, FaceCrops] = {}
     problems = []
     for sample in samples:
         try:
-            found[sample] = load_crops(sample, config, cache)
+            crops[sample] = load_crops(sample, config, cache)
         except MexplainError as error:
             where = f"row {sample.row} ({sample.clip})" if sample.row else f"{sample.subject}/{sample.clip}"
             problems.append(Problem(sample.dataset, where, str(error).rstrip(".")))
         progress(sample)
-    return found, problems
+    return crops, problems
 
 
 def load_crops(sample: Sample, config: ModelConfig, cache: Path) -> FaceCrops:
-    """Return the aligned crops of a clip, from ``cache`` if it was there before with the same files and sizes.
+    """Return the aligned crops of a clip, from ``cache`` if they were made of the same files with the same sizes.
 
     Raises ``MexplainError`` if its frames cannot be read, differ in size, or show no face.
     """
-    path, failure = _places(sample, config, cache)
+    path, failure = _cache_paths(sample, config, cache)
     if path.is_file():
         with np.load(path) as kept:
             return FaceCrops(kept["frames"], kept["landmarks_xy"], tuple(kept["digests"].tolist()))
@@ -75,7 +76,7 @@ def load_crops(sample: Sample, config: ModelConfig, cache: Path) -> FaceCrops:
     try:
         aligned = prepare(clip, frames=config.frames, image_size=config.image_size, crop_iod=config.crop_iod)
     except FaceError as error:
-        # Looking for a face in vain takes longest of all.
+        # Failed detection takes longest, so it is cached too.
         write_text(failure, str(error))
         raise
     with atomic_write(path) as file:
@@ -83,8 +84,8 @@ def load_crops(sample: Sample, config: ModelConfig, cache: Path) -> FaceCrops:
     return FaceCrops(aligned.frames, aligned.landmarks_xy, digests)
 
 
-def _places(sample: Sample, config: ModelConfig, cache: Path) -> tuple[Path, Path]:
-    """Return where a clip's crops are kept, and where the reason if there are none."""
+def _cache_paths(sample: Sample, config: ModelConfig, cache: Path) -> tuple[Path, Path]:
+    """Return the paths of a clip's cached crops and of its cached failure."""
     paths = sample.frames or ((sample.video,) if sample.video else ())
     files = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     sizes = [_SCHEMA, config.frames, config.image_size, config.crop_iod, _MOST_FRAMES, _LONGEST_PX]
@@ -112,5 +113,5 @@ def _from_video(sample: Sample) -> tuple[Clip, tuple[str, ...]]:
     start, end = sample.onset / own, sample.offset / own
     clip = read_clip(path, start, end, max_frames=_MOST_FRAMES, max_side=_LONGEST_PX)
     digests = tuple(hashlib.sha256(frame.tobytes()).hexdigest() for frame in clip.frames)
-    # A slowed-down video of a fast camera: the sheet knows the true rate.
+    # The sheet has the true rate of a fast camera whose video is slowed down.
     return Clip(clip.frames, clip.times_s * (own / sample.fps), clip.info), digests

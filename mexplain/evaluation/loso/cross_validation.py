@@ -1,4 +1,4 @@
-"""Leave one subject out: every fold trained, tested and kept, one file each."""
+"""Leave-one-subject-out cross-validation: folds trained, tested and saved, one file each."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ SETTINGS, FOLDS = "settings.json", "folds"
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What is tested: ``plan`` None means the network as it is, its answers mapped to the classes (zero-shot)."""
+    """Settings of a run; ``plan`` None means zero-shot: the untrained network's labels are mapped to the classes."""
 
     task: ClassificationTask
     checkpoint: Checkpoint
@@ -46,7 +46,7 @@ class CrossValidation:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for folds to be of one run; seeds may be added later."""
+        """Settings that all folds of a run share; seeds may be added later."""
         return run_settings(self.task.protocol, self.checkpoint, self.plan)
 
 
@@ -65,7 +65,7 @@ def _array(rows: list[list[float]]) -> Float[np.ndarray, "n k"]:
 
 @dataclass(frozen=True)
 class Fold:
-    """What was said of one left-out subject's clips: probabilities of the classes by variant, a row for each clip."""
+    """Predictions for one left-out subject: class probabilities by variant, a row for each clip."""
 
     seed: int
     dataset: str
@@ -76,7 +76,7 @@ class Fold:
 
 
 def check_resumable(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make sure that a folder is new or holds a run with these settings.
+    """Check that a folder is new or holds a run with these settings.
 
     Raises ``SettingError``, naming the first that differs.
     """
@@ -93,10 +93,10 @@ def check_resumable(out: Path, settings: Mapping[str, Any]) -> None:
 def run_folds(
     experiment: CrossValidation, crops: Sequence[FaceCrops], spread: Engine = local, cluster: Cluster | None = None
 ) -> list[Fold]:
-    """Return all folds of all seeds, reading those that are there and training the rest, here or on a cluster.
+    """Return all folds of all seeds, reading finished ones and training the rest, here or on a cluster.
 
-    Writes ``settings.json`` and, as each fold ends, ``folds/NAME.json``: stopped at any moment and started again,
-    it goes on with the folds that are not there. Raises ``SettingError`` if the folder holds another run,
+    Writes ``settings.json`` and, as each fold ends, ``folds/NAME.json``: a stopped run is
+    resumed with the folds that are missing. Raises ``SettingError`` if the folder holds another run,
     ``DatasetError`` if a frame of a left-out subject is also to be trained on.
     """
     task, digests = experiment.task, [crop.digests for crop in crops]
@@ -104,7 +104,7 @@ def run_folds(
     settings = experiment.settings | data
     check_resumable(experiment.out, settings)
     if experiment.plan is not None:
-        # All folds before the first one trains: a leak in the last would cost a night.
+        # Before any fold is trained: a leak in the last one would cost a night.
         for person in task.people:
             check_leak(task.samples, digests, *task.split(person))
     write_json_file(experiment.out / SETTINGS, settings)
@@ -113,8 +113,8 @@ def run_folds(
     paths = {fold: _path(experiment.out, *fold) for fold in wanted}
     missing = [fold for fold, path in paths.items() if not path.is_file()]
     with Progress("folds", len(wanted), done=len(wanted) - len(missing)) as progress:
-        # Only if there is anything to do: the trunk's features take a while.
-        work = spread(partial(_folds_of, experiment, crops), missing, cluster or Cluster()) if missing else None
+        # Only if a fold is missing: the trunk's features take a while.
+        work = spread(partial(_fold_runner, experiment, crops), missing, cluster or Cluster()) if missing else None
         with closing(work) if work else nullcontext(()) as results:
             for fold, record in results:
                 if isinstance(record, Lost):
@@ -124,45 +124,45 @@ def run_folds(
     return [_read(path, Fold) for path in paths.values()]
 
 
-def _folds_of(
+def _fold_runner(
     experiment: CrossValidation, crops: Sequence[FaceCrops]
 ) -> Callable[[tuple[int, tuple[str, str]]], dict[str, Any]]:
     """Return the function that trains and tests one fold, given seed and left-out person."""
-    bank = _bank(experiment, crops)
+    bank = _clip_bank(experiment, crops)
     return lambda fold: _run_fold(experiment, bank, *fold)
 
 
-def _bank(experiment: CrossValidation, crops: Sequence[FaceCrops]) -> ClipBank:
+def _clip_bank(experiment: CrossValidation, crops: Sequence[FaceCrops]) -> ClipBank:
     plan = experiment.plan
     return make_bank(experiment.checkpoint.model, crops, encoded=plan is None or plan.part == "heads")
 
 
 def _run_fold(experiment: CrossValidation, bank: ClipBank, seed: int, person: tuple[str, str]) -> dict[str, Any]:
     task, model = experiment.task, experiment.checkpoint.model
-    train, held = task.split(person)
+    train, held_out = task.split(person)
     if experiment.plan is None:
-        said = _mapped(classify_clips(model, bank, held), task, model.config.labels)
+        probabilities = _map_to_classes(classify_clips(model, bank, held_out), task, model.config.labels)
     else:
         fold = "/".join(person)
         trained = train_fold(model, bank, task.truth, train, task.classes, experiment.plan, seed=seed, fold=fold)
-        said = classify_clips(trained, bank, held)
+        probabilities = classify_clips(trained, bank, held_out)
     return {
         "seed": seed,
         "dataset": person[0],
         "subject": person[1],
-        "clips": [task.samples[i].key for i in held],
-        "truth": [task.truth[i] for i in held],
-        "probabilities": {variant: table.round(6).tolist() for variant, table in said.items()},
+        "clips": [task.samples[i].key for i in held_out],
+        "truth": [task.truth[i] for i in held_out],
+        "probabilities": {variant: table.round(6).tolist() for variant, table in probabilities.items()},
     }
 
 
-def _mapped(
-    said: Mapping[str, Float[np.ndarray, "n l"]], task: ClassificationTask, labels: Sequence[str]
+def _map_to_classes(
+    probabilities: Mapping[str, Float[np.ndarray, "n l"]], task: ClassificationTask, labels: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "n k"]]:
-    """Add up the labels of each class, and make them add up to 1; labels that are no class are left out."""
+    """Sum the probabilities of each class's labels and normalise; labels of no class are left out."""
     pairs = zero_shot_map(task.protocol, task.classes, labels)
     matrix = np.array([[pairs.get(label) == name for name in task.classes] for label in labels], np.float32)
-    sums = {variant: table @ matrix for variant, table in said.items()}
+    sums = {variant: table @ matrix for variant, table in probabilities.items()}
     return {variant: table / table.sum(1, keepdims=True).clip(1e-12) for variant, table in sums.items()}
 
 

@@ -1,4 +1,4 @@
-"""One fold: a trained network goes on learning from all subjects but one, and answers for that one."""
+"""One fold: a network fine-tuned on all subjects but one, and its predictions for that one."""
 
 import copy
 import hashlib
@@ -25,7 +25,7 @@ _ENCODED_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ClipBank:
-    """All clips, and after them all clips in a mirror, ready for the network.
+    """All clips followed by their mirror images, as the network takes them.
 
     ``stack`` holds trunk features if ``encoded``, else RGB frames; ``boxes`` the blocks of each variant.
     """
@@ -42,7 +42,7 @@ class ClipBank:
 
 
 def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded: bool) -> ClipBank:
-    """Return the clips as the network's heads, or its trunk, take them."""
+    """Return the clips as trunk features (``encoded``) or as frames."""
     size = model.config.image_size
     landmarks = np.stack([crop.landmarks_xy for crop in crops])
     mirrored = landmarks[:, mirror()] * np.array([-1, 1], np.float32) + np.array([size, 0], np.float32)
@@ -56,9 +56,9 @@ def make_bank(model: MicroExpressionNet, crops: Sequence[FaceCrops], *, encoded:
 @torch.no_grad()
 def _encode_all(model: MicroExpressionNet, frames: Tensor) -> Tensor:
     parts = []
-    for some in track(frames.split(_ENCODED_AT_ONCE), "batches of clips through the trunk"):
-        features = model.encode(_as_input(some.to(model.mean.device)))
-        # Heads take the onset's features away anyhow; done first, half precision keeps what is left, which is small.
+    for batch in track(frames.split(_ENCODED_AT_ONCE), "batches of clips through the trunk"):
+        features = model.encode(_as_input(batch.to(model.mean.device)))
+        # Heads subtract the onset's features anyhow; done first, half precision keeps more of the small difference.
         if model.config.onset_difference:
             features = features - features[:, :1]
         parts.append(features.half().cpu())
@@ -80,43 +80,43 @@ def train_fold(
     seed: int,
     fold: str,
 ) -> MicroExpressionNet:
-    """Return a copy of the network that has learnt the classes of the clips ``train``.
+    """Return a copy of the network fine-tuned on the clips ``train``.
 
-    All variants learn together: the sum of their losses, each class weighted by how rare it is, half of the clips seen
-    in a mirror. ``seed`` and the name of the ``fold`` alone fix what is drawn, so that folds may be run in any order.
+    The losses of all variants are added, each class weighted by the inverse of its frequency; clips are mirrored at
+    random. Random numbers depend on ``seed`` and the name of the ``fold`` alone, so folds may run in any order.
     """
-    generator = torch.Generator().manual_seed(_number(f"{seed}/{fold}"))
+    generator = torch.Generator().manual_seed(_seed_of(f"{seed}/{fold}"))
     model = with_classes(model, classes, seed).requires_grad_(plan.part == "all")
     model.heads.requires_grad_(True)
-    # The trunk's batch norms keep what many faces taught them, also where it is trained.
+    # Batch statistics of a few faces are worse than those of the checkpoint, also where the trunk is trained.
     model.eval().heads.train()
     labels, rows = torch.tensor(truth), torch.tensor(train)
-    weights = _balance(labels[rows], len(classes)).to(model.mean.device)
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(wanted, lr=plan.rate, weight_decay=plan.weight_decay)
+    weights = _class_weights(labels[rows], len(classes)).to(model.mean.device)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.weight_decay)
     steps = plan.epochs * math.ceil(len(train) / plan.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / 10) * 0.5 * (1 + math.cos(math.pi * step / steps))
     )
     for _ in range(plan.epochs):
-        for some in rows[torch.randperm(len(rows), generator=generator)].split(plan.batch):
-            seen = some + bank.clips * torch.randint(2, some.shape, generator=generator)
-            features = bank.features(model, seen)
-            target = labels[some].to(features.device)
+        for batch in rows[torch.randperm(len(rows), generator=generator)].split(plan.batch):
+            drawn = batch + bank.clips * torch.randint(2, batch.shape, generator=generator)
+            features = bank.features(model, drawn)
+            target = labels[batch].to(features.device)
             loss = torch.zeros((), device=features.device)
             for variant in model.variants:
-                logits = model.head(variant)(features, bank.boxes[variant][seen.to(features.device)]).logits
+                logits = model.head(variant)(features, bank.boxes[variant][drawn.to(features.device)]).logits
                 loss = loss + F.cross_entropy(logits, target, weights, label_smoothing=plan.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(wanted, 5.0)
+            nn.utils.clip_grad_norm_(parameters, 5.0)
             optimizer.step()
             schedule.step()
     return model.eval().requires_grad_(False)
 
 
 def with_classes(model: MicroExpressionNet, classes: Sequence[str], seed: int) -> MicroExpressionNet:
-    """Return a copy of the network for other classes: a new last layer, unless they are its own in another order."""
+    """Return a copy of the network for other classes: a new last layer, or a reordered one for the same classes."""
     model = copy.deepcopy(model)
     known = model.config.labels
     if tuple(classes) == known:
@@ -137,22 +137,22 @@ def with_classes(model: MicroExpressionNet, classes: Sequence[str], seed: int) -
 def classify_clips(
     model: MicroExpressionNet, bank: ClipBank, rows: Sequence[int]
 ) -> dict[str, Float[np.ndarray, "n k"]]:
-    """Return each variant's probabilities of the classes for some clips, as they are and not in a mirror."""
-    found: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
-    for some in torch.tensor(rows).split(_ENCODED_AT_ONCE):
-        features = bank.features(model, some)
-        for variant, parts in found.items():
-            logits = model.head(variant)(features, bank.boxes[variant][some.to(features.device)]).logits
+    """Return each variant's class probabilities for the clips ``rows``, not mirrored."""
+    probabilities: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
+    for batch in torch.tensor(rows).split(_ENCODED_AT_ONCE):
+        features = bank.features(model, batch)
+        for variant, parts in probabilities.items():
+            logits = model.head(variant)(features, bank.boxes[variant][batch.to(features.device)]).logits
             parts.append(logits.float().softmax(1).cpu())
-    return {variant: torch.cat(parts).numpy() for variant, parts in found.items()}
+    return {variant: torch.cat(parts).numpy() for variant, parts in probabilities.items()}
 
 
-def _balance(labels: Tensor, classes: int) -> Float[Tensor, "k"]:
-    """Return weights that make every class that occurs count as much as any other."""
+def _class_weights(labels: Tensor, classes: int) -> Float[Tensor, "k"]:
+    """Return loss weights that give every class that occurs the same total."""
     counts = torch.bincount(labels, minlength=classes).float()
     present = int((counts > 0).sum())
     return torch.where(counts > 0, len(labels) / (present * counts.clamp_min(1)), torch.zeros_like(counts))
 
 
-def _number(text: str) -> int:
+def _seed_of(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

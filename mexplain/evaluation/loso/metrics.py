@@ -1,4 +1,4 @@
-"""Scores of answers to left-out clips, all folds taken together."""
+"""Accuracy, UF1 and UAR over the left-out clips of all folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from jaxtyping import Int
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How good the answers to some clips are.
+    """Scores of a classification.
 
-    ``uf1`` is the mean of the classes' F1, ``uar`` of their recalls. ``absent`` are classes that no clip has: they
-    count in neither mean. ``confusion`` counts true class by answer.
+    ``uf1`` is the mean of the classes' F1, ``uar`` of their recalls; ``absent`` classes, which no clip has, count in
+    neither. ``confusion`` counts true class (rows) by predicted class.
     """
 
     clips: int
@@ -23,26 +23,26 @@ class ClassScores:
     confusion: tuple[tuple[int, ...], ...]
 
 
-def confusion_of(truth: Sequence[int], said: Sequence[int], classes: int) -> Int[np.ndarray, "k k"]:
-    """Return how often each class (rows) got each answer (columns)."""
+def confusion_of(truth: Sequence[int], predicted: Sequence[int], classes: int) -> Int[np.ndarray, "k k"]:
+    """Count true class (rows) by predicted class (columns)."""
     counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (np.array(truth, int), np.array(said, int)), 1)
+    np.add.at(counts, (np.array(truth, int), np.array(predicted, int)), 1)
     return counts
 
 
 def score_classes(confusion: Int[np.ndarray, "k k"], classes: Sequence[str]) -> ClassScores:
-    """Return the scores of a table of true class by answer, with at least one clip in it.
+    """Score a confusion matrix of at least one clip.
 
     F1 of a class is 2 TP / (2 TP + FP + FN) over all clips pooled, as MEGC 2019 counts it, not a mean over folds.
     """
-    right, truly, said = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    seen = truly > 0
-    f1, recall = 2 * right[seen] / (truly + said)[seen], right[seen] / truly[seen]
+    right, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    present = true > 0
+    f1, recall = 2 * right[present] / (true + predicted)[present], right[present] / true[present]
     return ClassScores(
         clips=int(confusion.sum()),
         accuracy=float(right.sum() / confusion.sum()),
         uf1=float(f1.mean()),
         uar=float(recall.mean()),
-        absent=tuple(name for name, there in zip(classes, seen, strict=True) if not there),
+        absent=tuple(name for name, occurs in zip(classes, present, strict=True) if not occurs),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )

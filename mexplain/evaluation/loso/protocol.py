@@ -1,4 +1,4 @@
-"""Who is left out, what the classes are, and that nothing of the left-out subject is trained on."""
+"""Protocols of leave-one-subject-out: classes, folds, and a check for frames in both training and test clips."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ OBJECTIVE = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to make classes of what was coded.
+    """A mapping of coded clips to classes.
 
     ``class_of`` returns a sample's class, or None to leave it out. ``classes`` are none where they are whatever is
     found; ``datasets`` those it is for, none: any. ``from_model`` maps the network's own labels to classes, for use
@@ -87,7 +87,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def default_protocol(datasets: Sequence[str]) -> str:
-    """Return the protocol that suits some data sets best."""
+    """Return the protocol used by default for some data sets."""
     if tuple(datasets) == ("casme2",):
         return "casme2_5"
     return "megc2019" if set(datasets) <= set(MEGC2019) else "as_coded"
@@ -122,10 +122,10 @@ class ClassificationTask:
         return tuple(sorted(people, key=lambda person: (person[0], natural(person[1]))))
 
     def split(self, person: tuple[str, str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the numbers of the samples to train on, and of those of the person left out."""
+        """Return the numbers of the training samples and of the left-out person's samples."""
         numbered = range(len(self.samples))
-        theirs = tuple(i for i in numbered if self.samples[i].person == person)
-        return tuple(i for i in numbered if self.samples[i].person != person), theirs
+        held_out = tuple(i for i in numbered if self.samples[i].person == person)
+        return tuple(i for i in numbered if self.samples[i].person != person), held_out
 
 
 def assign(name: str, samples: Sequence[Sample]) -> ClassificationTask:
@@ -136,10 +136,12 @@ def assign(name: str, samples: Sequence[Sample]) -> ClassificationTask:
     """
     check_protocol(name, {sample.dataset for sample in samples})
     protocol = PROTOCOLS[name]
-    said = [protocol.class_of(sample) for sample in samples]
-    classes = protocol.classes or tuple(sorted({each for each in said if each is not None}))
-    kept = [(sample, classes.index(each)) for sample, each in zip(samples, said, strict=True) if each is not None]
-    left_out = Counter((s.dataset, s.label) for s, each in zip(samples, said, strict=True) if each is None)
+    class_names = [protocol.class_of(sample) for sample in samples]
+    classes = protocol.classes or tuple(sorted({each for each in class_names if each is not None}))
+    kept = [
+        (sample, classes.index(each)) for sample, each in zip(samples, class_names, strict=True) if each is not None
+    ]
+    left_out = Counter((s.dataset, s.label) for s, each in zip(samples, class_names, strict=True) if each is None)
     task = ClassificationTask(
         name, classes, tuple(s for s, _ in kept), tuple(t for _, t in kept), dict(sorted(left_out.items()))
     )
@@ -152,34 +154,34 @@ def assign(name: str, samples: Sequence[Sample]) -> ClassificationTask:
 
 
 def zero_shot_map(protocol: str, classes: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Return which class each of the network's labels stands for; labels that are no class are not in it.
+    """Return the class of each of the network's labels, without labels that belong to no class.
 
     Raises ``SettingError`` if fewer than two classes are reached.
     """
     stated = PROTOCOLS[protocol].from_model
     pairs = {label: label for label in labels} if stated is None else stated
-    found = {label: pairs[label] for label in labels if pairs.get(label) in classes}
-    if len(set(found.values())) < 2:
+    mapping = {label: pairs[label] for label in labels if pairs.get(label) in classes}
+    if len(set(mapping.values())) < 2:
         raise SettingError(
             f"Without training, at least 2 of the classes {', '.join(classes)} must be among what the network says "
             f"({', '.join(labels)}); leave out --zero-shot."
         )
-    return found
+    return mapping
 
 
 def check_leak(
-    samples: Sequence[Sample], digests: Sequence[Sequence[str]], train: Sequence[int], held: Sequence[int]
+    samples: Sequence[Sample], digests: Sequence[Sequence[str]], train: Sequence[int], held_out: Sequence[int]
 ) -> None:
-    """Make sure that no frame of the left-out subject is trained on.
+    """Check that no frame of the left-out subject is in a training clip.
 
-    ``digests[i]`` are the SHA-256 of each frame of sample ``i``, ``train`` and ``held`` numbers of samples. Raises
+    ``digests[i]`` are the SHA-256 of each frame of sample ``i``, ``train`` and ``held_out`` numbers of samples. Raises
     ``DatasetError``, naming both clips, if a frame is in both.
     """
-    theirs = {digest: (i, at) for i in held for at, digest in enumerate(digests[i])}
+    positions = {digest: (i, at) for i in held_out for at, digest in enumerate(digests[i])}
     for other in train:
         for digest in digests[other]:
-            if digest in theirs:
-                number, at = theirs[digest]
+            if digest in positions:
+                number, at = positions[digest]
                 sample, twin = samples[number], samples[other]
                 frame = sample.frames[at].name if sample.frames else f"number {at}"
                 raise DatasetError(

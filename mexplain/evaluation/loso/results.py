@@ -1,4 +1,4 @@
-"""What leave-one-subject-out found: scores by data set and over all, by subject, and what was left out."""
+"""Results of leave-one-subject-out: scores by data set, over all and by subject, and clips left out."""
 
 import json
 from collections import Counter
@@ -21,12 +21,12 @@ MEASURES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 
 @dataclass(frozen=True)
 class Results:
-    """All that is reported.
+    """Everything that a run reports.
 
     ``scores[variant][part]`` holds one ``ClassScores`` for each seed; a part is a data set or "all". ``clips`` and
-    ``left_out`` count by data set, the latter by label too. ``subjects[i]`` names a person (data set, subject), how
-    many clips they have, and the share each variant got right, mean over seeds. ``model_map`` says, without training,
-    which class each of the network's labels stood for (None: it was trained).
+    ``left_out`` count by data set, the latter by label too. ``subjects[i]`` holds data set, subject,
+    number of clips, and each variant's accuracy, mean over seeds. ``model_map`` maps the network's labels to classes
+    in a zero-shot run (None: the network was trained).
     """
 
     protocol: str
@@ -43,7 +43,7 @@ class Results:
     not_a_class: tuple[str, ...]
 
     def confusion(self, variant: str, part: str = ALL) -> Int[np.ndarray, "k k"]:
-        """Return true class by answer, the sum over seeds."""
+        """Return counts of true class (rows) by predicted class, the sum over seeds."""
         return np.array([each.confusion for each in self.scores[variant][part]], np.int64).sum(axis=0)
 
     def to_json(self) -> str:
@@ -79,16 +79,16 @@ def _scores(
     folds: Sequence[Fold], variant: str, classes: Sequence[str], datasets: Mapping[str, int]
 ) -> dict[str, tuple[ClassScores, ...]]:
     parts = (*datasets, ALL) if len(datasets) > 1 else (ALL,)
-    found: dict[str, tuple[ClassScores, ...]] = {}
+    scores: dict[str, tuple[ClassScores, ...]] = {}
     for part in parts:
         by_seed: dict[int, np.ndarray] = {}
         for fold in folds:
             if part in (fold.dataset, ALL):
-                said = fold.probabilities[variant].argmax(1).tolist()
-                counts = confusion_of(fold.truth, said, len(classes))
+                predicted = fold.probabilities[variant].argmax(1).tolist()
+                counts = confusion_of(fold.truth, predicted, len(classes))
                 by_seed[fold.seed] = by_seed.get(fold.seed, 0) + counts
-        found[part] = tuple(score_classes(counts, classes) for _, counts in sorted(by_seed.items()))
-    return found
+        scores[part] = tuple(score_classes(counts, classes) for _, counts in sorted(by_seed.items()))
+    return scores
 
 
 def _subjects(folds: Sequence[Fold], variants: Sequence[str]) -> tuple[tuple[str, str, int, dict[str, float]], ...]:
@@ -98,18 +98,18 @@ def _subjects(folds: Sequence[Fold], variants: Sequence[str]) -> tuple[tuple[str
     return tuple(
         (
             *person,
-            len(theirs[0].clips),
+            len(own_folds[0].clips),
             {
-                v: mean(float((f.probabilities[v].argmax(1) == np.array(f.truth)).mean()) for f in theirs)
+                v: mean(float((f.probabilities[v].argmax(1) == np.array(f.truth)).mean()) for f in own_folds)
                 for v in variants
             },
         )
-        for person, theirs in by_person.items()
+        for person, own_folds in by_person.items()
     )
 
 
 def facts(results: Results) -> list[str]:
-    """Return what a reader of the scores must know, in sentences."""
+    """Return sentences about data, classes, checkpoint and training that the scores depend on."""
     protocol = PROTOCOLS[results.protocol]
     counts = ", ".join(
         f"{name} {count}" + (f" (published: {protocol.published[name]})" if name in protocol.published else "")
@@ -135,12 +135,12 @@ def facts(results: Results) -> list[str]:
 def _training(results: Results) -> str:
     if results.model_map is not None:
         pairs = ", ".join(f"{label} -> {name}" for label, name in results.model_map.items())
-        said = f"not trained on these clips (zero-shot). What it says stands for: {pairs}; probabilities add up."
+        text = f"not trained on these clips (zero-shot). What it says stands for: {pairs}; probabilities add up."
         if results.not_a_class:
-            said += f" {', '.join(results.not_a_class)}: no class here, left out of the answer."
+            text += f" {', '.join(results.not_a_class)}: no class here, left out of the answer."
         if never := [name for name in results.classes if name not in results.model_map.values()]:
-            said += f" It has no word for {', '.join(never)} and never answers so."
-        return said
+            text += f" It has no word for {', '.join(never)} and never answers so."
+        return text
     plan = results.settings["training"]
     what = "the heads on a frozen trunk" if plan["part"] == "heads" else "the whole network"
     seeds = "1 seed" if results.seeds == 1 else f"{results.seeds} seeds, mean (standard deviation)"

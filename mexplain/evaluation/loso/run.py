@@ -1,4 +1,4 @@
-"""Leave one subject out: from folders of data sets to scores on left-out subjects."""
+"""Leave-one-subject-out from folders of data sets to scores, JSON and a page."""
 
 from mexplain.batch.engines import engine
 from mexplain.errors import DatasetError
@@ -22,7 +22,7 @@ def run_loso(request: LosoRequest) -> str:
     """Leave out one subject after the other, and return the scores as text.
 
     Writes ``results.json`` and ``results.html`` into ``out``, aligned clips into ``cache/`` and each fold into
-    ``folds/`` as it ends; started again with the same ``out`` it goes on. Raises ``SettingError`` if that holds another
+    ``folds/`` as it ends; a stopped run is resumed from the same ``out``. Raises ``SettingError`` if that holds another
     run, and ``DatasetError`` for data that does not fit.
     """
     protocol, out, plan = request.protocol, request.out, request.fine_tuning

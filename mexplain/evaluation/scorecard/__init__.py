@@ -1,1 +1,1 @@
-"""How well each method of attribution finds what is known to be true: clips, measures, sanity checks, a table."""
+"""Scorecard of the attribution methods: known clips, measures, sanity checks, a table."""

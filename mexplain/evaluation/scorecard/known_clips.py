@@ -1,4 +1,4 @@
-"""Clips whose explanation is known: simulated on people who do not exist, shipped with the project or made anew."""
+"""Simulated clips with a known explanation, shipped with the package or newly made."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ _SHRINK = 2
 
 @dataclass(frozen=True)
 class KnownClip:
-    """One clip and what is true of it.
+    """One clip and its ground truth.
 
     ``frames`` are aligned RGB, ``landmarks_xy`` the mesh at the onset in their pixels; ``label`` is a class number.
     ``expression`` is how far the expression moves each pixel at its apex, ``nuisance`` how far all else moves it at
@@ -57,18 +57,18 @@ class KnownClip:
 
     @property
     def moving(self) -> np.ndarray:
-        """Which pixels the expression moves at least half as far as where it moves most."""
+        """Mask of pixels that the expression moves at least half as far as its largest motion."""
         return self.expression >= 0.5 * self.expression.max()
 
     @property
     def face(self) -> np.ndarray:
-        """Which pixels lie in one of the 24 blocks."""
+        """Mask of pixels inside the 24 blocks."""
         boxes = layout("24").boxes(self.landmarks_xy)
         return box_coverage(boxes, self.size, self.size).max(axis=0) > 0.5
 
     @property
     def disturbed(self) -> np.ndarray:
-        """Which pixels something else moves at least half as far as at most (and visibly), but not the expression."""
+        """Mask of pixels with at least half of the largest nuisance motion, where the expression moves nothing."""
         largest = max(0.5 * float(self.nuisance.max()), 0.005)
         return (self.nuisance >= largest) & (self.expression < 0.1 * self.expression.max())
 
@@ -77,19 +77,19 @@ class KnownClip:
         return pooling_layout(variant).boxes(self.landmarks_xy)
 
     def energy(self, variant: str) -> Float[np.ndarray, "m"]:
-        """Return the mean squared motion of those blocks."""
+        """Return the mean squared motion of a variant's blocks."""
         return mean_in_blocks(self.expression.astype(np.float32) ** 2, self.boxes(variant))
 
     def input(self, device: torch.device) -> Float[torch.Tensor, "t 3 s s"]:
-        """Return the frames as the network takes them."""
+        """Return the frames as RGB in 0..1, as the network takes them."""
         return torch.from_numpy(self.frames).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 @dataclass(frozen=True)
 class KnownClips:
-    """Known clips in an order in which nobody comes again before all others have come.
+    """Known clips, ordered so that no person repeats before all others have appeared.
 
-    ``source`` says in words where they are from, ``sha256`` tells one set from another.
+    ``source`` describes their origin, ``sha256`` identifies the set.
     """
 
     clips: tuple[KnownClip, ...]
@@ -105,14 +105,14 @@ class KnownClips:
 
     @property
     def people(self) -> int:
-        """How many people are in them."""
+        """Number of people in the clips."""
         return len({clip.person for clip in self.clips})
 
 
 def simulate_known_clips(
     faces: FaceSet, config: ModelConfig, count: int, seed: int = SEED, mixture: Mixture | None = None
 ) -> KnownClips:
-    """Return ``count`` new clips of some people, by default as a steady camera gives them.
+    """Return ``count`` new clips of some people, by default with a steady camera.
 
     The first clips do not depend on how many follow.
     """
@@ -122,7 +122,9 @@ def simulate_known_clips(
     order = np.concatenate([rng.permutation(len(faces)) for _ in range(rounds)])[:count]
     # One person at a time: a synthesizer picks people itself, and would pick some twice before others once.
     clips = tuple(
-        _one(FaceSet(faces.crops[[i]], faces.landmarks_iod[[i]], (faces.names[i],)), config, seed + k, mixture)
+        _simulate_clip(
+            FaceSet(faces.crops[[i]], faces.landmarks_iod[[i]], (faces.names[i],)), config, seed + k, mixture
+        )
         for k, i in enumerate(track(order.tolist(), "clips simulated"))
     )
     folders = ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in faces.names))
@@ -132,9 +134,9 @@ def simulate_known_clips(
 
 
 def save_known_clips(known: KnownClips, stem: Path) -> None:
-    """Write the frames as one film (``STEM.mp4``), and what is true of them (``STEM.npz``).
+    """Write the frames as one video (``STEM.mp4``) and their ground truth (``STEM.npz``).
 
-    The film's compression becomes part of the clips; what is true of them stays true.
+    The video's compression becomes part of the clips; the ground truth stays the same.
     """
     first = known.clips[0]
     write_video(stem.with_suffix(".mp4"), np.concatenate([clip.frames for clip in known]), _FPS, crf=_CRF)
@@ -166,11 +168,11 @@ def load_known_clips(stem: Path = SHIPPED, count: int | None = None) -> KnownCli
     digest = hashlib.sha256(film.read_bytes() + truth.read_bytes()) if film.is_file() else hashlib.sha256()
     with np.load(truth) as file:
         table = dict(file)
-    t, whole = int(table["frames"]), len(table["label"])
-    wanted = whole if count is None else count
-    if not 1 <= wanted <= whole:
-        raise SettingError(f"There are {whole} known clips, so 1 to {whole} can be used without --faces; got {wanted}.")
-    frames = read_clip(film, end_s=(wanted * t - 0.5) / _FPS, max_frames=whole * t).frames
+    t, total = int(table["frames"]), len(table["label"])
+    wanted = total if count is None else count
+    if not 1 <= wanted <= total:
+        raise SettingError(f"There are {total} known clips, so 1 to {total} can be used without --faces; got {wanted}.")
+    frames = read_clip(film, end_s=(wanted * t - 0.5) / _FPS, max_frames=total * t).frames
     if len(frames) != wanted * t:
         raise ClipError(f"{film.name} does not hold the {wanted * t} frames that {truth.name} is about.")
     frames = frames.reshape(wanted, t, *frames.shape[1:])
@@ -191,7 +193,7 @@ def load_known_clips(stem: Path = SHIPPED, count: int | None = None) -> KnownCli
 
 
 def check_fit(known: KnownClips, config: ModelConfig) -> None:
-    """Refuse clips of another size or length than a network takes."""
+    """Raise ``SettingError`` if the clips have another size or length than a network takes."""
     t, size = known.clips[0].frames.shape[:2]
     if (t, size) != (config.frames, config.image_size):
         raise SettingError(
@@ -200,7 +202,7 @@ def check_fit(known: KnownClips, config: ModelConfig) -> None:
         )
 
 
-def _one(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> KnownClip:
+def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> KnownClip:
     batch = Synthesizer(person, config, torch.device("cpu")).batch(1, config.frames, mixture, seed)
     acting: Int[np.ndarray, "a"] = np.flatnonzero(batch.units[0].amax((1, 2)).numpy() > 0.3)
     return KnownClip(

@@ -1,4 +1,4 @@
-"""How well an attribution agrees with what is known to have moved: pure functions, and what each of them says.
+"""Measures of agreement between an attribution and the true motion, as pure functions with descriptions.
 
 Where values tie, what is expected of breaking ties at random counts, so that nothing is won by the order of pixels.
 """
@@ -19,7 +19,7 @@ _BEGUN = 0.05
 
 @dataclass(frozen=True)
 class Measure:
-    """A number between an attribution and the truth; ``better`` is "higher", "lower" or, where neither, ""."""
+    """A measure of an attribution against the truth; ``better`` is "higher", "lower" or, if neither, ""."""
 
     key: str
     name: str
@@ -102,7 +102,7 @@ def mass(positive: Float[np.ndarray, "s s"], area: Bool[np.ndarray, "s s"]) -> f
 
 
 def rank_accuracy(total: Float[np.ndarray, "s s"], moving: Bool[np.ndarray, "s s"]) -> float:
-    """Return which share of the largest values, as many as the moving area has pixels, lies in it."""
+    """Return the share of the n largest values that lies in the moving area, which has n pixels."""
     values, count = _rounded(total), int(moving.sum())
     least = np.partition(values.ravel(), -count)[-count]
     above, tied = values > least, values == least
@@ -126,7 +126,7 @@ def timing(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray, "t
 
 
 def ranking(attribution: Float[np.ndarray, "t s s"], scores: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:
-    """Return the block scores, or zeros where the map is the same everywhere and so ranks no block."""
+    """Return the block scores, or zeros for a constant map, which ranks no block."""
     total = _rounded(attribution.sum(axis=0, dtype=np.float64))
     return scores if np.ptp(total) > 0 else np.zeros_like(scores)
 
@@ -142,7 +142,7 @@ def measure_all(
     course: Float[np.ndarray, "t"],
     tells_when: bool,
 ) -> dict[str, float | None]:
-    """Return every measure of one attribution but ``gap_ok`` and ``seconds``; None where one does not apply."""
+    """Return all measures of one attribution except ``gap_ok`` and ``seconds``; None for those that do not apply."""
     total = attribution.sum(axis=0, dtype=np.float64)
     positive = attribution.clip(min=0)
     in_space = positive.sum(axis=0, dtype=np.float64)
@@ -161,6 +161,6 @@ def measure_all(
 
 
 def _rounded(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return values in whole units of what is too small to tell apart."""
+    """Round values to multiples of the smallest difference that counts."""
     unit = _SAME * float(np.abs(values).max(initial=0.0))
     return np.round(values / unit) if unit > 0 else np.zeros_like(values)

@@ -1,4 +1,4 @@
-"""A planted shortcut: a network that looks at the background, and which methods give it away.
+"""A planted shortcut: a network taught to use the background, and the methods that expose it.
 
 A spot beside the face changes its brightness, in a place that names the class; the class is drawn without regard to
 the expression. A head trained on such clips must look at the spot, and an honest explanation must point there.
@@ -37,12 +37,12 @@ _STEPS, _BATCH, _RATE = 50, 24, 3e-3
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What came of the check: the head's accuracy on people it has not seen, and for each method where its mass lies.
+    """Accuracy of the taught head on unseen people, and the attribution mass of each method.
 
-    ``honest_mass_ratio`` and ``planted_mass_ratio`` are those of the network before and after, on the moving area;
-    ``planted_off_face`` and ``planted_cue`` the shares of the planted one's positive mass beside the face and on the
-    spot; ``cue_ratio`` the latter over the spot's share of the picture. A method is ``exposing`` if most of the planted
-    one's mass is off the face and its mass ratio less than half of the honest one's.
+    ``honest_mass_ratio`` and ``planted_mass_ratio`` are the mass ratios on the moving area before and after teaching;
+    ``planted_off_face`` and ``planted_cue`` the shares of the taught network's positive mass beside the face and on the
+    spot; ``cue_ratio`` is the latter over the spot's share of the picture. A method is ``exposing`` if most of the
+    taught network's mass is off the face and its mass ratio is less than half of the honest one.
     """
 
     accuracy: float
@@ -53,14 +53,14 @@ class Shortcut:
 def planted_clips(
     clips: Sequence[KnownClip], classes: int, seed: int
 ) -> tuple[list[KnownClip], list[Bool[np.ndarray, "s s"]]]:
-    """Return shortened copies whose label is drawn anew and shown by a spot beside the face, and the spots."""
+    """Return shortened copies with random labels, each shown by a spot beside the face, and the masks of the spots."""
     labels = np.random.default_rng(seed).integers(classes, size=len(clips)).tolist()
     planted, spots = [], []
     for clip, label in zip(clips, labels, strict=True):
         short = shortened(clip)
-        spot = cue(clip.size, label)
+        spot = cue_pixels(clip.size, label)
         frames = short.frames.astype(np.float32)
-        # Towards the middle of the range, so that nothing is cut off.
+        # Towards the middle of the range, so that nothing is clipped.
         sign = 1.0 if frames[0][spot].mean() < 128 else -1.0
         growth = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
         frames = frames + sign * _STRENGTH * growth * spot[:, :, None]
@@ -70,7 +70,7 @@ def planted_clips(
 
 
 def shortened(clip: KnownClip) -> KnownClip:
-    """Return a clip with a few of its frames, the apex among them: it costs less, and shows as much."""
+    """Return a clip with a few of its frames, the apex among them, which costs less."""
     apex = int(clip.course.argmax())
     others = np.linspace(0, len(clip.frames) - 1, _FRAMES).round().astype(int)
     others[1 + int(np.abs(others[1:] - apex).argmin())] = apex
@@ -79,36 +79,38 @@ def shortened(clip: KnownClip) -> KnownClip:
     return replace(clip, frames=clip.frames[chosen], course=clip.course[chosen])
 
 
-def cue(size: int, label: int) -> Bool[np.ndarray, "{size} {size}"]:
-    """Return the pixels of the spot that names a class."""
+def cue_pixels(size: int, label: int) -> Bool[np.ndarray, "{size} {size}"]:
+    """Return a mask of the spot that shows a class."""
     ticks = (np.arange(size) + 0.5) / size
     x, y = _PLACES[label % len(_PLACES)]
     return (np.abs(ticks - y) <= _SIDE / 2)[:, None] & (np.abs(ticks - x) <= _SIDE / 2)[None]
 
 
 def train_shortcut(model: MicroExpressionNet, clips: Sequence[KnownClip], seed: int = 0) -> MicroExpressionNet:
-    """Return a copy whose 10-block head was taught the labels of planted clips; trunk and block attention stay.
+    """Return a copy whose 10-block head was trained on the labels of planted clips.
 
-    Only global attention, fusion, LSTM and classifier learn.
+    Only global attention, fusion, LSTM and classifier are trained; trunk and block attention stay.
     """
     taught = MicroExpressionNet(model.config, (VARIANT,)).to(next(model.parameters()).device)
     own = taught.state_dict()
     taught.load_state_dict({name: value for name, value in model.state_dict().items() if name in own})
     head = taught.eval().requires_grad_(False).head(VARIANT)
-    local, seen, labels = _look(taught, head, clips)
+    local, differences, labels = _encode_clips(taught, head, clips)
     learning = [head.global_attention, head.fuse, head.lstm, head.classify]
     weights = [weight.requires_grad_() for part in learning for weight in part.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.01)
     generator = torch.Generator().manual_seed(seed)
     head.global_attention.train()
     for step in range(_STEPS):
-        some = torch.randperm(len(labels), generator=generator)[:_BATCH]
-        # Blocks of other clips: what the face does is no reason for the label, so any face will do.
-        faces = torch.randperm(len(labels), generator=generator)[: len(some)]
+        batch = torch.randperm(len(labels), generator=generator)[:_BATCH]
+        # Blocks of other clips, so that the face carries no information about the label.
+        faces = torch.randperm(len(labels), generator=generator)[: len(batch)]
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / 10) * (1 - step / _STEPS)
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(head.classify_blocks(local[faces], head.global_embeddings(seen[some])), labels[some])
+        loss = F.cross_entropy(
+            head.classify_blocks(local[faces], head.global_embeddings(differences[batch])), labels[batch]
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 5.0)
         optimizer.step()
@@ -117,18 +119,18 @@ def train_shortcut(model: MicroExpressionNet, clips: Sequence[KnownClip], seed: 
 
 @torch.no_grad()
 def head_accuracy(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> float:
-    """Return how often the 10-block head gives the clips' labels."""
+    """Return the 10-block head's accuracy on the clips' labels."""
     head = model.head(VARIANT)
-    local, seen, labels = _look(model, head, clips)
-    return float((head.classify_blocks(local, head.global_embeddings(seen)).argmax(1) == labels).float().mean())
+    local, differences, labels = _encode_clips(model, head, clips)
+    return float((head.classify_blocks(local, head.global_embeddings(differences)).argmax(1) == labels).float().mean())
 
 
 def shortcut_check(
     model: MicroExpressionNet, known: KnownClips, methods: Sequence[str], seed: int = 0, explained: int = _EXPLAINED
 ) -> Shortcut | None:
-    """Teach a network the shortcut and explain it; None without a 10-block head or with too few clips.
+    """Teach a copy of a network the shortcut and score its explanations; None without 10-block head or enough clips.
 
-    People who are learned from and people who are explained are not the same.
+    Training and explained clips show different people.
     """
     if VARIANT not in model.variants or len(known) < LEAST:
         return None
@@ -186,17 +188,17 @@ def _summary(rows: Sequence[dict[str, float | None]]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _look(
+def _encode_clips(
     model: MicroExpressionNet, head: Head, clips: Sequence[KnownClip]
 ) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t c h w"], Int[Tensor, "b"]]:
-    """Return what block attention says of the clips, what global attention sees of them, and their labels."""
+    """Return block embeddings, trunk features since the onset, and labels of the clips."""
     device = next(model.parameters()).device
-    local, seen = [], []
+    local, differences = [], []
     for start in range(0, len(clips), 8):
-        some = clips[start : start + 8]
-        boxes = np.stack([layout(VARIANT).boxes(clip.landmarks_xy) for clip in some])
-        since = head.since_onset(model.encode(torch.stack([clip.input(device) for clip in some])))
-        local.append(head.block_attention(since, torch.from_numpy(boxes).to(device))[0])
-        seen.append(since)
+        batch = clips[start : start + 8]
+        boxes = np.stack([layout(VARIANT).boxes(clip.landmarks_xy) for clip in batch])
+        difference = head.since_onset(model.encode(torch.stack([clip.input(device) for clip in batch])))
+        local.append(head.block_attention(difference, torch.from_numpy(boxes).to(device))[0])
+        differences.append(difference)
     labels = torch.tensor([clip.label for clip in clips], device=device)
-    return torch.cat(local), torch.cat(seen), labels
+    return torch.cat(local), torch.cat(differences), labels

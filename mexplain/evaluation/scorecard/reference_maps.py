@@ -1,4 +1,4 @@
-"""What explains nothing and is scored beside the methods: a method must beat all of them."""
+"""Reference maps that explain nothing: a method must score better than all of them."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from mexplain.face.blocks import pool_into_blocks
 
 @dataclass(frozen=True)
 class ReferenceMap:
-    """A map that is made without looking at clip or network; ``says`` what is in it."""
+    """A map that depends neither on the expression nor on the network; ``says`` describes it."""
 
     key: str
     name: str
@@ -36,7 +36,7 @@ NAMES = {key: named.name for table in (METHODS, GUESSES) for key, named in table
 def reference_maps(
     clip: KnownClip, variant: str, seed: int
 ) -> dict[str, tuple[Float[np.ndarray, "t s s"], Float[np.ndarray, "m"]]]:
-    """Return map and block scores of each guess."""
+    """Return each reference map and its block scores."""
     t, size, boxes = len(clip.frames), clip.size, clip.boxes(variant)
     rng = np.random.default_rng(seed)
     still = np.ones((t, 1, 1), np.float32)

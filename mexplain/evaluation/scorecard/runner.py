@@ -1,4 +1,4 @@
-"""Run every method on known clips, one line of numbers a clip, so that a run that was stopped goes on."""
+"""Measurements of every method on known clips, saved a line per clip so that a stopped run can be resumed."""
 
 import json
 import time
@@ -27,8 +27,8 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A network, known clips, and what is to be measured on them."""
+class ScorecardRun:
+    """A network, known clips, and the methods and variants to measure on them."""
 
     model: MicroExpressionNet
     checkpoint_sha256: str
@@ -45,8 +45,8 @@ class Bench:
         if unknown := [method for method in self.methods if method not in METHODS]:
             raise SettingError(f"methods must be some of {', '.join(METHODS)}; got {unknown[0]!r}.")
 
-    def run(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return a row for each clip and one for each clip of the sanity checks; goes on where it was stopped.
+    def measure(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return a row for each clip and one for each clip of the sanity checks, resuming a stopped run.
 
         Raises ``SettingError`` if ``out`` holds a run of another network, other clips or other methods.
         """
@@ -70,27 +70,27 @@ class Bench:
         done = {row["clip"]: row for row in _rows(path)}
         # A line cut off by a kill goes, so that the next one does not continue it.
         write_text(path, "".join(json.dumps(row) + "\n" for row in done.values()))
-        wanted = range(len(clips))
-        left = [number for number in wanted if number not in done]
-        progress = Progress(what, len(wanted), done=len(wanted) - len(left))
+        numbers = range(len(clips))
+        left = [number for number in numbers if number not in done]
+        progress = Progress(what, len(numbers), done=len(numbers) - len(left))
         with path.open("a", encoding="utf-8") as file, progress:
             for number in left:
                 done[number] = work(number, clips[number])
                 file.write(json.dumps(done[number]) + "\n")
                 file.flush()
                 progress.advance()
-        return [done[number] for number in wanted]
+        return [done[number] for number in numbers]
 
     def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:
         return score_clip(self.model, clip, number, self.methods, self.variants, self.device)
 
     def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
-        found = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
-        return {"clip": number, "person": clip.person, "variants": found}
+        variants = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
+        return {"clip": number, "person": clip.person, "variants": variants}
 
 
 def bench_identity(checkpoint_sha256: str, methods: Sequence[str], variants: Sequence[str]) -> dict[str, Any]:
-    """What must be the same for two runs to be one, but for the clips."""
+    """Settings, besides the clips, that all rows of a run share."""
     return {
         "version": _VERSION,
         "checkpoint_sha256": checkpoint_sha256,
@@ -118,7 +118,7 @@ def score_clip(
     device: torch.device,
     settings: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, Any]:
-    """Return one clip's row: for each variant what it said, and every measure of every method and guess.
+    """Return one clip's row: each variant's prediction, and every measure of every method and reference map.
 
     The class that the network predicts is explained, right or wrong.
     """
@@ -132,12 +132,12 @@ def score_clip(
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
             start = time.perf_counter()
-            found = attribute_target(target, method, settings=(settings or {}).get(method))
+            attribution = attribute_target(target, method, settings=(settings or {}).get(method))
             seconds = time.perf_counter() - start
             when = METHODS[method].tells_when
-            blocks = ranking(found.map, found.block_scores)
-            scores[method] = measure_all(found.map, blocks, energy=energy, tells_when=when, **truth)
-            scores[method]["gap_ok"] = None if found.gap is None else float(found.complete)
+            blocks = ranking(attribution.map, attribution.block_scores)
+            scores[method] = measure_all(attribution.map, blocks, energy=energy, tells_when=when, **truth)
+            scores[method]["gap_ok"] = None if attribution.gap is None else float(attribution.complete)
             scores[method]["seconds"] = round(seconds, 4)
         for key, (guessed, blocks) in reference_maps(clip, variant, number).items():
             scores[key] = measure_all(guessed, blocks, energy=energy, tells_when=True, **truth)

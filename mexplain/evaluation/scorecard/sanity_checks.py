@@ -1,4 +1,4 @@
-"""Whether an explanation depends on what it claims to explain: the weights, the class, and which side is which.
+"""Sanity checks: whether an explanation depends on the weights, the class, and the side of the face.
 
 After Adebayo et al., "Sanity Checks for Saliency Maps" (NeurIPS 2018): weights are replaced by random ones from the
 answer down, in stages. An explanation that stays the same shows the clip, not the network.
@@ -42,7 +42,7 @@ _GRID = 14
 
 
 def randomised(model: MicroExpressionNet, stage: str, seed: int, clip: KnownClip) -> MicroExpressionNet:
-    """Return a copy whose weights of that stage are fresh ones.
+    """Return a copy with new random weights in one stage.
 
     Fresh batch norms get the mean and spread that they meet in that clip: as they start out, each layer would shrink
     what it passes on, and logits would differ by less than floats can tell.
@@ -81,12 +81,12 @@ def sanity_of_clip(
 
     ``maps`` and ``blocks`` are rank correlations with the explanation by a network that is random down to each stage,
     ``target_sensitivity`` 1 less that of the predicted and the least likely class, ``mirror`` that of the clip and its
-    mirror image. Each clip meets random networks of its own, or one lucky order of blocks would count many times.
+    mirror image. Each clip has random networks of its own; with shared ones, a lucky order of blocks would count often.
     """
     fresh = [randomised(model, stage, 1000 + number, clip) for stage in STAGES]
     frames = clip.input(device)
     flipped, flipped_xy = frames.flip(-1), mirrored(clip.landmarks_xy, clip.size)
-    found: dict[str, Any] = {}
+    checks: dict[str, Any] = {}
 
     def build(network: MicroExpressionNet, variant: str, class_index: int | None) -> AttributionTarget:
         clips, meshes = frames[None], clip.landmarks_xy[None]
@@ -98,21 +98,21 @@ def sanity_of_clip(
         unlikely = build(model, variant, int(target.logits.argmin()))
         (in_mirror,) = build_targets(model, flipped[None], flipped_xy[None], [variant], class_index=target.class_index)
         swap = list(pooling_layout(variant).mirror_of)
-        found[variant] = {}
+        checks[variant] = {}
         for method in methods:
             grid, scores = _explain(target, method)
             changed = [_explain(other, method) for other in random]
             _, against = _explain(unlikely, method)
             _, seen_in_mirror = _explain(in_mirror[variant], method)
             same = not np.ptp(scores)
-            found[variant][method] = {
-                "maps": None if method in ON_BLOCKS else [_alike(grid, other) for other, _ in changed],
-                "blocks": [_alike(scores, other) for _, other in changed],
+            checks[variant][method] = {
+                "maps": None if method in ON_BLOCKS else [_similarity(grid, other) for other, _ in changed],
+                "blocks": [_similarity(scores, other) for _, other in changed],
                 # Attention that ranks no block ranks none for any class.
-                "target_sensitivity": 0.0 if same else round(1 - _alike(scores, against), 4),
-                "mirror": None if same else _alike(scores[swap], seen_in_mirror),
+                "target_sensitivity": 0.0 if same else round(1 - _similarity(scores, against), 4),
+                "mirror": None if same else _similarity(scores[swap], seen_in_mirror),
             }
-    return found
+    return checks
 
 
 def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dic
     each = [row["variants"][variant][method] for row in rows]
 
     def mean(key: str) -> Any:
-        values = [one[key] for one in each if one[key] is not None]
+        values = [row[key] for row in each if row[key] is not None]
         return np.round(np.mean(values, axis=0), 4).tolist() if values else None
 
     maps, blocks = mean("maps"), mean("blocks")
@@ -138,12 +138,12 @@ def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dic
 
 
 def mirrored(landmarks_xy: Float[np.ndarray, "478 2"], size: int) -> Float[np.ndarray, "478 2"]:
-    """Return the landmarks as they lie in the mirror image of a picture ``size`` pixels wide."""
+    """Return the landmarks in the mirror image of a picture ``size`` pixels wide."""
     return (landmarks_xy[mirror()] * np.array((-1, 1)) + np.array((size, 0))).astype(np.float32)
 
 
 def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
-    """Return the sum over time, averaged onto a grid."""
+    """Return the sum over time, averaged onto a coarse grid."""
     total = attribution.sum(axis=0, dtype=np.float64)
     edges = np.linspace(0, len(total), _GRID + 1).round().astype(int)
     sums = np.add.reduceat(np.add.reduceat(total, edges[:-1], axis=0), edges[:-1], axis=1)
@@ -153,9 +153,9 @@ def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
 
 
 def _explain(target: AttributionTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
-    found = attribute_target(target, method, settings=CHEAP.get(method))
-    return coarse(found.map), ranking(found.map, found.block_scores)
+    attribution = attribute_target(target, method, settings=CHEAP.get(method))
+    return coarse(attribution.map), ranking(attribution.map, attribution.block_scores)
 
 
-def _alike(one: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"]) -> float:
-    return round(spearman(one, other), 4)
+def _similarity(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "n"]) -> float:
+    return round(spearman(first, second), 4)

@@ -1,4 +1,4 @@
-"""The scorecard: what was measured on known clips, with intervals, as JSON and as a table."""
+"""Means and intervals of a scorecard's measures, and its Markdown tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _HEADINGS = {"randomised": "Similarity, random weights", "target_sensitivity": "
 
 
 def estimate(values: Sequence[float | None], people: Sequence[str]) -> Estimate | None:
-    """Return the mean of the values there are, with an interval from drawing people again and again.
+    """Return the mean of the values that are not None, with a bootstrap interval over people.
 
     A person's clips are drawn together, for they are more alike than those of others.
     """
@@ -40,7 +40,7 @@ def estimate(values: Sequence[float | None], people: Sequence[str]) -> Estimate 
 def collect_scores(
     rows: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, dict[str, dict[str, Estimate | None]]], dict[str, Estimate]]:
-    """Return the scores, and the accuracy, of each variant from the rows of a run."""
+    """Return scores and accuracy of each variant from the rows of a run."""
     people = [row["person"] for row in rows]
     scores: dict[str, dict[str, dict[str, Estimate | None]]] = {}
     accuracy: dict[str, Estimate] = {}
@@ -57,7 +57,7 @@ def collect_scores(
 
 
 def markdown(scorecard: Scorecard) -> str:
-    """Return the tables for people."""
+    """Return the scorecard as Markdown."""
     parts = [
         "# Scorecard of the explanations",
         f"{scorecard.clips} clips of {scorecard.people} people ({scorecard.source}) whose explanation is known; "
@@ -76,7 +76,7 @@ def markdown(scorecard: Scorecard) -> str:
 
 
 def by_auroc(methods: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
-    """Return methods from the best block AUROC to the worst, then guesses in their own order."""
+    """Return methods from the best block AUROC to the worst, then the reference maps."""
 
     def score(method: str) -> float:
         found = methods[method]["auroc"]

@@ -15,9 +15,9 @@ from mexplain.model.config import CASME2_LABELS
 def test_a_subjects_own_clips_may_share_frames():
     samples = [planted_sample(subject, clip) for subject, clip in (("1", "a"), ("1", "b"), ("2", "c"))]
     digests = [("x", "y"), ("y", "z"), ("p", "q")]
-    check_leak(samples, digests, train=[2], held=[0, 1])
+    check_leak(samples, digests, train=[2], held_out=[0, 1])
     with pytest.raises(DatasetError, match=r"Frame 1.png of the left-out subject casme2/2, clip c, .* clip b of"):
-        check_leak(samples, [("x", "y"), ("y", "q"), ("p", "q")], train=[0, 1], held=[2])
+        check_leak(samples, [("x", "y"), ("y", "q"), ("p", "q")], train=[0, 1], held_out=[2])
 
 
 def test_protocols_make_the_classes_that_were_published():

@@ -3,7 +3,7 @@ import pytest
 
 from mexplain.evaluation.scorecard.known_clips import KnownClips, load_known_clips
 from mexplain.evaluation.scorecard.planted_shortcut import (
-    cue,
+    cue_pixels,
     head_accuracy,
     planted_clips,
     shortcut_check,
@@ -19,10 +19,10 @@ def known() -> KnownClips:
 
 def test_the_spot_lies_beside_the_face_and_names_the_class(known):
     for label in range(5):
-        spot = cue(112, label)
+        spot = cue_pixels(112, label)
         assert 0.004 < spot.mean() < 0.01
         assert np.mean([(spot & clip.face).sum() / spot.sum() for clip in known]) < 0.02
-        assert not any((spot & cue(112, other)).any() for other in range(label))
+        assert not any((spot & cue_pixels(112, other)).any() for other in range(label))
 
 
 def test_planting_changes_only_the_spot_and_never_the_onset(known):

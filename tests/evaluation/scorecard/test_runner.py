@@ -20,7 +20,7 @@ from mexplain.evaluation.scorecard.known_clips import (
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut
 from mexplain.evaluation.scorecard.plots import scorecard_figure, scorecard_page
 from mexplain.evaluation.scorecard.reference_maps import GUESSES, reference_maps
-from mexplain.evaluation.scorecard.runner import Bench
+from mexplain.evaluation.scorecard.runner import ScorecardRun
 from mexplain.evaluation.scorecard.sanity_checks import STAGES, coarse, mirrored, randomised, summary
 from mexplain.evaluation.scorecard.scorecard_table import collect_scores, estimate, markdown
 from mexplain.face.blocks import LAYOUTS
@@ -233,7 +233,7 @@ def test_a_method_fails_by_its_map_or_its_blocks():
 
 @pytest.fixture(scope="module")
 def bench(checkpoint, shipped, tmp_path_factory):
-    return Bench(
+    return ScorecardRun(
         checkpoint.model,
         checkpoint.sha256,
         shipped,
@@ -246,16 +246,16 @@ def bench(checkpoint, shipped, tmp_path_factory):
 
 
 def test_a_run_that_was_cut_off_goes_on(bench, monkeypatch):
-    rows, checks = bench.run()
+    rows, checks = bench.measure()
     assert [row["clip"] for row in rows] == [0, 1]
     assert len(checks) == 1
     path = bench.out / "clips.jsonl"
     whole = path.read_text()
     path.write_text(whole[: len(whole) - 40])  # in the middle of the second line
     scored = []
-    original = Bench._score
-    monkeypatch.setattr(Bench, "_score", lambda self, n, clip: scored.append(n) or original(self, n, clip))
-    again, _ = bench.run()
+    original = ScorecardRun._score
+    monkeypatch.setattr(ScorecardRun, "_score", lambda self, n, clip: scored.append(n) or original(self, n, clip))
+    again, _ = bench.measure()
     assert scored == [1]
     assert again[0] == rows[0]
     assert again[1]["variants"]["10"]["methods"]["attention"]["auroc"] == pytest.approx(
@@ -265,13 +265,13 @@ def test_a_run_that_was_cut_off_goes_on(bench, monkeypatch):
 
 
 def test_runs_of_different_things_do_not_mix(bench):
-    bench.run()
+    bench.measure()
     with pytest.raises(SettingError, match="another --out"):
-        replace(bench, methods=("saliency",)).run()
+        replace(bench, methods=("saliency",)).measure()
 
 
 def test_one_weight_for_the_whole_picture_points_nowhere(bench):
-    rows, checks = bench.run()
+    rows, checks = bench.measure()
     found = rows[0]["variants"]["uncropped"]["methods"]["attention"]
     assert found["auroc"] == 0.5
     assert found["mass"] == pytest.approx(bench.known.clips[0].moving.mean(), rel=1e-3)
