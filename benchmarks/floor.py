@@ -49,8 +49,8 @@ def measure(device: torch.device) -> Machine:
     return Machine(2 * side**3 / product, 2 * 4 * copied / copy)
 
 
-def trunk_gradients(model: MicroExpressionNet, frames: int, cuts: int, variants: int) -> Work:
-    """Return the work of the trunk in integrated gradients: forward at the cuts, back once a stretch and variant.
+def trunk_gradients(model: MicroExpressionNet, frames: int, ends: int, variants: int) -> Work:
+    """The work of the trunk in integrated gradients: forward at the segments' ends, back once a segment and variant.
 
     Each layer reads what comes in and writes what goes out once (float32), forward and back.
     """
@@ -61,8 +61,8 @@ def trunk_gradients(model: MicroExpressionNet, frames: int, cuts: int, variants:
         out = size // layer.stride[0]
         operations = 2 * 9 * c * layer.out_channels * out * out
         moved = 4 * (c * size * size + layer.out_channels * out * out)
-        layers.append((float(frames * cuts * operations), float(frames * cuts * moved)))
-        back = frames * (cuts - 1) * variants
+        layers.append((float(frames * ends * operations), float(frames * ends * moved)))
+        back = frames * (ends - 1) * variants
         layers.append((float(back * operations), float(back * moved)))
         c, size = layer.out_channels, out
     return Work(tuple(layers))

@@ -146,22 +146,22 @@ def _floor(
     device, frames = model.mean.device, torch.stack([clip.frames for clip in clips])
     baseline = frames[:, :1].expand_as(frames)
     moves = (frames != baseline).flatten(2).any(2).any(0)
-    ways = [torch.tensor(way, device=device).view(-1, *[1] * 5) for way in integrated_gradients.ways_at_once(device)]
-    at_once = max(1, integrated_gradients.clips_at_once(model, frames, len(ways[0])))
+    parts = [torch.tensor(part, device=device).view(-1, *[1] * 5) for part in integrated_gradients.path_parts(device)]
+    at_once = max(1, integrated_gradients.clips_at_once(model, frames, len(parts[0])))
 
     def trunk_alone() -> None:
         for some in range(0, len(frames), at_once):
             part = slice(some, some + at_once)
-            for way in ways:
-                shown = torch.lerp(baseline[part], frames[part], way)
-                pixels, features = integrated_gradients.along_trunk(model, baseline[part], shown, moves)
+            for ends in parts:
+                blends = torch.lerp(baseline[part], frames[part], ends)
+                pixels, features = integrated_gradients.along_trunk(model, baseline[part], blends, moves)
                 for _ in VARIANTS:
                     torch.autograd.grad(features, pixels, torch.ones_like(features), retain_graph=True)
 
     for _ in range(4):
         clock("trunk", trunk_alone)
     count = len(frames) * (frames.shape[1] - 1)
-    work = floor.trunk_gradients(model, count, len(integrated_gradients.CUTS), len(VARIANTS))
+    work = floor.trunk_gradients(model, count, len(integrated_gradients.SEGMENT_ENDS), len(VARIANTS))
     took, least = clock.times["trunk"].middle, work.seconds(machine)
     return {
         "clips": len(frames),

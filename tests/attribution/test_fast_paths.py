@@ -65,9 +65,9 @@ def test_block_scores_are_those_of_the_plain_way_in_double_precision(checkpoint,
 def test_more_points_come_nearer(checkpoint, clips, monkeypatch):
     targets = [build_target(checkpoint.model, "10", clips[1].frames, clips[1].landmarks_xy)]
     coarse = gradients(targets)[0].map
-    monkeypatch.setattr(path, "CUTS", tuple((i / 30) ** 1.7 for i in range(31)))
+    monkeypatch.setattr(path, "SEGMENT_ENDS", tuple((i / 30) ** 1.7 for i in range(31)))
     fine = gradients(targets, most_steps=300)[0].map
-    monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
+    monkeypatch.setattr(path, "SEGMENT_ENDS", (0.0, 1.0))
     coarsest = gradients(targets, most_steps=14)[0].map
     assert np.linalg.norm(coarse - fine) < 0.5 * np.linalg.norm(coarsest - fine)
 
@@ -121,10 +121,10 @@ def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
     assert bytes_at_once(torch.device("cuda")) == 2 * 2**30
 
 
-def test_a_stretch_that_adds_up_badly_is_halved(checkpoint, smiling, monkeypatch):
-    monkeypatch.setattr(path, "STEPS", 2)
+def test_a_segment_that_adds_up_badly_is_bisected(checkpoint, smiling, monkeypatch):
+    monkeypatch.setattr(path, "POINTS_PER_SEGMENT", 2)
     monkeypatch.setattr(path, "GAP_SHARE", 0.0001)
-    monkeypatch.setattr(path, "CUTS", (0.0, 1.0))
+    monkeypatch.setattr(path, "SEGMENT_ENDS", (0.0, 1.0))
     target = build_target(checkpoint.model, "10", smiling.frames, smiling.landmarks_xy)
     (rough,), (fine,) = gradients([target], most_steps=14), gradients([target], most_steps=200)
     assert 2 < rough.steps <= 14 < fine.steps <= 200

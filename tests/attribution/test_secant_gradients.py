@@ -1,4 +1,4 @@
-"""A chord's slope is the change from one end to the other: nothing is lost on the way."""
+"""A secant's slope is the change from one end to the other: nothing is lost in between."""
 
 from threading import Thread
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mexplain.attribution.secant_gradients import SecantGradients, between, smooth
+from mexplain.attribution.secant_gradients import SecantGradients, interpolate, smooth
 from mexplain.model.conv_stack import conv_stack
 
 
@@ -16,13 +16,13 @@ def stack(*layers):
     return conv_stack(3, layers)[0].eval().double()
 
 
-def way(points, *shape):
+def path(points, *shape):
     """Random points, each of two rows."""
     return torch.randn(points * 2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def carried(function, x, points):
-    """Return what a function's chords say that it changes by, and what it changes by, for each chord."""
+def explained(function, x, points):
+    """The change of a function by its secant's slope, and its change, for each segment."""
     x = x.clone().requires_grad_()
     with SecantGradients(points):
         said = function(x)
@@ -37,7 +37,7 @@ def carried(function, x, points):
 
 @pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6"), ("pool", "8", "6/2")])
 def test_a_stack_carries_all_of_a_change(layers):
-    assert torch.allclose(*carried(stack(*layers), way(4, 3, 16, 16), 4))
+    assert torch.allclose(*explained(stack(*layers), path(4, 3, 16, 16), 4))
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_a_stack_carries_all_of_a_change(layers):
     ],
 )
 def test_whatever_bends_carries_all_of_a_change(function):
-    found, expected = carried(lambda x: function(x.clone()), way(5, 4, 7, 7), 5)
+    found, expected = explained(lambda x: function(x.clone()), path(5, 4, 7, 7), 5)
     assert expected.abs().min() > 0 and torch.allclose(found, expected)
 
 
 def test_what_is_smooth_carries_nearly_all_of_a_change():
-    x = (0.3 * way(6, 5, 8)).requires_grad_()
+    x = (0.3 * path(6, 5, 8)).requires_grad_()
     lstm = nn.LSTM(8, 4, batch_first=True, bidirectional=True).double()
     said = smooth(lambda part: lstm(part)[0].sum((1, 2)), x, 6)
     (slope,) = torch.autograd.grad(said.sum(), x)
@@ -68,7 +68,7 @@ def test_what_is_smooth_carries_nearly_all_of_a_change():
 
 @pytest.mark.parametrize("layers", [("8/2", "8", "6"), ("8", "pool", "6")])
 def test_between_equal_points_the_slope_is_that_of_the_point(layers):
-    net, x = stack(*layers), way(1, 3, 16, 16)
+    net, x = stack(*layers), path(1, 3, 16, 16)
     plain = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad(net(plain).square().sum(), plain)
     both = torch.cat([x, x]).requires_grad_()
@@ -79,13 +79,13 @@ def test_between_equal_points_the_slope_is_that_of_the_point(layers):
     assert torch.allclose(found[:2], expected)
 
 
-def test_points_are_drawn_straight_between_the_cuts_and_share_their_slope():
-    cuts = way(3, 4).requires_grad_()
-    points = between(cuts, 2, 5).unflatten(0, (11, 2))
-    ends = cuts.detach().unflatten(0, (3, 2))
-    assert torch.equal(points[[0, 5, 10]], ends)
-    assert torch.allclose(points[6] - points[5], (ends[2] - ends[1]) / 5)
-    (slope,) = torch.autograd.grad((points * torch.arange(11.0)[:, None, None]).sum(), cuts)
+def test_points_are_drawn_straight_between_the_ends_and_share_their_slope():
+    ends = path(3, 4).requires_grad_()
+    points = interpolate(ends, 2, 5).unflatten(0, (11, 2))
+    at_ends = ends.detach().unflatten(0, (3, 2))
+    assert torch.equal(points[[0, 5, 10]], at_ends)
+    assert torch.allclose(points[6] - points[5], (at_ends[2] - at_ends[1]) / 5)
+    (slope,) = torch.autograd.grad((points * torch.arange(11.0)[:, None, None]).sum(), ends)
     assert torch.allclose(slope[:, 0], torch.tensor([2.0, 2, 7, 7, 0, 0], dtype=torch.float64))
 
 
