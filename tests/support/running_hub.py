@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,9 +17,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from support.paths import ROOT
+from support.patience import observe, patience_s, until
 
-# A starved machine may need more; a healthy one never waits that long.
-PATIENCE_S = int(os.environ.get("HUB_PATIENCE_S", "120"))
+# Seconds that they take on two idle cores.
+_START_S, _OPEN_S = 10.0, 4.0
 # Counts what moves on the page without anyone having asked for it.
 SHIFTS = """
 window.shifts = [];
@@ -49,21 +50,23 @@ def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) 
             stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}/"
+    started = time.monotonic()
+
+    def is_ready() -> bool:
+        observe(time.monotonic() - started, _START_S)
+        if hub.poll() is not None:
+            pytest.fail(f"The hub ended before it was ready:\n{log.read_text()}")
+        with suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return True
+        return False
+
     try:
-        for _ in range(2 * PATIENCE_S):
-            if hub.poll() is not None:
-                pytest.fail(f"The hub ended before it was ready:\n{log.read_text()}")
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        else:
-            pytest.fail(f"The hub was not ready within {PATIENCE_S} s:\n{log.read_text()}")
+        until(is_ready, every_s=0.5)
         yield url
         for told in stop:
             hub.send_signal(told)
-        assert hub.wait(30) == 0
+        assert hub.wait(patience_s()) == 0
         assert "Traceback" not in log.read_text()
         assert not list(folder.glob("mexplain_*")), "uploads outlived the hub"
     finally:
@@ -93,7 +96,7 @@ class Visitor:
         self.context, self.page = context, context.new_page()
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme=scheme, reduced_motion=motion)
-        self.page.set_default_timeout(PATIENCE_S * 1000)
+        context.set_default_timeout(patience_s() * 1000)
         self.page.add_init_script(SHIFTS)
         self.complaints, self.strangers = [], []
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
@@ -107,10 +110,13 @@ class Visitor:
                 else None
             ),
         )
+        started = time.monotonic()
         self.page.goto(address + query)
         self.page.wait_for_selector("#explain")
         # What the link asks for is set once the server has answered.
         self.page.wait_for_selector("body[data-ready=yes]")
+        observe(time.monotonic() - started, _OPEN_S)
+        context.set_default_timeout(patience_s() * 1000)
         self.page.evaluate("window.shifts.length = 0")
 
     def upload(self, path):

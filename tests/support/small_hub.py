@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -17,10 +16,10 @@ from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.gradio_compat import current_session
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import StoppedError
+from support.patience import patience_s
 
 TOLD = "a-telling-name-7q4x"
 FILE = {"meta": {"_type": "gradio.FileData"}}
-PATIENCE_S = 30
 
 
 class SmallHub:
@@ -77,7 +76,7 @@ class Visitor:
     _numbers = count()
 
     def __init__(self, address: str) -> None:
-        self.web = httpx.Client(base_url=f"{address}gradio_api", timeout=PATIENCE_S)
+        self.web = httpx.Client(base_url=f"{address}gradio_api", timeout=patience_s())
         self.session = f"visitor{next(self._numbers)}"
 
     def ask(self, number: int | None, *data: object, session: str | None = None) -> httpx.Response:
@@ -121,11 +120,3 @@ def small_hub(folder: Path) -> Iterator[tuple[SmallHub, str]]:
     finally:
         hub.let_go.set()
         hub.page.close(verbose=False)
-
-
-def until(what) -> None:
-    """Wait until something holds; fails if it never does."""
-    end = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < end, "what was waited for did not happen"
-        time.sleep(0.01)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
-from support.running_hub import ROOT
+from support.paths import ROOT
+from support.patience import patience_s
 
 from mexplain.explain.explain import explain
 from mexplain.media.video import probe
@@ -18,7 +19,7 @@ CLIP = ROOT / "samples" / "happiness.mp4"
 
 @pytest.fixture(scope="module")
 def client(hub):
-    return Client(hub, verbose=False)
+    return Client(hub, verbose=False, httpx_kwargs={"timeout": patience_s()})
 
 
 @pytest.fixture(scope="module")

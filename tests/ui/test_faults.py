@@ -12,8 +12,9 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from support.patience import patience_s, until
 from support.running_hub import ROOT, run_hub
-from support.small_hub import Visitor, small_hub, until
+from support.small_hub import Visitor, small_hub
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain.batch.zip_bundle import bundle
@@ -108,7 +109,7 @@ def test_without_weights_the_hub_says_what_to_do(tmp_path):
     os.environ["MEXPLAIN_CHECKPOINT"] = str(weights)
     try:
         with run_hub(folder, stop=(signal.SIGINT, signal.SIGINT)) as address:
-            page = httpx.get(f"{address}config").text
+            page = httpx.get(f"{address}config", timeout=patience_s()).text
             assert "has no network" in page and "damaged" in page and "MEXPLAIN_CHECKPOINT" in page
             assert "What to do" in page
     finally:

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from fastapi import HTTPException
 from gradio.data_classes import ImageData
+from support.patience import patience_s, until
 from support.running_hub import ROOT
-from support.small_hub import until
 
 from mexplain.ui.server import gradio_compat
 from mexplain.ui.server.gradio_compat import BlockFunction, FnIndexInferError, QueueWithoutAnalytics
@@ -60,11 +60,11 @@ class Page:
 
     def join(self, name, *data, session=SESSION):
         body = {"fn_index": self.function(name)._id, "data": list(data), "session_hash": session}
-        return httpx.post(f"{self.address}gradio_api/queue/join", json=body)
+        return httpx.post(f"{self.address}gradio_api/queue/join", json=body, timeout=patience_s())
 
     def result(self, session=SESSION):
         url = f"{self.address}gradio_api/queue/data"
-        with httpx.stream("GET", url, params={"session_hash": session}, timeout=60) as stream:
+        with httpx.stream("GET", url, params={"session_hash": session}, timeout=patience_s()) as stream:
             messages = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
         return next(told for told in messages if told["msg"] == "process_completed")["output"]["data"]
 
@@ -149,7 +149,9 @@ def test_uploads_go_through_the_wrapped_handler(page, monkeypatch):
 
     monkeypatch.setattr(gradio.routes, "upload_fn", gradio.routes.upload_fn)  # is put back
     gradio_compat.wrap_upload_handler(wrap)
-    (path,) = httpx.post(f"{page.address}gradio_api/upload", files={"files": ("a.txt", b"some")}).json()
+    (path,) = httpx.post(
+        f"{page.address}gradio_api/upload", files={"files": ("a.txt", b"some")}, timeout=patience_s()
+    ).json()
     assert Path(path).read_bytes() == b"some" and Path(path).is_relative_to(folders[0])
 
 

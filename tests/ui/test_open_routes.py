@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from support.running_hub import ROOT
+from support.paths import ROOT
+from support.patience import patience_s
 from support.small_hub import FILE
 
 CLIP = ROOT / "samples" / "happiness.mp4"
@@ -50,7 +51,7 @@ PRIVATE_FILES = [
 
 @pytest.fixture(scope="module")
 def web(hub):
-    with httpx.Client(base_url=hub, timeout=60) as client:
+    with httpx.Client(base_url=hub, timeout=patience_s()) as client:
         yield client
 
 
@@ -105,7 +106,7 @@ def test_a_body_that_makes_no_sense_is_refused(web):
 
 def asked(hub, name, data):
     """Return what comes of calling an endpoint with anything at all."""
-    with httpx.Client(base_url=f"{hub}gradio_api/", timeout=60) as web:
+    with httpx.Client(base_url=f"{hub}gradio_api/", timeout=patience_s()) as web:
         joined = web.post(f"call/{name}", content=json.dumps({"data": data}), headers=JSON)
         if joined.status_code != 200:
             return joined.status_code, joined.text
@@ -134,5 +135,7 @@ def test_wrong_types_get_a_sentence_and_the_hub_goes_on(hub):
             status, told = asked(hub, name, data)
             assert status < 500 and "Traceback" not in told and "root:" not in told, (name, data, told)
             assert status >= 400 or ("event: error" in told and '"error": "' in told), (name, data, told)
-    report = Client(hub, verbose=False).predict(clip, method="attention", api_name="/explain")
+    report = Client(hub, verbose=False, httpx_kwargs={"timeout": patience_s()}).predict(
+        clip, method="attention", api_name="/explain"
+    )
     assert report["clip"]["name"] == "happiness.mp4" and len(report["variants"]) == 3

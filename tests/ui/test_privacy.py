@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from support.small_hub import TOLD, until
+from support.patience import until
+from support.small_hub import TOLD
 
 from mexplain.face.tracking import track_face
 
@@ -73,8 +74,12 @@ def test_a_clip_that_is_only_uploaded_goes_too(visit, hub_folder, person_path, t
     clip = tmp_path / "never_explained.mp4"
     clip.write_bytes(person_path.read_bytes() + b"never explained")
     visitor = visit()
+    # The page tells the hub of it over a stream, which ends either way once the hub has answered.
+    answered = []
+    for event in ("requestfinished", "requestfailed"):
+        visitor.page.on(event, lambda request: answered.append(request) if "/queue/data" in request.url else None)
     visitor.upload(clip)
-    until(lambda: found_in(hub_folder, {"clip": b"never explained"}))
-    visitor.page.wait_for_timeout(500)
+    until(lambda: visitor.page.wait_for_timeout(20) or answered)
+    assert found_in(hub_folder, {"clip": b"never explained"})
     visitor.close()
     until(lambda: not found_in(hub_folder, {"clip": b"never explained"}))

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import until
 from support.running_hub import ROOT
-from support.small_hub import FILE, TOLD, Visitor, small_hub, until
+from support.small_hub import FILE, TOLD, Visitor, small_hub
 
 from mexplain.ui.server.logs import LOG, log_to_stderr
 
@@ -242,10 +243,9 @@ def test_files_that_come_while_others_are_swept_away_break_nothing(tmp_path, mon
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setenv("MEXPLAIN_KEEP_S", "4")  # swept every second
     with small_hub(tmp_path) as (hub, address):
-        known, end = hub.page.temp_file_sets[0], time.monotonic() + 2.5
+        known, sweeps, sweep = hub.page.temp_file_sets[0], [], hub.page.sweep
+        monkeypatch.setattr(hub.page, "sweep", lambda: (sweep(), sweeps.append(time.monotonic())))
         known |= {f"/nowhere/{number}" for number in range(50_000)}
-        while time.monotonic() < end:
-            known.add(f"/nowhere/new/{time.monotonic()}")
-            time.sleep(0.001)
+        until(lambda: known.add(f"/nowhere/new/{time.monotonic()}") or len(sweeps) >= 2, every_s=0.001)
         assert Visitor(address).answer(hub.number("keep"), "hello", None)["success"]
     assert "Traceback" not in capfd.readouterr().err
