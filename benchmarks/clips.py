@@ -13,7 +13,8 @@ from mexplain.face.alignment import align
 from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo, FaceTrack
 from mexplain.simulation.action_units import ACTION_UNITS
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 _UNITS = tuple(unit for unit in ACTION_UNITS if unit not in (26, 45))

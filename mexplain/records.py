@@ -4,6 +4,7 @@ Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the 
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +55,12 @@ def check_window(start_s: float | None, end_s: float | None) -> None:
             raise ClipError(f"The {name} must be a time of 0 s or later; got {value} s.")
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ClipError(f"The start must come before the end; got {start_s:g} s to {end_s:g} s.")
+
+
+def check_device_name(text: str) -> None:
+    """Raise ``SettingError`` for a name other than auto, cpu, cuda or cuda:N."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
 
 
 @dataclass(frozen=True)

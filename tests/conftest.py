@@ -30,7 +30,8 @@ from mexplain.face.landmarker import find_face
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.records import Clip, ClipInfo, ExplainRequest, FaceTrack
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 from mexplain.simulation.recordings import RecordingPlan, render_recording
 
 # Two processes share two cores; more threads would only get in each other's way.

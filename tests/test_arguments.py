@@ -51,7 +51,8 @@ from mexplain.report import comparison, csv_tables, html_page, json_export, summ
 from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots
 from mexplain.report.visuals.motion_magnification import motion
 from mexplain.simulation import action_units, subject
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 from mexplain.simulation.subject import StillFace
 from mexplain.ui import quiz
 from mexplain.ui.permalink import PermalinkSettings, from_query, to_query

@@ -11,6 +11,7 @@ from pathlib import Path
 from mexplain.errors import SettingError
 
 USER_ERROR = 2
+USUAL_METHOD, USUAL_BASELINE = "integrated_gradients", "onset"
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,23 @@ def check_folders(folders: Sequence[Path]) -> None:
 
 def check_device(name: str, *, here: bool = True) -> None:
     """Raise ``SettingError`` for what names no device, or one that this machine lacks if it is needed ``here``."""
-    if name in ("auto", "cpu"):
-        return
-    from mexplain.model.device import check_device_name, resolve_device
+    from mexplain.records import check_device_name
 
-    if here:
+    check_device_name(name)
+    if here and name not in ("auto", "cpu"):
+        from mexplain.model.device import resolve_device
+
         resolve_device(name)
-    else:
-        check_device_name(name)
+
+
+def check_baseline(name: str) -> None:
+    """Raise ``SettingError`` for an unknown baseline; torch is loaded only for another than the usual one."""
+    if name == USUAL_BASELINE:
+        return
+    from mexplain.attribution.baselines import BASELINES
+
+    if name not in BASELINES:
+        raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {name!r}.")
 
 
 def check_installed(module: str, sentence: str) -> None:
@@ -138,3 +148,15 @@ def chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, 
     if not names:
         raise SettingError(f"{what} must be one of {', '.join(known)} or all; got nothing.")
     return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
+
+
+def chosen_methods(texts: Sequence[str] | None, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """Methods of attribution, or ``others``, in comma lists; without any list the usual method.
+
+    Raises ``SettingError`` for an unknown name. Torch is loaded only to look names up.
+    """
+    if not texts:
+        return (USUAL_METHOD,)
+    from mexplain.attribution.registry import METHODS
+
+    return chosen("Method", texts, (*METHODS, *others))

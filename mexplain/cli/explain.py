@@ -10,10 +10,12 @@ from mexplain.cli.command import (
     Command,
     add_checkpoint,
     add_device,
+    check_baseline,
     check_device,
     check_out_file,
     check_out_folder,
     chosen,
+    chosen_methods,
     complain,
 )
 from mexplain.errors import MexplainError, SettingError
@@ -56,14 +58,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(options: argparse.Namespace) -> "ExplainRequest":
-    from mexplain.attribution.registry import METHODS
     from mexplain.records import VARIANTS, ExplainRequest
 
     return ExplainRequest(
-        methods=chosen("Method", options.method or ["integrated_gradients"], tuple(METHODS)),
+        variants=chosen("Variant", options.variant or ["all"], VARIANTS),
+        methods=chosen_methods(options.method),
         baseline=options.baseline,
         target=options.target,
-        variants=chosen("Variant", options.variant or ["all"], VARIANTS),
         thorough=not options.quick,
         start_s=options.start,
         end_s=options.end,
@@ -81,8 +82,9 @@ def _check(options: argparse.Namespace) -> None:
     if options.out is not None:
         check_out_folder(options.out)
     _report_paths(options)
-    _request(options)
     check_device(options.device)
+    _request(options)
+    check_baseline(options.baseline)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,7 +6,16 @@ from pathlib import Path
 from mexplain.batch.discovery import find_clips
 from mexplain.batch.engines import ENGINES, engine
 from mexplain.batch.job import Cluster
-from mexplain.cli.command import Command, check_device, check_installed, check_out_folder, chosen, complain
+from mexplain.cli.command import (
+    Command,
+    check_baseline,
+    check_device,
+    check_installed,
+    check_out_folder,
+    chosen,
+    chosen_methods,
+    complain,
+)
 from mexplain.errors import SettingError
 
 
@@ -58,10 +67,7 @@ def _cluster(options: argparse.Namespace) -> Cluster:
 
 
 def _methods(options: argparse.Namespace) -> tuple[str, ...]:
-    from mexplain.attribution.registry import METHODS
-
-    methods = chosen("Method", options.method or ["integrated_gradients"], (*METHODS, "none"))
-    return tuple(method for method in methods if method != "none")
+    return tuple(method for method in chosen_methods(options.method, ("none",)) if method != "none")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -71,17 +77,15 @@ def _check(options: argparse.Namespace) -> None:
     check_installed("pyarrow", "An archive needs pyarrow: pip install -r requirements-archive.txt")
     find_clips(options.source)
     check_out_folder(options.out)
-    _check_compare(options)
+    # The workers of a cluster have devices of their own.
+    check_device(options.device, here=options.engine == "local")
 
-    from mexplain.attribution.baselines import BASELINES
     from mexplain.records import VARIANTS
 
     chosen("Variant", options.variant or ["all"], VARIANTS)
-    if options.baseline not in BASELINES:
-        raise SettingError(f"Baseline must be one of {', '.join(BASELINES)}; got {options.baseline!r}.")
+    _check_compare(options)
+    check_baseline(options.baseline)
     _methods(options)
-    # The workers of a cluster have devices of their own.
-    check_device(options.device, here=options.engine == "local")
 
 
 def _check_compare(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from mexplain.cli.command import Command, check_out_file
 from mexplain.errors import SettingError
 
 if TYPE_CHECKING:
-    from mexplain.simulation.clip import Expression
+    from mexplain.simulation.expression import Expression
 
 PHOTO_SIDE = 960
 
@@ -38,7 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _expression(options: argparse.Namespace) -> "Expression":
     from mexplain.simulation.action_units import parse_action_units
-    from mexplain.simulation.clip import Expression
+    from mexplain.simulation.expression import Expression
 
     units = parse_action_units(options.aus)
     return Expression(units, options.side, options.intensity, options.onset, options.apex, options.offset)
@@ -49,7 +49,7 @@ def _check(options: argparse.Namespace) -> None:
         raise SettingError(f"The clip to write must be named .mp4; got {options.out}.")
     check_out_file(options.out)
 
-    from mexplain.simulation.clip import check_disturbance, frame_count
+    from mexplain.simulation.expression import check_disturbance, frame_count
 
     _expression(options)
     frame_count(options.duration, options.fps)

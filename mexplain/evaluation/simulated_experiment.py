@@ -22,7 +22,8 @@ from mexplain.report.visuals.annotations import colour_bar
 from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
 from mexplain.report.visuals.plots import percent
 from mexplain.simulation.action_units import ACTION_UNITS
-from mexplain.simulation.clip import Expression, SimulatedClip, simulate
+from mexplain.simulation.clip import SimulatedClip, simulate
+from mexplain.simulation.expression import Expression
 from mexplain.simulation.subject import StillFace
 
 STRONGEST_IOD = 0.2

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from mexplain.errors import SettingError
+from mexplain.records import check_device_name
 from mexplain.settings import gpu_memory_gb
 
 _CPU_GB = 0.25
@@ -47,12 +47,6 @@ def resolve_device(text: str) -> torch.device:
         raise SettingError(f"Device {text} was asked for, but this machine has {count} GPU(s), counted from 0.")
     # With its index, so that it equals the ``device`` of a tensor on it.
     return torch.device("cuda", index)
-
-
-def check_device_name(text: str) -> None:
-    """Raise ``SettingError`` for a name other than auto, cpu, cuda or cuda:N."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
 
 
 def give_memory_back() -> None:

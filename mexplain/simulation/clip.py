@@ -1,60 +1,20 @@
 """A clip made by warping one face photo, and its ground truth."""
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.media.files import write_json_file
-from mexplain.simulation.action_units import ACTION_UNITS, SIDES, combined_displacement
+from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
+from mexplain.simulation.expression import Expression, check_disturbance, frame_count
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 TRUTH_SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Action units of an expression, their strength and timing.
-
-    ``aus`` are FACS numbers, ``side`` the subject's own ("both", "left", "right"), ``intensity_iod`` how far the
-    landmark that moves most moves at the apex, in inter-ocular distances (a micro-expression: 0.02 to 0.10).
-    Times are seconds from the start of the clip. Raises ``SettingError`` for impossible values.
-    """
-
-    aus: tuple[int, ...]
-    side: str = "both"
-    intensity_iod: float = 0.05
-    onset_s: float = 0.1
-    apex_s: float = 0.35
-    offset_s: float = 0.7
-
-    def __post_init__(self) -> None:
-        if unknown := [unit for unit in self.aus if unit not in ACTION_UNITS]:
-            raise SettingError(f"Action units must be among {', '.join(map(str, ACTION_UNITS))}; got {unknown}.")
-        if not self.aus:
-            raise SettingError("An expression needs at least one action unit.")
-        if self.side not in SIDES:
-            raise SettingError(f"Side must be one of {', '.join(SIDES)}; got {self.side!r}.")
-        if not 0 <= self.intensity_iod <= 0.5:
-            raise SettingError(f"Intensity must lie in 0 to 0.5 inter-ocular distances; got {self.intensity_iod}.")
-        times = (0.0, self.onset_s, self.apex_s, self.offset_s)
-        if not all(before <= after for before, after in pairwise(times)) or self.onset_s == self.apex_s:
-            raise SettingError(
-                f"Onset, apex and offset must follow each other from 0 s on; "
-                f"got {self.onset_s}, {self.apex_s}, {self.offset_s}."
-            )
-
-    def course(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
-        """Return the activation at each time: 0 up to the onset, 1 at the apex, 0 from the offset on."""
-        ticks = (self.onset_s, self.apex_s, max(self.offset_s, self.apex_s + 1e-6))
-        ramp = np.interp(times_s, ticks, (0, 1, 0))
-        return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -133,23 +93,6 @@ def simulate(
         if len(boxes := layout.boxes(landmarks_xy))
     }
     return SimulatedClip(frames, fps, expression, landmarks_xy, motion, energy)
-
-
-def frame_count(duration_s: float, fps: float) -> int:
-    """How many frames a clip has; raises ``SettingError`` for fewer than 2 or more than 3000."""
-    count = round(duration_s * fps) if 0 < duration_s < 1e4 and 0 < fps < 1e4 else 0
-    if not 2 <= count <= 3000:
-        raise SettingError(f"A clip needs 2 to 3000 frames; {duration_s} s at {fps} frames per second is not that.")
-    return count
-
-
-def check_disturbance(drift_iod: float, noise: float, seed: int) -> None:
-    """Raise ``SettingError`` for a drift, noise or seed that cannot be."""
-    if not (0 <= drift_iod < 1 and 0 <= noise <= 255 and seed >= 0):
-        raise SettingError(
-            "Drift must lie between 0 and 1 inter-ocular distances, noise between 0 and 255 grey levels, and the seed "
-            f"be 0 or more; got {drift_iod}, {noise} and {seed}."
-        )
 
 
 def _random_drift(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.ndarray, "t 2"]:

@@ -30,7 +30,8 @@ from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import SHIPPED, Checkpoint
 from mexplain.records import ExplainRequest
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 
 CLIPS = 4
 BAD = {

@@ -21,7 +21,8 @@ from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import mean_shape
 from mexplain.model.config import PRESETS, UNITS
 from mexplain.records import Evidence, Moment, SteadyClip
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 
 LITE = PRESETS["lite"]
 

@@ -37,7 +37,8 @@ def make_clips(folder: Path, count: int) -> None:
 
     from mexplain.face.landmarker import find_face
     from mexplain.media.video import read_clip, write_video
-    from mexplain.simulation.clip import Expression, simulate
+    from mexplain.simulation.clip import simulate
+    from mexplain.simulation.expression import Expression
 
     photos = []
     for name in ("happiness", "disgust", "surprise", "repression"):

@@ -8,7 +8,8 @@ import torch
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement, full_displacement, parse_action_units
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 

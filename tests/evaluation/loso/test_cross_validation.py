@@ -30,7 +30,8 @@ from mexplain.face.blocks import LAYOUTS
 from mexplain.media import progress
 from mexplain.media.video import read_clip
 from mexplain.model.config import CASME2_LABELS
-from mexplain.simulation.clip import Expression, simulate
+from mexplain.simulation.clip import simulate
+from mexplain.simulation.expression import Expression
 
 SIDE = 176
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2), "disgust": (4, 9)}
