@@ -349,7 +349,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     ),
     "heat_film": (
         animation.heatmap_animation,
-        {"variant": the("variant", "uncropped"), "face": faces, "look": looks},
+        {"variant": the("variant", "uncropped"), "face": faces, "options": looks},
         10,
     ),
     "magnified_film": (

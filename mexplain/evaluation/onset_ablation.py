@@ -98,7 +98,7 @@ def read_ablation(folder: Path, sha256: str) -> Ablation | None:
 
 
 def ablation_sentence(found: Ablation) -> str:
-    """Return what the numbers say, in a sentence or two."""
+    """The finding, in a sentence or two."""
     low, high = found.bare_interval
     if high < found.chance:
         against = "less often than a block picked blindly would"
@@ -121,7 +121,7 @@ def ablation_sentence(found: Ablation) -> str:
 
 
 def ablation_alt(found: Ablation) -> str:
-    """Return what the figure shows, for those who cannot see it."""
+    """Text alternative of the figure."""
     return (
         f"Two bars: attention lands on what moves in {_percent(found.full_lands)} of clips with the change since the "
         f"first frame, in {_percent(found.bare_lands)} without; a dotted line marks chance, {_percent(found.chance)}."
@@ -129,7 +129,7 @@ def ablation_alt(found: Ablation) -> str:
 
 
 def ablation_figure(found: Ablation) -> go.Figure:
-    """Return how often attention lands on what moves, with and without the difference, beside chance."""
+    """Bars of how often attention lands on what moves, with and without the difference, and a line for chance."""
     names = ["what changed since the first frame", "the frames as they are"]
     shares = [found.full_lands, found.bare_lands]
     intervals = [found.full_interval, found.bare_interval]

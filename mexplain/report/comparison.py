@@ -1,4 +1,4 @@
-"""Three variants on one face: where their explanations differ, and whether they rest on the same blocks."""
+"""A comparison of the variants: where their explanations differ, and whether they rest on the same blocks."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from mexplain.errors import SettingError
 from mexplain.records import Agreement, Report, VariantReport
 
-_TELLING = 0.3  # of the whole: a block with more is worth a word
+_MIN_SHARE = 0.3  # of the whole: a block with more is worth a word
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one method says of every variant, told in the same ten blocks.
+    """Attributions of every variant by one method, in the same ten blocks.
 
     ``shares`` maps a variant to each block's part of the whole, -1..1, sizes adding up to 1; ``ranks`` to its place,
     1 the strongest. ``targets`` are the answers explained.
@@ -47,7 +47,7 @@ class Comparison:
 
 
 def compare_variants(report: Report, method: str) -> Comparison:
-    """Return how the variants of a report differ by one method; raises ``SettingError`` if it was not run on all."""
+    """Compare the variants of a report by one method. Raises ``SettingError`` if it was not run on all of them."""
     if any(method not in variant.maps for variant in report.variants):
         raise SettingError(f"{method} was not run on every variant of this report.")
     shares = {variant.variant: _shares(variant.pooled["10"][method]) for variant in report.variants}
@@ -65,16 +65,16 @@ def compare_variants(report: Report, method: str) -> Comparison:
 
 
 def most_divided(comparison: Comparison, pair: Pair) -> str:
-    """Return the block on which two variants differ most."""
+    """The block whose shares differ most between two variants."""
     one, other = comparison.shares[pair.one], comparison.shares[pair.other]
     return max(one, key=lambda block: abs(one[block] - other[block]))
 
 
 def strongest(comparison: Comparison, variant: str) -> list[str]:
-    """Return a variant's blocks, the strongest first, as far as they carry a telling share; at least one."""
+    """A variant's strongest block, then others that carry at least 0.3 of the whole, strongest first."""
     ranks, shares = comparison.ranks[variant], comparison.shares[variant]
     order = sorted(ranks, key=ranks.__getitem__)
-    return order[:1] + [block for block in order[1:] if abs(shares[block]) >= _TELLING]
+    return order[:1] + [block for block in order[1:] if abs(shares[block]) >= _MIN_SHARE]
 
 
 def _shares(scores: dict[str, float]) -> dict[str, float]:

@@ -45,7 +45,7 @@ VARIANT_COLUMNS: dict[str, str] = {
 
 
 def blocks_csv(reports: Sequence[Report]) -> str:
-    """Return a row for each block of each variant of each report; columns as in ``BLOCK_COLUMNS``."""
+    """CSV with a row for each block of each variant of each report; ``BLOCK_COLUMNS`` explains the columns."""
     methods = _methods(reports)
     rows = []
     for report in reports:
@@ -61,7 +61,7 @@ def blocks_csv(reports: Sequence[Report]) -> str:
 
 
 def variants_csv(reports: Sequence[Report]) -> str:
-    """Return a row for each variant of each report; columns as in ``VARIANT_COLUMNS``."""
+    """CSV with a row for each variant of each report; ``VARIANT_COLUMNS`` explains the columns."""
     methods = _methods(reports)
     labels = list(dict.fromkeys(label for r in reports for v in r.variants for label in v.probabilities))
     columns = [made for name in VARIANT_COLUMNS for made in _columns(name, methods, labels)]
@@ -69,7 +69,7 @@ def variants_csv(reports: Sequence[Report]) -> str:
 
 
 def csv_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as comma-separated values under those columns; what a row lacks stays empty.
+    """CSV of rows under ``columns``; a value that a row lacks stays empty.
 
     Numbers have six significant digits. Text that a spreadsheet would run as a formula is kept from it by a quote.
     """
@@ -81,7 +81,7 @@ def csv_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 def columns_in_words() -> str:
-    """Return what each column of the tables holds, a line each."""
+    """Text that explains each column of the tables, a line each."""
     parts = []
     for title, columns in (("blocks.csv", BLOCK_COLUMNS), ("variants.csv", VARIANT_COLUMNS)):
         parts.append("\n".join([title, *(f"  {name}: {says}" for name, says in columns.items())]))

@@ -1,4 +1,4 @@
-"""A report as a file that other programs can read."""
+"""A report as JSON."""
 
 import json
 from dataclasses import asdict, fields
@@ -17,7 +17,7 @@ DISCLAIMER = (
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """Return a report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 1.
+    """A report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 1.
 
     Pictures and attribution maps are left out. Times are seconds, boxes pixels of the file (``xyxy``) or shares of the
     aligned crop (``crop_xyxy``), attributions logits.
@@ -62,7 +62,7 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def json_text(report: Report) -> str:
-    """Return ``to_json(report)`` as the text of a file."""
+    """The text of a report's JSON file."""
     return json.dumps(to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -124,7 +124,7 @@ def _agreement(found: Agreement) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return lists for tuples, and floats with the digits that mean something."""
+    """A value with lists in place of tuples, and floats rounded to 6 significant digits."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

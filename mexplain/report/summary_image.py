@@ -22,7 +22,7 @@ _PAPER = (20, 24, 29)
 
 
 def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
-    """Return one picture: a column for each variant, the answer over the faces, a legend over each face.
+    """One picture with a column for each variant: the answer above two faces, a legend above each face.
 
     The upper face shows attention (the face as it is where a variant computes none), the lower one what pushed the
     answer, by the first method that was run; without one, it is left out.
@@ -39,7 +39,7 @@ def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def summary_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Return an RGB picture as the bytes of a PNG file."""
+    """An RGB picture as the bytes of a PNG file."""
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return data.tobytes()
 

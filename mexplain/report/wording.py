@@ -1,4 +1,4 @@
-"""What the hub says in words of a method, of how far an explanation can be trusted, and of the scorecard."""
+"""Sentences and HTML on methods, on checks of an explanation, on comparisons and on the scorecard."""
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
@@ -15,7 +15,7 @@ _MIN_SHARE_GAP = 0.15
 
 
 def method_choices() -> list[tuple[str, str]]:
-    """Return each method's name and key; a method that fails the randomisation test says so in its name."""
+    """Name and key of each method; a method that fails the randomisation test says so in its name."""
     return [(m.name + (" (fails a test)" if m.fails_randomisation else ""), m.key) for m in METHODS.values()]
 
 
@@ -31,7 +31,7 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str
 
 
 def moment_choices(report: Report) -> list[tuple[str, int]]:
-    """Return each moment of a clip in words, and its number."""
+    """Description and number of each moment of a clip."""
     return [
         (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s (evidence {moment.score:.2f})", number)
         for number, moment in enumerate(report.moments)
@@ -80,7 +80,7 @@ def agreement(report: Report, method: str) -> str:
 
 
 def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:
-    """Return how well a method finds what is known to have moved, in a sentence."""
+    """A sentence on how well a method finds what is known to have moved."""
     scores = scorecard.scores.get(variant, {}) if scorecard else {}
     if scorecard is None or method not in scores:
         return "These weights come without a scorecard: how well this method does with them is not known."
@@ -100,7 +100,7 @@ def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> s
 
 
 def compared(comparison: Comparison) -> str:
-    """Return in a sentence or two on which blocks the variants rest, and where they part."""
+    """A sentence or two on which blocks the variants rest on, and where they differ."""
     tops = {variant: strongest(comparison, variant)[0] for variant in comparison.shares}
     if len(set(tops.values())) == 1:
         first = f"All variants rest most on the same block: {next(iter(tops.values()))}."
@@ -128,7 +128,7 @@ def _gap(comparison: Comparison, pair: Pair) -> float:
 
 
 def flipped(found: Flip) -> str:
-    """Return in a sentence which blocks must be held still until an answer changes, and how sure that is."""
+    """A sentence on which blocks must be held still until an answer changes, and how sure that is."""
     if found.blocks is None:
         return f"No set of blocks that was tried takes “{found.before}” away, not even all of them together."
     what = " and ".join([", ".join(found.blocks[:-1]), found.blocks[-1]] if len(found.blocks) > 1 else found.blocks)

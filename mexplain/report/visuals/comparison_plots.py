@@ -1,4 +1,4 @@
-"""A comparison as figures and pictures."""
+"""Figures and pictures of a comparison of variants."""
 
 import plotly.graph_objects as go
 from jaxtyping import UInt8
@@ -15,7 +15,7 @@ _ROW_PX, _TOP_PX, _BOTTOM_PX = 30, 34, 54
 
 
 def shares_figure(comparison: Comparison) -> go.Figure:
-    """Return what share of its evidence each variant finds in each block, the weightiest block on top.
+    """Marks for the share of its evidence that each variant finds in each block, the block with the largest on top.
 
     Values are -1..1 (against and for the answer explained); their sizes add up to 1 in each variant.
     """
@@ -36,10 +36,10 @@ def shares_figure(comparison: Comparison) -> go.Figure:
             "place %{customdata}<extra></extra>",
         )
     figure.add_vline(0, line={"color": INK, "width": 1})
-    plain = {"fixedrange": True, "zeroline": False, "ticks": ""}
+    axis = {"fixedrange": True, "zeroline": False, "ticks": ""}
     grid = {"showgrid": True, "gridcolor": "rgba(128,128,128,0.18)"}
-    figure.update_xaxes(title={"text": "share of its evidence"}, tickformat="+.0%", **plain, **grid)
-    figure.update_yaxes(automargin=True, ticksuffix="  ", **plain, **grid)
+    figure.update_xaxes(title={"text": "share of its evidence"}, tickformat="+.0%", **axis, **grid)
+    figure.update_yaxes(automargin=True, ticksuffix="  ", **axis, **grid)
     return figure.update_layout(
         height=_ROW_PX * len(rows) + _TOP_PX + _BOTTOM_PX,
         margin={"l": 0, "r": 12, "t": _TOP_PX, "b": _BOTTOM_PX},
@@ -54,7 +54,7 @@ def shares_figure(comparison: Comparison) -> go.Figure:
 
 
 def agreement_figure(comparison: Comparison) -> go.Figure:
-    """Return how alike each two variants order the ten blocks, -1..1, with the band in which 95 % lie by chance."""
+    """Rank correlation (-1..1) of the ten blocks for each two variants, and the band in which 95 % lie by chance."""
     known = [pair for pair in comparison.pairs if pair.agreement is not None]
     figure = go.Figure()
     names = [f"{VARIANT_NAMES[pair.one]} and {VARIANT_NAMES[pair.other]}" for pair in known]
@@ -85,6 +85,6 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
 
 
 def difference_face(report: Report, pair: Pair) -> UInt8[ndarray, "d d 3"]:
-    """Return the face tinted where one variant finds more for its answer (orange) than the other (blue)."""
+    """The face tinted orange where the first variant finds more for its answer, blue where the second does."""
     # Shares are far smaller than logits; the scale is the picture's own.
     return paint_pixels(report.apex_frame, pair.difference * 100)

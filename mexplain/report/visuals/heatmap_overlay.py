@@ -1,6 +1,6 @@
-"""Tints a face with what a Report says of it: each block or pixel in the colour of its attention or attribution.
+"""Heatmaps on a face: each block or pixel in the colour of its attention or attribution.
 
-The face turns grey, so that no tint can be mistaken for skin. Where nothing was found, the face shows through.
+The face is grey, so that no tint can be mistaken for skin. Where there is no attribution, the face shows through.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _BLUE_WHITE_ORANGE = ((8, 69, 148), (46, 126, 188), (154, 200, 224), (245, 245, 
 _ORANGE = ((253, 190, 115), (230, 110, 20), (145, 52, 3))
 
 
-def _between(anchors: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "256 3"]:
+def _interpolate_colours(anchors: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "256 3"]:
     positions = np.linspace(0, len(anchors) - 1, 256)
     channels = [np.interp(positions, np.arange(len(anchors)), channel) for channel in np.transpose(anchors)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
@@ -35,14 +35,14 @@ def _between(anchors: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "256 
 # Both can be told apart with any common colour blindness: a sequential map for 0..1, a diverging one for -1..1.
 COLOURS: dict[Quantity, UInt8[np.ndarray, "256 3"]] = {
     "attention": _PURPLE_TO_YELLOW,
-    "attribution": _between(_BLUE_WHITE_ORANGE + _ORANGE),
+    "attribution": _interpolate_colours(_BLUE_WHITE_ORANGE + _ORANGE),
 }
 
 
 def block_values(
     variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients"
 ) -> Float[np.ndarray, "n"]:
-    """Return one value per block: the strongest attention it got in any frame (0..1), or its attribution (logits).
+    """One value per block: the strongest attention it got in any frame (0..1), or its attribution (logits).
 
     Raises ``SettingError`` for attention where the variant computes none, and for a method that was not run.
     """
@@ -58,7 +58,7 @@ def block_values(
 def top_blocks(
     variant: VariantReport, quantity: Quantity, method: str = "integrated_gradients", count: int = 3
 ) -> tuple[tuple[BlockReport, float], ...]:
-    """Return the blocks with the largest values (for attribution: furthest from zero, if above ``MIN_EVIDENCE``).
+    """The blocks with the largest values (for attribution: furthest from zero, if above ``MIN_EVIDENCE``).
 
     They come with their values, the largest first, as numbered in the pictures.
     """
@@ -67,7 +67,7 @@ def top_blocks(
 
 
 def attention_face(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "d d 3"]:
-    """Return the face at its apex with each block tinted by the strongest attention it got, and the top 3 numbered.
+    """The face at its apex with each block tinted by the strongest attention it got, and the top 3 numbered.
 
     Raises ``SettingError`` for a variant without attention.
     """
@@ -78,7 +78,10 @@ def attention_face(report: Report, variant: VariantReport) -> UInt8[np.ndarray, 
 def attribution_face(
     report: Report, variant: VariantReport, method: str = "integrated_gradients"
 ) -> UInt8[np.ndarray, "d d 3"]:
-    """Return the face at its apex with each block tinted by its attribution, and the top 3 numbered."""
+    """The face at its apex with each block tinted by its attribution, and the top 3 numbered.
+
+    Raises ``SettingError`` for a method that was not run.
+    """
     values = block_values(variant, "attribution", method)
     return paint_blocks(report.apex_frame, _boxes(variant), values, "attribution")
 
@@ -86,7 +89,10 @@ def attribution_face(
 def pixel_face(
     report: Report, variant: VariantReport, method: str = "integrated_gradients"
 ) -> UInt8[np.ndarray, "d d 3"]:
-    """Return the face at its apex with each pixel tinted by its attribution, summed over time."""
+    """The face at its apex with each pixel tinted by its attribution, summed over time.
+
+    Raises ``SettingError`` for a method that was not run.
+    """
     check_method(variant, method)
     return paint_pixels(report.apex_frame, variant.maps[method].sum(axis=0))
 
@@ -99,7 +105,7 @@ def paint_blocks(
     *,
     numbered: int = 3,
 ) -> UInt8[np.ndarray, "e e 3"]:
-    """Return the face with its blocks tinted, the ``numbered`` strongest of them outlined and numbered.
+    """The face with its blocks tinted, the ``numbered`` strongest of them outlined and numbered.
 
     ``boxes`` are (x0, y0, x1, y1) in 0..1 of the picture. Where blocks overlap, a pixel takes the mean of their
     values, weighted by how near it lies to the centre of each, so that each centre shows its block's own value.
@@ -111,11 +117,11 @@ def paint_blocks(
     weights, inside = block_weights(boxes, size)
     picture = tint(grey, np.einsum("n,nyx->yx", scaled, weights), inside, quantity)
     ranked = _largest(values, quantity, numbered)
-    return _number(picture, boxes[ranked] * size) if ranked else picture
+    return _draw_numbers(picture, boxes[ranked] * size) if ranked else picture
 
 
 def paint_pixels(face: UInt8[np.ndarray, "d d 3"], pixel_map: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "e e 3"]:
-    """Return the face tinted with a signed map of its pixels (in logits), smoothed by 2% of its side.
+    """The face tinted with a signed map of its pixels (in logits), smoothed by 2% of its side.
 
     The scale is symmetric around zero; only the strongest 0.5% of pixels are shown alike.
     """
@@ -131,9 +137,10 @@ def paint_pixels(face: UInt8[np.ndarray, "d d 3"], pixel_map: Float[np.ndarray, 
 def block_weights(
     boxes: Float[np.ndarray, "n 4"], size: int
 ) -> tuple[Float[np.ndarray, "n {size} {size}"], Float[np.ndarray, "{size} {size}"]]:
-    """Return each block's say in the colour of each pixel, and how far the pixel lies inside any block (0..1).
+    """Weight of each block in the colour of each pixel, and how far each pixel lies inside any block (0..1).
 
-    A pixel's weights add up to 1, or are all 0 where it lies in no block. Boxes as for ``paint_blocks``.
+    A pixel's weights add up to 1, or are all 0 where it lies in no block. ``boxes`` are (x0, y0, x1, y1) in 0..1 of
+    the picture, which is ``size`` px a side.
     """
     centres = (np.arange(size) + 0.5) / size
     middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
@@ -150,7 +157,7 @@ def block_weights(
 
 
 def colour_limit(values: Float[np.ndarray, "*shape"]) -> float:
-    """Return the value shown in the full colour of either sign: the largest, but at least ``MIN_EVIDENCE``."""
+    """The absolute value shown in full colour: the largest, but at least ``MIN_EVIDENCE``."""
     return max(float(np.abs(values).max(initial=0)), MIN_EVIDENCE)
 
 
@@ -169,9 +176,9 @@ def _largest(values: Float[np.ndarray, "n"], quantity: Quantity, count: int) -> 
     return [int(i) for i in order if quantity == "attention" or abs(values[i]) >= MIN_EVIDENCE]
 
 
-def in_grey(face: UInt8[np.ndarray, "d d 3"], least: int = MIN_SIZE) -> UInt8[np.ndarray, "e e 3"]:
-    """Return a face as tints are laid on it: grey, at least ``least`` pixels a side."""
-    size = max(least, len(face))
+def in_grey(face: UInt8[np.ndarray, "d d 3"], min_size: int = MIN_SIZE) -> UInt8[np.ndarray, "e e 3"]:
+    """A face in grey with less contrast, enlarged to at least ``min_size`` pixels a side."""
+    size = max(min_size, len(face))
     large = face if size == len(face) else cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
     grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY).astype(np.float32)
     # Less contrast, so that a tint shows as well on dark skin as on light.
@@ -186,9 +193,10 @@ def tint(
     quantity: Quantity,
     opacity: float = 1.0,
 ) -> UInt8[np.ndarray, "*t h w 3"]:
-    """Return grey faces in the colours of a heat of -1..1 (attention: 0..1), as far as ``inside`` (0..1) says.
+    """Grey faces tinted in the colours of ``heat``, -1..1 (attention: 0..1).
 
-    ``opacity`` (0..1) makes all of it fainter. Nothing (0) of attribution leaves the face as it is.
+    ``inside`` (0..1) scales the tint of each pixel, ``opacity`` (0..1) that of all. Attribution of 0 leaves the face
+    as it is.
     """
     # A few thousand steps of heat: looking up their colours is many times faster than working out each pixel's.
     levels = np.linspace(-1, 1, 4097, dtype=np.float32)
@@ -207,9 +215,9 @@ def tint(
 def with_outlines(
     pictures: UInt8[np.ndarray, "t e e 3"], boxes: Float[np.ndarray, "n 4"], ranked: Sequence[int]
 ) -> UInt8[np.ndarray, "t e e 3"]:
-    """Return pictures with every block faintly outlined, and the ``ranked`` ones outlined and numbered in that order.
+    """Pictures with every block faintly outlined, and the ``ranked`` ones outlined and numbered in that order.
 
-    Boxes as for ``paint_blocks``.
+    ``boxes`` are (x0, y0, x1, y1) in 0..1 of the picture.
     """
     size = pictures.shape[1]
     corners = (boxes * size).round().astype(int).clip(0, size - 1)
@@ -220,13 +228,13 @@ def with_outlines(
     # Drawn on black and on white, marks tell their own colour and how much they cover, for all pictures at once.
     on_black, on_white = (np.full((size, size, 3), shade, np.uint8) for shade in (0, 255))
     if ranked:
-        on_black, on_white = (_number(page, boxes[list(ranked)] * size) for page in (on_black, on_white))
+        on_black, on_white = (_draw_numbers(page, boxes[list(ranked)] * size) for page in (on_black, on_white))
     seen = (on_white.astype(np.float32) - on_black) / 255
     keep, add = seen * (1 - faint[..., None]), on_black + seen * (255 * faint[..., None])
     return (pictures * keep + add).round().clip(0, 255).astype(np.uint8)
 
 
-def _number(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:
+def _draw_numbers(picture: UInt8[np.ndarray, "e e 3"], boxes: Float[np.ndarray, "k 4"]) -> UInt8[np.ndarray, "e e 3"]:
     size = len(picture)
     thin, radius = max(size // 256, 1), round(size * 0.038)
     places: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Motion made large enough for an eye to see: what moved since the onset, moved further the same way."""
+"""Motion magnification: the motion since the onset, exaggerated until it can be seen."""
 
 import cv2
 import numpy as np
@@ -9,73 +9,73 @@ from mexplain.records import AlignedClip
 from mexplain.report.visuals.animation import Animation, compose_animation, interpolate_frames, picture_positions
 from mexplain.report.visuals.annotations import draw_text, text_bar
 
-MOST = 10.0
-_REACH_IOD = 0.22  # how far the largest motion comes to be shown, if no more than MOST times as far as it was
+MAX_FACTOR = 10.0
+_SHOWN_IOD = 0.22  # how far the largest motion comes to be shown, if no more than MAX_FACTOR times as far as it was
 # Motion fainter than this cannot be told from noise, compression and what alignment leaves: it is not shown.
-_FAINT_IOD = 0.006
+_MIN_IOD = 0.006
 _SMOOTH_IOD, _SMOOTH_FRAMES = 0.05, 0.8
-_STEPS = 4
+_ITERATIONS = 4
 
 
 def magnified_animation(
     face: AlignedClip, crop_iod: float, *, factor: float | None = None, beside: bool = True
 ) -> Animation:
-    """Return the face with its motion since the first frame exaggerated, ``beside`` the face as it was filmed.
+    """Animation of the face with its motion since the first frame exaggerated, ``beside`` the face as it was filmed.
 
-    ``face`` is ``crop_iod`` inter-ocular distances (IOD) wide. ``factor`` is 1 to ``MOST``; by default the largest
-    motion is shown 0.22 IOD large. The film states it. It is the first frame that is moved, so light and noise do not
-    seem to be motion; motion below 0.006 IOD is left out, so a still face stays still.
+    ``face`` is ``crop_iod`` inter-ocular distances (IOD) wide. ``factor`` is 1 to ``MAX_FACTOR``; by default the
+    largest motion is shown 0.22 IOD large. The animation states the factor. The first frame is warped, so that changes
+    of light and noise do not look like motion; motion below 0.006 IOD is left out, so that a still face stays still.
 
-    Raises ``SettingError`` for another factor.
+    Raises ``SettingError`` for a factor out of range.
     """
-    if factor is not None and not 1 <= factor <= MOST:
-        raise SettingError(f"Motion can be magnified 1 to {MOST:.0f} times; got {factor:g}.")
+    if factor is not None and not 1 <= factor <= MAX_FACTOR:
+        raise SettingError(f"Motion can be magnified 1 to {MAX_FACTOR:.0f} times; got {factor:g}.")
     size = face.frames.shape[1]
     flow = motion(face, crop_iod)
-    course = np.hypot(flow[..., 0], flow[..., 1]).max(axis=(1, 2)) * crop_iod / size
-    largest = float(course.max())
-    chosen = factor or float(np.clip(_REACH_IOD / max(largest, 1e-6), 1, MOST))
-    places = picture_positions(len(flow))
-    first = np.minimum(places.astype(int), len(flow) - 2)
-    share = (places - first).astype(np.float32)[:, None, None, None]
+    motion_iod = np.hypot(flow[..., 0], flow[..., 1]).max(axis=(1, 2)) * crop_iod / size
+    largest = float(motion_iod.max())
+    chosen = factor or float(np.clip(_SHOWN_IOD / max(largest, 1e-6), 1, MAX_FACTOR))
+    positions = picture_positions(len(flow))
+    first = np.minimum(positions.astype(int), len(flow) - 2)
+    share = (positions - first).astype(np.float32)[:, None, None, None]
     # Motion is interpolated, not pictures: blends of pictures so far apart would show two faces.
     between = flow[first] + share * (flow[first + 1] - flow[first])
-    moved = np.stack([_push(face.frames[0], chosen * one) for one in between])
-    told = f"motion {chosen:.1f}".removesuffix(".0") + " times as large" if largest else "no motion found"
+    moved = np.stack([_warp(face.frames[0], chosen * frame_flow) for frame_flow in between])
+    label = f"motion {chosen:.1f}".removesuffix(".0") + " times as large" if largest else "no motion found"
     pictures = np.concatenate([interpolate_frames(face.frames), moved], axis=2) if beside else moved
     for picture in pictures:
         if beside:
             _label(picture[:, :size], "as filmed")
-        _label(picture[:, -size:], told)
+        _label(picture[:, -size:], label)
     title = f"Largest motion found since the first frame: {largest:.2f} eye distances"
-    alt = f"The face, slowed down,{' as filmed and' if beside else ''} with its motion exaggerated ({told}). {title}."
-    return compose_animation(pictures, text_bar(pictures.shape[2], title), face.times_s, alt, int(course.argmax()))
+    alt = f"The face, slowed down,{' as filmed and' if beside else ''} with its motion exaggerated ({label}). {title}."
+    return compose_animation(pictures, text_bar(pictures.shape[2], title), face.times_s, alt, int(motion_iod.argmax()))
 
 
 def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:
-    """Return how far each pixel of the first frame has moved in each frame (x, y in pixels), zero where too faint.
+    """Displacement of each pixel of the first frame in each frame (x, y in pixels), zero where it is too faint.
 
-    Dense inverse search (Kroeger et al., ECCV 2016), smoothed over space and time; it fades off the face, for what
-    lies behind a face that is held still moves when the head does. Arguments as for ``magnified_animation``.
+    Dense inverse search (Kroeger et al., ECCV 2016), smoothed over space and time. It fades out beyond the face: the
+    background of an aligned face moves when the head does. ``face`` is ``crop_iod`` inter-ocular distances wide.
     """
     size = face.frames.shape[1]
     px = size / crop_iod
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in face.frames]
-    inside, sigma = _face(face, px), _SMOOTH_IOD * px
+    inside, sigma = _face_mask(face, px), _SMOOTH_IOD * px
     share = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)[..., None]
     flow = np.zeros((len(grey), size, size, 2), np.float32)
     for number, later in enumerate(grey[1:], start=1):
-        found = search.calc(grey[0], later, np.zeros((size, size, 2), np.float32))
+        found = estimator.calc(grey[0], later, np.zeros((size, size, 2), np.float32))
         flow[number] = cv2.GaussianBlur(found * inside[..., None], (0, 0), sigma) / share
     steady = _smooth_in_time(flow) * cv2.GaussianBlur(inside, (0, 0), sigma)[..., None]
     length = np.hypot(steady[..., 0], steady[..., 1])[..., None]
     # Wiener's rule: what is as faint as noise goes, what is twice as large stays almost whole.
-    return steady * (1 - (_FAINT_IOD * px / np.maximum(length, 1e-6)) ** 2).clip(0)
+    return steady * (1 - (_MIN_IOD * px / np.maximum(length, 1e-6)) ** 2).clip(0)
 
 
-def _face(face: AlignedClip, px: float) -> Float[np.ndarray, "s s"]:
-    """Return where the face is: the hull of the mesh."""
+def _face_mask(face: AlignedClip, px: float) -> Float[np.ndarray, "s s"]:
+    """Mask of the face (1 inside): the convex hull of the mesh, dilated."""
     inside = np.zeros(face.frames.shape[1:3], np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(face.landmarks_xy.round().astype(np.int32)), 1)
     return cv2.dilate(inside, np.ones((round(0.1 * px),) * 2, np.uint8)).astype(np.float32)
@@ -88,19 +88,19 @@ def _smooth_in_time(flow: Float[np.ndarray, "t s s 2"]) -> Float[np.ndarray, "t 
     return np.concatenate([np.zeros_like(flow[:1]), smooth[1:]])
 
 
-def _push(face: UInt8[np.ndarray, "s s 3"], flow: Float[np.ndarray, "s s 2"]) -> UInt8[np.ndarray, "s s 3"]:
-    """Return a face each of whose pixels has moved by ``flow``."""
+def _warp(face: UInt8[np.ndarray, "s s 3"], flow: Float[np.ndarray, "s s 2"]) -> UInt8[np.ndarray, "s s 3"]:
+    """The face with each pixel moved by ``flow``."""
     rows, columns = np.mgrid[: len(face), : len(face)].astype(np.float32)
     here = np.stack([columns, rows], axis=-1)
     # Where a pixel comes from is where its own motion leads here: found by walking back a few times.
     source = here
-    for _ in range(_STEPS):
-        source = here - cv2.remap(flow, *_axes(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.remap(face, *_axes(source), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    for _ in range(_ITERATIONS):
+        source = here - cv2.remap(flow, *_split_axes(source), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(face, *_split_axes(source), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _axes(places: Float[np.ndarray, "s s 2"]) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s s"]]:
-    return places[..., 0], places[..., 1]
+def _split_axes(positions: Float[np.ndarray, "s s 2"]) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s s"]]:
+    return positions[..., 0], positions[..., 1]
 
 
 def _label(picture: UInt8[np.ndarray, "h w 3"], text: str) -> None:

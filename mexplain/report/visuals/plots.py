@@ -29,7 +29,7 @@ _PERCENT_PX = 50  # room for "> 99 %" beside the longest bar, however narrow the
 
 
 def probability_bars(variant: VariantReport) -> go.Figure:
-    """Return the probability (0..1) of each class as bars, in the network's order so that variants compare."""
+    """Bars of the probability (0..1) of each class, in the network's order so that variants compare."""
     names = list(variant.probabilities)
     shares = [variant.probabilities[name] for name in names]
     figure = go.Figure(
@@ -47,11 +47,11 @@ def probability_bars(variant: VariantReport) -> go.Figure:
     )
     figure.update_xaxes(range=[0, 1], visible=False, **_PLAIN)
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
-    return _dress(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
+    return _style(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
 
 
 def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Figure:
-    """Return the probability (0..1) of each class, now as a bar and before as a mark on it."""
+    """Bars of the probability (0..1) of each class in ``after``, with a mark where it was in ``before``."""
     names = list(before)
     likeliest = max(after, key=after.__getitem__)
     figure = go.Figure(
@@ -73,13 +73,13 @@ def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Fi
     )
     figure.update_xaxes(range=[0, 1], visible=False, **_PLAIN)
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", **_PLAIN)
-    return _dress(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
+    return _style(figure, height=26 * len(names) + 16, bottom=8, right=_PERCENT_PX, bargap=0.3)
 
 
 def evidence_curve(report: Report) -> go.Figure:
-    """Return how much evidence of an expression and of a blink there is all over a clip, with its moments shaded.
+    """Curves of the evidence of an expression and of a blink over a whole clip, with its moments shaded.
 
-    The part that was explained stands between dotted lines. Raises ``SettingError`` where nobody looked for moments.
+    The window that was explained lies between dotted lines. Raises ``SettingError`` for a report without evidence.
     """
     found = report.evidence
     if found is None:
@@ -101,20 +101,20 @@ def evidence_curve(report: Report) -> go.Figure:
         figure.add_vline(edge, line={"color": INK, "width": 1, "dash": "dot"})
     figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=8, **_PLAIN)
     figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.5, 1], automargin=True, ticksuffix=" ", **_PLAIN)
-    _dress(figure, height=170, bottom=_AXIS_PX)
+    _style(figure, height=170, bottom=_AXIS_PX)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     return figure.update_layout(showlegend=True, legend=legend, margin={"t": 28})
 
 
 def percent(share: float) -> str:
-    """Return a share (0..1) as a whole percentage, without calling anything quite impossible or certain."""
+    """A share (0..1) as a whole percentage; "< 1 %" and "> 99 %" near the ends, for only 0 and 1 are certain."""
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
 def prediction_sentence(report: Report) -> str:
-    """Return what the variants answer, and whether they agree."""
+    """A sentence on what the variants answer, and whether they agree."""
     answers = {variant.variant: variant.label for variant in report.variants}
     if set(answers.values()) == {NONE}:
         return "No micro-expression was found."
@@ -133,7 +133,7 @@ def block_time_heatmap(
     *,
     magnitude: bool = False,
 ) -> go.Figure:
-    """Return each block's attention (0..1) or attribution (logits) in each frame: blocks down, seconds across.
+    """Heatmap of each block's attention (0..1) or attribution (logits) in each frame: blocks down, seconds across.
 
     Blocks stand in the order of the face, from the brows down, the subject's right before the left. Attribution is
     coloured on a scale symmetric around zero; with ``magnitude``, by its size alone.
@@ -145,7 +145,7 @@ def block_time_heatmap(
     limit = 1.0 if quantity == "attention" else colour_limit(values)
     target = variant.target or variant.label
     signed = quantity == "attribution" and METHODS[method].signed and not magnitude
-    words = [[_in_words(value, limit, quantity, signed, target) for value in row] for row in values.tolist()]
+    words = [[_hover_text(value, limit, quantity, signed, target) for value in row] for row in values.tolist()]
     unit, legend = "attention %{z:.2f}", "attention weight, 0 to 1"
     if quantity == "attribution":
         own = METHODS[method].unit
@@ -172,11 +172,11 @@ def block_time_heatmap(
     figure.update_yaxes(
         autorange="reversed", automargin=True, tickmode="linear", tickfont={"size": 11}, ticksuffix=" ", **_PLAIN
     )
-    return _dress(figure, height=height, bottom=_AXIS_PX + _LEGEND_PX)
+    return _style(figure, height=height, bottom=_AXIS_PX + _LEGEND_PX)
 
 
 def top_to_bottom(blocks: Sequence[BlockReport]) -> list[int]:
-    """Return the order in which blocks follow each other down the face, a pair's right and left side together."""
+    """Numbers of the blocks from the brows down, right and left of a pair together."""
 
     def height(block: BlockReport) -> float:
         return block.crop_xyxy[1] + block.crop_xyxy[3]
@@ -206,7 +206,7 @@ def _over_time(
     return np.array([block.attribution_over_time[method] for block in blocks], np.float32)
 
 
-def _in_words(value: float, limit: float, quantity: Quantity, signed: bool, label: str) -> str:
+def _hover_text(value: float, limit: float, quantity: Quantity, signed: bool, label: str) -> str:
     share = abs(value) / limit
     if quantity == "attention":
         for floor, words in ((0.75, "looked hard here"), (0.5, "looked here"), (0.2, "looked here a little")):
@@ -260,7 +260,7 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def _dress(figure: go.Figure, *, height: int, bottom: int, right: int = 18, **layout: float) -> go.Figure:
+def _style(figure: go.Figure, *, height: int, bottom: int, right: int = 18, **layout: float) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": right, "t": _TOP_PX, "b": bottom},

@@ -8,7 +8,7 @@ import pytest
 from support.hand_made import FRAMES, make_face
 
 from mexplain.errors import SettingError
-from mexplain.report.visuals.motion_magnification import MOST, magnified_animation, motion
+from mexplain.report.visuals.motion_magnification import MAX_FACTOR, magnified_animation, motion
 
 SIZE = 240
 PX = SIZE / 2.8  # of one inter-ocular distance
@@ -55,7 +55,7 @@ def test_the_factor_fits_what_there_is_and_stands_beside_the_clip():
     faint, strong = (magnified_animation(shifted(make_face(SIZE), iod), 2.8) for iod in (0.02, 0.08))
     assert faint.pictures.shape[2] == 2 * SIZE
     factors = [float(film.alt.split("(motion ")[1].split(" times")[0]) for film in (faint, strong)]
-    assert 1 < factors[1] < factors[0] <= MOST
+    assert 1 < factors[1] < factors[0] <= MAX_FACTOR
 
 
 @pytest.mark.parametrize("factor", [0.5, 11.0])
