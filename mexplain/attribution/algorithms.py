@@ -1,9 +1,9 @@
-"""Ways to share an answer out among pixels or blocks; Captum does it wherever it can.
+"""The algorithms behind the methods of attribution, by Captum wherever it has them.
 
-Captum loads a plotting library, so it is imported where it is used: the first page is up a second sooner.
+Captum loads a plotting library, so it is imported where it is used: the hub starts a second sooner.
 
 Captum's own random methods draw from the process's global random state, which other threads share; here points and
-noise come from a generator of the call's own, and Captum takes the gradients.
+noise come from a generator of each call, and Captum computes the gradients.
 """
 
 import math
@@ -24,10 +24,11 @@ _PIXELS_AT_ONCE = 4 * 12 * 112 * 112
 
 @dataclass(frozen=True)
 class MethodOutput:
-    """What a method found, in one of two forms.
+    """The output of a method, over pixels or over blocks.
 
-    ``pixels`` is signed, at the resolution of the frames or of the trunk's features. ``blocks`` holds a value for each
-    player, or for each frame and player, and ``outside`` what falls on none. ``steps`` counts the points looked at.
+    ``pixels`` is at the resolution of the frames or of the trunk's features. ``blocks`` holds a value for each scored
+    block, or for each frame and block, and ``outside`` the value of the rest of the picture. ``steps`` is the number of
+    points or clips that the network was run on.
     """
 
     pixels: Float[Tensor, "t h w"] | None = None
@@ -37,56 +38,58 @@ class MethodOutput:
 
 
 def integrated_gradients(target: AttributionTarget, most_steps: int) -> MethodOutput:
-    """Return gradients along the straight path from the baseline, in stretches; see ``path``."""
+    """Integrate gradients along the straight path from the baseline to the clip, at ``most_steps`` points at most."""
     return integrated_gradients_together([target], most_steps)[0]
 
 
 def integrated_gradients_together(targets: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
-    """Return the same for several targets of one network; its trunk runs once for all variants of a clip."""
+    """Integrate gradients for several targets of one network; its trunk runs once for all variants of a clip."""
     clips: dict[tuple[int, int], AttributionTarget] = {}
-    place: list[tuple[str, int]] = []
+    places: list[tuple[str, int]] = []
     by_variant: dict[str, dict[int, AttributionTarget]] = {}
     for target in targets:
-        # Questions of one clip hold the same memory.
+        # Targets of one clip share its memory.
         key = target.frames.data_ptr(), target.baseline.data_ptr()
         clips.setdefault(key, target)
-        place.append((target.variant, list(clips).index(key)))
-        by_variant.setdefault(target.variant, {})[place[-1][1]] = target
+        places.append((target.variant, list(clips).index(key)))
+        by_variant.setdefault(target.variant, {})[places[-1][1]] = target
     if not clips:
         return []
-    asked = {}
+    requests = {}
     for variant, rows in by_variant.items():
-        # A variant that is not asked about some clip gets the answer of another's place, which nobody looks at.
+        # Where a variant has no target of some clip, that of another takes its row, and the result is not used.
         whole = [rows.get(row, next(iter(rows.values()))) for row in range(len(clips))]
-        asked[variant] = IntegrationRequest(
-            torch.stack([q.boxes for q in whole]), [q.class_index for q in whole], [q.difference for q in whole]
+        requests[variant] = IntegrationRequest(
+            boxes=torch.stack([target.boxes for target in whole]),
+            class_indices=[target.class_index for target in whole],
+            differences=[target.difference for target in whole],
         )
-    found = integrate(
+    gradients = integrate(
         targets[0].model,
         torch.cat([clip.frames for clip in clips.values()]),
         torch.cat([clip.baseline for clip in clips.values()]),
-        asked,
+        requests,
         most_steps,
     )
-    return [MethodOutput(found[variant].maps[row], steps=found[variant].steps[row]) for variant, row in place]
+    return [MethodOutput(gradients[variant].maps[row], steps=gradients[variant].steps[row]) for variant, row in places]
 
 
 def gradient_shap(target: AttributionTarget, samples: int) -> MethodOutput:
-    """Return expected gradients: at a random point in each of ``samples`` equal parts of the path, times the change."""
-    spread = torch.rand(samples, generator=torch.Generator().manual_seed(0))
-    shares = ((torch.arange(samples) + spread) / samples).tolist()
+    """Compute expected gradients: at a random point of each of ``samples`` equal parts of the path."""
+    offsets = torch.rand(samples, generator=torch.Generator().manual_seed(0))
+    shares = ((torch.arange(samples) + offsets) / samples).tolist()
     points = [torch.lerp(target.baseline, target.frames, share) for share in shares]
     change = target.frames - target.baseline
     return MethodOutput((_mean_gradient(target, points) * change)[0].sum(1), steps=samples)
 
 
 def saliency(target: AttributionTarget) -> MethodOutput:
-    """Return the size of the logit's slope at each pixel."""
+    """Compute the absolute slope of the logit at each pixel."""
     return MethodOutput(_mean_gradient(target, [target.frames])[0].sum(1).abs())
 
 
 def smoothgrad(target: AttributionTarget, samples: int, noise: float) -> MethodOutput:
-    """Return the size of the slope averaged over copies of the clip with normal noise (0..1 of the brightness)."""
+    """Compute the absolute mean slope over copies of the clip with Gaussian noise of deviation ``noise`` (0..1)."""
     generator = torch.Generator().manual_seed(0)
     shape = target.frames.shape
     clip = target.frames
@@ -95,7 +98,7 @@ def smoothgrad(target: AttributionTarget, samples: int, noise: float) -> MethodO
 
 
 def input_x_gradient(target: AttributionTarget) -> MethodOutput:
-    """Return each pixel's change since the baseline times the slope there."""
+    """Multiply each pixel's change from the baseline by the slope of the logit at the clip."""
     from captum.attr import InputXGradient
 
     change = (target.frames - target.baseline).requires_grad_()
@@ -104,11 +107,11 @@ def input_x_gradient(target: AttributionTarget) -> MethodOutput:
 
 
 def grad_cam(target: AttributionTarget) -> MethodOutput:
-    """Return Grad-CAM on the trunk's features since the baseline, for each frame, both signs kept."""
+    """Compute Grad-CAM on the change of the trunk's features from the baseline, in each frame, both signs kept."""
     from captum.attr import LayerGradCam
 
     class FromChange(nn.Module):
-        # Captum hooks a layer: this one is the call's own, the network's are left alone.
+        # Captum hooks a layer: a new one, so that the network, which threads share, has no hooks.
         def __init__(self) -> None:
             super().__init__()
             self.change = nn.Identity()
@@ -117,20 +120,22 @@ def grad_cam(target: AttributionTarget) -> MethodOutput:
             change = self.change((features - target.baseline_features)[0])
             return target.head_output(target.baseline_features + change).logits
 
-    whole = FromChange()
-    found = LayerGradCam(whole, whole.change).attribute(target.features.detach().requires_grad_(), target.class_index)
-    # Captum takes the mean slope of a channel's cells; their sum keeps the scale of a logit, whatever the grid.
-    return MethodOutput(found.detach()[:, 0] * math.prod(target.features.shape[-2:]))
+    network = FromChange()
+    maps = LayerGradCam(network, network.change).attribute(
+        target.features.detach().requires_grad_(), target.class_index
+    )
+    # Captum takes the mean slope of a channel's cells; the sum has the scale of a logit, whatever the grid.
+    return MethodOutput(maps.detach()[:, 0] * math.prod(target.features.shape[-2:]))
 
 
 def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -> MethodOutput:
-    """Return how far the logit falls when a window of space and time is held still, shared among the window's cells."""
+    """Compute the fall of the logit when a window of space and time is held still, spread over its cells."""
     from captum.attr import Occlusion
 
     t, _, *grid = target.features.shape[1:]
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
     with torch.no_grad():
-        values = Occlusion(lambda keep: target.logits_with_cells_held(1 - keep)[:, target.class_index]).attribute(
+        values = Occlusion(lambda moving: target.logits_with_cells_held(1 - moving)[:, target.class_index]).attribute(
             target.features.new_ones(1, t, *grid),
             sliding_window_shapes=window,
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
@@ -140,7 +145,7 @@ def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -
 
 
 def block_ablation(target: AttributionTarget) -> MethodOutput:
-    """Return the fall of the logit when one block, or all that lies in none, is held still."""
+    """Compute the fall of the logit when one block, or the picture outside of all blocks, is held still."""
     count = len(target.scored_boxes) + 1
     alone = target.logits_with_blocks_moving(1 - torch.eye(count).to(target.frames))[:, target.class_index]
     values = target.logits[target.class_index] - alone
@@ -148,76 +153,76 @@ def block_ablation(target: AttributionTarget) -> MethodOutput:
 
 
 def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> MethodOutput:
-    """Return Shapley values of the blocks, given that all that lies in none moves: exact for few blocks, else sampled.
+    """Compute Shapley values of the blocks while the rest of the picture moves: exact for few blocks, else sampled.
 
-    What the rest of the picture says when no block moves is credited to none of them.
+    ``outside`` is the change of the logit when only the picture outside of all blocks moves.
     """
     players = len(target.scored_boxes)
     rest = target.frames.new_ones(1, 1)
 
-    def worth(keep: Tensor) -> Tensor:
-        return target.logits_with_blocks_moving(torch.cat([keep, rest.expand(len(keep), 1)], dim=1))[
+    def value(moving: Tensor) -> Tensor:
+        return target.logits_with_blocks_moving(torch.cat([moving, rest.expand(len(moving), 1)], dim=1))[
             :, target.class_index
         ].double()
 
-    nobody = float(worth(rest.new_zeros(1, players))[0])
-    outside = nobody - float(target.baseline_logits[target.class_index])
+    empty = float(value(rest.new_zeros(1, players))[0])
+    outside = empty - float(target.baseline_logits[target.class_index])
     if 0 < len(target.boxes) <= exact_up_to:
         return MethodOutput(
-            blocks=exact_shapley(worth, players, rest.device).float(), outside=outside, steps=2**players
+            blocks=exact_shapley(value, players, rest.device).float(), outside=outside, steps=2**players
         )
     from captum.attr import ShapleyValueSampling
 
-    sampler = ShapleyValueSampling(worth)
-    sampler.permutation_generator = _both_ways
+    sampler = ShapleyValueSampling(value)
+    sampler.permutation_generator = _antithetic_orders
     with torch.no_grad():
         values = sampler.attribute(rest.new_ones(1, players), n_samples=permutations, perturbations_per_eval=players)[0]
     return MethodOutput(blocks=values.float(), outside=outside, steps=permutations * players)
 
 
 def attention(target: AttributionTarget) -> MethodOutput:
-    """Return the weight that the gates gave each block, averaged over the frames by adding up shares of them."""
+    """Compute each block's mean gate over the frames, as a sum of shares of the frames."""
     gates = target.attention_weights
-    return _by_gate(target, gates / len(gates))
+    return _gate_output(target, gates / len(gates))
 
 
 def attention_x_gradient(target: AttributionTarget) -> MethodOutput:
-    """Return each gate's weight times the logit's slope there."""
+    """Multiply each gate by the slope of the logit there."""
     from captum.attr import InputXGradient
 
     gain = torch.ones_like(target.attention_weights)[None].requires_grad_()
     values = InputXGradient(lambda g: target.head_output(target.features, g).logits[:, target.class_index]).attribute(
         gain
     )
-    return _by_gate(target, values.detach()[0])
+    return _gate_output(target, values.detach()[0])
 
 
-def _by_gate(target: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
+def _gate_output(target: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
     if len(target.boxes):
         return MethodOutput(blocks=values)
     size = target.frames.shape[-1]
     return MethodOutput(values[:, :, None].expand(-1, size, size) / size**2)
 
 
-def exact_shapley(worth: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
-    """Return each player's mean contribution over all orders; ``worth`` tells what many coalitions are worth."""
+def exact_shapley(value: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
+    """Compute each player's mean contribution over all orders; ``value`` maps coalitions (b, m) to their values."""
     coalitions = torch.arange(2**players, device=device)
     member = (coalitions[:, None] >> torch.arange(players, device=device)) & 1
-    value = worth(member.float())
+    values = value(member.float())
     size = member.sum(1)
     shares = [1 / (players * math.comb(players - 1, k)) for k in range(players)]
     weight = torch.tensor(shares, dtype=torch.float64, device=device)
     return torch.stack(
         [
-            (weight[size[without]] * (value[without + (1 << player)] - value[without])).sum()
+            (weight[size[without]] * (values[without + (1 << player)] - values[without])).sum()
             for player in range(players)
             for without in (coalitions[member[:, player] == 0],)
         ]
     )
 
 
-def _both_ways(players: int, count: int) -> Iterator[list[int]]:
-    """Yield random orders, each followed by its reverse: what one finds first, the other finds last."""
+def _antithetic_orders(players: int, count: int) -> Iterator[list[int]]:
+    """Yield random orders, each followed by its reverse, which lowers the variance of their mean."""
     rng = np.random.default_rng(0)
     for number in range(count):
         if number % 2 == 0:
@@ -229,11 +234,8 @@ def _mean_gradient(target: AttributionTarget, points: list[Tensor]) -> Float[Ten
     from captum.attr import Saliency
 
     total = torch.zeros_like(target.frames)
-    for start in range(0, len(points), _at_once(target)):
-        some = torch.cat(points[start : start + _at_once(target)]).requires_grad_()
-        total += Saliency(target.score).attribute(some, abs=False).detach().sum(0, keepdim=True)
+    size = max(1, _PIXELS_AT_ONCE // target.frames[0, :, 0].numel())
+    for start in range(0, len(points), size):
+        batch = torch.cat(points[start : start + size]).requires_grad_()
+        total += Saliency(target.score).attribute(batch, abs=False).detach().sum(0, keepdim=True)
     return total / len(points)
-
-
-def _at_once(target: AttributionTarget) -> int:
-    return max(1, _PIXELS_AT_ONCE // target.frames[0, :, 0].numel())

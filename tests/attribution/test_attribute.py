@@ -260,7 +260,7 @@ def testexact_shapley_values_are_the_mean_over_all_orders():
 
 def test_sampled_shapley_values_are_the_mean_over_an_order_and_its_reverse(checkpoint, smile, frames, found):
     target = build_target(checkpoint.model, "uncropped", frames, smile.landmarks_xy)
-    order, back = algorithms._both_ways(10, 2)
+    order, back = algorithms._antithetic_orders(10, 2)
     assert sorted(order) == list(range(10)) and back == order[::-1]
     keep = torch.zeros(2, 11, 11)
     keep[:, :, -1] = 1
@@ -348,8 +348,10 @@ def test_a_mirrored_face_has_mirrored_scores(smile, frames, backwards, explain, 
         settings = {"samples": 1.0, "noise": 0.0}
         expected = explain(method, variant, settings=settings)
     # Nor are the random orders, so the other side's blocks stand in their places here.
-    usual = algorithms._both_ways
-    monkeypatch.setattr(algorithms, "_both_ways", lambda *n: ([order[i] for i in players] for players in usual(*n)))
+    usual = algorithms._antithetic_orders
+    monkeypatch.setattr(
+        algorithms, "_antithetic_orders", lambda *n: ([order[i] for i in players] for players in usual(*n))
+    )
     landmarks = mirrored_landmarks(smile.landmarks_xy, 112)
     result = attribute(backwards, variant, frames.flip(-1), landmarks, method=method, settings=settings)
     for values, others in (
