@@ -1,4 +1,4 @@
-"""What another checkpoint says of the same clips: two archives compared, clip by clip."""
+"""The answers of two checkpoints to the same clips compared: two archives, clip by clip."""
 
 import heapq
 from collections import Counter
@@ -11,7 +11,7 @@ import numpy as np
 from mexplain.batch.outliers import COUNT, Outlier
 from mexplain.batch.summary import Drive, Group, draws, name_of, scores_of
 
-# Rows of the other archive that are held in memory at once; a larger one is gone through several times.
+# Rows of the earlier archive that are held in memory at once; a larger one is read several times.
 HELD = 100_000
 
 _Clips = Callable[[], Iterator[Sequence[dict[str, Any]]]]
@@ -19,10 +19,10 @@ _Clips = Callable[[], Iterator[Sequence[dict[str, Any]]]]
 
 @dataclass
 class VariantDrift:
-    """How the answers of one variant differ: of ``clips`` in both archives, what the label was and is.
+    """Differences in the answers of one variant, over the ``clips`` that are in both archives.
 
-    ``moved`` sums the mean absolute change of the class probabilities, ``blocks`` holds the changes of the blocks'
-    scores (now less before), None where neither has any.
+    ``labels`` counts pairs of labels (before, now); ``moved`` is the sum over clips of the mean absolute change of the
+    class probabilities; ``blocks`` holds the changes of the blocks' scores (now minus before), None without scores.
     """
 
     clips: int = 0
@@ -32,18 +32,18 @@ class VariantDrift:
 
     @property
     def changed(self) -> float:
-        """The share of clips with another label."""
+        """Share of clips (0..1) whose label has changed."""
         other = sum(count for (before, now), count in self.labels.items() if before != now)
         return other / max(self.clips, 1)
 
     def drives(self) -> tuple[Drive, ...]:
-        """Return how each block's mean score changed, with its interval, the largest change first."""
+        """Mean change of each block's score, with its interval, the largest change first."""
         return self.blocks.drives() if self.blocks else ()
 
 
 @dataclass
 class Drift:
-    """How two archives differ: for each variant, and the clips that changed most. ``alone`` are in one of them only."""
+    """Differences of two archives: by variant, and the clips that changed most; ``alone`` counts clips of one only."""
 
     variants: dict[str, VariantDrift] = field(default_factory=dict)
     most: list[Outlier] = field(default_factory=list)
@@ -53,9 +53,10 @@ class Drift:
 def measure_drift(now: _Clips, before: _Clips, quantity: str) -> Drift:
     """Compare the rows of clips with the same content, variant by variant.
 
-    ``now`` and ``before`` return the clips of an archive (see ``table.read_clips``), each time anew.
+    ``now`` and ``before`` start to read an archive: each call yields the rows of every clip. ``quantity`` is a method,
+    or the attention, whose block scores are compared.
     """
-    found, both = Drift(), 0
+    drift, both = Drift(), 0
     total = sum(1 for _ in before())
     passes = 1 + 3 * total // HELD
     for part in range(passes):
@@ -69,21 +70,21 @@ def measure_drift(now: _Clips, before: _Clips, quantity: str) -> Drift:
             if rows[0]["error"] is not None or _part(rows[0]["sha256"], passes) != part:
                 continue
             pairs = [(kept[key], row) for row in rows if (key := (row["sha256"], row["variant"])) in kept]
-            found.alone += not pairs
+            drift.alone += not pairs
             both += bool(pairs)
             for old, row in pairs:
-                _count(found, old, row, quantity)
-    found.alone += total - both
-    found.most = sorted(found.most, reverse=True)
-    return found
+                _count(drift, old, row, quantity)
+    drift.alone += total - both
+    drift.most = sorted(drift.most, reverse=True)
+    return drift
 
 
 def _part(sha256: str, passes: int) -> int:
     return int(sha256[:8] or "0", 16) % passes
 
 
-def _count(found: Drift, old: dict[str, Any], row: dict[str, Any], quantity: str) -> None:
-    variant = found.variants.setdefault(row["variant"], VariantDrift())
+def _count(drift: Drift, old: dict[str, Any], row: dict[str, Any], quantity: str) -> None:
+    variant = drift.variants.setdefault(row["variant"], VariantDrift())
     variant.clips += 1
     variant.labels[old["label"], row["label"]] += 1
     names = old["probabilities"].keys() | row["probabilities"].keys()
@@ -94,10 +95,8 @@ def _count(found: Drift, old: dict[str, Any], row: dict[str, Any], quantity: str
         variant.blocks = variant.blocks or Group(tuple(now))
         change = np.array([now[name] - before[name] for name in variant.blocks.blocks])
         variant.blocks.add(change, name_of(row), draws(name_of(row)))
-    said = " and ".join(
-        f"{r['label']} ({r['probabilities'].get(r['label'], 1 - r['presence']):.2f})" for r in (old, row)
-    )
-    why = f"Variant {row['variant']}: {said.replace(' and ', ' before, now ')}."
-    heapq.heappush(found.most, Outlier(float(max(moved)), row["clip"], row["sha256"], why))
-    if len(found.most) > COUNT:
-        heapq.heappop(found.most)
+    answers = [f"{r['label']} ({r['probabilities'].get(r['label'], 1 - r['presence']):.2f})" for r in (old, row)]
+    why = f"Variant {row['variant']}: {' before, now '.join(answers)}."
+    heapq.heappush(drift.most, Outlier(float(max(moved)), row["clip"], row["sha256"], why))
+    if len(drift.most) > COUNT:
+        heapq.heappop(drift.most)

@@ -1,4 +1,4 @@
-"""The clips of an archive: those that a manifest lists, that lie below a folder, or that a pattern matches."""
+"""Clips of an archive: listed in a manifest, below a folder, or matched by a pattern."""
 
 import csv
 import glob
@@ -14,7 +14,7 @@ VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wm
 
 @dataclass(frozen=True)
 class ArchiveClip:
-    """One clip: its name in the tables, the file, and whose face it shows ("" where nobody said)."""
+    """One clip: its name in the tables, its file, and the person it shows ("" if unknown)."""
 
     name: str
     path: str
@@ -22,7 +22,7 @@ class ArchiveClip:
 
 
 def find_clips(source: str) -> Iterator[ArchiveClip]:
-    """Return the clips one by one, so that a million of them take no memory.
+    """Yield the clips, without holding all of them in memory.
 
     ``source`` is a CSV with a column ``clip`` (and perhaps ``subject``), a folder, or a pattern such as
     ``clips/**/*.mp4``. Names are relative to the manifest's folder, the folder, or the pattern's. Raises
@@ -43,8 +43,8 @@ def find_clips(source: str) -> Iterator[ArchiveClip]:
 
 
 def _below(folder: Path, root: Path) -> Iterator[ArchiveClip]:
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder) as unsorted:
+        entries = sorted(unsorted, key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
         if entry.is_dir():
@@ -58,8 +58,8 @@ def _listed(manifest: Path) -> Iterator[ArchiveClip]:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if "clip" not in (rows.fieldnames or ()):
-                got = ", ".join(rows.fieldnames or ()) or "none"
-                raise DatasetError(f"{manifest} must have a column clip; it has {got}.")
+                columns = ", ".join(rows.fieldnames or ()) or "none"
+                raise DatasetError(f"{manifest} must have a column clip; it has {columns}.")
             for row in rows:
                 name = (row["clip"] or "").strip()
                 if name:

@@ -1,4 +1,4 @@
-"""What spreads work: each engine maps one function over tasks. A new one is one function and one line here."""
+"""Engines, which map one function over tasks; a new one is one function and one line in ``ENGINES``."""
 
 from collections.abc import Callable, Generator, Iterable
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 def local(build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster) -> Generator[tuple[T, R | Lost]]:
-    """Work through the tasks one after the other, in this process."""
+    """Do the tasks one after the other, in this process."""
     function = build()
     for task in tasks:
         yield task, function(task)
@@ -21,14 +21,14 @@ def local(build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cl
 def on_ray(
     build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster
 ) -> Generator[tuple[T, R | Lost]]:
-    """Spread the tasks over the actors of a Ray cluster, or of one started here."""
+    """Do the tasks on the actors of a Ray cluster, or of one that is started on this machine."""
     from mexplain.batch.ray_engine import map_on_cluster
 
     return map_on_cluster(build, tasks, cluster)
 
 
 # ``build`` is called once in each worker and returns the function, which may hold a network; both must be picklable.
-# Tasks are drawn as workers get free, so there may be any number of them; results come as they are ready.
+# A task is drawn when a worker is free, so there may be any number of them; results come in the order of completion.
 Engine = Callable[[Callable[[], Callable[[Any], Any]], Iterable[Any], Cluster], Generator[tuple[Any, Any]]]
 ENGINES: dict[str, Engine] = {"local": local, "ray": on_ray}
 

@@ -14,9 +14,10 @@ class Lost:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where an engine finds its workers; ``workers`` None means as many as there is room for.
+    """The workers of an engine; ``workers`` None means as many as the cluster has room for.
 
-    ``gpu_share`` is how much of a GPU each worker takes, 0 for none: with 0.25, four share one.
+    ``address`` is that of a running cluster (None: one is started). ``gpu_share`` is what each worker takes
+    of a GPU, 0..1: with 0.25, four share one.
     """
 
     address: str | None = None

@@ -1,4 +1,4 @@
-"""The table of an archive: Parquet files of some hundred clips, each whole or not there (the only pyarrow file)."""
+"""The table of an archive: Parquet files of some hundred clips, each written atomically."""
 
 import hashlib
 import time
@@ -18,7 +18,8 @@ PART_CLIPS, PART_S = 500, 20.0
 
 _SCORES = pa.map_(pa.string(), pa.float64())
 _TIMES = [(name, pa.float64()) for name in ("onset_s", "apex_s", "offset_s", "score")]
-# A row for each clip and variant. ``block_scores`` maps a method to its blocks; what has no answer has ``error`` alone.
+# A row for each clip and variant. ``block_scores`` maps a method to the scores of its blocks; a clip that could not be
+# explained has ``error`` alone.
 SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string(), nullable=False) for name in ("clip", "sha256", "subject", "variant")),
@@ -40,24 +41,24 @@ _MAPS = ("probabilities", "outside_blocks", "attention")
 
 
 class Writer:
-    """Collects clips' rows and writes them as one file whenever there are many, or some time has passed.
+    """Collects rows and writes them as one file after ``clips`` clips, or after ``seconds``.
 
-    A file appears under its name only when all of it is written, so a clip is in the table with all its rows, or
-    not at all, whenever the run is killed.
+    Files are written atomically, so a clip is in the table with all its rows, or not at all, whenever the run is
+    killed.
     """
 
     def __init__(self, out: Path, clips: int = PART_CLIPS, seconds: float = PART_S) -> None:
         self._folder, self._clips, self._seconds = out / PARTS, clips, seconds
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left in self._folder.glob("*.partial"):
-            left.unlink()
+        for leftover in self._folder.glob("*.partial"):
+            leftover.unlink()
         numbers = [int(path.stem.rpartition("-")[2]) for path in parts(out)]
         self._next = max(numbers, default=0) + 1
         self._waiting: list[Sequence[dict[str, Any]]] = []
         self._since = time.monotonic()
 
     def add(self, rows: Sequence[dict[str, Any]]) -> bool:
-        """Take the rows of one clip; return whether a file was written."""
+        """Add the rows of one clip; return whether a file was written."""
         self._waiting.append(rows)
         full = len(self._waiting) >= self._clips or time.monotonic() - self._since >= self._seconds
         if full:
@@ -65,7 +66,7 @@ class Writer:
         return full
 
     def flush(self) -> None:
-        """Write what has been collected."""
+        """Write the rows that have been collected."""
         if self._waiting:
             rows = [row for clip in self._waiting for row in clip]
             _write(pa.Table.from_pylist(rows, schema=SCHEMA), self._folder / f"part-{self._next:06d}.parquet")
@@ -75,12 +76,12 @@ class Writer:
 
 
 def parts(out: Path) -> list[Path]:
-    """Return the files of a table, in the order in which they were written."""
+    """Files of a table, in the order in which they were written."""
     return sorted((out / PARTS).glob("part-*.parquet"))
 
 
 def read_rows(out: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Return the rows of a table one by one, maps as dictionaries; a clip's variants follow each other."""
+    """Yield the rows of a table, maps as dictionaries; the variants of a clip follow each other."""
     for path in parts(out):
         with _open(path) as file:
             for batch in file.iter_batches(batch_size=1024, columns=columns):
@@ -88,10 +89,10 @@ def read_rows(out: Path, columns: Sequence[str] | None = None) -> Iterator[dict[
 
 
 def read_clips(out: Path, columns: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:
-    """Return the rows of each clip together."""
-    wanted = None if columns is None else list(dict.fromkeys(("clip", "sha256", *columns)))
+    """Yield the rows of each clip as one list."""
+    columns = None if columns is None else list(dict.fromkeys(("clip", "sha256", *columns)))
     clip: list[dict[str, Any]] = []
-    for row in read_rows(out, wanted):
+    for row in read_rows(out, columns):
         if clip and (row["clip"], row["sha256"]) != (clip[0]["clip"], clip[0]["sha256"]):
             yield clip
             clip = []
@@ -101,12 +102,12 @@ def read_clips(out: Path, columns: Sequence[str] | None = None) -> Iterator[list
 
 
 def key_of(*texts: str) -> int:
-    """Return a number for some texts: eight bytes, so that a million of them fit in memory."""
+    """Hash of some texts in eight bytes, so that a million of them fit in memory."""
     return int.from_bytes(hashlib.blake2b("\0".join(texts).encode(), digest_size=8).digest(), "big")
 
 
 def drop(out: Path, unwanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Take rows out of a table, judged by clip, sha256 and error."""
+    """Remove the rows for which ``unwanted`` is true, given their columns clip, sha256 and error."""
     for path in parts(out):
         with _open(path) as file:
             keep = [not unwanted(row) for row in file.read(columns=["clip", "sha256", "error"]).to_pylist()]
@@ -118,7 +119,7 @@ def drop(out: Path, unwanted: Callable[[dict[str, Any]], bool]) -> None:
 
 
 def whole(out: Path) -> pa.Table:
-    """Return the whole table in memory, sorted by clip and variant."""
+    """The whole table in memory, sorted by clip and variant."""
     tables = [pq.read_table(path, schema=SCHEMA) for path in parts(out)]
     return pa.concat_tables(tables or [SCHEMA.empty_table()]).sort_by([("clip", "ascending"), ("variant", "ascending")])
 

@@ -1,4 +1,4 @@
-"""How far a run over an archive has got."""
+"""Progress of a run over an archive."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -8,9 +8,9 @@ from mexplain.media.progress import Progress
 
 @dataclass
 class Tally:
-    """Numbers of clips: all, those finished by earlier runs, those done now, and those of the latter without an answer.
+    """Numbers of clips: all, finished by earlier runs (``there``), by this run (``done``), and failed in it.
 
-    ``seconds`` is how long the run has taken so far.
+    ``seconds`` is the duration of this run so far.
     """
 
     clips: int
@@ -44,7 +44,7 @@ class TallyProgress:
         self._progress.__exit__(*error)
 
     def skip(self, *, listed_twice: bool = False) -> None:
-        """Count a clip that needs nothing."""
+        """Count a clip that was finished by an earlier run, or one that the archive lists a second time."""
         if listed_twice:
             self.tally.clips -= 1
             self._progress.total -= 1
@@ -53,7 +53,7 @@ class TallyProgress:
             self._progress.skip()
 
     def finish(self, failed: bool) -> None:
-        """Count a clip that is done."""
+        """Count a clip that this run has finished."""
         self.tally.done += 1
         self.tally.failed += failed
         self.tally.seconds = monotonic() - self._started

@@ -1,4 +1,4 @@
-"""Tasks spread over a Ray cluster; a worker that dies is replaced and its task tried again (the only ray file)."""
+"""Tasks done by the actors of a Ray cluster; a worker that dies is replaced and its task tried again."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ _STORE_BYTES = 128 * 1024**2
 
 
 class _Worker:
-    """Holds the function in a process of its own; why it could not be built is said when it is first needed."""
+    """An actor that holds the function; a failure to build it is the answer to every task."""
 
     def __init__(self, build: Callable[[], Callable[[Any], Any]]) -> None:
         self.error = ""
@@ -36,38 +36,39 @@ class _Worker:
 def map_on_cluster(
     build: Callable[[], Callable[[T], R]], tasks: Iterable[T], cluster: Cluster
 ) -> Generator[tuple[T, R | Lost]]:
-    """Map a function over tasks on the actors of a cluster; each has one task at a time, and the next when it is free.
+    """Map a function over tasks on the actors of a cluster, each of which has one task at a time.
 
-    One task at a time keeps the driver's memory flat, and a clip that kills its worker cannot take others along.
-    Raises ``SettingError`` if the cluster cannot be reached, or the function not be built there.
+    So the memory of this process stays flat, and a clip that kills its worker loses no other clip. Yields each task
+    with its result as it is ready. Raises ``SettingError`` if the cluster cannot be reached, or the function cannot be
+    built there.
     """
-    joined = ray.is_initialized()
-    if not joined:
+    connected = ray.is_initialized()
+    if not connected:
         _connect(cluster)
     workers: list[Any] = []
     try:
         actor = ray.remote(num_cpus=1, num_gpus=cluster.gpu_share, max_restarts=-1, max_task_retries=TRIES - 1)(_Worker)
-        workers += [actor.remote(build) for _ in range(cluster.workers or _room(cluster))]
+        workers += [actor.remote(build) for _ in range(cluster.workers or _worker_count(cluster))]
         waiting = iter(tasks)
         busy: dict[Any, tuple[Any, T]] = {}
 
-        def give(worker: Any) -> None:
+        def assign_next(worker: Any) -> None:
             for task in waiting:
                 busy[worker.run.remote(task)] = worker, task
                 return
 
         for worker in workers:
-            give(worker)
+            assign_next(worker)
         while busy:
             ready, _ = ray.wait(list(busy), num_returns=1)
             worker, task = busy.pop(ready[0])
             result = _result(ready[0])
-            give(worker)
+            assign_next(worker)
             yield task, result
     finally:
         for worker in workers:
             ray.kill(worker)
-        if not joined:
+        if not connected:
             ray.shutdown()
 
 
@@ -85,7 +86,7 @@ def _result(reference: Any) -> Any:
 
 def _connect(cluster: Cluster) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    here: dict[str, Any] = {
+    local_cluster: dict[str, Any] = {
         "num_cpus": cluster.workers or os.cpu_count(),
         "object_store_memory": _STORE_BYTES,
         "include_dashboard": False,
@@ -95,17 +96,17 @@ def _connect(cluster: Cluster) -> None:
             address=cluster.address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **({} if cluster.address else here),
+            **({} if cluster.address else local_cluster),
         )
     except (ConnectionError, RaySystemError, RuntimeError, ValueError) as error:
         where = cluster.address or "this machine"
         raise SettingError(f"No Ray cluster answers at {where} ({str(error).strip().splitlines()[0]}).") from error
 
 
-def _room(cluster: Cluster) -> int:
-    """Return how many workers fit into the cluster as it is."""
-    found = ray.cluster_resources()
-    room = found.get("GPU", 0) / cluster.gpu_share if cluster.gpu_share else found.get("CPU", 0)
-    if room < 1:
-        raise SettingError(f"The cluster has no room for a worker; it offers {found}.")
-    return int(room)
+def _worker_count(cluster: Cluster) -> int:
+    """Number of workers that fit into the cluster as it is."""
+    resources = ray.cluster_resources()
+    count = resources.get("GPU", 0) / cluster.gpu_share if cluster.gpu_share else resources.get("CPU", 0)
+    if count < 1:
+        raise SettingError(f"The cluster has no room for a worker; it offers {resources}.")
+    return int(count)

@@ -1,4 +1,4 @@
-"""An archive explained: what is done is left, what is bad is recorded, and the rest goes to an engine."""
+"""Explains the clips of an archive that are not in its table yet, and records those that fail."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from mexplain.media.json_records import read_json_record
 
 SETTINGS, PROGRESS, PICTURES = "archive.json", "progress.json", "pictures"
 SCHEMA_VERSION = 1
-# These may be others when a run goes on: they change no number, and weights are known by their hash.
+# These may differ when a run goes on: they change no number, and the hash identifies the weights.
 _FREE = ("device", "pictures", "checkpoint")
 
 
@@ -36,9 +36,9 @@ def run_archive(
 ) -> Tally:
     """Explain all clips of ``source`` that are not in the table at ``out`` yet, and write them there.
 
-    A clip is known by its name and the SHA-256 of its content: one that has changed is explained anew, and its old
-    rows are taken out. ``again`` tries those anew that have no answer; ``part_s`` is how many seconds of work may be
-    lost if the run is killed. Raises ``SettingError`` if ``out`` holds a run with other settings, or is being written
+    A clip is identified by its name and the SHA-256 of its content: one that has changed is explained anew, and its old
+    rows are removed. ``again`` repeats those that failed; ``part_s`` is how many seconds of work may be lost if the run
+    is killed. Raises ``SettingError`` if ``out`` holds a run with other settings, or is being written
     to by another run, and ``DatasetError`` if there are no clips.
     """
     cluster = cluster or Cluster()
@@ -49,7 +49,7 @@ def run_archive(
     if not total:
         raise DatasetError(f"{source} holds no clips.")
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out), TallyProgress(Tally(total)) as progress:
+    with _locked(out), TallyProgress(Tally(total)) as progress:
         lock_settings(out, job)
         if again:
             drop(out, lambda row: row["error"] is not None)
@@ -92,7 +92,7 @@ def lock_settings(out: Path, job: Job) -> None:
 
 
 def read_settings(out: Path) -> dict[str, Any]:
-    """Return what an archive was made with; raises ``SettingError`` if the folder holds none."""
+    """Settings of the run that made an archive; raises ``SettingError`` if the folder holds none."""
     if not (out / SETTINGS).exists():
         raise SettingError(f"{out} holds no archive; it lacks {SETTINGS}.")
     return read_json_record(out / SETTINGS, dict, SettingError, schema_version=SCHEMA_VERSION)
@@ -106,16 +106,16 @@ def check_archive(out: Path) -> None:
 
 
 def thumbnail_path(sha256: str) -> str:
-    """Return where the picture of a clip's content lies below the archive's folder, in one of 256 folders."""
+    """Path of a clip's picture below the archive's folder, in one of 256 folders."""
     return f"{PICTURES}/{sha256[:2]}/{sha256}.jpg"
 
 
 def _tasks(source: str, out: Path, progress: TallyProgress) -> Iterator[ClipTask]:
-    """Return what is left to do, one at a time, as workers ask for it."""
-    names, there, seen = set[int](), set[int](), set[int]()
+    """Yield the clips that are left to explain, as workers get free."""
+    names, finished, seen = set[int](), set[int](), set[int]()
     for rows in read_clips(out, ()):
         names.add(key_of(rows[0]["clip"]))
-        there.add(key_of(rows[0]["clip"], rows[0]["sha256"]))
+        finished.add(key_of(rows[0]["clip"], rows[0]["sha256"]))
     for clip in find_clips(source):
         name = key_of(clip.name)
         if name in seen:
@@ -123,7 +123,7 @@ def _tasks(source: str, out: Path, progress: TallyProgress) -> Iterator[ClipTask
             continue
         seen.add(name)
         task = ClipTask(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
-        if key_of(task.clip, task.sha256) in there:
+        if key_of(task.clip, task.sha256) in finished:
             progress.skip()
             continue
         if name in names:
@@ -144,8 +144,8 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second run out of the same folder; the lock is gone when the process is."""
+def _locked(out: Path) -> Iterator[None]:
+    """Keep a second run out of the same folder; the system releases the lock when the process ends."""
     try:
         import fcntl
     except ImportError:  # Windows has none

@@ -1,4 +1,4 @@
-"""What an archive says as a whole: which blocks drive which class, with intervals; one pass, whatever its size."""
+"""Which blocks drive which class in an archive, with intervals, from one pass over its rows."""
 
 import hashlib
 from collections import Counter
@@ -81,14 +81,14 @@ class Group:
         return np.sqrt(np.maximum(self.squares / max(self.clips, 1) - self.mean**2, 0))
 
     def interval(self) -> Float[np.ndarray, "2 n"] | None:
-        """Return 2.5 % and 97.5 % of the means of the draws, None if there are too few people."""
+        """2.5 % and 97.5 % quantiles of the means of the draws, None if there are too few people."""
         if len(self.names) < FEWEST:
             return None
         drawn = self.weight > 0
         return np.quantile(self.drawn[drawn] / self.weight[drawn, None], (0.025, 0.975), axis=0)
 
     def drives(self) -> tuple[Drive, ...]:
-        """Return all blocks, the strongest first."""
+        """All blocks, the strongest first."""
         bounds, mean = self.interval(), self.mean
         found = [
             Drive(
@@ -105,7 +105,7 @@ class Group:
 
 @dataclass
 class Summary:
-    """What was counted over an archive.
+    """Counts over an archive.
 
     ``labels`` maps a variant to how many clips got each label; ``failed_checks`` to how many of its explanations
     failed a test. ``failures`` are the first clips without an answer, with the reason, ``reasons`` how many there are
@@ -122,7 +122,7 @@ class Summary:
     disagree: int = 0
 
     def drives(self) -> list[ClassDrives]:
-        """Return the blocks of each variant and label, most frequent labels first."""
+        """Blocks of each variant and label, the most frequent labels first."""
         return [
             ClassDrives(variant, label, group.clips, group.drives())
             for (variant, label), group in sorted(self.groups.items(), key=lambda item: (item[0][0], -item[1].clips))
@@ -130,44 +130,44 @@ class Summary:
 
 
 def summarise_rows(clips: Iterable[Sequence[dict[str, Any]]], quantity: str) -> Summary:
-    """Count over the rows of each clip (see ``table.read_clips``); ``quantity`` is a method, or "attention".
+    """Count over the rows of each clip (as ``read_clips`` yields them); ``quantity`` is a method, or "attention".
 
     Intervals draw people anew where the archive says whose clip each is, else clips: each gets, in each draw, a
     weight from Poisson's distribution that depends on its name alone. So one pass does, in any order.
     """
-    found = Summary(quantity)
+    summary = Summary(quantity)
     for rows in clips:
-        found.clips += 1
+        summary.clips += 1
         if rows[0]["error"] is not None:
-            found.failed += 1
-            if len(found.failures) < _EXAMPLES:
-                found.failures.append((rows[0]["clip"], rows[0]["error"]))
+            summary.failed += 1
+            if len(summary.failures) < _EXAMPLES:
+                summary.failures.append((rows[0]["clip"], rows[0]["error"]))
             continue
         name = name_of(rows[0])
         weights = draws(name)
-        found.disagree += len({row["label"] for row in rows}) > 1
+        summary.disagree += len({row["label"] for row in rows}) > 1
         for row in rows:
-            found.labels.setdefault(row["variant"], Counter())[row["label"]] += 1
-            found.failed_checks[row["variant"]] += bool(row["failed_checks"])
+            summary.labels.setdefault(row["variant"], Counter())[row["label"]] += 1
+            summary.failed_checks[row["variant"]] += bool(row["failed_checks"])
             scores = scores_of(row, quantity)
             if scores:
                 key = row["variant"], row["label"]
-                group = found.groups.setdefault(key, Group(tuple(scores)))
+                group = summary.groups.setdefault(key, Group(tuple(scores)))
                 group.add(np.array([scores[block] for block in group.blocks]), name, weights)
-    return found
+    return summary
 
 
 def scores_of(row: dict[str, Any], quantity: str) -> dict[str, float]:
-    """Return the blocks' scores of a row; empty where the variant has none."""
+    """Scores of a row's blocks by name; empty where the variant has none."""
     return (row["attention"] if quantity == "attention" else (row["block_scores"] or {}).get(quantity)) or {}
 
 
 def name_of(row: dict[str, Any]) -> str:
-    """Return whose clip it is, as far as anyone said, else which."""
+    """The person whom a clip shows, or the clip's hash if that is unknown."""
     return str(row["subject"] or row["sha256"])
 
 
 def draws(name: str) -> Float[np.ndarray, "b"]:
-    """Return how often a person (or clip) is drawn in each draw."""
+    """How often a person (or clip) is drawn in each bootstrap draw."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return np.random.default_rng(seed).poisson(1.0, DRAWS).astype(np.float64)

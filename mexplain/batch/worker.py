@@ -1,4 +1,4 @@
-"""The one function that engines map: a clip in, its rows and a picture out."""
+"""The function that engines map over the clips of an archive: from a clip to its table rows and a picture."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from mexplain.records import ExplainRequest, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import attention_face, attribution_face
 
 PICTURE_SIDE = 224
-# What is measured means the same to this many digits; more would only take space.
+# Significant digits of the numbers in the table; more would only take space.
 _DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of every clip. ``sha256`` is that of the weights, so that no worker takes others."""
+    """How every clip of an archive is explained; ``sha256`` is that of the weights, which every worker checks."""
 
     checkpoint: str
     sha256: str
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One clip to explain: its name in the tables, its file, the SHA-256 of the file, and whose face it shows."""
+    """One clip to explain: its name in the tables, its file, the SHA-256 of the file, and the person it shows."""
 
     clip: str
     path: str
@@ -47,7 +47,7 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class ClipOutcome:
-    """A row for each variant (see ``table.SCHEMA``), and the face with what drove the answer, as JPEG."""
+    """A table row for each variant, and the face under the heatmap of the first method, as JPEG."""
 
     rows: tuple[dict[str, Any], ...]
     picture: bytes | None = None
@@ -56,8 +56,8 @@ class ClipOutcome:
 def explainer(job: Job) -> Callable[[ClipTask], ClipOutcome]:
     """Load the network, and return the function that explains one clip with it.
 
-    That function raises nothing: what is wrong with a clip is said in the rows. Raises ``CheckpointError`` if the
-    weights cannot be loaded or are others than the job's.
+    That function never raises: the rows of a clip that cannot be explained hold the reason. Raises ``CheckpointError``
+    if the weights cannot be loaded or are others than the job's.
     """
     checkpoint = load_checkpoint(job.checkpoint, device=resolve_device(job.device))
     if checkpoint.sha256 != job.sha256:
@@ -83,14 +83,14 @@ def explainer(job: Job) -> Callable[[ClipTask], ClipOutcome]:
         except MexplainError as error:
             return failed(task, job, str(error))
         except Exception as error:
-            # Nobody sits beside a run of a million clips: the one clip is recorded, and the run goes on.
+            # A run of a million clips is not watched: the clip is recorded, and the run goes on.
             return failed(task, job, f"Unexpected: {type(error).__name__}: {error}")
 
     return explain_one
 
 
 def failed(task: ClipTask, job: Job, reason: str) -> ClipOutcome:
-    """Return the rows of a clip that has no answer, with the reason."""
+    """The rows of a clip that could not be explained, with the reason on one line."""
     line = " ".join(reason.split())
     return ClipOutcome(tuple(_key(task, variant) | {"error": line} for variant in job.variants))
 
@@ -150,7 +150,7 @@ def _picture(report: Report, job: Job) -> bytes:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    # Sums come out the same, to the last digit, only with as many threads; and workers share the cores.
+    # Sums are the same to the last digit only with the same number of threads; and workers share the cores.
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Several clips explained one after the other: a table of all, and everything in one zip."""
+"""Several clips explained one after the other, with all their reports in one zip."""
 
 import re
 import zipfile
@@ -23,15 +23,15 @@ from mexplain.report.visuals.animation import Animation
 MOST_CLIPS = 50
 _STEM = 40
 
-# What is told of the work: the clip's place (0 first), how many there are, the stage, and the share done of this clip.
+# Called with the clip's index (0 first), the number of clips, the stage, and the finished share of the clip (0..1).
 BatchProgress = Callable[[int, int, str, float], None]
 
 
 @dataclass(frozen=True)
 class BundledClip:
-    """What came of one clip: a report, or the reason why there is none.
+    """The report of one clip, or the reason why there is none.
 
-    ``clip`` is the file's name, ``folder`` that of its files in the zip: a number and what of the name is harmless.
+    ``clip`` is the file's name, ``folder`` that of its files in the zip: a number and the safe letters of the name.
     """
 
     clip: str
@@ -50,10 +50,10 @@ def bundle(
     names: Sequence[str] | None = None,
     progress: BatchProgress | None = None,
 ) -> Iterator[BundledClip]:
-    """Explain clips and yield what came of each, while a zip of everything grows; it is at ``out`` once all are done.
+    """Explain clips, yield the outcome of each, and write a zip of everything, which is at ``out`` once all are done.
 
     A clip that cannot be explained becomes a row with its reason, and so do those that are left when time is up (a
-    ``progress`` that raises ``OutOfTimeError``). ``names`` is what to call the clips, by default as their files. The
+    ``progress`` that raises ``OutOfTimeError``). ``names`` are those of the clips, by default their files'. The
     zip holds a folder for each other clip (JSON, web page, PNG, films, tables), tables over all of them, and what their
     columns mean. Stopping early, by closing the iterator or by a ``progress`` that raises anything else, leaves no file
     behind.
@@ -68,14 +68,14 @@ def bundle(
     try:
         with atomic_write(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for number, (clip, name) in enumerate(zip(clips, names or [clip.name for clip in clips], strict=True)):
-                folder = f"{number + 1:03d}_{_harmless(Path(name).stem)}"
-                told = _Told(progress, number, len(clips))
+                folder = f"{number + 1:03d}_{_safe_name(Path(name).stem)}"
+                clip_progress = _ClipProgress(progress, number, len(clips))
                 try:
                     if late:
                         raise OutOfTimeError(late)
-                    told("decode", 0.0)
-                    explainer = Explainer.from_clip(clip, checkpoint, request, progress=told)
-                    *_, report = explain_prediction(explainer, request, progress=told)
+                    clip_progress("decode", 0.0)
+                    explainer = Explainer.from_clip(clip, checkpoint, request, progress=clip_progress)
+                    *_, report = explain_prediction(explainer, request, progress=clip_progress)
                     report = replace(report, info=replace(report.info, path=name))
                     for entry, data in _files(report, explainer.prediction.display, checkpoint, scorecard):
                         archive.writestr(f"{folder}/{entry}", data)
@@ -86,7 +86,7 @@ def bundle(
                 except SettingError:
                     raise  # the same for every clip
                 except MexplainError as error:
-                    if told.raised:
+                    if clip_progress.raised:
                         raise
                     outcome = BundledClip(name, folder, None, str(error))
                 outcomes.append(outcome)
@@ -134,14 +134,14 @@ NNN_NAME/report.json, card.png, motion.mp4, heat_24.mp4, heat_10.mp4, heat_uncro
 """
 
 
-class _Told:
-    """Passes on how far the work on one clip has got, and remembers whether that was answered by an exception."""
+class _ClipProgress:
+    """Passes on the progress of one clip; ``raised`` tells whether the last callback raised an exception."""
 
     def __init__(self, progress: BatchProgress | None, number: int, count: int) -> None:
         self.progress, self.number, self.count, self.raised = progress, number, count, False
 
     def __call__(self, stage: str, share: float) -> None:
-        """Pass it on."""
+        """Pass on a stage and the share of the clip (0..1) that is done."""
         if self.progress is None:
             return
         self.raised = True
@@ -162,6 +162,6 @@ def _files(
         yield (f"heat_{name}.mp4" if name in VARIANTS else f"{name}.mp4"), animation.mp4()
 
 
-def _harmless(stem: str) -> str:
-    """Return what of a file's name can stand in any file system: letters of the English alphabet, digits, - and _."""
+def _safe_name(stem: str) -> str:
+    """A file's name as any file system takes it: ASCII letters, digits, - and _."""
     return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_")[:_STEM] or "clip"
