@@ -1,4 +1,4 @@
-"""From a clip and its landmarks to what the network sees: upright crops of a face whose head holds still.
+"""The network's input from a clip and its landmarks: upright crops of a face whose head is held still.
 
 The head's pose comes from landmarks, smoothed over time, then from the picture itself: skin that no expression moves is
 registered to the first frame. On simulated clips with head motion, landmarks alone stray by 0.005 inter-ocular
@@ -32,7 +32,7 @@ _Pose = Float[np.ndarray, "2 3"]
 
 
 def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_iod: float) -> AlignedClip:
-    """Return ``frames`` square crops of ``image_size`` px, ``crop_iod`` IOD wide, with the head held still.
+    """Cut out ``frames`` square crops of ``image_size`` px, ``crop_iod`` IOD wide, with the head held still.
 
     Moments are spread evenly from the first to the last frame of the clip; each is a linear blend of the two aligned
     frames around it. Once the head holds still, a face moves by fractions of a pixel between neighbours, where
@@ -48,7 +48,7 @@ def align(clip: Clip, track: FaceTrack, *, frames: int, image_size: int, crop_io
 def align_at(
     clip: Clip, track: FaceTrack, *, frames: int, sizes: Sequence[int], crop_iod: float
 ) -> tuple[AlignedClip, ...]:
-    """Return the same at several sizes, for which the head is held still once; errors as for ``align``."""
+    """Align a clip at several sizes (px of a side), with the head registered once; otherwise as ``align``."""
     image_size = min(sizes, default=0)
     if frames < 2 or image_size < 16 or not crop_iod > 0:
         raise SettingError(
@@ -65,22 +65,22 @@ def align_at(
     share = (times - clip.times_s[right - 1]) / (clip.times_s[right] - clip.times_s[right - 1])
     needed = sorted({0, *right.tolist(), *(right - 1).tolist()})
     poses = head_poses(clip, track, needed=needed)
-    found = []
+    aligned = []
     for size in sizes:
         to_iod = crop_to_iod(size, crop_iod)
         onset = compose(poses[0], to_iod)
         crops = {i: _crop(clip.frames[i].astype(np.float32), compose(poses[i], to_iod), size) for i in needed}
         blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
-        marks = transform_points(invert(onset), track.landmarks_xy[0]).astype(np.float32)
-        found.append(AlignedClip(_pixels(np.stack(blended)), times, marks, _in_file(onset, clip), notes))
-    return tuple(found)
+        landmarks = transform_points(invert(onset), track.landmarks_xy[0]).astype(np.float32)
+        aligned.append(AlignedClip(_pixels(np.stack(blended)), times, landmarks, _in_file(onset, clip), notes))
+    return tuple(aligned)
 
 
 def stabilize(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float) -> SteadyClip:
-    """Return every frame of a clip, of up to a minute, as a square crop in which the head is held still.
+    """Cut out every frame of a clip of up to a minute as a square crop in which the head is held still.
 
-    As ``align``, but a face changes over a minute: each frame is registered to one at most ``_CHAIN_S`` before it,
-    and those to each other. Raises ``FaceError`` as ``align`` does.
+    A face changes over a minute, so each frame is registered to one at most ``_CHAIN_S`` before it, and those to each
+    other. Raises ``FaceError`` if the eyes are less than ``MIN_IOD_PX`` px apart.
     """
     _check_size(track)
     poses = head_poses(clip, track, chain_s=_CHAIN_S)
@@ -113,7 +113,7 @@ def prepare(clip: Clip, *, frames: int, image_size: int, crop_iod: float) -> Ali
 def head_poses(
     clip: Clip, track: FaceTrack, *, chain_s: float = np.inf, needed: Sequence[int] | None = None
 ) -> Float[np.ndarray, "t 2 3"]:
-    """Return the map from the mean face (IOD) to pixels of each frame: ``p_frame = A @ p_iod + b``.
+    """Affine map from the mean face (IOD) to pixels, for each frame: ``p_frame = A @ p_iod + b``.
 
     From smoothed landmarks, refined so that skin which expressions do not move stays where it was in frame 0, or, in
     a clip longer than ``chain_s`` seconds, in a frame at most so long before, which was refined in the same way.
@@ -125,15 +125,15 @@ def head_poses(
     while start < count - 1:
         until = int(np.searchsorted(clip.times_s, clip.times_s[start] + chain_s, side="right"))
         end = min(max(until, start + 2), count)
-        # The last frame of a stretch is the first of the next.
-        some = [start, *(i for i in range(start + 1, end) if i in wanted or i == end - 1 < count - 1)]
-        poses[some] = _register([clip.frames[i] for i in some], poses[some], track.landmarks_xy[start])
+        # The last frame of a chunk is the first of the next.
+        chunk = [start, *(i for i in range(start + 1, end) if i in wanted or i == end - 1 < count - 1)]
+        poses[chunk] = _register([clip.frames[i] for i in chunk], poses[chunk], track.landmarks_xy[start])
         start = end - 1
     return poses
 
 
 def _check_size(track: FaceTrack) -> float:
-    """Return the distance between the eyes in pixels; raise ``FaceError`` where it is too small to work with."""
+    """Median distance between the eyes in pixels; raises ``FaceError`` if it is less than ``MIN_IOD_PX``."""
     iod = float(np.median(inter_ocular_distance(track.landmarks_xy)))
     if iod < MIN_IOD_PX:
         raise FaceError(
@@ -144,14 +144,14 @@ def _check_size(track: FaceTrack) -> float:
 
 
 def _in_file(to_frame: _Pose, clip: Clip) -> Float[np.ndarray, "2 3"]:
-    """Return the same map into pixels of the file."""
+    """Map into pixels of the file, from one into pixels of the decoded frames."""
     in_file = to_frame * clip.scale
     in_file[:, 2] += np.array(clip.view[:2]) * (clip.info.width, clip.info.height)
     return in_file.astype(np.float32)
 
 
 def _smooth(poses: Float[np.ndarray, "t 2 3"], times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 2 3"]:
-    """Fit a straight line to log scale, angle and place around each moment: jitter goes, a moving head is followed."""
+    """Smooth poses by a local straight line through log scale, angle and position; a moving head is followed."""
     angle = np.unwrap(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     log_scale = np.log(np.hypot(poses[:, 0, 0], poses[:, 1, 0]))
     scale = np.exp(np.median(log_scale))
@@ -181,7 +181,7 @@ def _register(
 ) -> Float[np.ndarray, "t 2 3"]:
     """Refine poses by least squares on brightness (Lucas-Kanade) against frame 0, where skin stays in place.
 
-    Brightness and contrast may differ; pixels that fit badly (a brow that rises, a hand) lose their say.
+    Brightness and contrast may differ; pixels that fit badly (a brow that rises, a hand) get little weight.
     """
     to_iod = crop_to_iod(_WORK_SIZE, _WORK_IOD)
     reference = _grey_crop(_grey(frames[0]), compose(poses[0], to_iod))
@@ -218,7 +218,7 @@ def _register(
 
 
 def _stable_skin(landmarks_xy: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "s s"]:
-    """Return a map over the working crop: how far expressions leave the skin in place (1), 0 off the face."""
+    """Weights over the working crop: 1 where no expression moves the skin, 0 off the face."""
     centres = np.arange(_WORK_SIZE) + 0.5
     spread = 2 * (0.06 * _WORK_SIZE / _WORK_IOD) ** 2
     kx, ky = (np.exp(-((centres[:, None] - landmarks_xy[:, axis]) ** 2) / spread) for axis in (0, 1))
@@ -235,7 +235,7 @@ def _grey_crop(grey: Float[np.ndarray, "h w"], to_frame: _Pose) -> Float[np.ndar
 
 
 def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> Float[np.ndarray, "s s *c"]:
-    """Return the square of ``size`` px that ``to_frame`` maps into a picture; averaged over areas when it shrinks."""
+    """Square of ``size`` px that ``to_frame`` maps into a picture; averaged over areas where it shrinks."""
     steps = float(np.hypot(*to_frame[:, 0]))
     if not (np.isfinite(to_frame).all() and steps < _MOST_STEPS):
         raise FaceError("The face cannot be held still: its landmarks lead far out of the picture.")

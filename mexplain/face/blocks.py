@@ -1,4 +1,4 @@
-"""Identification blocks: their names, order and boxes, and how a map over pixels is shared out among them."""
+"""Identification blocks: their names, order and boxes, and how a map over pixels is divided among them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +57,7 @@ class BlockLayout:
         return weights
 
     def boxes(self, landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch n 4"]:
-        """Return the corners (x0, y0, x1, y1) of each block, in the unit of the landmarks, even off the picture."""
+        """Corners (x0, y0, x1, y1) of each block, in the unit of the landmarks; they may lie off the picture."""
         iod = inter_ocular_distance(landmarks_xy)[..., None, None]
         offsets = np.array([block.offset_iod for block in self.blocks], np.float32).reshape(-1, 2)
         halves = np.array([block.side_iod / 2 for block in self.blocks], np.float32)[:, None]
@@ -66,7 +66,7 @@ class BlockLayout:
 
 
 def box_coverage(boxes: Float[np.ndarray, "n 4"], height: int, width: int) -> Float[np.ndarray, "n {height} {width}"]:
-    """Return how much of each pixel lies inside each box, 0..1, for boxes in pixels of that picture."""
+    """Share of each pixel that lies inside each box, 0..1, for boxes in pixels of that picture."""
 
     def along(low: np.ndarray, high: np.ndarray, size: int) -> np.ndarray:
         edges = np.arange(size)
@@ -80,7 +80,7 @@ def box_coverage(boxes: Float[np.ndarray, "n 4"], height: int, width: int) -> Fl
 def pool_into_blocks(
     pixel_map: Float[np.ndarray, "*batch h w"], boxes: Float[np.ndarray, "n 4"]
 ) -> tuple[Float[np.ndarray, "*batch n"], Float[np.ndarray, "*batch"]]:
-    """Return the sum of a map over each block, and what fell on none; together they add up to the whole map.
+    """Sum of a map over each block, and the sum outside all blocks; together they add up to the whole map.
 
     Where blocks overlap, each gets a share of the pixel in proportion to how much of it the block covers.
     """
@@ -97,7 +97,7 @@ def spread_over_pixels(
     height: int,
     width: int,
 ) -> Float[np.ndarray, "*batch {height} {width}"]:
-    """Return a map with each block's score spread evenly over its share of the pixels, and the rest over the rest.
+    """Map with each block's score spread evenly over its share of the pixels, and the rest over the other pixels.
 
     The map adds up to scores and outside; a block that lies off the picture is spread over all of it.
     """
@@ -112,7 +112,7 @@ def spread_over_pixels(
 def _shares(
     boxes: Float[np.ndarray, "n 4"], height: int, width: int
 ) -> tuple[Float[np.ndarray, "n {height} {width}"], Float[np.ndarray, "{height} {width}"]]:
-    """Return each block's share of each pixel, and what of it no block has: together 1."""
+    """Each block's share of each pixel, and the share of none: together 1."""
     cover = box_coverage(boxes, height, width).astype(np.float64)
     total = cover.sum(axis=0)
     return cover / np.maximum(total, 1), 1 - np.minimum(total, 1)
@@ -121,7 +121,7 @@ def _shares(
 def mean_in_blocks(
     pixel_map: Float[np.ndarray, "*batch h w"], boxes: Float[np.ndarray, "n 4"]
 ) -> Float[np.ndarray, "*batch n"]:
-    """Return the mean of a map over each block (0 for a block that lies off the picture)."""
+    """Mean of a map over each block (0 for a block that lies off the picture)."""
     cover = box_coverage(boxes, *pixel_map.shape[-2:]).astype(np.float64)
     area = np.maximum(cover.sum(axis=(1, 2)), 1e-9)
     return (np.einsum("...hw,nhw->...n", pixel_map, cover) / area).astype(np.float32)
@@ -184,12 +184,12 @@ LAYOUTS: dict[str, BlockLayout] = {
 
 
 def layout(variant: str) -> BlockLayout:
-    """Return the layout of a variant; raises ``SettingError`` for a name that is none."""
+    """Layout of a variant; raises ``SettingError`` for an unknown one."""
     if variant not in LAYOUTS:
         raise SettingError(f"variant must be one of {', '.join(LAYOUTS)}; got {variant!r}")
     return LAYOUTS[variant]
 
 
 def pooling_layout(variant: str) -> BlockLayout:
-    """Return the layout whose blocks a variant's attributions are pooled into: its own, or the 10 where it has none."""
+    """Layout for pooling a variant's attributions: its own blocks, or the 10 where it has none."""
     return layout(variant) if len(layout(variant)) else LAYOUTS["10"]

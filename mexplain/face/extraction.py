@@ -1,7 +1,7 @@
-"""What a file is read for: a face, cut out and aligned. All of it can run apart, and nothing here loads the network.
+"""Faces cut out of files and aligned, by functions that the sandbox runs.
 
-Each function is one call of ``mexplain.media.sandbox.client``, so that frames of a file never leave the process that
-decoded it.
+Each function is one call of ``mexplain.media.sandbox.client``, so that the frames of a file stay in the process that
+decoded it. Nothing here loads the network.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,9 +28,9 @@ _LOOKS, _AROUND = 13, 0.35
 _IOD_PX = 56
 _PHOTO_PX, _CROP_PX, _CROP_IOD = 1280, 480, 4.0
 
-# Told the name of a stage as it starts.
+# Called with the name of a stage as it starts.
 TellStage = Callable[[str], None]
-# Told the share of the work (0..1) that is done.
+# Called with the share of the work (0..1) that is done.
 TellShare = Callable[[float], None]
 
 
@@ -59,11 +59,11 @@ def read_aligned(
     crop_iod: float,
     tell: TellStage | None = None,
 ) -> tuple[ClipInfo, tuple[float, float], tuple[AlignedClip, ...]]:
-    """Return what a video says of itself, the window that was read (s), and its face, aligned at several sizes.
+    """Read a video: its properties, the window that was read (s), and its face, aligned at several sizes.
 
     Raises ``ClipError``, ``FaceError`` or ``SettingError`` as ``read_clip``, ``track_face`` and ``align_at`` do.
     """
-    tell = tell or _quietly
+    tell = tell or _no_progress
     tell("decode")
     clip = read_clip(path, start_s, end_s)
     tell("landmarks")
@@ -73,7 +73,7 @@ def read_aligned(
     return clip.info, (float(clip.times_s[0]), float(clip.times_s[-1])), aligned
 
 
-def _quietly(told: object) -> None:
+def _no_progress(share: object) -> None:
     pass
 
 
@@ -86,20 +86,20 @@ def read_stabilized(
     crop_iod: float,
     tell: TellShare | None = None,
 ) -> SteadyClip:
-    """Return the face in a video of up to a minute, held still, at up to 30 frames a second.
+    """Read the face in a video of up to a minute, held still, at up to 30 frames a second.
 
     Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
     video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
     """
     with open_landmarker() as landmarker:
-        clip, track = _look(path, start_s, end_s, landmarker, tell or _quietly)
+        clip, track = _look(path, start_s, end_s, landmarker, tell or _no_progress)
     return stabilize(clip, track, image_size=image_size, crop_iod=crop_iod)
 
 
 def _look(
     path: Path, start_s: float | None, end_s: float | None, landmarker: FaceLandmarker, tell: TellShare
 ) -> tuple[Clip, FaceTrack]:
-    """Return the part of the picture in which the face is, as a clip, and the landmarks of every frame."""
+    """The part of the picture with the face as a clip, and the landmarks of every frame."""
     tell(0.0)
     few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
     tell(0.02)
@@ -129,24 +129,28 @@ def _look(
 
 
 def _track(clip: Clip, notes: tuple[str, ...], landmarker: FaceLandmarker) -> FaceTrack:
-    """Return the landmarks of every frame, looked for in some and drawn straight in between."""
+    """Landmarks of every frame: detected in some frames, interpolated between them."""
     rate = (len(clip.times_s) - 1) / (clip.times_s[-1] - clip.times_s[0])
-    some = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
-    found = track_face(Clip(clip.frames[some], clip.times_s[some], clip.info, clip.view), landmarker).landmarks_xy
-    between = [np.interp(clip.times_s, clip.times_s[some], column) for column in found.reshape(len(some), -1).T]
+    sampled = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
+    detected = track_face(
+        Clip(clip.frames[sampled], clip.times_s[sampled], clip.info, clip.view), landmarker
+    ).landmarks_xy
+    between = [
+        np.interp(clip.times_s, clip.times_s[sampled], column) for column in detected.reshape(len(sampled), -1).T
+    ]
     points = np.stack(between, -1).reshape(len(clip.frames), -1, 2).astype(np.float32)
     return FaceTrack(points, notes)
 
 
 def landmarks_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 2"]:
-    """Return the landmarks of the largest face in a picture; raises ``FaceError`` if there is none."""
+    """Landmarks of the largest face in a picture; raises ``FaceError`` if there is none."""
     return find_face(picture).landmarks_xy
 
 
 def cut_out_face(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "478 2"]]:
-    """Return the face in a photo, cut out with some room around it, and its landmarks in pixels of the cut.
+    """Cut the face out of a photo, with a margin; the crop, and its landmarks in pixels of the crop.
 
-    Raises ``FaceError`` for what is no picture, or a picture without a face.
+    Raises ``ClipError`` for a file that is no picture, ``FaceError`` for a picture without a face.
     """
     photo = read_photo(path, _PHOTO_PX)
     landmarks = find_face(photo).landmarks_xy
@@ -154,12 +158,12 @@ def cut_out_face(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarr
     half, (height, width) = _CROP_IOD / 2 * iod, photo.shape[:2]
     left, right = (round(float(np.clip(edge, 0, width))) for edge in (x - half, x + half))
     top, bottom = (round(float(np.clip(edge, 0, height))) for edge in (y - half, y + half))
-    cut = photo[top:bottom, left:right]
-    if min(cut.shape[:2]) < 32:
+    crop = photo[top:bottom, left:right]
+    if min(crop.shape[:2]) < 32:
         raise FaceError(f"The face in {printable(path.name)} is too small; a larger one was expected.")
-    scale = min(1.0, _CROP_PX / max(cut.shape[:2]))
+    scale = min(1.0, _CROP_PX / max(crop.shape[:2]))
     # Even sides, which video needs.
-    size = tuple(max(round(side * scale / 2) * 2, 2) for side in (cut.shape[1], cut.shape[0]))
-    small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
-    grown = np.array(size) / (cut.shape[1], cut.shape[0])
+    size = tuple(max(round(side * scale / 2) * 2, 2) for side in (crop.shape[1], crop.shape[0]))
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    grown = np.array(size) / (crop.shape[1], crop.shape[0])
     return small, ((landmarks - (left, top)) * grown).astype(np.float32)

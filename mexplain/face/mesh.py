@@ -1,4 +1,4 @@
-"""The 478-point face mesh: which index is what, its mean shape, its mirror image, its inter-ocular distance.
+"""The 478-point face mesh: its indices, mean shape, mirror image and inter-ocular distance.
 
 Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel, so that a picture spans
 ``[0, width] x [0, height]``. Left and right are the subject's own: the subject's left eye has the larger x.
@@ -36,7 +36,7 @@ _JAW_SHAPES = ("jaw", "mouthClose", "mouthLeft", "mouthRight", "mouthFunnel")
 
 @cache
 def motion_basis() -> dict[str, Float[np.ndarray, "478 2"]]:
-    """Return how far each landmark moves under each rig shape at full activation.
+    """Motion of each landmark under each rig shape at full activation.
 
     Keys are ICT-FaceKit shape names (``_L``/``_R``: the subject's side), values displacements in inter-ocular
     distances, x right and y down. Source: ICT-FaceKit (MIT, (c) 2020 USC ICT), mean of 12 identities.
@@ -47,14 +47,14 @@ def motion_basis() -> dict[str, Float[np.ndarray, "478 2"]]:
 
 @cache
 def mean_shape() -> Float[np.ndarray, "478 2"]:
-    """Return the mean face in inter-ocular distances, with the midpoint between the pupils at the origin."""
+    """The mean face in inter-ocular distances, with the midpoint between the pupils at the origin."""
     with np.load(str(files("mexplain.face") / "data" / "landmark_motion_basis.npz")) as table:
         return table["landmark_mean_iod"].astype(np.float32)
 
 
 @cache
 def mirror() -> Int[np.ndarray, "478"]:
-    """Return, for each landmark, the landmark on the other side of the face that it becomes in a mirror.
+    """For each landmark, the index of the landmark on the other side of the face that it becomes in a mirror.
 
     Found by matching each point's place and motion with those of the mirrored mesh, one to one.
     """
@@ -64,7 +64,7 @@ def mirror() -> Int[np.ndarray, "478"]:
 
 @cache
 def stability() -> Float[np.ndarray, "478"]:
-    """Return a weight in 0..1 for each landmark: near 1 where no expression moves the skin, near 0 where one does.
+    """Weight in 0..1 of each landmark: near 1 where no expression moves the skin, near 0 where one does.
 
     From the motion basis: ``1 / (1 + (d / 0.02)^2)^2`` with ``d`` the largest displacement under any shape that
     does not move the jaw, in inter-ocular distances. Iris points get 0, for they follow the gaze.
@@ -77,12 +77,12 @@ def stability() -> Float[np.ndarray, "478"]:
 
 
 def inter_ocular_distance(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch"]:
-    """Return the distance between the pupils (IOD), in the unit of the landmarks."""
+    """Distance between the pupils (IOD), in the unit of the landmarks."""
     return np.asarray(np.linalg.norm(landmarks_xy[..., LEFT_PUPIL, :] - landmarks_xy[..., RIGHT_PUPIL, :], axis=-1))
 
 
 def fit_pose(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch 2 3"]:
-    """Return the similarity that lays the mean shape onto each face: ``p_picture = A @ p_iod + b``.
+    """Similarity that maps the mean shape onto each face: ``p_picture = A @ p_iod + b``.
 
     Least squares over the points that expressions leave in place (weights: ``stability``), so that a smile or a
     blink does not read as a movement of the head.
@@ -100,6 +100,6 @@ def fit_pose(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarra
 
 
 def crop_to_iod(size: int, crop_iod: float) -> Float[np.ndarray, "2 3"]:
-    """Return the map from pixels of the network's square crop (``size`` a side) to the mean shape's coordinates."""
+    """Affine map from pixels of the network's square crop (``size`` a side) to the mean shape's coordinates."""
     scale, (x, y) = crop_iod / size, CROP_CENTRE_IOD
     return np.array([[scale, 0, x - crop_iod / 2], [0, scale, y - crop_iod / 2]], np.float32)

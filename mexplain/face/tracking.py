@@ -32,7 +32,7 @@ _VIEW_IOD, _VIEW_PX, _PART_PX, _FLAT = 2.6, 72, 11, 4.0
 
 
 def track_face(clip: Clip, landmarker: FaceLandmarker | None = None) -> FaceTrack:
-    """Return the landmarks of one face in every frame of a clip: the largest there is, followed by its place.
+    """Landmarks of one face in every frame of a clip: the largest face, followed by its position.
 
     Landmarks are looked for about four times a second, and drawn straight in between, as long as the frames there look
     like blends of those around them; where they do not, the face is looked for in the middle as well. Each frame is
@@ -46,7 +46,7 @@ def track_face(clip: Clip, landmarker: FaceLandmarker | None = None) -> FaceTrac
 
 
 def track_each_frame(clip: Clip) -> FaceTrack:
-    """Return the same, with landmarks looked for in each frame: several times slower."""
+    """Landmarks of the largest face, detected in every frame instead of interpolated: several times slower."""
     return _track(clip, 0.0)
 
 
@@ -90,7 +90,7 @@ def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> Fa
 
 
 def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
-    """Return all faces, the largest first, in a few frames over the clip, leaving out frames without any."""
+    """All faces, the largest first, in a few frames over the clip; frames without a face are left out."""
     spread = np.unique(np.linspace(0, len(clip.frames) - 1, _LOOKS).round().astype(int)).tolist()
     looks = {i: distinct(detect(landmarker, clip.frames[i])) for i in spread}
     if not any(len(faces) for faces in looks.values()):
@@ -99,10 +99,10 @@ def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
 
 
 def _blends(clip: Clip, low: int, high: int, before: Mesh | None, after: Mesh | None) -> bool:
-    """Tell whether the frames between two are blends of both, so that the landmarks there lie between as well.
+    """Whether the frames between two are blends of both, so that landmarks may be interpolated between them.
 
-    What is left of a frame when the blend is taken away is laid to a small shift of each part of the face (least
-    squares on brightness, Lucas-Kanade); no part may want to move further than ``_OFF_IOD``.
+    The difference of a frame from the blend is explained by a small shift of each part of the face (least squares on
+    brightness, Lucas-Kanade); no part may shift further than ``_OFF_IOD``.
     """
     if before is None or after is None:
         return False
@@ -131,13 +131,16 @@ def _blends(clip: Clip, low: int, high: int, before: Mesh | None, after: Mesh | 
 
 
 def _shift_px(blend: Float[np.ndarray, "s s"], seen: Float[np.ndarray, "s s"]) -> float:
-    """Return how far, in pixels, some part of one picture would have to move to look like the other."""
+    """Largest shift, in pixels, of any part of one picture that makes it look like the other."""
     gy, gx = np.gradient(blend)
-    left = seen - blend
-    left -= left.mean()
-    sums = [cv2.boxFilter(part, -1, (_PART_PX, _PART_PX)) for part in (gx * gx, gy * gy, gx * gy, gx * left, gy * left)]
+    residual = seen - blend
+    residual -= residual.mean()
+    sums = [
+        cv2.boxFilter(part, -1, (_PART_PX, _PART_PX))
+        for part in (gx * gx, gy * gy, gx * gy, gx * residual, gy * residual)
+    ]
     xx, yy, xy, xl, yl = sums
-    # Where there is nothing to see, a shift cannot be told, and counts as none.
+    # Where the picture is flat, a shift cannot be measured, and counts as none.
     xx, yy = xx + _FLAT, yy + _FLAT
     det = xx * yy - xy * xy
     return float(np.hypot((yy * xl - xy * yl) / det, (xx * yl - xy * xl) / det).max())

@@ -1,4 +1,4 @@
-"""A video file held open: its packets and frames, told by its content, within the limits."""
+"""An open video file: its packets and frames, within the limits."""
 
 import os
 from collections.abc import Iterator

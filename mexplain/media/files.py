@@ -1,4 +1,4 @@
-"""Files that somebody names: opened once, looked at before they are read, and called by a name that is safe to show."""
+"""Files: uploads opened with checks, atomic writes, hashes, and names that are safe to show."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from mexplain.errors import MexplainError
 from mexplain.settings import limit
 
 _LONGEST_NAME, _LONGEST_PATH = 100, 400
-# A pipe or device must not make us wait before it can be told from a file.
+# Opening a pipe or device must not wait before it can be recognised as one.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def open_given(path: Path, expected: str, error: type[MexplainError]) -> BufferedReader:
-    """Open an ordinary file of 1 byte to ``file_mb`` MB for reading; ``expected`` says what it should be ("video").
+    """Open a regular file of 1 byte to ``file_mb`` MB for reading; ``expected`` names its kind in errors ("video").
 
-    Raises ``error`` for anything else, with a sentence.
+    Raises ``error``, in one sentence, for anything else.
     """
     name, most = printable(path.name), limit("file_mb")
     try:
@@ -84,12 +84,12 @@ def sha256_of_file(path: Path) -> str:
 
 
 def printable(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a file's name, or path, as it can stand in a sentence: no control characters, and not too long."""
-    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    """A file's name or path for use in a sentence: without control characters, at most ``longest`` characters."""
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
     shown = shown.strip() or "The file"
     return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-longest // 3 :]}"
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of a system or library says, in the middle of a sentence."""
+    """The message of an error of the system or a library, for use in the middle of a sentence."""
     return str(getattr(error, "strerror", None) or error).rstrip(".").lower()

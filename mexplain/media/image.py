@@ -17,7 +17,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 
 def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture as upright RGB with even sides, which video needs, of at most ``longest`` px.
+    """Read a picture as upright RGB with even sides, which video needs, of at most ``longest`` px a side.
 
     Raises ``FaceError`` for what is no picture.
     """
@@ -43,7 +43,7 @@ def read_photo(path: Path, longest: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _size(data: bytes, name: str) -> tuple[int, int]:
-    """Return width and height as a picture's header has them, before there is memory for its pixels."""
+    """Width and height from a picture's header, before memory is allocated for its pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is too large is said in our own words
@@ -68,7 +68,10 @@ def _smaller(picture: UInt8[np.ndarray, "h w 3"], shrink: float) -> UInt8[np.nda
 
 
 def encode_jpeg(picture: UInt8[np.ndarray, "h w 3"], longest: int, quality: int = 82) -> bytes:
-    """Return an RGB picture as a JPEG file of at most ``longest`` px a side; ``SettingError`` if that cannot be."""
+    """Encode an RGB picture as a JPEG file of at most ``longest`` px a side.
+
+    Raises ``SettingError`` if that is not possible.
+    """
     if longest < 1 or not 0 <= quality <= 100:
         raise SettingError(f"A JPEG has at least 1 px a side and a quality of 0 to 100; got {longest}, {quality}.")
     shrink = min(1.0, longest / max(picture.shape))

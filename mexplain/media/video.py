@@ -34,7 +34,7 @@ _Turn = tuple[bool, bool, bool]
 
 @dataclass(frozen=True)
 class _Index:
-    """What a file holds, found by walking through its packets rather than by trusting its header."""
+    """Frames and times of a file, found by reading its packets rather than by trusting its header."""
 
     info: ClipInfo
     times_s: Float[np.ndarray, "n"]
@@ -45,12 +45,12 @@ class _Index:
 
     @property
     def slack_s(self) -> float:
-        """How far a time may be off and still mean the same frame: containers such as webm round to a millisecond."""
+        """Largest difference, in seconds, of two times of the same frame: some containers round to a millisecond."""
         return min(5e-4, 0.4 * float(np.diff(self.times_s).min()))
 
 
 def probe(path: Path) -> ClipInfo:
-    """Return what a video file holds: upright size, frame rate, number of frames, duration.
+    """Upright size, frame rate, number of frames and duration of a video file.
 
     Sizes are in pixels with rotation flags and pixel shape applied. Frames are counted by walking through the file,
     so a header that lies or is missing does no harm; ``fps`` is their mean rate.
@@ -164,7 +164,7 @@ def _index(path: Path) -> _Index:
 
 
 def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
-    """Return the times of all frames in seconds since the first, and that one's time in the stream's own unit.
+    """Times of all frames in seconds since the first, and the first one's time in the stream's own unit.
 
     The last number is how many frames the header promises, 0 where it says nothing.
     """
@@ -185,7 +185,7 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
 
 
 def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count: int) -> Float[np.ndarray, "k"]:
-    """Return the times of the frames to keep, spread evenly over the window."""
+    """Times of the frames to keep, spread evenly over the window."""
     duration = index.info.duration_s
     start, end = start_s or 0.0, duration if end_s is None else min(end_s, duration)
     if start >= duration:
@@ -246,19 +246,19 @@ def _decode(
 
 
 def _part(start: float, end: float, length: int) -> slice:
-    """Return at least two of the pixels between two shares of a side."""
+    """Range of pixels between two shares (0..1) of a side, at least two of them."""
     first = min(round(start * length), length - 2)
     return slice(first, max(round(end * length), first + 2))
 
 
 def _size_on_screen(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return (width, height) with square pixels, before the picture is turned upright."""
+    """Width and height with square pixels, before the picture is turned upright."""
     shape = float(stream.sample_aspect_ratio or 1)
     return round(frame.width * (shape if 0.25 <= shape <= 4 else 1)), frame.height
 
 
 def _turn(frame: VideoFrame) -> _Turn:
-    """Return how to turn a frame upright: swap its axes, then flip it left to right, then upside down.
+    """Three steps that turn a frame upright: swap its axes, flip it left to right, flip it upside down.
 
     Read from the display matrix ``x' = a x + c y, y' = b x + d y``, so that mirrored pictures come out right too.
     """
