@@ -150,7 +150,7 @@ def landmarks_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 
 def cut_out_face(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "478 2"]]:
     """Cut the face out of a photo, with a margin; the crop, and its landmarks in pixels of the crop.
 
-    Raises ``ClipError`` for a file that is no picture, ``FaceError`` for a picture without a face.
+    Raises ``FaceError`` for a file that is no picture, or a picture without a face.
     """
     photo = read_photo(path, _PHOTO_PX)
     landmarks = find_face(photo).landmarks_xy
