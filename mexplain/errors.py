@@ -1,16 +1,16 @@
-"""What can go wrong for a user; only ``app.py`` and ``cli.py`` turn these into messages."""
+"""Errors that a user can correct; the command line and the hub show their text."""
 
 
 class MexplainError(Exception):
-    """Something a user can mend; its text is one plain sentence saying what was expected and what came."""
+    """An error that a user can correct; its text is one plain sentence with what was expected and what was found."""
 
 
 class ClipError(MexplainError):
-    """A clip that cannot be read, is too short, or holds no picture."""
+    """A clip that cannot be read, is too short, or has no picture."""
 
 
 class FaceError(MexplainError):
-    """No usable face in a clip or photo, or no landmark model to look for one."""
+    """No usable face in a clip or photo, or no landmark model to find one."""
 
 
 class CheckpointError(MexplainError):
@@ -18,7 +18,7 @@ class CheckpointError(MexplainError):
 
 
 class DatasetError(MexplainError):
-    """A data set whose sheet, folders or frames are not as expected, or whose clips do not suit the protocol."""
+    """A data set with an unexpected spreadsheet, folder or frame, or with clips that do not suit the protocol."""
 
 
 class SettingError(MexplainError):
@@ -26,4 +26,4 @@ class SettingError(MexplainError):
 
 
 class OutOfTimeError(MexplainError):
-    """A question that takes longer to answer than it may."""
+    """A request that takes longer than its limit."""

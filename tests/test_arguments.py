@@ -150,9 +150,9 @@ def _unpacked(room: memoryview) -> Any:
         assert "no value" in str(error)
 
 
-def _written(parcel: Payload) -> memoryview:
-    room = memoryview(bytearray(parcel.size))
-    parcel.write(room)
+def _written(payload: Payload) -> memoryview:
+    room = memoryview(bytearray(payload.size))
+    payload.write(room)
     return room
 
 

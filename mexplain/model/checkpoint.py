@@ -1,4 +1,4 @@
-"""Weights on disk or on the Hugging Face Hub: safetensors and a strict config, never a pickle, never random weights."""
+"""Checkpoints on disk or on the Hugging Face Hub: safetensors weights and a strict config; pickles are refused."""
 
 import json
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
 
 @dataclass(frozen=True)
 class CalibrationTable:
-    """The calibration of each variant, and how much evidence a moment needs."""
+    """Calibration of each variant, and the evidence (0..1) that a moment needs (``moment_floor``)."""
 
     variants: dict[str, Calibration]
     moment_floor: float
@@ -62,7 +62,7 @@ class CheckpointConfig:
 class Checkpoint:
     """A network in evaluation mode, where its weights came from, and their SHA-256.
 
-    ``calibration`` holds how sure each variant may say it is, ``moment_floor`` how much evidence a moment needs.
+    ``calibration`` maps each variant to its calibration; ``moment_floor`` is the evidence (0..1) that a moment needs.
     ``id`` is the folder's name, or repository and commit; ``revision`` the commit on the Hub (None: a local folder).
     ``folder`` holds the files, a cached copy of them if they came from the Hub.
     """
@@ -77,7 +77,7 @@ class Checkpoint:
 
     @property
     def source(self) -> str:
-        """Where it can be loaded from again: ``organisation/name@commit``, or the local folder."""
+        """What ``load_checkpoint`` loads it from again: ``organisation/name@commit``, or the local folder."""
         return self.id if self.revision else str(self.folder.resolve())
 
 
@@ -103,7 +103,7 @@ def save_checkpoint(model: MicroExpressionNet, folder: Path) -> None:
 def load_checkpoint(
     source: str | Path = SHIPPED, *, revision: str | None = None, device: str | torch.device = "cpu"
 ) -> Checkpoint:
-    """Return the network in a local folder, or in a Hub repository: ``organisation/name``, ``@revision`` or not.
+    """Load a network from a local folder, or from a Hub repository: ``organisation/name`` or with ``@revision``.
 
     From the Hub, everything is of one commit, also where ``revision`` names a branch that moves meanwhile. Raises
     ``CheckpointError``, in one sentence, for a missing file, a pickle, another schema, block layout, key, shape, type
@@ -135,10 +135,10 @@ def load_checkpoint(
         raise CheckpointError(f"{name}: no network can be built of the sizes in {CONFIG} ({error}).") from error
     _fill(model, _read_tensors(folder / WEIGHTS), name)
     model = model.to(device).eval().requires_grad_(False)
-    # Weights that nobody has calibrated say what they say, and never "none".
-    known = config.calibration or CalibrationTable({}, 0.5)
-    calibration = {variant: known.variants.get(variant, Calibration()) for variant in config.variants}
-    return Checkpoint(model, label, sha256, calibration, known.moment_floor, folder, commit)
+    # Without calibration, probabilities are those of the logits, and the label is never "none".
+    table = config.calibration or CalibrationTable({}, 0.5)
+    calibration = {variant: table.variants.get(variant, Calibration()) for variant in config.variants}
+    return Checkpoint(model, label, sha256, calibration, table.moment_floor, folder, commit)
 
 
 # The name that people who know the Hub look for.
@@ -213,16 +213,16 @@ def _write_config(folder: Path, config: CheckpointConfig) -> None:
 
 
 def _layouts(variants: Sequence[str]) -> dict[str, Any]:
-    """Return where the blocks of each variant lie on a face, as JSON holds it."""
+    """Places of the blocks of each variant on a face, as JSON holds them."""
     blocks = {variant: [asdict(block) for block in LAYOUTS[variant].blocks] for variant in variants}
     return json.loads(json.dumps(blocks))
 
 
 def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:
-    """Write how sure each variant may say it is into the config of a local checkpoint."""
+    """Write the calibration of each variant into the config of a local checkpoint."""
     config = _read_config(folder)
     _write_config(folder, replace(config, calibration=CalibrationTable(calibration, moment_floor)))
-    # It was of what has just been changed.
+    # The recorded hash of the config no longer fits.
     (folder / SUMS).unlink(missing_ok=True)
 
 
@@ -255,7 +255,7 @@ def _fill(model: MicroExpressionNet, tensors: dict[str, Tensor], source: str) ->
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:
-    """Return the folder of the local cache with all that loading needs, of one commit."""
+    """Folder of the local cache with the files that loading needs, all of one commit."""
     # The config comes first: it tells the commit. Not snapshot_download, for which a record of hashes that the Hub
     # was too busy to send is the same as none.
     folder = fetch(repository, CONFIG, revision).parent
@@ -273,7 +273,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a record; raises ``CheckpointError`` for a line that is none."""
+    """SHA-256 of each file that a record of hashes lists; raises ``CheckpointError`` for a malformed line."""
     found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         sha256, _, name = line.partition("  ")
@@ -284,9 +284,9 @@ def read_sums(path: Path) -> dict[str, str]:
 
 
 def check_sums(folder: Path, names: Sequence[str], source: str) -> dict[str, str]:
-    """Compare files with the record beside them, if there is one, and return the hash of each that it lists.
+    """Compare files with the record of hashes beside them, if there is one, and return the hash of each listed file.
 
-    Raises ``CheckpointError`` for a file that is missing or another.
+    Raises ``CheckpointError`` for a file that is missing or differs.
     """
     record = read_sums(folder / SUMS) if (folder / SUMS).is_file() else {}
     listed = [name for name in names if name in record]

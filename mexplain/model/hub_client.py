@@ -32,9 +32,9 @@ Result = TypeVar("Result")
 
 
 def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Return repository and revision from ``org/name`` or ``org/name@revision``.
+    """Split repository and revision of ``org/name`` or ``org/name@revision``.
 
-    Raises ``CheckpointError`` if two revisions are asked for.
+    Raises ``CheckpointError`` if ``revision`` is another than the named one.
     """
     repository, _, named = source.partition("@")
     if named and revision and named != revision:
@@ -55,7 +55,10 @@ def fetch(repository: str, name: str, revision: str | None) -> Path:
 
 
 def fetch_if_there(repository: str, name: str, commit: str) -> Path | None:
-    """A file like ``fetch``, or None where the repository (or, without a network, the cache) has none."""
+    """A file of a commit in the local cache, or None where the repository (without a network: the cache) has none.
+
+    Raises ``CheckpointError``, in one sentence, for whatever else keeps it from being there.
+    """
     try:
         return fetch(repository, name, commit)
     except CheckpointError as error:
@@ -85,7 +88,7 @@ def fetch_all(repository: str, names: Sequence[str], commit: str) -> None:
 def _retry(
     work: Callable[[], Result], repository: str, name: str, revision: str | None, *, sending: bool = False
 ) -> Result:
-    """Do some work with the Hub, again where the Hub is busy; each failure becomes one ``CheckpointError``."""
+    """Call ``work``, again where the Hub is busy; raises ``CheckpointError``, in one sentence, for each failure."""
     for pause in (*_PAUSES_S, None):
         try:
             return work()
@@ -168,7 +171,7 @@ def _verb(sending: bool) -> str:
 
 
 def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status behind an error, which may be wrapped in another."""
+    """HTTP status behind an error, or behind one of its causes; None if there is none."""
     while error is not None:
         if isinstance(error, HfHubHTTPError):
             return error.response.status_code

@@ -1,4 +1,4 @@
-"""Checkpoints sent to the Hub with what was measured of them, brought back, and checked file by file."""
+"""Checkpoints published on the Hub together with their measurements, fetched again, and verified."""
 
 import shutil
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from mexplain.model.hub_client import fetch_all, fetch_if_there, send, split_rev
 
 CARD, METRICS = "README.md", "metrics.json"
 NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
-# What `bench-explanations`, `compare-variants` and `train` leave beside them.
+# Files that `bench-explanations`, `compare-variants` and `train` write beside them.
 BESIDES = (SCORECARD, CLAIM, "training.json", "frames_only.safetensors")
 _MAKERS = {SCORECARD: "bench-explanations", CLAIM: "compare-variants"}
 
 
 def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, private: bool = False) -> str:
-    """Publish a checkpoint in one commit: weights, config, model card, measurements, and the hash of each; return it.
+    """Publish a checkpoint in one commit: weights, config, model card, measurements, and the hash of each file.
 
-    The card must say what was measured of these very weights (``evaluate`` writes it). Raises ``CheckpointError`` if
+    Returns the commit. The card must be about these weights (``evaluate`` writes it). Raises ``CheckpointError`` if
     it does not, if the checkpoint would not load, or if the Hub does not take it; then nothing has been published.
     """
     if not folder.is_dir():
@@ -50,9 +50,9 @@ def push_to_hub(folder: Path, repository: str, *, branch: str | None = None, pri
 
 
 def pull_from_hub(source: str, out: Path, *, revision: str | None = None) -> str:
-    """Copy a published checkpoint, with all that was published beside it, into a folder; return its commit.
+    """Copy a published checkpoint, with the files published beside it, into a folder; return its commit.
 
-    Every file is checked first, and the network loaded: what is in the folder can be used. Raises ``CheckpointError``
+    The files are verified, and the network is loaded, before the folder appears. Raises ``CheckpointError``
     otherwise, or if the folder holds something already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -77,7 +77,7 @@ def verify(source: str, *, revision: str | None = None) -> list[tuple[str, str]]
     """Check a checkpoint, local or on the Hub, file by file; return name and SHA-256 of those that were compared.
 
     ``model.safetensors`` is compared with the config, everything else with ``SHA256SUMS``. Raises ``CheckpointError``
-    for the first that is not as it should be.
+    for the first that differs.
     """
     loaded = load_checkpoint(source, revision=revision)
     folder = loaded.folder

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over clips, its 95 % interval (people resampled), and how many clips it is over."""
+    """A mean over ``count`` clips and its 95 % interval, bootstrapped over people."""
 
     mean: float
     low: float
@@ -25,13 +25,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """What was measured of one checkpoint's explanations.
+    """Measurements of one checkpoint's explanations.
 
     ``scores[variant][method][measure]`` is None where a measure does not apply; the methods include guesses.
     ``sanity[variant][method]`` holds mean similarities ``maps`` and ``blocks`` (None: not judged by its map) by what is
     random, ``target_sensitivity``, ``mirror`` and ``fails_randomisation``; ``fails`` lists the methods that fail in
-    any variant. ``shortcut`` is what came of the planted shortcut (None: not run), ``accuracy`` each variant's share
-    of right answers on the clips.
+    any variant. ``shortcut`` is the result of the planted shortcut (None: not run), ``accuracy`` each variant's
+    share (0..1) of right answers on the clips.
     """
 
     checkpoint_sha256: str
@@ -47,19 +47,19 @@ class Scorecard:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:
-        """Return everything as JSON."""
+        """The scorecard as JSON text."""
         return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Scorecard":
-        """Return what ``to_json`` wrote; raises ``CheckpointError`` for anything else."""
+        """Parse the JSON of ``to_json``; raises ``CheckpointError`` for anything else."""
         return parse_json_record(
             text, cls, CheckpointError, name=f"{SCORECARD} is not a scorecard: it", schema_version=SCHEMA_VERSION
         )
 
 
 def read_scorecard(folder: Path, checkpoint_sha256: str) -> Scorecard | None:
-    """Return the scorecard beside a checkpoint; None if there is none, or if it is about other weights."""
+    """Read the scorecard beside a checkpoint; None if there is none, or if it is about other weights."""
     path = folder / SCORECARD
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What code that reads a hostile file might do; run apart by ``test_apart``."""
+"""Functions that misbehave as code might that reads a hostile file; the sandbox runs them in ``test_sandbox``."""
 
 import ctypes
 import os
