@@ -78,6 +78,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.html is not None:
         if len(set(options.clips)) > 1:
             raise SettingError(f"--html writes the page of one clip; {len(set(options.clips))} clips were given.")
+        if options.html.absolute() in [clip.absolute() for clip in options.clips]:
+            raise SettingError(f"--html would overwrite the clip {options.html}; name another file.")
         check_out_file(options.html)
     if options.out is not None:
         check_out_folder(options.out)

@@ -62,7 +62,8 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from mexplain.model.publishing import CONFIG, verify
+    from mexplain.model.checkpoint import CONFIG
+    from mexplain.model.publishing import verify
 
     files = verify(options.source)
     for name, sha256 in files:

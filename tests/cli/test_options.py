@@ -88,6 +88,7 @@ CASES = [
     ("explain {clip}", "--out DIR, --html FILE"),
     ("explain {clip} {file} --html {new}.html", "2 clips were given"),
     ("explain a/x.mp4 b/X.mov --out {new}", "would both be"),
+    ("explain {clip} --html {clip}", "would overwrite the clip"),
     ("explain {clip} --html {empty}", "is a folder"),
     ("explain {clip} --html {file}/page.html", "is a file"),
     ("explain {clip} --out {file}", "is a file"),
