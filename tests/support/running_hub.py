@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,7 +33,12 @@ QUICK = "?method=attention"  # the method that takes no time
 
 
 @contextmanager
-def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) -> Iterator[str]:
+def run_hub(
+    folder: Path,
+    stop: tuple[signal.Signals, ...] = (signal.SIGTERM,),
+    command: Sequence[str | Path] = (sys.executable, "app.py"),
+    cwd: Path = ROOT,
+) -> Iterator[str]:
     """Run the hub and give its address; told to ``stop``, it must leave neither tracebacks nor uploads behind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -43,8 +48,8 @@ def run_hub(folder: Path, stop: tuple[signal.Signals, ...] = (signal.SIGTERM,)) 
     log = folder / "log.txt"
     with log.open("w") as out:
         hub = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
+            command,
+            cwd=cwd,
             env=os.environ | settings,
             stdout=out,
             stderr=subprocess.STDOUT,
