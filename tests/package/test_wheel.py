@@ -116,9 +116,10 @@ def test_a_clip_is_simulated(run, person_clip):
     cv2.imwrite(str(run.folder / "photo.png"), person_clip.frames[0][..., ::-1])
     run("mexplain", "simulate", "photo.png", "--aus", "6,12", "--out", "smile.mp4")
     truth = json.loads((run.folder / "smile.truth.json").read_text(encoding="utf-8"))
-    assert truth["action_units"] == [6, 12] and (run.folder / "smile.mp4").is_file()
+    assert truth["expression"]["aus"] == [6, 12] and (run.folder / "smile.mp4").is_file()
 
 
+@pytest.mark.skipif(not os.environ.get("CI"), reason="takes minutes; .ci/run and GitHub Actions do it")
 def test_methods_are_scored(run):
     run("mexplain", "bench-explanations", "--clips", 2, "--out", "scores", "--device", "cpu")
     assert json.loads((run.folder / "scores" / "scorecard.json").read_text(encoding="utf-8"))["clips"] == 2
@@ -126,9 +127,9 @@ def test_methods_are_scored(run):
 
 def test_the_interface_is_there(run):
     script = (
-        "from mexplain import explain, load_checkpoint, write_json; from pathlib import Path;"
+        "from mexplain import ExplainRequest, explain, load_checkpoint, write_json; from pathlib import Path;"
         "import mexplain.simulation.subject as s; clip = next(s.SAMPLES.glob('*.mp4'));"
-        "report = explain(clip, load_checkpoint(), methods=('attention',), device='cpu');"
+        "report = explain(clip, load_checkpoint(), ExplainRequest(methods=('attention',), device='cpu'));"
         "write_json(report, Path('report.json')); print(report.variants[0].label)"
     )
     assert run("python", "-c", script).strip() and (run.folder / "report.json").is_file()
@@ -140,6 +141,6 @@ def test_the_hub_explains_a_sample(programs, run, tmp_path):
     sample = next(programs.parent.rglob("shipped/samples/happiness.mp4"))
     with run_hub(folder, command=[programs / "mexplain-hub"], cwd=run.folder) as address:
         client = Client(address, verbose=False)
-        report = client.predict({"video": handle_file(str(sample))}, method="attention", api_name="/explain")
+        report = client.predict(handle_file(str(sample)), method="attention", api_name="/explain")
         client.close()
     assert {variant["label"] for variant in report["variants"]} >= {"happiness"}
