@@ -1,6 +1,6 @@
 """Calibration: temperatures and thresholds fitted on simulated clips, and how reliable the probabilities are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +114,7 @@ def _fit(predictions: SimulatedPredictions, variant: str) -> Calibration:
     return replace(fitted, none_below=float(steps[int(np.argmin(wrong))]))
 
 
-def _minimise(loss, weights: list[Tensor]) -> None:
+def _minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
     optimizer = torch.optim.LBFGS(weights, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -222,7 +222,7 @@ class _TrainingStage:
             self.losses = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             self.log_values(values)
 
-    def log_values(self, values: dict) -> None:
+    def log_values(self, values: dict[str, Any]) -> None:
         with (self.run.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": self.name, "step": self.next_step, **values}) + "\n")
 
@@ -237,7 +237,7 @@ class _TrainingStage:
         self.module.eval()
 
 
-class BatchPlans(Dataset):
+class BatchPlans(Dataset[BatchPlan]):
     """Batch plans of a stage, one for each step; beside a GPU, other processes draw them ahead, with equal results."""
 
     def __init__(

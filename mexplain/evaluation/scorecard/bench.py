@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
@@ -57,7 +58,9 @@ def run_scorecard(
     return scorecard
 
 
-def build_scorecard(run: ScorecardRun, rows: list[dict], checks: list[dict], check: Shortcut | None) -> Scorecard:
+def build_scorecard(
+    run: ScorecardRun, rows: list[dict[str, Any]], checks: list[dict[str, Any]], check: Shortcut | None
+) -> Scorecard:
     """Return the scorecard of a run."""
     scores, accuracy = collect_scores(rows)
     sanity = {
