@@ -44,9 +44,10 @@ class ExportTab:
     """The tab's components, and what happens on them."""
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
-        self.hub, self.explain = hub, explain
+        self.hub = hub
         tab_intro("take")
-        BatchPanel(hub, [explain.method, explain.baseline, explain.target])
+        choices = explain.panel.request_inputs[:3]
+        BatchPanel(hub, choices)
         needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(render("take"))
@@ -64,7 +65,7 @@ class ExportTab:
                 label="A link that reopens these settings (your clip is not in it)", interactive=False,
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
-        looks = [explain.method, explain.baseline, explain.target, *explain.looks]
+        looks = [*choices, *explain.panel.view_inputs]
         outputs = [needs.box, self.results, self.link]
         tab.select(self.show, [hub.session, *looks], outputs, **QUICK)
         needs.when_ready(self.show, outputs, looks)

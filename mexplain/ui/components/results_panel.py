@@ -1,0 +1,203 @@
+"""The first tab's results: choices of what to explain and how to show it, and three columns, one for each variant."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from mexplain.attribution.baselines import BASELINES
+from mexplain.records import VARIANTS, Report, VariantReport
+from mexplain.report import wording
+from mexplain.report.visuals.heatmap_overlay import Quantity
+from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
+from mexplain.ui.components import results
+from mexplain.ui.components.common import OWN_ANSWER, Hub
+from mexplain.ui.components.results import View
+from mexplain.ui.session import Session
+from mexplain.ui.text import WORDS, render
+
+
+class VariantColumn(NamedTuple):
+    """The components of one variant's column."""
+
+    verdict: gr.HTML
+    bars: gr.Plot
+    film: gr.HTML
+    heatmap: gr.Plot
+    trust: gr.HTML
+
+
+@dataclass(frozen=True)
+class ColumnState:
+    """The content of one variant's column: a quantity, and whether attribution and tests have arrived."""
+
+    quantity: Quantity | None
+    attributed: bool
+    tested: bool
+
+    @classmethod
+    def of(cls, variant: VariantReport, view: View, method: str) -> "ColumnState":
+        """The content that a column can have by now."""
+        return cls(results.shown(variant, view, method), method in variant.maps, method in variant.trust)
+
+    def same_pictures(self, other: "ColumnState | None") -> bool:
+        """Whether film and heatmap of two states are the same."""
+        return other is not None and (self.quantity, self.attributed) == (other.quantity, other.attributed)
+
+
+class ResultsPanel:
+    """The components, and their updates for a report."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        with gr.Column(visible=False, elem_id="results") as self.box:
+            self.answer = gr.HTML(elem_id="answer")
+            with gr.Column(visible=False, elem_id="moments") as self.moments_box:
+                gr.HTML(render("moments"))
+                self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
+                self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
+            with gr.Group(elem_id="switches"):
+                self._lay_out_view_inputs()
+                self._lay_out_request_inputs()
+            self.about = gr.HTML(wording.about_method("integrated_gradients", "onset", hub.scorecard()), elem_id="used")
+            self.legend = gr.HTML(results.legend(View()), elem_id="legend")
+            with gr.Row(elem_classes="columns"):
+                self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
+            self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
+            with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnified_box:
+                gr.HTML(render("magnified"))
+                self.magnified = gr.HTML(elem_id="moved")
+            gr.HTML(render("custom_weights" if hub.custom_weights else "shipped_weights"), elem_id="weights")
+            self.made_with = gr.HTML(elem_id="made_with")
+
+    def _lay_out_view_inputs(self) -> None:
+        with gr.Row():
+            quantities = [("What pushed the answer", "attribution"), ("Where it looked", "attention")]
+            self.quantity = gr.Radio(quantities, value="attribution", label="Show", elem_id="quantity")
+            grains = [("In its blocks", results.BLOCKS), ("Pixel by pixel", results.PIXELS)]
+            self.grain = gr.Radio(grains, value=results.BLOCKS, label="How finely", elem_id="grain")
+            signs = [("For and against", False), ("How much, either way", True)]
+            self.magnitude = gr.Radio(signs, value=False, label="Sign", elem_id="sign")
+            self.opacity = gr.Slider(0, 100, 100, step=results.OPACITY_STEP, label="Colour (%)", elem_id="opacity")
+
+    def _lay_out_request_inputs(self) -> None:
+        with gr.Row():
+            methods = wording.method_choices()
+            self.method = gr.Dropdown(methods, value="integrated_gradients", label="Method", elem_id="method")
+            baselines = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
+            self.baseline = gr.Dropdown(baselines, value="onset", label="Compared with", elem_id="baseline")
+            targets = [OWN_ANSWER, *self.hub.checkpoint().model.config.labels]
+            self.target = gr.Dropdown(targets, value=OWN_ANSWER, label="Answer to explain", elem_id="target")
+            self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
+
+    def _column(self, title: str, about: str) -> VariantColumn:
+        with gr.Column(min_width=300, elem_classes="part"):
+            gr.HTML(render("variant_title", title=title, about=about))
+            return VariantColumn(
+                verdict=gr.HTML(elem_classes="decided"),
+                bars=gr.Plot(show_label=False, container=False, elem_classes="bars"),
+                film=gr.HTML(elem_classes="picture"),
+                heatmap=gr.Plot(show_label=False, container=False, elem_classes="times"),
+                trust=gr.HTML(elem_classes="checked"),
+            )
+
+    @property
+    def request_inputs(self) -> list[Any]:
+        """The inputs that a request is made of: method, baseline, target, thorough."""
+        return [self.method, self.baseline, self.target, self.thorough]
+
+    @property
+    def view_inputs(self) -> list[Any]:
+        """The inputs that a ``View`` is made of, in the order of its fields."""
+        return [self.quantity, self.grain, self.magnitude, self.opacity]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The components that ``updates`` change."""
+        return [
+            self.box, self.answer, self.moments_box, self.curve, self.moment, self.about, self.legend,
+            self.agreement, self.magnified, self.made_with, *(part for column in self.columns for part in column),
+        ]  # fmt: skip
+
+    @property
+    def pictures(self) -> list[Any]:
+        """The components that ``redraw`` changes."""
+        return [self.legend, *(part for column in self.columns for part in (column.film, column.heatmap))]
+
+    @property
+    def films(self) -> list[Any]:
+        """The components that ``redraw_films`` changes."""
+        return [column.film for column in self.columns]
+
+    def updates(self, session: Session, reports: Iterator[Report], view: View) -> Iterator[dict[Any, Any]]:
+        """Component updates for ever fuller reports of the session; of the columns only what differs is updated."""
+        states: dict[str, ColumnState] = {}
+        for number, report in enumerate(reports):
+            update = {self.agreement: self._agreement_html(report, session.method)}
+            if number == 0:
+                update |= self._first_update(report, session, view)
+            before, states = states, {v.variant: ColumnState.of(v, view, session.method) for v in report.variants}
+            yield update | self._column_updates(report, session, view, before, states)
+        yield {self.made_with: results.made_with(report)}
+        results.draw_ahead(session, view)
+
+    def _first_update(self, report: Report, session: Session, view: View) -> dict[Any, Any]:
+        update: dict[Any, Any] = {
+            self.box: gr.Column(visible=True),
+            self.answer: render("answer", sentence=prediction_sentence(report), notes=report.notes),
+            self.about: wording.about_method(session.method, report.baseline, self.hub.scorecard()),
+            self.legend: results.legend(view, session.method),
+            self.magnified: "",
+            self.moments_box: gr.Column(visible=report.evidence is not None),
+        }
+        if report.evidence is not None:
+            middle = sum(report.window_s) / 2
+            inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
+            choices = wording.moment_choices(report)
+            update[self.curve] = evidence_curve(report)
+            update[self.moment] = gr.Radio(choices, value=next(inside, None), visible=bool(choices))
+        return update
+
+    def _column_updates(
+        self,
+        report: Report,
+        session: Session,
+        view: View,
+        before: Mapping[str, ColumnState],
+        after: Mapping[str, ColumnState],
+    ) -> dict[Any, Any]:
+        updates: dict[Any, Any] = {}
+        redrawn = [name for name, state in after.items() if not state.same_pictures(before.get(name))]
+        films = results.films(session, view, redrawn)
+        for column, variant in zip(self.columns, report.variants, strict=True):
+            name = variant.variant
+            if name not in before:
+                updates |= {column.verdict: results.verdict(variant), column.bars: results.bars(variant)}
+            if name in films:
+                heatmap = results.heatmap(report, variant, view, session.method)
+                updates |= {column.film: films[name], column.heatmap: heatmap}
+            if name not in before or before[name].tested != after[name].tested:
+                updates[column.trust] = results.checked(variant, session.method)
+        return updates
+
+    def _agreement_html(self, report: Report, method: str) -> str:
+        if method not in report.agreement:
+            return render("paragraph", kind="wait", sentence=WORDS["testing"])
+        return wording.agreement(report, method)
+
+    def redraw(self, session: Session | None, *view_values: Any) -> list[Any]:
+        """Legend, films and heatmaps of the latest report in another view, without the network."""
+        view = View(*view_values)
+        if session is None or session.report is None:
+            return [results.legend(view), *[gr.skip()] * (2 * len(self.columns))]
+        films = results.films(session, view, list(VARIANTS))
+        heatmaps = [results.heatmap(session.report, v, view, session.method) for v in session.report.variants]
+        pairs = zip(films.values(), heatmaps, strict=True)
+        return [results.legend(view, session.method), *(part for pair in pairs for part in pair)]
+
+    def redraw_films(self, session: Session | None, *view_values: Any) -> list[Any]:
+        """Films of the latest report in another view, without the network."""
+        if session is None or session.report is None:
+            return [gr.skip()] * len(self.columns)
+        return list(results.films(session, View(*view_values), list(VARIANTS)).values())
