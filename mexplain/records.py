@@ -1,4 +1,4 @@
-"""What crosses the borders between modules: frozen records, checked once when made.
+"""Frozen records that packages hand to each other, checked once when made.
 
 Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel. Colours are RGB.
 """
@@ -22,7 +22,7 @@ WHOLE: View = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a variant's logits become probabilities, and from where on it finds nothing.
+    """A variant's mapping of logits to probabilities, and its threshold of presence.
 
     Classes are ``softmax(logits / temperature)``, an expression's presence is ``sigmoid(scale * logit + shift)``;
     below ``none_below`` of it the label is "none".
@@ -39,12 +39,12 @@ class Calibration:
             raise SettingError(f"a calibration needs temperature and scale above 0 and none_below in 0..1, got {self}")
 
     def classes(self, logits: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b k"]:
-        """Return class probabilities."""
-        raised = np.exp((logits - logits.max(-1, keepdims=True)) / self.temperature)
-        return raised / raised.sum(-1, keepdims=True)
+        """Class probabilities."""
+        exponentials = np.exp((logits - logits.max(-1, keepdims=True)) / self.temperature)
+        return exponentials / exponentials.sum(-1, keepdims=True)
 
     def presence(self, logits: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
-        """Return the probability that there is an expression."""
+        """Probability that there is an expression."""
         return np.asarray(1 / (1 + np.exp(-(self.scale * logits + self.shift))))
 
 
@@ -92,7 +92,7 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a file says of itself, upright (rotation flags applied) and before any frame is dropped or shrunk."""
+    """A video file's own data, upright (rotation flags applied) and before any frame is dropped or shrunk."""
 
     path: str
     fps: float
@@ -107,8 +107,8 @@ class Clip:
     """Frames of one window of a video, at the times they were shown.
 
     ``frames`` are RGB, ``times_s`` seconds from the start of the file, strictly rising. Frames may be fewer and
-    smaller than in the file, and show its part ``view`` alone; ``scale`` is file pixels per frame pixel. ``notes`` are
-    plain sentences a user should read.
+    smaller than in the file, and show only the part ``view`` of each picture; ``scale`` is file pixels per frame pixel.
+    ``notes`` are plain sentences for the user.
 
     Raises ``ClipError`` if shapes disagree or there are fewer than two frames.
     """
@@ -136,8 +136,8 @@ class Clip:
 class FaceTrack:
     """One face followed through a clip.
 
-    ``landmarks_xy`` are the 478 mesh points in pixels of the clip's frames; ``notes`` are plain sentences a user
-    should read (several faces seen, face lost for a moment).
+    ``landmarks_xy`` are the 478 mesh points in pixels of the clip's frames; ``notes`` are plain sentences for
+    the user (several faces seen, face lost for a moment).
     """
 
     landmarks_xy: Float[np.ndarray, "t 478 2"]
@@ -150,7 +150,7 @@ class FaceTrack:
 
 @dataclass(frozen=True)
 class AlignedClip:
-    """A face that looks straight out of every frame: what the network sees.
+    """A face, upright and of one size in every frame: the input of the network.
 
     ``frames`` are square RGB crops, evenly spaced in time; ``landmarks_xy`` the mesh at the first (onset) frame and
     in pixels of the crop; ``to_clip`` maps crop pixels to file pixels at the onset (``p_file = A @ p + b``).
@@ -165,11 +165,11 @@ class AlignedClip:
 
 @dataclass(frozen=True)
 class SteadyClip:
-    """All frames of a clip with the head held still.
+    """All frames of a clip, with the head's movement taken out.
 
     ``frames`` are square RGB crops at the clip's own times; ``landmarks_xy`` the mesh in each, in its pixels;
-    ``head_xy`` where the middle of the face was in the picture and ``head_turn`` how far it leant (radians), in
-    inter-ocular distances, both since the first frame.
+    ``head_xy`` is how far the middle of the face has moved in the picture (inter-ocular distances), ``head_turn`` how
+    far the head has leant (radians), both since the first frame.
     """
 
     frames: UInt8[np.ndarray, "t s s 3"]
@@ -182,9 +182,9 @@ class SteadyClip:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for an expression, and for a blink, at each time of a clip, 0..1.
+    """Evidence of an expression, and of a blink, at each time of a clip, 0..1.
 
-    ``expression`` is how sure it is that one is under way, times how far it has got; ``blink`` how far the lids close.
+    ``expression`` is the probability that one is under way, times how far it has got; ``blink`` how far the lids close.
     """
 
     times_s: Float[np.ndarray, "t"]
@@ -194,10 +194,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Moment:
-    """A stretch of a clip in which something brief happens, in seconds of the file.
+    """A part of a clip in which something brief happens, in seconds of the file.
 
-    ``kind`` says what it looks like (see ``mexplain.explain.spotting.KINDS``); ``score``, 0..1, is how much evidence
-    there is at its apex (of a blink that is none of an expression: how far the lids close).
+    ``kind`` is a key of ``KINDS`` in ``mexplain.explain.spotting``; ``score``, 0..1, is the evidence at the apex (of an
+    expression; for a blink that lies outside every expression, how far the lids close).
     """
 
     onset_s: float
@@ -216,7 +216,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class BlockReport:
-    """One block of one variant: where it is, what attention it got, what each method attributes to it.
+    """One block of one variant: its place, its attention, and its attribution by each method.
 
     ``xyxy`` is in file pixels at the onset, ``crop_xyxy`` in 0..1 of the aligned crop. ``attention`` holds one weight
     in 0..1 for each frame, or None where the variant computes none. ``attribution`` maps a method to a signed score in
@@ -233,7 +233,7 @@ class BlockReport:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two orderings of the blocks are: Spearman's rank correlation, and where 95 % lie by chance."""
+    """Spearman's rank correlation of two orderings of the blocks, and the interval of 95 % of random orderings."""
 
     rank_correlation: float
     null_band: tuple[float, float]
@@ -254,7 +254,7 @@ class Check:
 
 @dataclass(frozen=True)
 class FaithfulnessReport:
-    """How far one explanation of one answer can be trusted.
+    """Tests of how far one attribution of one prediction can be trusted.
 
     ``gap_share`` is the completeness gap over the difference it explains, None for methods that do not add up.
     ``deletion`` is the probability of the explained class with the ``held`` highest-scoring blocks held still,
@@ -264,8 +264,8 @@ class FaithfulnessReport:
     orders. ``single_deletion`` ranks the scores against the fall of the logit when each block alone is held still
     (FunnyBirds). ``infidelity`` is the share of the logit's falls under random holding that the scores miss (0:
     none); ``max_sensitivity`` the largest change of the scores, as a share, under noise of one grey level; None where
-    it was not measured. ``attention`` compares with the gates.
-    ``summary`` says it all in a few sentences.
+    it was not measured. ``attention`` compares the scores with the attention weights, None where there are none.
+    ``summary`` is a few sentences for the user.
     """
 
     gap_share: float | None
@@ -287,17 +287,17 @@ class FaithfulnessReport:
 
 @dataclass(frozen=True)
 class VariantReport:
-    """What one variant said of a clip, and why.
+    """One variant's prediction of a clip, and its explanation by each method.
 
     ``label`` is the most probable class, or "none" where there is no more evidence of an expression than in clips
-    without one; ``presence`` is the probability that there is one. ``units`` is how far each action unit got, 0..1, on
-    the subject's right and left.
-    ``outside_blocks`` maps a method to the attribution that fell on no block, so that blocks and outside add up to
-    the whole; ``maps`` to the signed attribution of each pixel of the aligned crop in each frame, in logits.
-    ``convergence_delta`` is the completeness gap of the first method in logits, None where it has none. ``pooled``
-    maps a layout ("10", "24") and a method to the scores of that layout's blocks, so that variants compare;
-    ``trust`` a method to how far it can be trusted. ``target`` is the class explained,
-    ``difference`` its logit less that with the baseline, for each method.
+    without one; ``presence`` is the probability that there is one. ``units`` maps each action unit to how far it got,
+    0..1, on the subject's right and left. ``target`` is the class explained.
+
+    By method: ``difference`` is the target's logit less that for the baseline; ``maps`` the signed attribution of each
+    pixel of the aligned crop in each frame, in logits; ``outside_blocks`` the attribution in no block, so that blocks
+    and outside add up to the whole; ``trust`` the tests. ``pooled`` maps a layout ("10", "24") and a method to the
+    scores of that layout's blocks, so that variants compare. ``convergence_delta`` is the completeness gap of the first
+    method that has one, in logits, None where none has.
     """
 
     variant: str
@@ -322,15 +322,15 @@ class VariantReport:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found out about one clip; no figures inside.
+    """Every variant's prediction of one clip, its explanations, and how they were made; no figures.
 
-    ``window_s`` is (onset, offset) in seconds of the file; ``elapsed_s`` seconds spent by stage; ``times_s`` the times
-    of the frames the network saw; ``onset_frame`` and ``apex_frame`` (the one that differs most from it) the aligned
-    crop at a size to look at. ``baseline`` is what the clip was compared with. ``agreement`` maps a method to how
-    alike two variants' scores of the ten blocks are, for each pair of variants. ``moments`` are what happens in the
-    clip, best first, and ``evidence`` the curve that they were found in (None where nobody looked for any, because the
-    clip is short or a part of it was asked for). ``checkpoint_revision`` is the
-    commit on the Hub that the weights are of, None for those of a folder.
+    ``window_s`` is the part that was explained, (start, end) in seconds of the file; ``times_s`` the times of the
+    network's frames; ``elapsed_s`` seconds by stage; ``device`` where the network ran last. ``onset_frame`` and
+    ``apex_frame`` (the one that differs most from it) are the aligned crop, large enough to show. ``baseline`` is the
+    key of the baseline. ``agreement`` maps a method to the rank correlation of two variants' scores of the ten blocks,
+    for each pair of variants. ``moments`` are those spotted in the clip, best first, and ``evidence`` is what they were
+    spotted in (None for a short clip or a chosen part). ``notes`` are plain sentences for the user.
+    ``checkpoint_revision`` is the Hub commit of the weights, None for weights from a folder.
     """
 
     info: ClipInfo
