@@ -41,7 +41,7 @@ class Calibration:
     def classes(self, logits: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b k"]:
         """Class probabilities."""
         exponentials = np.exp((logits - logits.max(-1, keepdims=True)) / self.temperature)
-        return exponentials / exponentials.sum(-1, keepdims=True)
+        return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
     def presence(self, logits: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*b"]:
         """Probability that there is an expression."""
@@ -129,7 +129,7 @@ class Clip:
 
     @property
     def scale(self) -> float:
-        return self.info.width * (self.view[2] - self.view[0]) / self.frames.shape[2]
+        return float(self.info.width * (self.view[2] - self.view[0]) / self.frames.shape[2])
 
 
 @dataclass(frozen=True)

@@ -425,7 +425,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         30,
     ),
     "rank": (spotting.rank, {"moments": st.lists(records, max_size=3)}, 30),
-    "overlap": (spotting.overlap, {"one": records, "other": records}, 30),
+    "overlap": (spotting.overlap, {"first": records, "second": records}, 30),
     "lid_closure": (spotting.lid_closure, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (mesh.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,11 +25,10 @@ from mexplain.records import NONE, AlignedClip, ClipInfo, Evidence, ExplainReque
 
 DISPLAY_SIZE = 320  # as wide as a column of the hub
 
-Result = TypeVar("Result")
 # Called with the name of a stage as it starts, or goes on, and the share of all work (0..1) done by then.
 Progress = Callable[[str, float], None]
 # Calls a function with the device to run on, and returns its result.
-DeviceRunner = Callable[[Callable[[torch.device], Result]], Result]
+DeviceRunner = Callable[[Callable[[torch.device], Any]], Any]
 
 
 @dataclass(frozen=True)

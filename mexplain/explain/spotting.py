@@ -116,7 +116,7 @@ def _course(units: Float[np.ndarray, "w t u 2"]) -> Float[np.ndarray, "w t"]:
     furthest = units.max(1, keepdims=True)
     weight = furthest**3
     course = (weight * units).sum((2, 3)) / weight.sum((2, 3))
-    return course * (furthest.max((2, 3)) / course.max(1, keepdims=True))
+    return np.asarray(course * (furthest.max((2, 3)) / course.max(1, keepdims=True)))
 
 
 def _expressive(config: ModelConfig) -> Bool[np.ndarray, "u"]:
@@ -178,7 +178,8 @@ def lid_closure(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray,
     """How far the lids are closed in each frame, 0..1, compared with how far apart they usually are."""
     distances = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
     share = sum(distances) / inter_ocular_distance(landmarks_xy)
-    return (1 - share / max(float(np.quantile(share, 0.6)), 1e-6)).clip(0, 1).astype(np.float32)
+    closure = 1 - share / max(float(np.quantile(share, 0.6)), 1e-6)
+    return np.asarray(closure.clip(0, 1), np.float32)
 
 
 def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
@@ -193,17 +194,19 @@ def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:
     return float(lid_closure(track.landmarks_xy).max()) > _LIDS_CLOSE
 
 
-def overlap(one: Moment, other: Moment) -> float:
+def overlap(first: Moment, second: Moment) -> float:
     """Intersection over union of two moments in time."""
-    shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
-    whole = max(one.offset_s, other.offset_s) - min(one.onset_s, other.onset_s)
-    return max(0.0, shared) / max(whole, 1e-9)
+    union = max(first.offset_s, second.offset_s) - min(first.onset_s, second.onset_s)
+    return _shared_s(first, second) / max(union, 1e-9)
 
 
-def _within(one: Moment, other: Moment) -> float:
+def _within(inner: Moment, outer: Moment) -> float:
     """The share of a moment, 0..1, that lies within another."""
-    shared = min(one.offset_s, other.offset_s) - max(one.onset_s, other.onset_s)
-    return max(0.0, shared) / max(one.offset_s - one.onset_s, 1e-9)
+    return _shared_s(inner, outer) / max(inner.offset_s - inner.onset_s, 1e-9)
+
+
+def _shared_s(first: Moment, second: Moment) -> float:
+    return max(0.0, min(first.offset_s, second.offset_s) - max(first.onset_s, second.onset_s))
 
 
 def _features(model: MicroExpressionNet, steady: SteadyClip, progress: ShareProgress) -> Float[Tensor, "t c h w"]:

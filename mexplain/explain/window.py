@@ -9,7 +9,7 @@ from mexplain.face.extraction import read_stabilized
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import Evidence, Moment
+from mexplain.records import ClipInfo, Evidence, Moment
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it
 MARGIN_S = 0.08
@@ -32,7 +32,8 @@ class SpottingResult:
 
 def is_long(path: Path) -> bool:
     """Whether a video lasts so long that its moments must be spotted."""
-    return client.call(probe, path, name=path.name).duration_s > WHOLE_S
+    info: ClipInfo = client.call(probe, path, name=path.name)
+    return info.duration_s > WHOLE_S
 
 
 def spot(path: Path, model: MicroExpressionNet, floor: float, progress: ShareProgress | None = None) -> SpottingResult:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
@@ -19,6 +20,9 @@ from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
 
 _MOST_CLIPS, _MOST_REPORTS = 3, 12
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class StoppedError(MexplainError):
@@ -38,10 +42,10 @@ class Session:
     request: ExplainRequest = field(default_factory=ExplainRequest)
     report: Report | None = None
     explainer: Explainer | None = None
-    drawn: OrderedDict[tuple, str] = field(default_factory=OrderedDict)
+    drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
     _clip: tuple[str, str] = ("", "")
-    _explainers: OrderedDict[tuple, Explainer] = field(default_factory=OrderedDict)
-    _reports: OrderedDict[tuple, Report] = field(default_factory=OrderedDict)
+    _explainers: OrderedDict[tuple[Any, ...], Explainer] = field(default_factory=OrderedDict)
+    _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)
     _spotting: dict[str, SpottingResult] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -144,7 +148,7 @@ def _sha256(path: Path) -> str:
         return str(path)
 
 
-def keep(kept: OrderedDict, key: tuple, value: object, most: int) -> None:
+def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
     """Add a value under a key, and drop the oldest ones beyond ``most``."""
     kept[key] = value
     while len(kept) > most:

@@ -104,9 +104,9 @@ def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path, checkpoint):
     assert "There is no file" in answer(tmp_path / "dangling.mp4")
     with pytest.raises(FaceError, match="is no ordinary file"):
         from_photo(tmp_path / "pipe.mp4")
-    desk = Session()
+    session = Session()
     with pytest.raises(ClipError, match="is no ordinary file"):
-        list(desk.explain(tmp_path / "pipe.mp4", checkpoint, ExplainRequest()))
+        list(session.explain(tmp_path / "pipe.mp4", checkpoint, ExplainRequest()))
 
 
 def test_files_that_are_too_large_are_not_opened(tmp_path, monkeypatch):

@@ -211,14 +211,14 @@ def test_a_question_takes_no_longer_than_it_may(person_path, checkpoint, monkeyp
     monkeypatch.setenv("MEXPLAIN_MAX_WORK_S", "1")
     clock = [0.0]
     monkeypatch.setattr("mexplain.ui.session.time.monotonic", lambda: clock[0])
-    desk = Session("cpu")
-    steps = desk.explain(person_path, checkpoint, ExplainRequest(("attention",), start_s=0.2, end_s=0.7))
+    session = Session("cpu")
+    steps = session.explain(person_path, checkpoint, ExplainRequest(("attention",), start_s=0.2, end_s=0.7))
     next(steps)
     clock[0] = 1.1
     with pytest.raises(OutOfTimeError, match="longer than the 1 s"):
         list(steps)
     # The next question has time of its own.
-    *_, last = desk.explain_same_window(ExplainRequest(("attention",)))
+    *_, last = session.explain_same_window(ExplainRequest(("attention",)))
     assert all("attention" in variant.maps for variant in last.variants)
 
 
