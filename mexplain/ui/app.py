@@ -84,7 +84,8 @@ def build_page(folder: Path) -> HubBlocks:
     """Lay out the page; sample pictures and visitors' files lie in ``folder``."""
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
-    with HubBlocks(folder, title="mexplain") as page:
+    page = HubBlocks(folder, title="mexplain")
+    with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
         hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads)
         gr.HTML(render("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
@@ -109,7 +110,8 @@ def build_page(folder: Path) -> HubBlocks:
 def build_error_page(folder: Path, error: MexplainError) -> HubBlocks:
     """Lay out a page that says why there is no network, and what to do."""
     LOG.error("The hub cannot explain anything: %s", error)
-    with HubBlocks(folder, title="mexplain") as page:
+    page = HubBlocks(folder, title="mexplain")
+    with page:
         gr.HTML(render("no_network", reason=error, checkpoint=CHECKPOINT), elem_id="trouble")
     return page
 

@@ -1,4 +1,4 @@
-"""A link that reopens the hub with the same settings: what is asked, how it is looked at, and which sample."""
+"""Links that reopen the hub with the same settings: method, baseline, label, view and sample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from mexplain.attribution.registry import METHODS
 
 @dataclass(frozen=True)
 class PermalinkSettings:
-    """Everything that a link carries; ``target`` and ``sample`` are empty where nothing was chosen.
+    """Settings in a link; ``target`` and ``sample`` are empty where nothing was chosen.
 
     ``show`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``sign`` "signed" or "magnitude",
     ``opacity`` 0..100.
@@ -27,18 +27,18 @@ class PermalinkSettings:
 
 
 def to_query(settings: PermalinkSettings) -> str:
-    """Return the part of a link after the question mark: whatever differs from the defaults."""
-    plain = PermalinkSettings()
+    """Query string of a link, with the settings that differ from the defaults."""
+    defaults = PermalinkSettings()
     changed = {f.name: getattr(settings, f.name) for f in fields(PermalinkSettings)}
     return urlencode(
-        {name: value for name, value in changed.items() if value != getattr(plain, name)}, errors="replace"
+        {name: value for name, value in changed.items() if value != getattr(defaults, name)}, errors="replace"
     )
 
 
 def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> PermalinkSettings:
-    """Return the settings that a link carries; whatever it says that cannot be is as if it were not there."""
-    plain = PermalinkSettings()
-    known: dict[str, tuple[str, ...]] = {
+    """Settings of a link's query; unknown names and impossible values are ignored."""
+    defaults = PermalinkSettings()
+    choices: dict[str, tuple[str, ...]] = {
         "method": tuple(METHODS),
         "baseline": tuple(BASELINES),
         "target": labels,
@@ -47,7 +47,9 @@ def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple
         "sign": ("signed", "magnitude"),
         "sample": samples,
     }
-    chosen = {name: query[name] for name, allowed in known.items() if query.get(name) in allowed}
+    chosen = {name: query[name] for name, allowed in choices.items() if query.get(name) in allowed}
     opacity = query.get("opacity", "")
-    share = min(int(opacity), 100) if opacity.isascii() and opacity.isdigit() and len(opacity) < 4 else plain.opacity
-    return PermalinkSettings(**chosen, opacity=share)
+    percent = (
+        min(int(opacity), 100) if opacity.isascii() and opacity.isdigit() and len(opacity) < 4 else defaults.opacity
+    )
+    return PermalinkSettings(**chosen, opacity=percent)

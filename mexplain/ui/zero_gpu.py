@@ -3,18 +3,19 @@
 import importlib
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Work = TypeVar("Work", bound=Callable)
-# What a whole explanation takes at most, in seconds.
+Work = TypeVar("Work", bound=Callable[..., Any])
+# Longest duration of an explanation, in seconds.
 LENT_S = 60
 
-# A lent GPU is there for one call, a visitor's desk for many: what tabs show is worked out beside it.
+# A lent GPU is there for one call, a visitor's session for many: tabs compute on the CPU then.
 SESSION_DEVICE = "cpu" if find_spec("spaces") else "auto"
 
 
 def on_gpu(work: Work) -> Work:
-    """Return the same work, done on a GPU that Spaces lends while it runs; elsewhere the work itself."""
+    """Wrap a function so that it runs on a GPU that Spaces lends for the call; elsewhere the function itself."""
     if find_spec("spaces") is None:
         return work
-    return importlib.import_module("spaces").GPU(duration=LENT_S)(work)
+    wrapped: Work = importlib.import_module("spaces").GPU(duration=LENT_S)(work)
+    return wrapped

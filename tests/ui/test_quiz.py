@@ -9,7 +9,7 @@ from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in
-from mexplain.ui.quiz import CHOICES, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score, regions
+from mexplain.ui.quiz import CHOICES, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score, regions
 
 
 def test_a_seed_is_a_game():
@@ -50,9 +50,9 @@ def test_every_region_is_made_of_blocks():
             assert any(set(region.removesuffix("s").split()) <= name for name in names), region
 
 
-def test_the_clip_of_a_round_moves_where_the_answer_says():
+def test_the_quiz_clip_a_round_moves_where_the_answer_says():
     for asked in quiz_questions(1, 4):
-        strongest = clip_of(asked, built_in(asked.face)).ranking["10"][0][0]
+        strongest = quiz_clip(asked, built_in(asked.face)).ranking["10"][0][0]
         words = asked.choices[asked.answer].split()
         assert {word.removesuffix("s") for word in words} <= set(strongest.split())
 

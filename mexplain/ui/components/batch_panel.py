@@ -1,4 +1,4 @@
-"""Several clips at once, on the tab of what can be taken along: one table, one zip."""
+"""Panel of the export tab that explains several clips at once: one table, one zip."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,9 +43,9 @@ class BatchPanel:
             self.error = error_box()
             self.table = gr.HTML(elem_id="batch_table")
             self.file = gr.File(label="Everything in one zip", visible=False, elem_id="bundle")
-        asked = [hub.session, self.clips, *settings]
+        inputs = [hub.session, self.clips, *settings]
         outputs = [hub.session, self.error, self.table, self.file]
-        run = go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
+        run = go.click(self.run, inputs, outputs, **SLOW, show_progress_on=self.status)
         register_upload(self.clips)
         stop_button(halt, hub.session, [run])
 
@@ -53,7 +53,7 @@ class BatchPanel:
         self, session: Session | None, clips: list[str] | None, method: str, baseline: str, target: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """Explain one clip after the other; each has its row as soon as it is done."""
+        """Explain one clip after the other, each with a row of the table as soon as it is done."""
         session = session or new_session()
         hidden = gr.File(visible=False)
         if not clips:
@@ -61,11 +61,11 @@ class BatchPanel:
             return
         yield [session, "", "", hidden]
 
-        told = session.stoppable(progress_callback(progress, str))
+        report_progress = session.stoppable(progress_callback(progress, str))
 
-        def tell_of(clip: int, count: int, stage: str, share: float) -> None:
+        def show_progress(clip: int, count: int, stage: str, share: float) -> None:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
-            told(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
+            report_progress(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
 
         request = ExplainRequest((method,), baseline, None if target == OWN_ANSWER else target, device=SESSION_DEVICE)
         out, done = self.hub.output_path("explained_clips.zip"), list[BundledClip]()
@@ -77,7 +77,7 @@ class BatchPanel:
                 request,
                 scorecard=self.hub.scorecard(),
                 names=[self.hub.original_name(clip) for clip in clips],
-                progress=tell_of,
+                progress=show_progress,
             ):
                 done.append(outcome)
                 yield [session, "", _table(done), hidden]

@@ -130,7 +130,7 @@ def stop_button(button: gr.Button, session: gr.State, runs: list[Any]) -> None:
 
 def stage_sentence(stage: str) -> str:
     """Sentence about a stage of ``explain``."""
-    return WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
+    return str(WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
 
 
 def progress_callback(progress: gr.Progress, sentence: Callable[[str], str] = stage_sentence) -> Progress:

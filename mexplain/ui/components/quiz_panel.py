@@ -1,4 +1,4 @@
-"""The class game on the simulator's tab: guess the region before the reveal."""
+"""Quiz on the simulator's tab: guess which region moves before it is shown."""
 
 import random
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
-from mexplain.ui.quiz import QuizAnswer, QuizQuestion, clip_of, mark_answer, quiz_questions, quiz_score
+from mexplain.ui.quiz import QuizAnswer, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score
 from mexplain.ui.text import WORDS, render
 
 _ROUNDS = 5
@@ -19,20 +19,20 @@ _MAX_SEED = 9999
 
 @dataclass
 class QuizState:
-    """One game under way."""
+    """Progress of one visitor through a quiz; ``movement`` is the clip that waits for a guess."""
 
     questions: tuple[QuizQuestion, ...]
     marks: list[QuizAnswer] = field(default_factory=list)
-    moved: SimulatedMovement | None = None
+    movement: SimulatedMovement | None = None
 
     @property
     def question(self) -> QuizQuestion:
-        """The round that is asked."""
+        """Question to answer now."""
         return self.questions[min(len(self.marks), len(self.questions) - 1)]
 
 
 class QuizPanel:
-    """The game's components, and what happens on them."""
+    """Layout and event handlers of the quiz."""
 
     def __init__(self, hub: Hub) -> None:
         gr.HTML(render("game"))
@@ -59,7 +59,7 @@ class QuizPanel:
         self.next.click(self.ask, self.game, outputs, **QUICK)
 
     def begin(self, seed: float | None) -> list[Any]:
-        """Start a game with a number of its own, or the one that was asked for."""
+        """Start a quiz with the given number, or a random one."""
         number = random.randrange(_MAX_SEED) if seed is None else min(max(int(seed), 0), _MAX_SEED)
         return self.ask(QuizState(quiz_questions(number, _ROUNDS)))
 
@@ -68,8 +68,8 @@ class QuizPanel:
         if game is None:
             return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
         question = game.question
-        game.moved = clip_of(question, built_in(question.face))
-        film = animation_html(Animation(game.moved.clip.frames, FPS, "The clip to guess about", 0))
+        game.movement = quiz_clip(question, built_in(question.face))
+        film = animation_html(Animation(game.movement.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
         title = f"Round {question.number} of {len(game.questions)}: watch closely"
         return [
@@ -84,15 +84,15 @@ class QuizPanel:
 
     def guess(self, game: QuizState | None, choice: int | None) -> list[Any]:
         """Mark the guess and show what moved."""
-        if game is None or game.moved is None:
+        if game is None or game.movement is None:
             return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
         if choice is None:
             return [game, *[gr.skip()] * 5, error_html("Choose what moves first.")]
         mark = mark_answer(game.question, choice)
         game.marks.append(mark)
         last = len(game.marks) == len(game.questions)
-        truth = render("captioned", caption=mark.says, content=image_html(game.moved.motion_map, game.moved.alt))
-        game.moved = None
+        truth = render("captioned", caption=mark.says, content=image_html(game.movement.motion_map, game.movement.alt))
+        game.movement = None
         return [
             game,
             gr.skip(),

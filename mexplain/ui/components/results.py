@@ -95,7 +95,9 @@ def draw_ahead(session: Session, view: View) -> None:
     threading.Thread(target=draw).start()
 
 
-def film(variant: VariantReport, face: AlignedClip, view: View, method: str, drawn: OrderedDict[tuple, str]) -> str:
+def film(
+    variant: VariantReport, face: AlignedClip, view: View, method: str, drawn: OrderedDict[tuple[Any, ...], str]
+) -> str:
     """HTML of one variant's film, the key to its numbers, and a note if it shows another quantity than asked for.
 
     Films in ``drawn`` are not drawn again; new ones are added to it.

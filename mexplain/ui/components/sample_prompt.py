@@ -1,4 +1,4 @@
-"""What a tab shows as long as there is no explained clip: how to get one, and a button that gets one at once."""
+"""Contents of a tab while no clip has been explained: how to get one, and a button that explains a sample."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,14 +28,14 @@ class SamplePrompt:
             self.status = gr.HTML(elem_classes="status")
             self.error = error_box()
 
-    def when_ready(self, show: Callable[..., list], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
+    def when_ready(self, show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
         """Have ``show`` fill the tab once the sample is explained; it gets the session and ``inputs``."""
         slow = {**SLOW, "show_progress_on": self.status}
         run = self.go.click(self._explain, self.hub.session, [self.hub.session, self.error], **slow)
         run.then(show, [self.hub.session, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.session, [run])
 
-    def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple]:  # noqa: B008
+    def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
         session = session or new_session()
         yield session, ""
         sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]

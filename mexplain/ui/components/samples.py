@@ -13,15 +13,16 @@ _SIDE = 288
 
 
 def sample_buttons(folder: Path) -> list[tuple[gr.Button, Path]]:
-    """Lay out a button for each sample clip; pictures for them are written into ``folder``."""
-    made = []
+    """Button and path of each sample clip; pictures for the buttons are written into ``folder``."""
+    buttons = []
     for name, caption in captions().items():
         frames, picture = read_clip(SAMPLES / name).frames, folder / "pictures" / f"{name}.jpg"
         Image.fromarray(frames[len(frames) // 2]).resize((_SIDE, _SIDE)).save(picture, quality=88)
-        made.append((gr.Button(caption, icon=picture, elem_classes="sample", min_width=120), SAMPLES / name))
-    return made
+        buttons.append((gr.Button(caption, icon=picture, elem_classes="sample", min_width=120), SAMPLES / name))
+    return buttons
 
 
 def captions() -> dict[str, str]:
-    """Return each sample's file name and what happens in it."""
-    return json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    """Caption of each sample by file name."""
+    by_name: dict[str, str] = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    return by_name

@@ -132,7 +132,7 @@ def drop_missing_files(page: gr.Blocks) -> None:
 
 def wrap_upload_handler(wrap: Callable[[UploadHandler], UploadHandler]) -> None:
     """Have all pages of this process take in files with a wrapped handler; a second call replaces the first."""
-    gradio.routes.upload_fn = wrap(gradio.route_utils.upload_fn)  # type: ignore[assignment]
+    gradio.routes.upload_fn = wrap(gradio.route_utils.upload_fn)  # type: ignore[assignment, attr-defined]
 
 
 def pass_photo_unopened(image: gr.Image) -> None:

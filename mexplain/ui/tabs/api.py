@@ -1,4 +1,4 @@
-"""Last tab: what programs can ask for, and how."""
+"""Last tab: the endpoints for programs, with examples."""
 
 import gradio as gr
 
@@ -11,19 +11,19 @@ _HERE = "http://127.0.0.1:7860/"
 
 
 class ApiTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         tab_intro("programs")
-        self.told = gr.HTML(_told(_HERE), elem_id="programs")
+        self.examples = gr.HTML(_examples(_HERE), elem_id="programs")
         Endpoints(hub)
-        page.load(self.show, None, self.told, show_progress="hidden", api_visibility="private")
+        page.load(self.show, None, self.examples, show_progress="hidden", api_visibility="private")
 
     def show(self, request: gr.Request) -> str:
         """Show the examples with the address that the visitor came by."""
-        return _told(str(request.request.base_url) if request and request.request else _HERE)
+        return _examples(str(request.request.base_url) if request and request.request else _HERE)
 
 
-def _told(address: str) -> str:
+def _examples(address: str) -> str:
     script = (shipped_folder("examples") / "explain_a_clip.py").read_text(encoding="utf-8")
     return render("programs", address=address, script=script)

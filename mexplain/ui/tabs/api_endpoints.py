@@ -1,4 +1,4 @@
-"""What programs can ask of a running hub: three named endpoints, over HTTP and over MCP."""
+"""Endpoints for programs: three named ones, over HTTP and over MCP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,11 +59,11 @@ class Endpoints:
                 strength = gr.Slider(0, STRONGEST_IOD, 0.06, label="strength_iod")
                 lasts = gr.Slider(SHORTEST_S, LONGEST_S, 0.5, label="lasts_s")
             photo = photo_input(label="photo (instead of the person)", height=160)
-            made = [gr.Video(label="clip"), gr.JSON(EMPTY, label="truth and findings")]
+            outputs = [gr.Video(label="clip"), gr.JSON(EMPTY, label="truth and findings")]
             gr.Button("Call /simulate").click(
                 on_gpu(self.simulate),
                 [person, units, side, strength, lasts, photo],
-                made,
+                outputs,
                 api_name="simulate",
                 **PUBLIC,
             )
@@ -104,13 +104,13 @@ class Endpoints:
             The report: labels, probabilities, and each block's attention, attribution and trust.
         """
         with _plain_errors():
-            path = _there(clip)
+            path = _path(clip)
             sha256 = sha256_of_file(path) if path.is_file() else ""
             report = explain(
                 path,
                 self._checkpoint(),
                 ExplainRequest((method,), baseline, target or None, start_s=start_s, end_s=end_s),
-                progress=_told(progress),
+                progress=_stoppable(progress),
             )
             return without_path(to_json(report), self.hub.original_name(clip), sha256)
 
@@ -140,17 +140,17 @@ class Endpoints:
         with _plain_errors():
             face = from_photo(Path(photo)) if photo else built_in(person)
             path = self.hub.output_path("simulated.mp4")
-            done = run_experiment(
+            experiment = run_experiment(
                 face, parse_action_units(action_units), path, self._checkpoint(), side=side,
-                strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_told(progress),
+                strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_stoppable(progress),
             )  # fmt: skip
             truth = {
-                "moving_blocks": {variant: list(blocks) for variant, blocks in done.moved.moving.items()},
+                "moving_blocks": {variant: list(blocks) for variant, blocks in experiment.moved.moving.items()},
                 "findings": [
                     {"variant": f.variant, "asked": f.asked, "top": f.top, "found": f.found, "says": f.says}
-                    for f in done.findings
+                    for f in experiment.findings
                 ],
-                "sentence": done.sentence,
+                "sentence": experiment.sentence,
             }
             return str(path), truth
 
@@ -169,11 +169,12 @@ class Endpoints:
             For each variant its label, probabilities and presence before and after.
         """
         with _plain_errors():
-            explainer = Explainer.from_clip(_there(clip), self._checkpoint(), progress=_told(progress))
+            explainer = Explainer.from_clip(_path(clip), self._checkpoint(), progress=_stoppable(progress))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
-            found = predict_with_blocks_held(explainer.prediction, explainer.targets(), names, layout)
+            changes = predict_with_blocks_held(explainer.prediction, explainer.targets(), names, layout)
             return [
-                {"variant": one.variant, "before": _answer(one.before), "after": _answer(one.after)} for one in found
+                {"variant": change.variant, "before": _answer(change.before), "after": _answer(change.after)}
+                for change in changes
             ]
 
     def _checkpoint(self) -> Checkpoint:
@@ -188,12 +189,12 @@ def _plain_errors() -> Iterator[None]:
         raise gr.Error(error_response(error)[1], print_exception=False) from error
 
 
-def _told(progress: gr.Progress) -> Progress:
-    """Return what ends the work when it takes too long, or nobody waits for it any more."""
+def _stoppable(progress: gr.Progress) -> Progress:
+    """Callback that ends work that takes too long, or for which nobody waits any more."""
     return Session().stoppable(progress_callback(progress))
 
 
-def _there(clip: str | None) -> Path:
+def _path(clip: str | None) -> Path:
     if not clip:
         raise SettingError(NO_CLIP)
     return Path(clip)
@@ -204,7 +205,7 @@ def _answer(answer: VariantPrediction) -> dict[str, Any]:
 
 
 def without_path(report: dict[str, Any], name: str, sha256: str) -> dict[str, Any]:
-    """Return a report as it leaves the hub: with the clip's name and hash instead of where it lies here.
+    """Report as it leaves the hub: with the clip's name and hash in place of its path on this machine.
 
     A client would take anything with a ``path`` for a file to fetch.
     """

@@ -1,6 +1,7 @@
 """Second tab: one face, three variants; where their explanations differ, and whether they rest on the same blocks."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import gradio as gr
 
@@ -18,7 +19,7 @@ _LISTED = 5
 
 
 class CompareTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
         tab_intro("compare")
@@ -41,21 +42,21 @@ class CompareTab:
         tab.select(self.show, hub.session, outputs, **QUICK)
         needs.when_ready(self.show, outputs)
 
-    def show(self, session: Session | None) -> list:
-        """Show the comparison of the latest report, or that there is none yet."""
+    def show(self, session: Session | None) -> list[Any]:
+        """Show the comparison of the latest report, or the sample prompt where there is none."""
         report, method = (session.report, session.method) if session else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
             return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
-        found = compare_variants(report, method)
+        comparison = compare_variants(report, method)
         pictures = []
-        for pair in found.pairs:
-            one, other = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
-            alt = f"Face tinted orange where {one} finds more than {other}, blue where it finds less"
+        for pair in comparison.pairs:
+            first, second = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
+            alt = f"Face tinted orange where {first} finds more than {second}, blue where it finds less"
             picture = image_html(difference_face(report, pair), alt)
-            pictures.append(render("captioned", caption=f"{one} less {other}", content=picture))
-        sentence = render("compared", sentence=wording.compared(found), method=METHODS[method].name)
-        ranked = list(_ranked(found))
-        plots = [shares_figure(found), agreement_figure(found) if found.comparable else None]
+            pictures.append(render("captioned", caption=f"{first} less {second}", content=picture))
+        sentence = render("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
+        ranked = list(_ranked(comparison))
+        plots = [shares_figure(comparison), agreement_figure(comparison) if comparison.comparable else None]
         return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
 
 

@@ -35,7 +35,7 @@ from mexplain.ui.text import SAMPLES, WORDS, render
 
 
 class ExplainTab:
-    """The tab's components and event handlers."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub

@@ -1,4 +1,4 @@
-"""Sixth tab: keep what was seen, or explain many clips at once."""
+"""Sixth tab: files of the latest result, a link to its settings, and many clips at once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ KINDS = {
 
 
 class ExportTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub = hub
@@ -65,21 +65,21 @@ class ExportTab:
                 label="A link that reopens these settings (your clip is not in it)", interactive=False,
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
-        looks = [*choices, *explain.panel.view_inputs]
+        settings = [*choices, *explain.panel.view_inputs]
         outputs = [needs.box, self.results, self.link]
-        tab.select(self.show, [hub.session, *looks], outputs, **QUICK)
-        needs.when_ready(self.show, outputs, looks)
+        tab.select(self.show, [hub.session, *settings], outputs, **QUICK)
+        needs.when_ready(self.show, outputs, settings)
         run = self.make.click(
             self.write, [hub.session, self.kinds], [self.files, self.error], **SLOW, show_progress_on=self.status
         )
         stop_button(self.halt, hub.session, [run])
 
-    def show(self, request: gr.Request, session: Session | None, *looks: Any) -> list[Any]:
-        """Show what can be kept, and the link."""
+    def show(self, request: gr.Request, session: Session | None, *choices: Any) -> list[Any]:
+        """Show the kinds of files and the link, or the sample prompt where there is no result."""
         if session is None or session.report is None:
             return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
         name = self.hub.original_name(session.report.info.path)
-        method, baseline, target, shown, grain, magnitude, opacity = looks
+        method, baseline, target, shown, grain, magnitude, opacity = choices
         settings = PermalinkSettings(
             method,
             baseline,
@@ -97,7 +97,7 @@ class ExportTab:
     def write(
         self, session: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> tuple[Any, str]:  # fmt: skip
-        """Write the files that were asked for."""
+        """Write files of the chosen kinds."""
         if session is None or session.report is None or session.prediction is None:
             return gr.skip(), error_html(WORDS["expired"])
         if not kinds:

@@ -1,4 +1,4 @@
-"""Fourth tab: move a muscle of a still face, and see whether the network and its explanations notice."""
+"""Fourth tab: move a muscle of a still face, and see whether the network and its explanations find it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ MAX_METHODS = 4
 
 
 class SimulatorTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -91,76 +91,80 @@ class SimulatorTab:
                 self.error = error_box()
                 with gr.Row(elem_classes="columns"):
                     self.clip = gr.HTML(
-                        _sit(people[0])[1] if people else render("simulated"), elem_id="simulated", elem_classes="part"
+                        _show_face(people[0])[1] if people else render("simulated"),
+                        elem_id="simulated",
+                        elem_classes="part",
                     )
                     self.truth = gr.HTML(elem_id="truth", elem_classes="part")
                 self.sentence = gr.HTML(elem_id="noticed")
                 self.table = gr.HTML(elem_id="findings")
-        asked = [hub.session, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
+        inputs = [hub.session, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.session, self.error, self.clip, self.truth, self.sentence, self.table]
         register_upload(self.photo)
-        run = self.go.click(self.run, asked, outputs, **SLOW, show_progress_on=self.status)
+        run = self.go.click(self.run, inputs, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.session, [run])
-        self.person.change(_sit, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK)
+        self.person.change(
+            _show_face, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK
+        )
         QuizPanel(hub)
 
     def run(
         self, session: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """Make a clip, show it and its truth, then ask who noticed, one method after the other."""
+        """Make a clip, show it and its ground truth, then test one method after the other."""
         session = session or new_session()
         yield [session, "", gr.skip(), gr.skip(), "", ""]
         try:
             face = _face(person, photo)
             if not units:
                 raise SettingError("Choose at least one muscle to move.")
-            moved = simulated_experiment.simulate_movement(
+            movement = simulated_experiment.simulate_movement(
                 face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
             )
             yield [
                 session,
                 "",
-                _clip(moved),
-                _truth(moved),
+                _clip(movement),
+                _truth(movement),
                 render("paragraph", kind="wait", sentence=WORDS["asking"]),
                 "",
             ]
-            findings: dict[tuple[str, str], Detection] = {}
+            detections: dict[tuple[str, str], Detection] = {}
             # Over all methods, so that they share the time of one request.
-            told = session.stoppable(progress_callback(progress))
+            report_progress = session.stoppable(progress_callback(progress))
             for method in methods or ["attention"]:
-                self._ask(session, moved, method, told)
+                self._explain(session, movement, method, report_progress)
                 assert session.report is not None
-                findings |= {
-                    (found.asked, found.variant): found
-                    for found in simulated_experiment.judge_detections(moved, session.report)
+                detections |= {
+                    (detection.asked, detection.variant): detection
+                    for detection in simulated_experiment.judge_detections(movement, session.report)
                 }
-                every = tuple(findings.values())
+                so_far = tuple(detections.values())
                 yield [
                     session,
                     "",
                     gr.skip(),
                     gr.skip(),
-                    render("answer", sentence=simulated_experiment.detection_sentence(moved, every), notes=()),
-                    detection_table(every),
+                    render("answer", sentence=simulated_experiment.detection_sentence(movement, so_far), notes=()),
+                    detection_table(so_far),
                 ]
         except StoppedError:
             yield [session, error_html(WORDS["stopped"]), *[gr.skip()] * 4]
         except MexplainError as error:
             yield [session, error_html(error), *[gr.skip()] * 4]
 
-    def _ask(self, session: Session, moved: SimulatedMovement, method: str, told: Progress) -> None:
+    def _explain(self, session: Session, movement: SimulatedMovement, method: str, report_progress: Progress) -> None:
         # The network gets the file as it would any other.
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
-            write_video(path, moved.clip.frames, moved.clip.fps)
-            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest((method,)), told):
+            write_video(path, movement.clip.frames, movement.clip.fps)
+            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest((method,)), report_progress):
                 pass
 
 
-def _sit(person: str) -> list[Any]:
-    """Show the still face that was chosen."""
+def _show_face(person: str) -> list[Any]:
+    """Show the chosen still face."""
     if person == OWN_PHOTO:
         return [gr.Column(visible=True), render("simulated"), "", "", ""]
     photo = image_html(built_in(person).photo, "The still face")

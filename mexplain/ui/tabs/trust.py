@@ -16,7 +16,7 @@ from mexplain.ui.text import WORDS, render
 
 
 class TrustTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, folder: Path) -> None:
         tab_intro("trust")
@@ -26,11 +26,13 @@ class TrustTab:
         else:
             self._scorecard(card)
         gr.HTML(render("words"))
-        if found := read_ablation(folder, hub.checkpoint().sha256):
+        if ablation := read_ablation(folder, hub.checkpoint().sha256):
             with gr.Column(elem_id="lesson"):
-                gr.HTML(render("lesson", sentence=ablation_sentence(found), clips=found.clips, people=found.people))
-                gr.Plot(ablation_figure(found), show_label=False, container=False)
-                gr.HTML(render("paragraph", kind="unseen", sentence=ablation_alt(found)))
+                gr.HTML(
+                    render("lesson", sentence=ablation_sentence(ablation), clips=ablation.clips, people=ablation.people)
+                )
+                gr.Plot(ablation_figure(ablation), show_label=False, container=False)
+                gr.HTML(render("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
         gr.HTML(render("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
         gr.HTML(render("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
         if (folder / "README.md").is_file():
@@ -49,6 +51,6 @@ class TrustTab:
 
 
 def _body(card: str) -> str:
-    """Return a model card without its front matter, its headings one step smaller."""
+    """Model card without its front matter, its headings one level lower."""
     page = card.split("---", 2)[2] if card.startswith("---") else card
     return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.strip().splitlines())

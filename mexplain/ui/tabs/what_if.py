@@ -1,4 +1,4 @@
-"""Third tab: hold parts of the face at their onset look, and watch the answers move."""
+"""Third tab: hold blocks of the face still, and watch the answers change."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -30,7 +30,7 @@ from mexplain.ui.text import ASSETS, WORDS, render
 
 
 class WhatIfTab:
-    """The tab's components, and what happens on them."""
+    """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, tab: gr.Tab) -> None:
         self.hub = hub
@@ -51,7 +51,7 @@ class WhatIfTab:
                     self.clear = gr.Button("Let all move", min_width=120, elem_id="clear")
                     self.everything = gr.Button("Hold all", min_width=120, elem_id="hold_all")
             with gr.Column(min_width=300, scale=3):
-                self.told = gr.HTML(elem_id="held")
+                self.held = gr.HTML(elem_id="held")
                 self.answers = [self._answer(variant) for variant in VARIANT_NAMES]
                 gr.HTML(render("smallest"))
                 with gr.Row():
@@ -61,15 +61,15 @@ class WhatIfTab:
                 self.error = error_box()
                 self.found = gr.HTML(elem_id="smallest")
         parts = [part for pair in self.answers for part in pair]
-        outputs = [needs.box, self.results, self.face, self.found, self.told, *parts]
+        outputs = [needs.box, self.results, self.face, self.found, self.held, *parts]
         tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
         needs.when_ready(self.show, outputs, [self.grid])
-        change = [self.told, *parts]
+        change = [self.held, *parts]
         self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
         self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
-        for button, every in ((self.clear, False), (self.everything, True)):
+        for button, hold_all in ((self.clear, False), (self.everything, True)):
             button.click(
-                lambda session, value, grid, every=every: self._choose(session, value, grid, every),
+                lambda session, value, grid, hold_all=hold_all: self._choose(session, value, grid, hold_all),
                 [hub.session, self.face, self.grid], [self.face, *change], **QUICK,
             )  # fmt: skip
         run = self.find.click(
@@ -90,27 +90,27 @@ class WhatIfTab:
         value = self._face(session, grid)
         return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
 
-    def hold(self, session: Session | None, value: dict, grid: str) -> list[Any]:
-        """Answer with the chosen blocks held still."""
+    def hold(self, session: Session | None, value: dict[str, Any], grid: str) -> list[Any]:
+        """Show the answers with the chosen blocks held still."""
         if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *[gr.skip()] * 6]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
-        found = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
-        told = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
+        changes = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
+        sentence = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [
-            render("paragraph", kind="", sentence=told),
-            *(part for one in found for part in (_words(one), _bars(one))),
+            render("paragraph", kind="", sentence=sentence),
+            *(part for change in changes for part in (_words(change), _bars(change))),
         ]
 
-    def _choose(self, session: Session | None, value: dict, grid: str, every: bool) -> list[Any]:
-        value = {**value, "chosen": list(layout(grid).names) if every else []}
+    def _choose(self, session: Session | None, value: dict[str, Any], grid: str, hold_all: bool) -> list[Any]:
+        value = {**value, "chosen": list(layout(grid).names) if hold_all else []}
         return [value, *self.hold(session, value, grid)]
 
     def smallest(
-        self, session: Session | None, value: dict, grid: str,
+        self, session: Session | None, value: dict[str, Any], grid: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """Look for the smallest set of blocks that flips each variant's answer, one variant after the other."""
+        """Find the smallest set of blocks that flips each variant's answer, one variant after the other."""
         if session is None or session.prediction is None:
             yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
             return
@@ -121,11 +121,11 @@ class WhatIfTab:
         tell_or_stop = session.stoppable(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
         try:
             for number, (variant, target) in enumerate(targets.items()):
-                found = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
-                flips.append((VARIANT_NAMES[variant], wording.flipped(found)))
+                flip = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
+                flips.append((VARIANT_NAMES[variant], wording.flipped(flip)))
                 held: list[Any] = [gr.skip()] * 8
-                if variant == grid and found.blocks:
-                    value = {**value, "chosen": list(found.blocks)}
+                if variant == grid and flip.blocks:
+                    value = {**value, "chosen": list(flip.blocks)}
                     held = [value, *self.hold(session, value, grid)]
                 yield [render("flips", flips=flips), "", *held]
         except StoppedError:
@@ -148,12 +148,12 @@ class WhatIfTab:
         return {"face": data_uri(report.apex_frame), "blocks": blocks, "chosen": []}
 
 
-def _words(found: WhatIf) -> str:
+def _words(change: WhatIf) -> str:
     """Change of one variant's answer."""
-    before, after = found.before, found.after
+    before, after = change.before, change.after
     return render(
         "answer_change",
-        variant=VARIANT_NAMES[found.variant].capitalize(),
+        variant=VARIANT_NAMES[change.variant].capitalize(),
         before=before,
         after=after,
         names=["none found" if decision.label == NONE else decision.label for decision in (before, after)],
@@ -162,5 +162,5 @@ def _words(found: WhatIf) -> str:
     )
 
 
-def _bars(found: WhatIf) -> Any:
-    return before_and_after(found.before.probabilities, found.after.probabilities)
+def _bars(change: WhatIf) -> Any:
+    return before_and_after(change.before.probabilities, change.after.probabilities)
