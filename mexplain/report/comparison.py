@@ -20,8 +20,8 @@ class Pair:
     networks with logits of different scale compare; ``agreement`` is None where they explain different answers.
     """
 
-    one: str
-    other: str
+    first: str
+    second: str
     difference: Float[np.ndarray, "s s"]
     agreement: Agreement | None
 
@@ -59,15 +59,16 @@ def compare_variants(report: Report, method: str) -> Comparison:
         shares=shares,
         ranks={variant: _ranks(values) for variant, values in shares.items()},
         pairs=tuple(
-            Pair(one, other, maps[one] - maps[other], known.get((one, other))) for one, other in combinations(shares, 2)
+            Pair(first, second, maps[first] - maps[second], known.get((first, second)))
+            for first, second in combinations(shares, 2)
         ),
     )
 
 
 def most_divided(comparison: Comparison, pair: Pair) -> str:
     """The block whose shares differ most between two variants."""
-    one, other = comparison.shares[pair.one], comparison.shares[pair.other]
-    return max(one, key=lambda block: abs(one[block] - other[block]))
+    first, second = comparison.shares[pair.first], comparison.shares[pair.second]
+    return max(first, key=lambda block: abs(first[block] - second[block]))
 
 
 def strongest(comparison: Comparison, variant: str) -> list[str]:
@@ -78,8 +79,8 @@ def strongest(comparison: Comparison, variant: str) -> list[str]:
 
 
 def _shares(scores: dict[str, float]) -> dict[str, float]:
-    whole = sum(abs(score) for score in scores.values())
-    return {block: score / whole if whole > 0 else 0.0 for block, score in scores.items()}
+    total = sum(abs(score) for score in scores.values())
+    return {block: score / total if total > 0 else 0.0 for block, score in scores.items()}
 
 
 def _ranks(shares: dict[str, float]) -> dict[str, int]:
@@ -88,5 +89,5 @@ def _ranks(shares: dict[str, float]) -> dict[str, int]:
 
 
 def _map(variant: VariantReport, method: str) -> Float[np.ndarray, "s s"]:
-    whole = variant.maps[method].sum(axis=0)
-    return (whole / max(float(np.abs(whole).sum()), 1e-9)).astype(np.float32)
+    summed = variant.maps[method].sum(axis=0)
+    return np.asarray(summed / max(float(np.abs(summed).sum()), 1e-9), np.float32)

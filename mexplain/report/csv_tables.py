@@ -64,7 +64,7 @@ def variants_csv(reports: Sequence[Report]) -> str:
     """CSV with a row for each variant of each report; ``VARIANT_COLUMNS`` explains the columns."""
     methods = _methods(reports)
     labels = list(dict.fromkeys(label for r in reports for v in r.variants for label in v.probabilities))
-    columns = [made for name in VARIANT_COLUMNS for made in _columns(name, methods, labels)]
+    columns = [column for name in VARIANT_COLUMNS for column in _columns(name, methods, labels)]
     return csv_table(columns, [_variant_row(report, variant) for report in reports for variant in report.variants])
 
 

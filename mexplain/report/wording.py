@@ -67,15 +67,15 @@ def trust(variant: VariantReport, method: str) -> str:
 
 def agreement(report: Report, method: str) -> str:
     """HTML: a sentence on whether the variants rest on the same blocks; empty for a report without variants."""
-    found = report.agreement.get(method, {})
-    if not found and not report.variants:
+    agreements = report.agreement.get(method, {})
+    if not agreements and not report.variants:
         return ""
     pairs = [
         f"{VARIANT_NAMES[first]} and {VARIANT_NAMES[second]} "
         f"agree{'' if pair.beyond_chance else ' no more than chance would'} ({pair.rank_correlation:+.2f})"
-        for (first, second), pair in found.items()
+        for (first, second), pair in agreements.items()
     ]
-    null_band = next((pair.null_band for pair in found.values()), None)
+    null_band = next((pair.null_band for pair in agreements.values()), None)
     return render("mexplain.report", "agreement.html", pairs=pairs, null_band=null_band)
 
 
@@ -84,18 +84,18 @@ def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> s
     scores = scorecard.scores.get(variant, {}) if scorecard else {}
     if scorecard is None or method not in scores:
         return "These weights come without a scorecard: how well this method does with them is not known."
-    told = []
+    results = []
     for key, text in (
         ("pointing", "it points at what moved in {:.0%} of them (a plain face would in {:.0%})"),
         ("mass_ratio", "puts {:.1f} times as much there as an even spread over the face would"),
         ("auroc", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
     ):
-        found, bare = scores[method][key], scores.get("face", {}).get(key)
-        if found is not None and bare is not None:
-            told.append(text.format(found.mean, bare.mean).replace("%", " %"))
+        score, face_score = scores[method][key], scores.get("face", {}).get(key)
+        if score is not None and face_score is not None:
+            results.append(text.format(score.mean, face_score.mean).replace("%", " %"))
     return (
         f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
-        f"{'; '.join(told)}."
+        f"{'; '.join(results)}."
     )
 
 
@@ -103,38 +103,38 @@ def compared(comparison: Comparison) -> str:
     """A sentence or two on which blocks the variants rest on, and where they differ."""
     tops = {variant: strongest(comparison, variant)[0] for variant in comparison.shares}
     if len(set(tops.values())) == 1:
-        first = f"All variants rest most on the same block: {next(iter(tops.values()))}."
+        sentence = f"All variants rest most on the same block: {next(iter(tops.values()))}."
     else:
-        told = "; ".join(f"{VARIANT_NAMES[variant]} on {block}" for variant, block in tops.items())
-        first = f"They rest on different blocks: {told}."
+        listed = "; ".join(f"{VARIANT_NAMES[variant]} on {block}" for variant, block in tops.items())
+        sentence = f"They rest on different blocks: {listed}."
     if not comparison.comparable:
         answers = ", ".join(f"{VARIANT_NAMES[v]} “{target}”" for v, target in comparison.targets.items())
-        return f"{first} They explain different answers ({answers}), so their blocks need not match."
+        return f"{sentence} They explain different answers ({answers}), so their blocks need not match."
     widest = max(comparison.pairs, key=lambda pair: _gap(comparison, pair), default=None)
     if widest is None or _gap(comparison, widest) < _MIN_SHARE_GAP:
-        return first
+        return sentence
     block = most_divided(comparison, widest)
-    shares = [comparison.shares[variant][block] for variant in (widest.one, widest.other)]
-    one, other = (f"{share:.0%}".replace("%", " %") for share in shares)
+    shares = [comparison.shares[variant][block] for variant in (widest.first, widest.second)]
+    first, second = (f"{share:.0%}".replace("%", " %") for share in shares)
     return (
-        f"{first} They differ most about {block}: {VARIANT_NAMES[widest.one]} finds {one} of its evidence there, "
-        f"{VARIANT_NAMES[widest.other]} {other}."
+        f"{sentence} They differ most about {block}: {VARIANT_NAMES[widest.first]} finds {first} of its evidence "
+        f"there, {VARIANT_NAMES[widest.second]} {second}."
     )
 
 
 def _gap(comparison: Comparison, pair: Pair) -> float:
     block = most_divided(comparison, pair)
-    return abs(comparison.shares[pair.one][block] - comparison.shares[pair.other][block])
+    return abs(comparison.shares[pair.first][block] - comparison.shares[pair.second][block])
 
 
-def flipped(found: Flip) -> str:
+def flipped(flip: Flip) -> str:
     """A sentence on which blocks must be held still until an answer changes, and how sure that is."""
-    if found.blocks is None:
-        return f"No set of blocks that was tried takes “{found.before}” away, not even all of them together."
-    what = " and ".join([", ".join(found.blocks[:-1]), found.blocks[-1]] if len(found.blocks) > 1 else found.blocks)
-    how = (
+    if flip.blocks is None:
+        return f"No set of blocks that was tried takes “{flip.before}” away, not even all of them together."
+    blocks = " and ".join([", ".join(flip.blocks[:-1]), flip.blocks[-1]] if len(flip.blocks) > 1 else flip.blocks)
+    certainty = (
         "No smaller set does"
-        if found.exact
+        if flip.exact
         else "Found by adding one block after the other, the best first; a smaller set may exist"
     )
-    return f"Hold {what} still, and “{found.before}” becomes “{found.after}”. {how} ({found.tried} sets tried)."
+    return f"Hold {blocks} still, and “{flip.before}” becomes “{flip.after}”. {certainty} ({flip.tried} sets tried)."

@@ -18,12 +18,16 @@ def test_shares_ranks_and_difference_maps(report):
         assert sorted(ranks.values()) == list(range(1, 11))
         assert abs(shares[min(ranks, key=ranks.get)]) == max(abs(share) for share in shares.values())
         assert strongest(found, variant)[0] == min(ranks, key=ranks.get)
-    assert [(pair.one, pair.other) for pair in found.pairs] == [("24", "10"), ("24", "uncropped"), ("10", "uncropped")]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [
+        ("24", "10"),
+        ("24", "uncropped"),
+        ("10", "uncropped"),
+    ]
     by_name = {v.variant: v.maps[METHOD].sum(axis=0) for v in report[0].variants}
     by_name = {name: whole / np.abs(whole).sum() for name, whole in by_name.items()}
     for pair in found.pairs:
-        np.testing.assert_allclose(pair.difference, by_name[pair.one] - by_name[pair.other], atol=1e-6)
-        known = report[0].agreement[METHOD].get((pair.one, pair.other))
+        np.testing.assert_allclose(pair.difference, by_name[pair.first] - by_name[pair.second], atol=1e-6)
+        known = report[0].agreement[METHOD].get((pair.first, pair.second))
         assert pair.agreement == known
         assert most_divided(found, pair) in found.shares["10"]
 

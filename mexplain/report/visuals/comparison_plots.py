@@ -57,7 +57,7 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
     """Rank correlation (-1..1) of the ten blocks for each two variants, and the band in which 95 % lie by chance."""
     known = [pair for pair in comparison.pairs if pair.agreement is not None]
     figure = go.Figure()
-    names = [f"{VARIANT_NAMES[pair.one]} and {VARIANT_NAMES[pair.other]}" for pair in known]
+    names = [f"{VARIANT_NAMES[pair.first]} and {VARIANT_NAMES[pair.second]}" for pair in known]
     values = [pair.agreement.rank_correlation for pair in known if pair.agreement]
     if known and known[0].agreement:
         low, high = known[0].agreement.null_band

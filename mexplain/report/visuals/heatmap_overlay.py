@@ -209,7 +209,7 @@ def tint(
     level = ((heat.clip(-1, 1) + 1) * 2048).round().astype(np.uint16)
     colour = COLOURS[quantity][(position * 255).round().astype(np.uint8)].astype(np.float32)
     covered = (cover * opacity).astype(np.float32)[level] * inside.astype(np.float32)
-    return (grey + (colour[level] - grey) * covered[..., None]).round().astype(np.uint8)
+    return np.asarray((grey + (colour[level] - grey) * covered[..., None]).round(), np.uint8)
 
 
 def with_outlines(

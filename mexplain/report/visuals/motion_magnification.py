@@ -66,12 +66,12 @@ def motion(face: AlignedClip, crop_iod: float) -> Float[np.ndarray, "t s s 2"]:
     share = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)[..., None]
     flow = np.zeros((len(grey), size, size, 2), np.float32)
     for number, later in enumerate(grey[1:], start=1):
-        found = estimator.calc(grey[0], later, np.zeros((size, size, 2), np.float32))
-        flow[number] = cv2.GaussianBlur(found * inside[..., None], (0, 0), sigma) / share
+        raw = estimator.calc(grey[0], later, np.zeros((size, size, 2), np.float32))
+        flow[number] = cv2.GaussianBlur(raw * inside[..., None], (0, 0), sigma) / share
     steady = _smooth_in_time(flow) * cv2.GaussianBlur(inside, (0, 0), sigma)[..., None]
     length = np.hypot(steady[..., 0], steady[..., 1])[..., None]
     # Wiener's rule: what is as faint as noise goes, what is twice as large stays almost whole.
-    return steady * (1 - (_MIN_IOD * px / np.maximum(length, 1e-6)) ** 2).clip(0)
+    return np.asarray(steady * (1 - (_MIN_IOD * px / np.maximum(length, 1e-6)) ** 2).clip(0))
 
 
 def _face_mask(face: AlignedClip, px: float) -> Float[np.ndarray, "s s"]:

@@ -81,15 +81,15 @@ def evidence_curve(report: Report) -> go.Figure:
 
     The window that was explained lies between dotted lines. Raises ``SettingError`` for a report without evidence.
     """
-    found = report.evidence
-    if found is None:
+    evidence = report.evidence
+    if evidence is None:
         raise SettingError("This report has no curve of evidence: its clip is short, or a part of it was asked for.")
     figure = go.Figure()
     for name, values, colour, width in (
-        ("blink", found.blink, OTHERS, 1.0),
-        ("expression", found.expression, WINNER, 2.0),
+        ("blink", evidence.blink, OTHERS, 1.0),
+        ("expression", evidence.expression, WINNER, 2.0),
     ):
-        line = go.Scatter(x=found.times_s.tolist(), y=values.tolist(), name=name, mode="lines")
+        line = go.Scatter(x=evidence.times_s.tolist(), y=values.tolist(), name=name, mode="lines")
         line.update(
             line={"color": colour, "width": width}, hovertemplate=f"%{{x:.2f}} s: {name} %{{y:.2f}}<extra></extra>"
         )

@@ -50,7 +50,7 @@ class CompareTab:
         comparison = compare_variants(report, method)
         pictures = []
         for pair in comparison.pairs:
-            first, second = VARIANT_NAMES[pair.one], VARIANT_NAMES[pair.other]
+            first, second = VARIANT_NAMES[pair.first], VARIANT_NAMES[pair.second]
             alt = f"Face tinted orange where {first} finds more than {second}, blue where it finds less"
             picture = image_html(difference_face(report, pair), alt)
             pictures.append(render("captioned", caption=f"{first} less {second}", content=picture))
