@@ -50,7 +50,7 @@ class SecantGradients(TorchFunctionMode):
 
 def smooth(function: Callable[[Tensor], Tensor], x: Float[Tensor, "r ..."], points: int) -> Float[Tensor, "r ..."]:
     """Apply a smooth function to each row of ``x``; its mean slope over a segment comes from three points of it."""
-    return _Smooth.apply(x, function, len(x) // points)
+    return _Smooth.apply(x, function, len(x) // points)  # type: ignore[no-untyped-call]
 
 
 def interpolate(ends: Float[Tensor, "r ..."], rows: int, steps: int) -> Float[Tensor, "p ..."]:
@@ -58,7 +58,7 @@ def interpolate(ends: Float[Tensor, "r ..."], rows: int, steps: int) -> Float[Te
 
     Each end has the same number of ``rows``. A segment's gradient is the mean of those of its points.
     """
-    return _Interpolate.apply(ends, rows, steps)
+    return _Interpolate.apply(ends, rows, steps)  # type: ignore[no-untyped-call]
 
 
 class _Elementwise(Function):
@@ -178,11 +178,11 @@ def _sigmoid_secant(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def _relu(points: int, x: Tensor, inplace: bool = False) -> Tensor:
-    return _Elementwise.apply(x, len(x) // points, _relu_secant)
+    return _Elementwise.apply(x, len(x) // points, _relu_secant)  # type: ignore[no-untyped-call]
 
 
 def _sigmoid(points: int, x: Tensor) -> Tensor:
-    return _Elementwise.apply(x, len(x) // points, _sigmoid_secant)
+    return _Elementwise.apply(x, len(x) // points, _sigmoid_secant)  # type: ignore[no-untyped-call]
 
 
 def _conv2d(points: int, x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -192,13 +192,13 @@ def _conv2d(points: int, x: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
 def _max_pool2d(points: int, x: Tensor, kernel_size: int, stride: int | None = None, **kwargs: Any) -> Tensor:
     kwargs.pop("return_indices", None)
-    return _MaxPool.apply(x, len(x) // points, {"kernel_size": kernel_size, "stride": stride, **kwargs})
+    return _MaxPool.apply(x, len(x) // points, {"kernel_size": kernel_size, "stride": stride, **kwargs})  # type: ignore[no-untyped-call]
 
 
 def _mul(points: int, a: Tensor, b: Any) -> Tensor | None:
     # Weights, which are the same at all points, have a dimension less.
     if isinstance(b, Tensor) and a.ndim == b.ndim and len(a) == len(b) and len(a) % points == 0:
-        return _Product.apply(a, b, len(a) // points)
+        return _Product.apply(a, b, len(a) // points)  # type: ignore[no-untyped-call]
     return None
 
 

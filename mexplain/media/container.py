@@ -92,7 +92,7 @@ def frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int
             pass
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:  # type: ignore[type-arg]  # Packet takes no type at run time
     try:
         yield from container.demux(stream)
     except MemoryError:

@@ -30,7 +30,7 @@ def crop_blocks(
     # On a CPU, where all clips have the same boxes, two matrix products are four times as fast as grid_sample.
     if features.device.type == "cpu" and n and not boxes.requires_grad and (boxes == boxes[:1]).all():
         with torch.autocast("cpu", enabled=False):
-            return _CropSameBoxes.apply(features, crop_weights(boxes[0].double().numpy(), grid, (h, w), image_size))
+            return _CropSameBoxes.apply(features, crop_weights(boxes[0].double().numpy(), grid, (h, w), image_size))  # type: ignore[no-untyped-call]
     steps = (torch.arange(grid, device=boxes.device, dtype=boxes.dtype) + 0.5) / grid
     corner, side = boxes[..., None, :2], (boxes[..., 2:] - boxes[..., :2])[..., None, :]
     points = (corner + steps[:, None] * side) * (2 / image_size) - 1  # b n grid 2, in -1..1
