@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mexplain.media.progress import track
+from mexplain.model.calibration import Calibration
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import Calibration
 from mexplain.simulation.sampling import NUISANCE_ONLY, PROBE, SHIFTED, Mixture
 from mexplain.simulation.synthesizer import Synthesizer
 

@@ -14,8 +14,8 @@ from mexplain.evaluation.calibration import (
     predict_simulated,
     reliability,
 )
+from mexplain.model.calibration import Calibration
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import Calibration
 from mexplain.simulation.sampling import NUISANCE_ONLY, PROBE, SHIFTED
 from mexplain.simulation.synthesizer import Synthesizer
 

@@ -17,10 +17,10 @@ from mexplain.errors import CheckpointError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import sha256_of_file, write_json_file
 from mexplain.media.json_records import read_json_record
+from mexplain.model.calibration import Calibration
 from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import Calibration
 from mexplain.settings import shipped_folder
 
 SCHEMA_VERSION = 1

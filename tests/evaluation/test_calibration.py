@@ -16,8 +16,8 @@ from mexplain.evaluation.calibration import (
     fit_calibration,
     reliability,
 )
+from mexplain.model.calibration import Calibration
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
-from mexplain.records import Calibration
 
 
 def overconfident(count: int = 4000, factor: float = 3.0) -> SimulatedPredictions:
