@@ -46,7 +46,8 @@ class Attribution:
     @property
     def course(self) -> Float[np.ndarray, "t"]:
         """The attribution of each frame as a whole."""
-        return self.map.sum(axis=(1, 2))
+        course: Float[np.ndarray, "t"] = self.map.sum(axis=(1, 2))
+        return course
 
     @property
     def complete(self) -> bool:

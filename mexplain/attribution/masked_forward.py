@@ -83,7 +83,10 @@ def _global_embedding(attention: GlobalAttention, masks: "_Masks") -> Float[Tens
         batches = [attention.window_parts(window, batch.flatten(0, 1)) for batch in masks.regions(first, *field)]
         for total, parts in zip((vectors, gates), zip(*batches, strict=True), strict=True):
             total += torch.cat(parts).unflatten(0, (-1, t))[inverse]
-    return attention.combine_windows(vectors.flatten(0, 1), gates.flatten(0, 1) / len(windows)).unflatten(0, (-1, t))
+    embeddings: Float[Tensor, "b t g"] = attention.combine_windows(
+        vectors.flatten(0, 1), gates.flatten(0, 1) / len(windows)
+    ).unflatten(0, (-1, t))
+    return embeddings
 
 
 class _Masks:

@@ -50,7 +50,8 @@ class SecantGradients(TorchFunctionMode):
 
 def smooth(function: Callable[[Tensor], Tensor], x: Float[Tensor, "r ..."], points: int) -> Float[Tensor, "r ..."]:
     """Apply a smooth function to each row of ``x``; its mean slope over a segment comes from three points of it."""
-    return _Smooth.apply(x, function, len(x) // points)  # type: ignore[no-untyped-call]
+    apply: Callable[..., Tensor] = _Smooth.apply
+    return apply(x, function, len(x) // points)
 
 
 def interpolate(ends: Float[Tensor, "r ..."], rows: int, steps: int) -> Float[Tensor, "p ..."]:
@@ -58,7 +59,8 @@ def interpolate(ends: Float[Tensor, "r ..."], rows: int, steps: int) -> Float[Te
 
     Each end has the same number of ``rows``. A segment's gradient is the mean of those of its points.
     """
-    return _Interpolate.apply(ends, rows, steps)  # type: ignore[no-untyped-call]
+    apply: Callable[..., Tensor] = _Interpolate.apply
+    return apply(ends, rows, steps)
 
 
 class _Elementwise(Function):
@@ -178,11 +180,13 @@ def _sigmoid_secant(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def _relu(points: int, x: Tensor, inplace: bool = False) -> Tensor:
-    return _Elementwise.apply(x, len(x) // points, _relu_secant)  # type: ignore[no-untyped-call]
+    apply: Callable[..., Tensor] = _Elementwise.apply
+    return apply(x, len(x) // points, _relu_secant)
 
 
 def _sigmoid(points: int, x: Tensor) -> Tensor:
-    return _Elementwise.apply(x, len(x) // points, _sigmoid_secant)  # type: ignore[no-untyped-call]
+    apply: Callable[..., Tensor] = _Elementwise.apply
+    return apply(x, len(x) // points, _sigmoid_secant)
 
 
 def _conv2d(points: int, x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
@@ -192,13 +196,15 @@ def _conv2d(points: int, x: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
 def _max_pool2d(points: int, x: Tensor, kernel_size: int, stride: int | None = None, **kwargs: Any) -> Tensor:
     kwargs.pop("return_indices", None)
-    return _MaxPool.apply(x, len(x) // points, {"kernel_size": kernel_size, "stride": stride, **kwargs})  # type: ignore[no-untyped-call]
+    apply: Callable[..., Tensor] = _MaxPool.apply
+    return apply(x, len(x) // points, {"kernel_size": kernel_size, "stride": stride, **kwargs})
 
 
 def _mul(points: int, a: Tensor, b: Any) -> Tensor | None:
     # Weights, which are the same at all points, have a dimension less.
     if isinstance(b, Tensor) and a.ndim == b.ndim and len(a) == len(b) and len(a) % points == 0:
-        return _Product.apply(a, b, len(a) // points)  # type: ignore[no-untyped-call]
+        apply: Callable[..., Tensor] = _Product.apply
+        return apply(a, b, len(a) // points)
     return None
 
 

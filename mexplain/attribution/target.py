@@ -71,7 +71,8 @@ class AttributionTarget:
         self, features: Float[Tensor, "b t c h w"], gain: Float[Tensor, "b t n"] | None = None
     ) -> HeadOutput:
         """Run the head on trunk features; ``gain`` multiplies its gates."""
-        return self.head(features, self.boxes.expand(len(features), -1, -1), gain)
+        output: HeadOutput = self.head(features, self.boxes.expand(len(features), -1, -1), gain)
+        return output
 
     @torch.no_grad()
     def logits_with_blocks_moving(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
@@ -141,7 +142,8 @@ class AttributionTarget:
             yield seen
 
     def _block_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
-        return self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
+        embeddings: Float[Tensor, "b t nv"] = self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
+        return embeddings
 
     def _coverage(self) -> Float[Tensor, "m h w"]:
         """Compute the share of each cell of the feature map that lies in each scored box."""

@@ -74,7 +74,9 @@ def run_archive(
 
 def check_settings(out: Path, job: Job) -> dict[str, Any]:
     """The settings of a run that a folder holds or may hold; raises ``SettingError``, naming the first that differs."""
-    settings = json.loads(json.dumps({name: value for name, value in asdict(job).items() if name not in _FREE}))
+    settings: dict[str, Any] = json.loads(
+        json.dumps({name: value for name, value in asdict(job).items() if name not in _FREE})
+    )
     kept = read_settings(out) if (out / SETTINGS).is_file() else settings
     for name, value in settings.items():
         if kept.get(name) != value:

@@ -78,14 +78,18 @@ class Group:
     @property
     def spread(self) -> Float[np.ndarray, "n"]:
         """The standard deviation of each block."""
-        return np.sqrt(np.maximum(self.squares / max(self.clips, 1) - self.mean**2, 0))
+        spread: Float[np.ndarray, "n"] = np.sqrt(np.maximum(self.squares / max(self.clips, 1) - self.mean**2, 0))
+        return spread
 
     def interval(self) -> Float[np.ndarray, "2 n"] | None:
         """2.5 % and 97.5 % quantiles of the means of the draws, None if there are too few people."""
         if len(self.names) < FEWEST:
             return None
         drawn = self.weight > 0
-        return np.quantile(self.drawn[drawn] / self.weight[drawn, None], (0.025, 0.975), axis=0)
+        bounds: Float[np.ndarray, "2 n"] = np.quantile(
+            self.drawn[drawn] / self.weight[drawn, None], (0.025, 0.975), axis=0
+        )
+        return bounds
 
     def drives(self) -> tuple[Drive, ...]:
         """All blocks, the strongest first."""

@@ -127,7 +127,8 @@ def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, An
         "notes": list(report.notes),
         "error": None,
     }
-    return _key(task, variant.variant) | _rounded(row)
+    rounded: dict[str, Any] = _rounded(row)
+    return _key(task, variant.variant) | rounded
 
 
 def _rounded(value: Any) -> Any:

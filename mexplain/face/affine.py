@@ -6,7 +6,8 @@ from jaxtyping import Float
 
 def transform_points(affine: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """Map points (x, y)."""
-    return points @ affine[:, :2].T + affine[:, 2]
+    moved: Float[np.ndarray, "n 2"] = points @ affine[:, :2].T + affine[:, 2]
+    return moved
 
 
 def compose(outer: Float[np.ndarray, "*b 2 3"], inner: Float[np.ndarray, "*c 2 3"]) -> Float[np.ndarray, "*d 2 3"]:

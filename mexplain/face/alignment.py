@@ -223,7 +223,8 @@ def _stable_skin(landmarks_xy: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, 
     spread = 2 * (0.06 * _WORK_SIZE / _WORK_IOD) ** 2
     kx, ky = (np.exp(-((centres[:, None] - landmarks_xy[:, axis]) ** 2) / spread) for axis in (0, 1))
     near = ky @ kx.T
-    return (ky * stability()) @ kx.T / (near + 0.3)
+    weights: Float[np.ndarray, "s s"] = (ky * stability()) @ kx.T / (near + 0.3)
+    return weights
 
 
 def _grey(frame: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

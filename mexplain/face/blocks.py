@@ -71,10 +71,12 @@ def box_coverage(boxes: Float[np.ndarray, "n 4"], height: int, width: int) -> Fl
     def along(low: np.ndarray, high: np.ndarray, size: int) -> np.ndarray:
         edges = np.arange(size)
         inside = np.minimum(high[:, None], edges + 1) - np.maximum(low[:, None], edges)
-        return inside.clip(0.0, 1.0)
+        share: np.ndarray = inside.clip(0.0, 1.0)
+        return share
 
     rows, columns = along(boxes[:, 1], boxes[:, 3], height), along(boxes[:, 0], boxes[:, 2], width)
-    return (rows[:, :, None] * columns[:, None, :]).astype(np.float32)
+    cover: Float[np.ndarray, "n {height} {width}"] = (rows[:, :, None] * columns[:, None, :]).astype(np.float32)
+    return cover
 
 
 def pool_into_blocks(
@@ -106,7 +108,10 @@ def spread_over_pixels(
     area = parts.sum(axis=(1, 2), keepdims=True)
     parts = np.where(area > 1e-6, parts / np.maximum(area, 1e-6), 1 / (height * width))
     values = np.concatenate([scores, outside[..., None]], axis=-1)
-    return (values @ parts.reshape(len(parts), -1)).reshape(*values.shape[:-1], height, width).astype(np.float32)
+    spread: Float[np.ndarray, "*batch {height} {width}"] = (
+        (values @ parts.reshape(len(parts), -1)).reshape(*values.shape[:-1], height, width).astype(np.float32)
+    )
+    return spread
 
 
 def _shares(
@@ -124,7 +129,8 @@ def mean_in_blocks(
     """Mean of a map over each block (0 for a block that lies off the picture)."""
     cover = box_coverage(boxes, *pixel_map.shape[-2:]).astype(np.float64)
     area = np.maximum(cover.sum(axis=(1, 2)), 1e-9)
-    return (np.einsum("...hw,nhw->...n", pixel_map, cover) / area).astype(np.float32)
+    means: Float[np.ndarray, "*batch n"] = (np.einsum("...hw,nhw->...n", pixel_map, cover) / area).astype(np.float32)
+    return means
 
 
 # The 24 centres of gACNN (Li et al., TIP 2019), given there in pixels of a face with 77 px between the pupils.

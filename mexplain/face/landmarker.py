@@ -166,7 +166,7 @@ def nearest_face(
     side = max(int(_FOLLOW_SIDE_IOD * scale(last)), 16)
     left, top = (centre(last) - side / 2).astype(int).tolist()
     for faces in (_detect_in(landmarker, image, left, top, side), detect(landmarker, image)):
-        near = [
+        near: list[np.ndarray] = [
             face
             for face in faces
             if np.linalg.norm(centre(face) - centre(last)) < width and 0.5 < scale(face) / scale(last) < 2
@@ -192,7 +192,8 @@ def area(face: Float[np.ndarray, "478 2"]) -> float:
 
 def centre(face: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "2"]:
     """Centre of the upright box around a face, in pixels."""
-    return (face.min(axis=0) + face.max(axis=0)) / 2
+    middle: Float[np.ndarray, "2"] = (face.min(axis=0) + face.max(axis=0)) / 2
+    return middle
 
 
 def scale(face: Float[np.ndarray, "478 2"]) -> float:

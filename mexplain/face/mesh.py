@@ -49,7 +49,8 @@ def motion_basis() -> dict[str, Float[np.ndarray, "478 2"]]:
 def mean_shape() -> Float[np.ndarray, "478 2"]:
     """The mean face in inter-ocular distances, with the midpoint between the pupils at the origin."""
     with np.load(str(files("mexplain.face") / "data" / "landmark_motion_basis.npz")) as table:
-        return table["landmark_mean_iod"].astype(np.float32)
+        mean: Float[np.ndarray, "478 2"] = table["landmark_mean_iod"].astype(np.float32)
+        return mean
 
 
 @cache
@@ -73,7 +74,8 @@ def stability() -> Float[np.ndarray, "478"]:
     largest = np.linalg.norm(np.stack(shapes), axis=-1).max(axis=0)
     weight = 1 / (1 + (largest / 0.02) ** 2) ** 2
     weight[RIGHT_PUPIL:] = 0
-    return weight.astype(np.float32)
+    single: Float[np.ndarray, "478"] = weight.astype(np.float32)
+    return single
 
 
 def inter_ocular_distance(landmarks_xy: Float[np.ndarray, "*batch 478 2"]) -> Float[np.ndarray, "*batch"]:

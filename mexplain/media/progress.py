@@ -62,7 +62,8 @@ class Progress:
     @staticmethod
     def paused() -> AbstractContextManager[None]:
         """A context in which other text may be written to the terminal."""
-        return tqdm.external_write_mode(sys.stderr)
+        mode: AbstractContextManager[None] = tqdm.external_write_mode(sys.stderr)
+        return mode
 
     def _show(self) -> None:
         if not self._bar.disable:

@@ -206,7 +206,8 @@ def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count
     targets = np.linspace(times[0], times[-1], count)
     right = np.searchsorted(times, targets).clip(1, len(times) - 1)
     nearest = right - (targets - times[right - 1] <= times[right] - targets)
-    return times[np.unique(nearest)]
+    sampled: Float[np.ndarray, "k"] = times[np.unique(nearest)]
+    return sampled
 
 
 def _decode(

@@ -1,6 +1,6 @@
 """The two attentions of a head: GIA on the whole frame, BIA on the blocks of the face."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,8 @@ def crop_blocks(
     # On a CPU, where all clips have the same boxes, two matrix products are four times as fast as grid_sample.
     if features.device.type == "cpu" and n and not boxes.requires_grad and (boxes == boxes[:1]).all():
         with torch.autocast("cpu", enabled=False):
-            return _CropSameBoxes.apply(features, crop_weights(boxes[0].double().numpy(), grid, (h, w), image_size))  # type: ignore[no-untyped-call]
+            apply: Callable[..., Tensor] = _CropSameBoxes.apply
+            return apply(features, crop_weights(boxes[0].double().numpy(), grid, (h, w), image_size))
     steps = (torch.arange(grid, device=boxes.device, dtype=boxes.dtype) + 0.5) / grid
     corner, side = boxes[..., None, :2], (boxes[..., 2:] - boxes[..., :2])[..., None, :]
     points = (corner + steps[:, None] * side) * (2 / image_size) - 1  # b n grid 2, in -1..1
@@ -176,7 +177,8 @@ class GlobalAttention(nn.Module):
         """Compute the gated vectors from the input of the first ReLU or maximum."""
         x = self.convs.nonlinear_rest(x)
         gate = self.gate(x)
-        return F.relu(self.features(_average_pool(x, self.pool).flatten(1))) * gate
+        gated: Float[Tensor, "f g"] = F.relu(self.features(_average_pool(x, self.pool).flatten(1))) * gate
+        return gated
 
     def side(self, cells: int) -> int:
         """Compute the side of the convolutions' output for features of side ``cells``."""
@@ -247,7 +249,8 @@ class BlockAttention(nn.Module):
     def crop_preactivations(self, crops: Float[Tensor, "b t n c g g"]) -> Float[Tensor, "b t n d side side"]:
         """Compute the input of the first ReLU from crops of blocks."""
         x = self.convs.affine_prefix(crops.flatten(0, 2).contiguous(memory_format=torch.channels_last))
-        return x.unflatten(0, crops.shape[:3])
+        inputs: Float[Tensor, "b t n d side side"] = x.unflatten(0, crops.shape[:3])
+        return inputs
 
     def from_preactivations(
         self, x: Float[Tensor, "b t n d side side"], gain: Float[Tensor, "b t n"] | None = None, only: slice = ALL

@@ -215,7 +215,8 @@ def _write_config(folder: Path, config: CheckpointConfig) -> None:
 def _layouts(variants: Sequence[str]) -> dict[str, Any]:
     """Places of the blocks of each variant on a face, as JSON holds them."""
     blocks = {variant: [asdict(block) for block in LAYOUTS[variant].blocks] for variant in variants}
-    return json.loads(json.dumps(blocks))
+    places: dict[str, Any] = json.loads(json.dumps(blocks))
+    return places
 
 
 def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:

@@ -102,7 +102,8 @@ class Head(nn.Module):
 
     def global_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t g"]:
         """Compute GIA's gated vector of each frame."""
-        return self.global_attention(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        vectors: Float[Tensor, "b t g"] = self.global_attention(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        return vectors
 
     def classify_blocks(self, local: Float[Tensor, "b t nv"], whole: Float[Tensor, "b t g"]) -> Float[Tensor, "b k"]:
         """Compute the class logits from the gated vectors of BIA and GIA."""
@@ -114,7 +115,8 @@ class Head(nn.Module):
 
     def classify_sequence(self, fused: Float[Tensor, "b t f"]) -> Float[Tensor, "b k"]:
         """Compute the class logits from fused vectors, by the Bi-LSTM and the classifier."""
-        return self.classify(self.lstm(fused)[0].mean(1))
+        logits: Float[Tensor, "b k"] = self.classify(self.lstm(fused)[0].mean(1))
+        return logits
 
 
 class MicroExpressionNet(nn.Module):
@@ -150,7 +152,8 @@ class MicroExpressionNet(nn.Module):
         if frames.shape[-1] != size or frames.shape[-2] != size:
             raise SettingError(f"frames must be {size} x {size} pixels, got {tuple(frames.shape[-2:])}")
         x = ((frames - self.mean) / self.std).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.trunk(x).unflatten(0, frames.shape[:2])
+        features: Float[Tensor, "b t c h w"] = self.trunk(x).unflatten(0, frames.shape[:2])
+        return features
 
     def forward(
         self, frames: Float[Tensor, "b t 3 s s"], boxes: Mapping[str, Float[Tensor, "b _ 4"]]

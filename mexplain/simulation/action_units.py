@@ -72,7 +72,8 @@ def combined_displacement(units: Iterable[int], side: str, intensity_iod: float)
     """Return the motion of several action units at once, scaled so that the landmark that moves most moves that far."""
     total = sum((full_displacement(unit, side) for unit in units), np.zeros((COUNT, 2), np.float32))
     largest = np.linalg.norm(total, axis=-1).max()
-    return (total * (intensity_iod / largest)).astype(np.float32)
+    scaled: Float[np.ndarray, "478 2"] = (total * (intensity_iod / largest)).astype(np.float32)
+    return scaled
 
 
 def gaze_displacement(right_iod: float, down_iod: float) -> Float[np.ndarray, "478 2"]:

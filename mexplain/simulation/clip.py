@@ -99,4 +99,5 @@ def _random_drift(rng: np.random.Generator, times_s: np.ndarray) -> Float[np.nda
     """Draw a smooth path of about unit size that starts at the origin."""
     phase, rate = rng.uniform(0, 2 * np.pi, (2, 3)), rng.uniform(0.3, 1.5, (2, 3))
     waves = np.sin(2 * np.pi * rate * times_s[:, None, None] + phase) - np.sin(phase)
-    return waves.mean(axis=-1).astype(np.float32)
+    path: Float[np.ndarray, "t 2"] = waves.mean(axis=-1).astype(np.float32)
+    return path

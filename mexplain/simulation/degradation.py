@@ -91,7 +91,8 @@ def _coarsen(clips: Float[Tensor, "b t 3 s s"], scale: float, mode: str) -> Floa
     b, t, _, s, _ = clips.shape
     small = F.interpolate(clips.flatten(0, 1), size=max(8, round(s * scale)), mode="area")
     back = F.interpolate(small, size=s, mode="bicubic" if mode == "area" else "bilinear", align_corners=False)
-    return back.unflatten(0, (b, t))
+    coarse: Float[Tensor, "b t 3 s s"] = back.unflatten(0, (b, t))
+    return coarse
 
 
 def _quantize(clips: Float[Tensor, "b t 3 s s"], step: float) -> Float[Tensor, "b t 3 s s"]:

@@ -41,7 +41,8 @@ class Event:
     def activation(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
         """Return the activation at each time: 0 before the onset and after the offset, 1 at the apex."""
         ramp = np.interp(times_s, (0.0, self.apex_s, self.apex_end_s, self.offset_s), (0, 1, 1, 0)) ** self.exponent
-        return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+        smooth: Float[np.ndarray, "t"] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+        return smooth
 
 
 def draw_event(rng: np.random.Generator, coding: LabelCoding, *, slowdown: float = 1.0) -> Event:
@@ -104,13 +105,16 @@ def draw_blink(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Flo
     start = rng.uniform(times_s[0] - 0.5 * length, times_s[-1])
     shut = start + length * rng.uniform(0.25, 0.45)
     stays = shut + length * rng.uniform(0, 0.2)
-    return np.interp(times_s, (start, shut, stays, start + length), (0, 1, 1, 0)).astype(np.float32)
+    course = np.interp(times_s, (start, shut, stays, start + length), (0, 1, 1, 0))
+    single: Float[np.ndarray, "t"] = course.astype(np.float32)
+    return single
 
 
 def draw_glance(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
     """Draw the course of a saccade: a jump from 0 to 1 within 0.02 to 0.12 s."""
     start, length = rng.uniform(times_s[0], times_s[-1]), rng.uniform(0.02, 0.12)
-    return np.clip((times_s - start) / length, 0, 1).astype(np.float32)
+    course: Float[np.ndarray, "t"] = np.clip((times_s - start) / length, 0, 1).astype(np.float32)
+    return course
 
 
 def draw_speech(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
@@ -118,20 +122,23 @@ def draw_speech(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Fl
     elapsed_s = times_s - times_s[0]
     phase = rng.uniform(0, 2 * np.pi, 2)
     if rng.random() < 0.3:  # one slow opening
-        return np.interp(
+        opening: Float[np.ndarray, "t"] = np.interp(
             elapsed_s, np.sort(rng.uniform(-0.2, elapsed_s[-1] + 0.2, 3)), (0, 1, rng.uniform(0, 1))
         ).astype(np.float32)
+        return opening
     rate = rng.uniform(1.5, 6.0) * np.array([1.0, rng.uniform(0.4, 0.8)])
     waves = np.sin(2 * np.pi * rate[:, None] * elapsed_s + phase[:, None])
     begins = np.clip((elapsed_s - rng.uniform(-0.5, 0.5 * elapsed_s[-1])) / 0.1, 0, 1)
-    return (begins * (0.5 + 0.25 * waves.sum(0))).astype(np.float32)
+    course: Float[np.ndarray, "t"] = (begins * (0.5 + 0.25 * waves.sum(0))).astype(np.float32)
+    return course
 
 
 def random_waves(rng: np.random.Generator, count: int, frames: int) -> Float[np.ndarray, "n t"]:
     """Draw ``count`` smooth courses of about unit size that start at 0."""
     phase, rate = rng.uniform(0, 2 * np.pi, (2, count, 2, 1))[0], rng.uniform(0.1, 1.5, (count, 2, 1))
     waves = np.sin(2 * np.pi * rate * np.linspace(0, 1, frames) + phase) - np.sin(phase)
-    return waves.mean(axis=1).astype(np.float32)
+    courses: Float[np.ndarray, "n t"] = waves.mean(axis=1).astype(np.float32)
+    return courses
 
 
 def _draw(rng: np.random.Generator, percentiles: tuple[float, float, float]) -> float:

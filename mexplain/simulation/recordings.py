@@ -179,11 +179,13 @@ def _schedule_expressions(rng: np.random.Generator, plan: RecordingPlan) -> list
 
 
 def _poisson_times(rng: np.random.Generator, rate: float, seconds: float) -> list[float]:
-    return np.sort(rng.uniform(0, seconds - 0.5, rng.poisson(rate * seconds))).tolist()
+    times: list[float] = np.sort(rng.uniform(0, seconds - 0.5, rng.poisson(rate * seconds))).tolist()
+    return times
 
 
 def _random_walk(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
     """Draw a smooth course of about unit size that starts at 0."""
     phase, rate = rng.uniform(0, 2 * np.pi, (4, 1)), rng.uniform(0.03, 0.5, (4, 1))
     waves = np.sin(2 * np.pi * rate * times_s + phase) - np.sin(phase)
-    return waves.mean(0)
+    course: Float[np.ndarray, "t"] = waves.mean(0)
+    return course

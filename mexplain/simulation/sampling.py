@@ -177,7 +177,10 @@ def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
     """Draw the displacement of a speaking jaw and lips, the jaw's being one inter-ocular distance."""
     jaw = FULL[_JAW, "left"]
     lips = sum(rng.normal(0, 1) * (FULL[unit, "left"] + FULL[unit, "right"]) for unit in _LIPS)
-    return jaw / np.linalg.norm(jaw, axis=-1).max() + lips * (0.25 / np.linalg.norm(lips, axis=-1).max())
+    motion: Float[np.ndarray, "478 2"] = jaw / np.linalg.norm(jaw, axis=-1).max() + lips * (
+        0.25 / np.linalg.norm(lips, axis=-1).max()
+    )
+    return motion
 
 
 def _vary_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
@@ -204,4 +207,6 @@ def _rotate_and_scale(
 ) -> Float[np.ndarray, "g 478 2"]:
     cos, sin = np.cos(turn), np.sin(turn)
     x, y = parts[..., 0], parts[..., 1]
-    return (np.stack([cos * x - sin * y, sin * x + cos * y], -1) * stretch[..., None]).astype(np.float32)
+    varied = np.stack([cos * x - sin * y, sin * x + cos * y], -1) * stretch[..., None]
+    single: Float[np.ndarray, "g 478 2"] = varied.astype(np.float32)
+    return single

@@ -44,7 +44,10 @@ class Results:
 
     def confusion(self, variant: str, part: str = ALL) -> Int[np.ndarray, "k k"]:
         """Return counts of true class (rows) by predicted class, the sum over seeds."""
-        return np.array([each.confusion for each in self.scores[variant][part]], np.int64).sum(axis=0)
+        counts: Int[np.ndarray, "k k"] = np.array(
+            [each.confusion for each in self.scores[variant][part]], np.int64
+        ).sum(axis=0)
+        return counts
 
     def to_json(self) -> str:
         """Return everything as JSON."""

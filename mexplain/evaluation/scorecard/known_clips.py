@@ -53,24 +53,27 @@ class KnownClip:
     @property
     def size(self) -> int:
         """The side of a frame, in pixels."""
-        return self.frames.shape[1]
+        return int(self.frames.shape[1])
 
     @property
     def moving(self) -> np.ndarray:
         """Mask of pixels that the expression moves at least half as far as its largest motion."""
-        return self.expression >= 0.5 * self.expression.max()
+        moving: np.ndarray = self.expression >= 0.5 * self.expression.max()
+        return moving
 
     @property
     def face(self) -> np.ndarray:
         """Mask of pixels inside the 24 blocks."""
         boxes = layout("24").boxes(self.landmarks_xy)
-        return box_coverage(boxes, self.size, self.size).max(axis=0) > 0.5
+        face: np.ndarray = box_coverage(boxes, self.size, self.size).max(axis=0) > 0.5
+        return face
 
     @property
     def disturbed(self) -> np.ndarray:
         """Mask of pixels with at least half of the largest nuisance motion, where the expression moves nothing."""
         largest = max(0.5 * float(self.nuisance.max()), 0.005)
-        return (self.nuisance >= largest) & (self.expression < 0.1 * self.expression.max())
+        disturbed: np.ndarray = (self.nuisance >= largest) & (self.expression < 0.1 * self.expression.max())
+        return disturbed
 
     def boxes(self, variant: str) -> Float[np.ndarray, "m 4"]:
         """Return the blocks that a variant's attributions are pooled into, in pixels."""
@@ -219,7 +222,10 @@ def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mix
 
 def _halves(motions: list[Float32[np.ndarray, "s s"]]) -> Float[np.ndarray, "n h h"]:
     side = len(motions[0]) // _SHRINK
-    return np.stack(motions).reshape(-1, side, _SHRINK, side, _SHRINK).mean(axis=(2, 4)).astype(np.float16)
+    halves: Float[np.ndarray, "n h h"] = (
+        np.stack(motions).reshape(-1, side, _SHRINK, side, _SHRINK).mean(axis=(2, 4)).astype(np.float16)
+    )
+    return halves
 
 
 def _grown(motion: Float[np.ndarray, "h h"], size: int) -> Float32[np.ndarray, "{size} {size}"]:

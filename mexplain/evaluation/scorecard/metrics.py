@@ -92,7 +92,8 @@ def block_pointing(scores: Float[np.ndarray, "m"], energy: Float[np.ndarray, "m"
 
 def moving_blocks(energy: Float[np.ndarray, "m"]) -> Bool[np.ndarray, "m"]:
     """Return which blocks move at least half as strongly (mean squared motion) as the strongest."""
-    return energy >= 0.5 * energy.max()
+    moving: Bool[np.ndarray, "m"] = energy >= 0.5 * energy.max()
+    return moving
 
 
 def mass(positive: Float[np.ndarray, "s s"], area: Bool[np.ndarray, "s s"]) -> float | None:

@@ -161,7 +161,10 @@ def _target(model: MicroExpressionNet, clip: KnownClip, device: torch.device) ->
 
 def _positive(target: AttributionTarget, method: str) -> Float[np.ndarray, "s s"]:
     settings = {**CHEAP.get(method, {}), **({"frames": _FRAMES} if method == "occlusion" else {})}
-    return attribute_target(target, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
+    positive: Float[np.ndarray, "s s"] = (
+        attribute_target(target, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
+    )
+    return positive
 
 
 def _compare(

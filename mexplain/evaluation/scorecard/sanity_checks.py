@@ -139,7 +139,9 @@ def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dic
 
 def mirrored(landmarks_xy: Float[np.ndarray, "478 2"], size: int) -> Float[np.ndarray, "478 2"]:
     """Return the landmarks in the mirror image of a picture ``size`` pixels wide."""
-    return (landmarks_xy[mirror()] * np.array((-1, 1)) + np.array((size, 0))).astype(np.float32)
+    flipped = landmarks_xy[mirror()] * np.array((-1, 1)) + np.array((size, 0))
+    single: Float[np.ndarray, "478 2"] = flipped.astype(np.float32)
+    return single
 
 
 def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
