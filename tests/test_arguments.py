@@ -259,7 +259,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
             "landmarks_xy": the("mesh"),
             "method": some("attention") | words,
             "baseline": baselines,
-            "target": st.none() | counts,
+            "class_index": st.none() | counts,
             "settings": st.none() | st.dictionaries(some("samples", "size") | words, counts | numbers, max_size=2),
         },
         12,
@@ -340,7 +340,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
         {"seed": counts, "count": counts.filter(lambda n: n < 1000), "faces": st.none() | st.lists(words, max_size=2)},
         20,
     ),
-    "mark": (quiz.mark_answer, {"asked": the("round"), "guess": counts}, 12),
+    "mark": (quiz.mark_answer, {"question": the("round"), "guess": counts}, 12),
     "score": (quiz.quiz_score, {"marks": some((), [])}, 4),
     "Look": (
         animation.AnimationOptions,

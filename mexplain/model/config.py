@@ -41,8 +41,8 @@ class ModelConfig:
     gate_features: int
     fused_features: int
     lstm_features: int
-    onset_difference: bool
-    units: tuple[int, ...]
+    onset_difference: bool = True
+    units: tuple[int, ...] = UNITS
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
@@ -71,8 +71,6 @@ PRESETS: dict[str, ModelConfig] = {
         gate_features=32,
         fused_features=256,
         lstm_features=96,
-        onset_difference=True,
-        units=UNITS,
     ),
     "paper": ModelConfig(
         preset="paper",
@@ -94,7 +92,5 @@ PRESETS: dict[str, ModelConfig] = {
         gate_features=64,
         fused_features=1024,
         lstm_features=256,
-        onset_difference=True,
-        units=UNITS,
     ),
 }

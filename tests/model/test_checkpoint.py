@@ -69,6 +69,13 @@ def test_a_broken_config_is_refused(saved: Path) -> None:
         load_checkpoint(saved)
 
 
+def test_a_config_written_before_a_setting_existed_is_read(saved: Path) -> None:
+    model = json.loads((saved / CONFIG).read_text())["model"]
+    del model["onset_difference"], model["units"]
+    edit(saved, model=model)
+    assert load_checkpoint(saved).model.config.onset_difference
+
+
 def test_other_blocks_are_refused(saved: Path) -> None:
     edit(saved, blocks={"24": ["forehead"], "10": [], "uncropped": []})
     with pytest.raises(CheckpointError, match="blocks of variant '24'"):
