@@ -503,6 +503,7 @@ def resolved(value: Any, shared: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_there_is_a_result_or_a_sentence(name, shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     function, strategies, times = CASES[name]

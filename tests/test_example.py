@@ -1,7 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 from support.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_example_explains_a_clip(tmp_path):

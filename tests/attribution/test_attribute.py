@@ -75,6 +75,7 @@ def same(one, other):
 
 
 @each_variant
+@pytest.mark.slow
 def test_parts_add_up_to_what_the_movement_changed(checkpoint, smile, variant):
     clip = tensor(smile.frames)
     result = attribute(checkpoint.model, variant, clip, smile.landmarks_xy)
@@ -103,6 +104,7 @@ def test_a_still_clip_gets_exactly_nothing(checkpoint, smile, frames, method, va
 
 @each_variant
 @each_method
+@pytest.mark.slow
 def test_map_blocks_and_course_have_the_same_sum(found, method, variant):
     result = found(method, variant)
     size = float(np.abs(result.map).sum())
@@ -302,6 +304,7 @@ def test_parts_add_up_with_every_baseline(checkpoint, smile, frames, baseline):
 
 @pytest.mark.parametrize("baseline", [key for key in BASELINES if key != "onset"])
 @each_method
+@pytest.mark.slow
 def test_every_method_takes_every_baseline(found, method, baseline):
     result, usual = found(method, "uncropped", baseline), found(method, "uncropped")
     total = float(result.map.sum(dtype=np.float64))
@@ -340,6 +343,7 @@ def test_a_mirrored_network_says_the_same_of_a_mirrored_clip(checkpoint, smile, 
 
 @each_variant
 @each_method
+@pytest.mark.slow
 def test_a_mirrored_face_has_mirrored_scores(smile, frames, backwards, explain, found, monkeypatch, method, variant):
     order = list(pooling_layout(variant).mirror_of)
     settings = QUICK.get(method)
@@ -411,6 +415,7 @@ def test_explaining_changes_nothing(checkpoint, smile, frames, method):
     "mode, variant",
     [(torch.no_grad, "uncropped"), (torch.inference_mode, "24"), (torch.enable_grad, "uncropped")],
 )
+@pytest.mark.slow
 def test_the_callers_gradient_mode_does_not_matter(checkpoint, smile, found, mode, variant):
     for method, expected in {method: found(method, variant) for method in METHODS}.items():
         with mode():
@@ -433,6 +438,7 @@ def test_weights_that_want_gradients_get_none(checkpoint, explain, found, method
     np.testing.assert_allclose(result.map, expected.map, atol=1e-5 * float(np.abs(expected.map).max()))
 
 
+@pytest.mark.slow
 def test_two_threads_give_what_one_gives(explain, found):
     runs = [[(method, "24") for method in METHODS], [(method, "uncropped") for method in reversed(METHODS)]]
     together = {}

@@ -11,6 +11,8 @@ from mexplain.attribution.registry import METHODS
 from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
 
+pytestmark = pytest.mark.slow
+
 NAMES = {variant: pooling_layout(variant).names for variant in VARIANTS}
 
 

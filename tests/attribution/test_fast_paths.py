@@ -28,6 +28,8 @@ from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS
 from mexplain.settings import GPU_MEMORY_VARIABLE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips(checkpoint):

@@ -33,6 +33,8 @@ from mexplain.records import ExplainRequest
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 4
 BAD = {
     "empty.mp4": b"",

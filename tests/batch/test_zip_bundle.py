@@ -14,6 +14,8 @@ from mexplain.errors import MexplainError, SettingError
 from mexplain.records import ExplainRequest
 from mexplain.report.csv_tables import BLOCK_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = SAMPLES / "happiness.mp4"
 
 

@@ -19,7 +19,7 @@ from mexplain.media.image import read_photo
 from mexplain.media.video import read_clip
 from mexplain.model import checkpoint as checkpoint_module
 
-pytestmark = pytest.mark.usefixtures("lightly_tested")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lightly_tested")]
 
 
 @pytest.fixture

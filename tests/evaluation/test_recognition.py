@@ -40,6 +40,7 @@ def test_scores_count_every_clip(checkpoint, source: Synthesizer) -> None:
     assert 0 < scores["10"].chance < 1
 
 
+@pytest.mark.slow
 def test_robustness_is_scored_for_every_variant(checkpoint, source: Synthesizer) -> None:
     found = score_robustness(checkpoint.model, checkpoint.calibration, source, clips=4, seed=1)
     assert set(found) == {"24", "10", "uncropped"}

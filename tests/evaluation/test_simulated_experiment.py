@@ -13,6 +13,8 @@ from mexplain.records import NONE
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in, from_photo, names
 
+pytestmark = pytest.mark.slow
+
 METHOD = "input_x_gradient"
 
 

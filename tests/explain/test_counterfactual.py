@@ -11,6 +11,8 @@ from mexplain.explain.explainer import Explainer
 from mexplain.face.blocks import LAYOUTS
 from mexplain.records import ExplainRequest
 
+pytestmark = pytest.mark.slow
+
 SMILE = "samples/happiness.mp4"
 
 

@@ -18,6 +18,8 @@ from mexplain.media.video import read_clip
 from mexplain.model.device import resolve_device
 from mexplain.records import VARIANTS, ExplainRequest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def aligned(person_path):

@@ -24,6 +24,8 @@ from mexplain.records import Evidence, Moment, SteadyClip
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 
+pytestmark = pytest.mark.slow
+
 LITE = PRESETS["lite"]
 
 

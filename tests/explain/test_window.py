@@ -19,6 +19,8 @@ from mexplain.report.json_export import to_json
 from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
 from mexplain.report.wording import moment_choices, presence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def searched(recording, checkpoint):

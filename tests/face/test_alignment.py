@@ -71,6 +71,7 @@ def test_a_still_clip_stays_still(photo):
     assert np.abs(aligned.frames.astype(int) - aligned.frames[0]).max() <= 2
 
 
+@pytest.mark.slow
 def test_times_run_evenly_from_first_to_last(person_clip):
     aligned = align(person_clip, track_face(person_clip), **SIZE)
     np.testing.assert_allclose(aligned.times_s, np.linspace(0, person_clip.times_s[-1], 16))
@@ -78,6 +79,7 @@ def test_times_run_evenly_from_first_to_last(person_clip):
 
 
 @pytest.mark.parametrize("times", [np.arange(20) / 30, np.cumsum(np.tile([0.01, 0.07, 0.033, 0.02], 5))])
+@pytest.mark.slow
 def test_head_motion_is_taken_out(photo, times):
     motion = head_motion(times)
     clip = make_clip(move(photo[0], motion), times)
@@ -141,6 +143,7 @@ def test_fewer_or_more_moments_than_frames(photo, count):
 
 
 @pytest.mark.parametrize("shade", [0, 7, 255])
+@pytest.mark.slow
 def test_a_clip_that_begins_blank_is_left_to_its_landmarks(person_clip, shade):
     track = track_face(person_clip)
     frames = person_clip.frames.copy()

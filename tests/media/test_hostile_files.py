@@ -49,6 +49,7 @@ def test_each_is_read_or_answered_by_a_sentence(number, tmp_path):
         assert not photo or hostile.is_sentence(photo)
 
 
+@pytest.mark.slow
 def test_after_all_that_an_honest_clip_is_read(person_path):
     info, window, (face,) = client.call(
         read_aligned, person_path, None, None, frames=4, sizes=(64,), crop_iod=2.8, name="x"
@@ -134,6 +135,7 @@ def test_limits_of_a_clip_can_be_set(variable, most, says, tmp_path, monkeypatch
     assert says in answer(path)
 
 
+@pytest.mark.slow
 def test_pictures_may_not_grow_once_the_header_was_believed(tmp_path, monkeypatch):
     monkeypatch.setenv("MEXPLAIN_MAX_SIDE_PX", "300")
     room = hostile.film(hostile.faces()[:1, :64, :64], "mpegts", "libx264", "yuv420p")
@@ -153,6 +155,7 @@ def decoded(stream, packet):
         return []
 
 
+@pytest.mark.slow
 def test_pictures_may_change_their_size(tmp_path):
     dice = np.random.default_rng(3)
     for number in range(4):

@@ -120,6 +120,7 @@ def test_a_fault_of_ours_gives_a_sentence_and_keeps_its_cause():
 
 
 @pytest.mark.parametrize("does_what", [does.sleep, does.spin])
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended(does_what, quick):
     started = time.monotonic()
     with pytest.raises(ClipError, match=r"takes more than 1 s to read"):
@@ -209,6 +210,7 @@ def test_a_server_that_dies_is_replaced():
     assert client._running().process.pid != before
 
 
+@pytest.mark.slow
 def test_a_landmarker_that_crashes_is_replaced(person_path):
     """Killed while it looks for the face, the reader gives a sentence, and reads the same clip the next time."""
     settings = {"frames": 4, "sizes": (64,), "crop_iod": 2.8}
@@ -244,6 +246,7 @@ def test_a_process_that_may_have_no_children_of_its_own_can_call():
     assert call(does.add, 1, 2) == 3
 
 
+@pytest.mark.slow
 def test_nothing_outlives_whoever_called():
     code = (
         "import os, signal, sys, threading, time; from support import misbehaving as does\n"
@@ -271,6 +274,7 @@ def alive(number):
     return bool(state) and not state.startswith("Z")
 
 
+@pytest.mark.slow
 def test_systems_that_cannot_fork_do_the_same_more_slowly(monkeypatch, quick, person_clip, capfd):
     monkeypatch.setattr(client, "_can_fork", lambda: False)
     monkeypatch.setattr(client, "_START_S", 20.0)

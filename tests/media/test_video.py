@@ -110,6 +110,7 @@ def test_other_formats_are_read(encode, person_clip, name, options):
 
 
 @pytest.mark.parametrize("name, codec", [("long.mp4", "libx264"), ("long.ts", "libx264"), ("long.webm", "libvpx")])
+@pytest.mark.slow
 def test_a_late_window_of_a_long_clip(encode, name, codec):
     counting = np.repeat(np.arange(630)[:, None] % 200, 64 * 64 * 3, 1).reshape(-1, 64, 64, 3).astype(np.uint8)
     path = encode(name, counting, codec=codec, rate=10)

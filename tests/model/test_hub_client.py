@@ -25,6 +25,8 @@ from mexplain.model.publishing import pull_from_hub, push_to_hub, verify
 from mexplain.records import ExplainRequest
 from mexplain.report.json_export import to_json
 
+pytestmark = pytest.mark.slow
+
 REPO = "lab/smiles"
 
 

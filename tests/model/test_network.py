@@ -34,6 +34,7 @@ def test_lite_has_a_few_million_parameters(model: MicroExpressionNet) -> None:
     assert 2e6 < sum(weight.numel() for weight in model.parameters()) < 5e6
 
 
+@pytest.mark.slow
 def test_paper_follows_gacnn() -> None:
     config = PRESETS["paper"]
     with torch.device("meta"):

@@ -12,6 +12,8 @@ from support.paths import ROOT
 import mexplain
 from mexplain.explain import explain as explain_module
 
+pytestmark = pytest.mark.slow
+
 
 def run(script: str) -> None:
     """Run a script in a fresh interpreter."""

@@ -8,6 +8,8 @@ from mexplain.errors import SettingError
 from mexplain.report.comparison import compare_variants, most_divided, strongest
 from mexplain.report.wording import compared
 
+pytestmark = pytest.mark.slow
+
 
 def test_shares_ranks_and_difference_maps(report):
     found = compare_variants(report[0], METHOD)

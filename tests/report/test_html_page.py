@@ -71,6 +71,7 @@ def test_it_opens_from_disk_and_asks_for_nothing(browser, path, width, scheme):
     context.close()
 
 
+@pytest.mark.slow
 def test_it_says_what_the_hub_says(report, path):
     explained, _ = report
     text = path.read_text(encoding="utf-8")

@@ -8,6 +8,8 @@ from support.paths import SAMPLES
 from mexplain.explain.explain import explain
 from mexplain.records import ExplainRequest
 
+pytestmark = pytest.mark.slow
+
 
 def test_four_samples_ship_with_captions_and_truth() -> None:
     names = sorted(path.name for path in SAMPLES.glob("*.mp4"))

@@ -48,6 +48,7 @@ def test_without_nuisance_an_empty_clip_is_still(source: Synthesizer) -> None:
     assert batch.motion.abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_motion_peaks_at_the_intensity(source: Synthesizer) -> None:
     batch = source.batch(16, 24, Mixture((0.1, 0.1), wide=0.0, nuisance=0.0, empty=0.0), 0)
     peak = batch.motion.norm(dim=2).amax((1, 2, 3))

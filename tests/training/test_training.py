@@ -18,6 +18,8 @@ from mexplain.training.loop import BatchPlans, TrainingRun, train, train_heads
 from mexplain.training.schedule import schedule_for
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

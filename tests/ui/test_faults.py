@@ -32,6 +32,8 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.session import Session
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 GPU = torch.device("cuda", 0)
 

@@ -50,6 +50,7 @@ def test_every_region_is_made_of_blocks():
             assert any(set(region.removesuffix("s").split()) <= name for name in names), region
 
 
+@pytest.mark.slow
 def test_the_quiz_clip_a_round_moves_where_the_answer_says():
     for asked in quiz_questions(1, 4):
         strongest = quiz_clip(asked, built_in(asked.face)).ranking["10"][0][0]

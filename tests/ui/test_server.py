@@ -40,6 +40,7 @@ def served(one_hub, monkeypatch):
     until(lambda: not hub.page.event_queue.sessions())
 
 
+@pytest.mark.slow
 def test_the_line_ends_where_it_should_and_says_so(served):
     hub, address = served
     one, other, third = (Visitor(address) for _ in range(3))
@@ -239,6 +240,7 @@ def test_a_hub_that_stops_ends_what_runs(served):
     until(lambda: hub.ended == ["first"])
 
 
+@pytest.mark.slow
 def test_files_that_come_while_others_are_swept_away_break_nothing(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setenv("MEXPLAIN_KEEP_S", "4")  # swept every second

@@ -10,7 +10,7 @@ from mexplain.ui.components import results
 from mexplain.ui.components.results import View
 from mexplain.ui.session import Session, StoppedError
 
-pytestmark = pytest.mark.usefixtures("lightly_tested")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lightly_tested")]
 QUICK = ExplainRequest(("attention",), start_s=0.2, end_s=0.7)
 
 

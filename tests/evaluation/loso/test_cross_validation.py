@@ -33,6 +33,8 @@ from mexplain.model.config import CASME2_LABELS
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 
+pytestmark = pytest.mark.slow
+
 SIDE = 176
 EMOTIONS = {"happiness": (6, 12), "surprise": (1, 2), "disgust": (4, 9)}
 

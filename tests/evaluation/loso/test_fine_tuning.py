@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from support.loso import LANDMARKS
 
@@ -7,6 +8,8 @@ from mexplain.evaluation.loso.fine_tuning import classify_clips, make_bank, trai
 from mexplain.evaluation.loso.request import FineTuning
 from mexplain.face.blocks import LAYOUTS
 from mexplain.model.config import CASME2_LABELS
+
+pytestmark = pytest.mark.slow
 
 
 def test_training_starts_from_the_checkpoint_and_moves_what_it_should(small):

@@ -11,6 +11,8 @@ from mexplain.evaluation.scorecard.planted_shortcut import (
     train_shortcut,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def known() -> KnownClips:

@@ -28,6 +28,8 @@ from mexplain.face.mesh import mean_shape
 from mexplain.model.checkpoint import SHIPPED
 from mexplain.model.scorecard import Estimate, Scorecard, read_scorecard
 
+pytestmark = pytest.mark.slow
+
 SIZE = 100
 CPU = torch.device("cpu")
 

@@ -41,6 +41,7 @@ def at(picture, box):
 
 @pytest.mark.parametrize("variant", ["24", "10"])
 @pytest.mark.parametrize("quantity", ["attention", "attribution"])
+@pytest.mark.slow
 def test_the_hottest_block_is_the_most_coloured(variant, quantity):
     where = boxes(variant)
     for hottest in range(len(where)):
