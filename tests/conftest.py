@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-# Whoever uses one of these fixtures drives Chromium or asks the running hub; or waits for Ray, or for a whole explanation.
+# Tests with one of these fixtures drive Chromium or ask the running hub; or wait for Ray, or for a whole explanation.
 BROWSER_FIXTURES = {"browser", "known_browser", "visit", "hub_folder"}
 SLOW_FIXTURES = {"cluster", "recording", "report"}
 # Each process holds a network, and in time a hub and a browser; more would need another machine.
