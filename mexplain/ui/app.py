@@ -48,7 +48,7 @@ from mexplain.ui.tabs.export import ExportTab
 from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
-from mexplain.ui.text import ASSETS, SAMPLES, render
+from mexplain.ui.text import ASSETS, SAMPLES, render_html
 
 CHECKPOINT = checkpoint_source()
 # Time that running work has to notice that the hub stops, in seconds.
@@ -88,7 +88,7 @@ def build_page(folder: Path) -> HubBlocks:
     with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
         hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads)
-        gr.HTML(render("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
+        gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
                 explain = ExplainTab(hub, page)
@@ -112,7 +112,7 @@ def build_error_page(folder: Path, error: MexplainError) -> HubBlocks:
     LOG.error("The hub cannot explain anything: %s", error)
     page = HubBlocks(folder, title="mexplain")
     with page:
-        gr.HTML(render("no_network", reason=error, checkpoint=CHECKPOINT), elem_id="trouble")
+        gr.HTML(render_html("no_network", reason=error, checkpoint=CHECKPOINT), elem_id="trouble")
     return page
 
 
@@ -130,7 +130,7 @@ def page_theme() -> gr.themes.Base:
     )
 
 
-def serve(page: HubBlocks, stop: threading.Event) -> None:
+def serve_until(page: HubBlocks, stop: threading.Event) -> None:
     """Serve a page until ``stop`` is set."""
     if not stop.is_set():
         page.launch(
@@ -176,7 +176,7 @@ def main() -> None:
             threading.Thread(target=warm_up, args=(session,)).start()
         except MexplainError as error:
             page = build_error_page(folder, error)
-        serve(page, stop)
+        serve_until(page, stop)
         all_ended = join_threads()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,6 @@ ASSETS, SAMPLES = Path(str(files("mexplain.ui") / "assets")), shipped_folder("sa
 WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="utf-8"))
 
 
-def render(name: str, **values: object) -> Markup:
+def render_html(name: str, **values: object) -> Markup:
     """HTML of a template in ``templates/``; values are escaped unless they are ``Markup``, so results can be nested."""
     return Markup(templating.render("mexplain.ui", f"{name}.html", **values))

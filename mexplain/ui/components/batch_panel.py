@@ -22,7 +22,7 @@ from mexplain.ui.components.common import (
     stop_button,
 )
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 
@@ -32,7 +32,7 @@ class BatchPanel:
     def __init__(self, hub: Hub, settings: Sequence[gr.Dropdown]) -> None:
         self.hub = hub
         with gr.Accordion("Explain many clips at once", open=False, elem_id="batch"):
-            gr.HTML(render("batch", max_clips=MOST_CLIPS))
+            gr.HTML(render_html("batch", max_clips=MOST_CLIPS))
             self.clips = gr.File(
                 file_count="multiple", file_types=["video"], type="filepath", label="Clips", elem_id="clips", height=160
             )
@@ -91,4 +91,4 @@ class BatchPanel:
 def _table(outcomes: list[BundledClip]) -> str:
     """Table with a row for each finished clip: each variant's answer, or why the clip cannot be explained."""
     names = list(VARIANT_NAMES.values())
-    return render("batch_table", outcomes=outcomes, variant_names=names, none_label=NONE, percent=percent)
+    return render_html("batch_table", outcomes=outcomes, variant_names=names, none_label=NONE, percent=percent)

@@ -23,7 +23,7 @@ from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.gradio_compat import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 # The choice "explain the label that each variant gives", among the labels.
@@ -66,7 +66,7 @@ def new_session() -> Session:
 
 def tab_intro(tab: str) -> gr.HTML:
     """Text for first visitors that says what a tab is for; once closed, the browser keeps it closed."""
-    return gr.HTML(render("tab_intro", tab=tab, purpose=WORDS["hints"][tab]), elem_classes="first-hint")
+    return gr.HTML(render_html("tab_intro", tab=tab, purpose=WORDS["hints"][tab]), elem_classes="first-hint")
 
 
 def error_box() -> gr.HTML:
@@ -82,13 +82,13 @@ def error_html(error: object, before: str = "") -> str:
     sentence = error_response(error)[1] if isinstance(error, MexplainError) else str(error)
     if not sentence:
         return ""
-    return render("error", sentence=f"{before}: {sentence}" if before else sentence)
+    return render_html("error", sentence=f"{before}: {sentence}" if before else sentence)
 
 
 def animation_html(animation: Animation) -> Markup:
     """Film with a pause button, all of it in the HTML: nothing of it stays on the server's disk."""
     height, width = animation.pictures.shape[1:3]
-    return render(
+    return render_html(
         "player",
         data=base64.b64encode(animation.mp4()).decode(),
         width=width,
@@ -101,7 +101,7 @@ def animation_html(animation: Animation) -> Markup:
 def image_html(picture: UInt8[np.ndarray, "h w 3"], alt: str) -> Markup:
     """Picture with its alternative text, all of it in the HTML."""
     height, width = picture.shape[:2]
-    return render("image", source=data_uri(picture), width=width, height=height, alt=alt)
+    return render_html("image", source=data_uri(picture), width=width, height=height, alt=alt)
 
 
 def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:

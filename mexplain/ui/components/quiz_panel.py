@@ -11,7 +11,7 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
 from mexplain.ui.quiz import QuizAnswer, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 _ROUNDS = 5
 _MAX_SEED = 9999
@@ -35,7 +35,7 @@ class QuizPanel:
     """Layout and event handlers of the quiz."""
 
     def __init__(self, hub: Hub) -> None:
-        gr.HTML(render("game"))
+        gr.HTML(render_html("game"))
         self.game = gr.State(None)
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
@@ -74,7 +74,7 @@ class QuizPanel:
         title = f"Round {question.number} of {len(game.questions)}: watch closely"
         return [
             game,
-            render("captioned", caption=title, content=film),
+            render_html("captioned", caption=title, content=film),
             "",
             gr.Radio(choices, value=None, visible=True, interactive=True),
             gr.Button(visible=True),
@@ -91,7 +91,9 @@ class QuizPanel:
         mark = mark_answer(game.question, choice)
         game.marks.append(mark)
         last = len(game.marks) == len(game.questions)
-        truth = render("captioned", caption=mark.says, content=image_html(game.movement.motion_map, game.movement.alt))
+        truth = render_html(
+            "captioned", caption=mark.says, content=image_html(game.movement.motion_map, game.movement.alt)
+        )
         game.movement = None
         return [
             game,
@@ -105,4 +107,4 @@ class QuizPanel:
 
 
 def _score(game: QuizState) -> str:
-    return render("score", is_over=len(game.marks) == len(game.questions), score=quiz_score(game.marks))
+    return render_html("score", is_over=len(game.marks) == len(game.questions), score=quiz_score(game.marks))

@@ -21,7 +21,7 @@ from mexplain.ui.components.common import animation_html
 from mexplain.ui.server.gradio_compat import session_exists
 from mexplain.ui.server.logs import LOG
 from mexplain.ui.session import Session, keep
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 BLOCKS, PIXELS = "blocks", "pixels"
 OPACITY_STEP = 25  # per cent; few enough to be drawn ahead
@@ -45,7 +45,7 @@ def verdict(variant: VariantReport) -> str:
     """A variant's answer, its probability, and the action units it saw."""
     found = variant.label != NONE
     label = max(variant.probabilities, key=variant.probabilities.__getitem__) if found else variant.target
-    answer = render("verdict", found=found, label=label, share=percent(variant.probabilities[label]))
+    answer = render_html("verdict", found=found, label=label, share=percent(variant.probabilities[label]))
     return answer + Markup(wording.presence(variant))
 
 
@@ -104,7 +104,7 @@ def film(
     """
     quantity = shown(variant, view, method)
     if quantity is None:
-        return render("paragraph", kind="wait", sentence=WORDS["waiting"])
+        return render_html("paragraph", kind="wait", sentence=WORDS["waiting"])
     grain = BLOCKS if quantity == "attribution" and view.grain == BLOCKS else PIXELS
     options = AnimationOptions(
         "attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100
@@ -115,7 +115,7 @@ def film(
     note = ""
     if quantity != view.quantity:
         sentence = WORDS["no_attention" if quantity == "attribution" else "meanwhile"]
-        note = render("paragraph", kind="meanwhile", sentence=sentence)
+        note = render_html("paragraph", kind="meanwhile", sentence=sentence)
     return player + legend_key(variant, quantity, method) + note
 
 
@@ -124,8 +124,8 @@ def legend_key(variant: VariantReport, quantity: Quantity, method: str) -> Marku
     sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
     blocks = [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
     if not blocks:
-        return render("paragraph", kind="key", sentence=WORDS["no_difference"])
-    return render("block_key", blocks=blocks)
+        return render_html("paragraph", kind="key", sentence=WORDS["no_difference"])
+    return render_html("block_key", blocks=blocks)
 
 
 def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> Any | None:
@@ -140,7 +140,7 @@ def checked(variant: VariantReport, method: str) -> str:
     """Results of the tests of one variant's explanation, once they are known."""
     known = method in variant.trust
     results = Markup(wording.trust(variant, method)) if known else None
-    return render("trust", results=results, waiting=WORDS["testing"])
+    return render_html("trust", results=results, waiting=WORDS["testing"])
 
 
 def bars(variant: VariantReport) -> Any:
@@ -160,10 +160,10 @@ def made_with(report: Report) -> str:
 def legend(view: View, method: str = "integrated_gradients") -> str:
     """Meaning of the colours."""
     if view.quantity == "attention":
-        return render("legend_attention")
+        return render_html("legend_attention")
     if view.magnitude or not METHODS[method].signed:
-        return render("legend_magnitude", unit=METHODS[method].unit)
-    return render("legend_attribution", unit=METHODS[method].unit)
+        return render_html("legend_magnitude", unit=METHODS[method].unit)
+    return render_html("legend_attribution", unit=METHODS[method].unit)
 
 
 def exaggerated(session: Session | None) -> str:

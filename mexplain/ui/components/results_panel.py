@@ -15,7 +15,7 @@ from mexplain.ui.components import results
 from mexplain.ui.components.common import OWN_ANSWER, Hub
 from mexplain.ui.components.results import View
 from mexplain.ui.session import Session
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 
 class VariantColumn(NamedTuple):
@@ -54,7 +54,7 @@ class ResultsPanel:
         with gr.Column(visible=False, elem_id="results") as self.box:
             self.answer = gr.HTML(elem_id="answer")
             with gr.Column(visible=False, elem_id="moments") as self.moments_box:
-                gr.HTML(render("moments"))
+                gr.HTML(render_html("moments"))
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
                 self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
             with gr.Group(elem_id="switches"):
@@ -66,9 +66,9 @@ class ResultsPanel:
                 self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
             self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
             with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnified_box:
-                gr.HTML(render("magnified"))
+                gr.HTML(render_html("magnified"))
                 self.magnified = gr.HTML(elem_id="moved")
-            gr.HTML(render("custom_weights" if hub.custom_weights else "shipped_weights"), elem_id="weights")
+            gr.HTML(render_html("custom_weights" if hub.custom_weights else "shipped_weights"), elem_id="weights")
             self.made_with = gr.HTML(elem_id="made_with")
 
     def _lay_out_view_inputs(self) -> None:
@@ -93,7 +93,7 @@ class ResultsPanel:
 
     def _column(self, title: str, about: str) -> VariantColumn:
         with gr.Column(min_width=300, elem_classes="part"):
-            gr.HTML(render("variant_title", title=title, about=about))
+            gr.HTML(render_html("variant_title", title=title, about=about))
             return VariantColumn(
                 verdict=gr.HTML(elem_classes="decided"),
                 bars=gr.Plot(show_label=False, container=False, elem_classes="bars"),
@@ -145,7 +145,7 @@ class ResultsPanel:
     def _first_update(self, report: Report, session: Session, view: View) -> dict[Any, Any]:
         update: dict[Any, Any] = {
             self.box: gr.Column(visible=True),
-            self.answer: render("answer", sentence=prediction_sentence(report), notes=report.notes),
+            self.answer: render_html("answer", sentence=prediction_sentence(report), notes=report.notes),
             self.about: wording.about_method(session.method, report.baseline, self.hub.scorecard()),
             self.legend: results.legend(view, session.method),
             self.magnified: "",
@@ -183,7 +183,7 @@ class ResultsPanel:
 
     def _agreement_html(self, report: Report, method: str) -> str:
         if method not in report.agreement:
-            return render("paragraph", kind="wait", sentence=WORDS["testing"])
+            return render_html("paragraph", kind="wait", sentence=WORDS["testing"])
         return wording.agreement(report, method)
 
     def redraw(self, session: Session | None, *view_values: Any) -> list[Any]:

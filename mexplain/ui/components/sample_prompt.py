@@ -10,7 +10,7 @@ from mexplain.errors import MexplainError
 from mexplain.records import ExplainRequest
 from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, new_session, progress_callback, stop_button
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import SAMPLES, WORDS, render
+from mexplain.ui.text import SAMPLES, WORDS, render_html
 
 
 class SamplePrompt:
@@ -19,7 +19,7 @@ class SamplePrompt:
     def __init__(self, hub: Hub, tab: str) -> None:
         self.hub = hub
         with gr.Column(visible=True, elem_classes="needs") as self.box:
-            gr.HTML(render("needs"))
+            gr.HTML(render_html("needs"))
             with gr.Row():
                 self.go = gr.Button(
                     "Explain a sample", variant="primary", elem_id=f"{tab}_sample", min_width=160, scale=0

@@ -5,7 +5,7 @@ import gradio as gr
 from mexplain.settings import shipped_folder
 from mexplain.ui.components.common import Hub, tab_intro
 from mexplain.ui.tabs.api_endpoints import Endpoints
-from mexplain.ui.text import render
+from mexplain.ui.text import render_html
 
 _HERE = "http://127.0.0.1:7860/"
 
@@ -26,4 +26,4 @@ class ApiTab:
 
 def _examples(address: str) -> str:
     script = (shipped_folder("examples") / "explain_a_clip.py").read_text(encoding="utf-8")
-    return render("programs", address=address, script=script)
+    return render_html("programs", address=address, script=script)

@@ -13,7 +13,7 @@ from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
-from mexplain.ui.text import render
+from mexplain.ui.text import render_html
 
 _LISTED = 5
 
@@ -30,12 +30,12 @@ class CompareTab:
                 self.lists = [gr.HTML(elem_classes="part ranked") for _ in range(3)]
             with gr.Row():
                 with gr.Column(min_width=300, scale=3):
-                    gr.HTML(render("shares"))
+                    gr.HTML(render_html("shares"))
                     self.shares = gr.Plot(show_label=False, container=False, elem_id="shares")
                 with gr.Column(min_width=300, scale=2):
-                    gr.HTML(render("agreement"))
+                    gr.HTML(render_html("agreement"))
                     self.agreement = gr.Plot(show_label=False, container=False, elem_id="alike")
-            gr.HTML(render("differences"))
+            gr.HTML(render_html("differences"))
             with gr.Row(elem_classes="columns"):
                 self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
         outputs = [needs.box, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
@@ -53,8 +53,8 @@ class CompareTab:
             first, second = VARIANT_NAMES[pair.first], VARIANT_NAMES[pair.second]
             alt = f"Face tinted orange where {first} finds more than {second}, blue where it finds less"
             picture = image_html(difference_face(report, pair), alt)
-            pictures.append(render("captioned", caption=f"{first} less {second}", content=picture))
-        sentence = render("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
+            pictures.append(render_html("captioned", caption=f"{first} less {second}", content=picture))
+        sentence = render_html("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
         ranked = list(_ranked(comparison))
         plots = [shares_figure(comparison), agreement_figure(comparison) if comparison.comparable else None]
         return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
@@ -64,6 +64,6 @@ def _ranked(comparison: Comparison) -> Iterator[str]:
     """Each variant's blocks with the largest shares, as a list under its name."""
     for variant, shares in comparison.shares.items():
         order = sorted(shares, key=comparison.ranks[variant].__getitem__)[:_LISTED]
-        blocks = render("block_key", blocks=[(block, f"{shares[block]:+.0%}") for block in order])
+        blocks = render_html("block_key", blocks=[(block, f"{shares[block]:+.0%}") for block in order])
         title = f"{VARIANT_NAMES[variant].capitalize()}: “{comparison.targets[variant]}”"
-        yield render("captioned", caption=title, content=blocks)
+        yield render_html("captioned", caption=title, content=blocks)

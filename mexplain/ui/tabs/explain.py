@@ -31,7 +31,7 @@ from mexplain.ui.components.results_panel import ResultsPanel
 from mexplain.ui.components.samples import captions, sample_buttons
 from mexplain.ui.permalink import from_query
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import SAMPLES, WORDS, render
+from mexplain.ui.text import SAMPLES, WORDS, render_html
 
 
 class ExplainTab:
@@ -49,7 +49,7 @@ class ExplainTab:
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
                 self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
-                gr.HTML(render("clip", size=limit("file_mb")))
+                gr.HTML(render_html("clip", size=limit("file_mb")))
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
@@ -57,7 +57,7 @@ class ExplainTab:
                     self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain", min_width=150)
                     self.halt = gr.Button("Stop", size="lg", elem_id="stop", min_width=90, scale=0)
             with gr.Column(min_width=300, elem_id="samples"):
-                gr.HTML(render("samples"))
+                gr.HTML(render_html("samples"))
                 with gr.Row():
                     self.samples = sample_buttons(self.hub.uploads.folder)
         self.status = gr.HTML(elem_id="status")

@@ -29,7 +29,7 @@ from mexplain.ui.components.samples import captions
 from mexplain.ui.permalink import PermalinkSettings, to_query
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.tabs.explain import ExplainTab
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 KINDS = {
     "A page that works offline (HTML)": "html",
@@ -50,7 +50,7 @@ class ExportTab:
         BatchPanel(hub, choices)
         needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
-            gr.HTML(render("take"))
+            gr.HTML(render_html("take"))
             self.kinds = gr.CheckboxGroup(
                 list(KINDS.items()), value=list(KINDS.values()), label="Files", elem_id="kinds"
             )

@@ -35,7 +35,7 @@ from mexplain.ui.components.common import (
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.components.quiz_panel import QuizPanel
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 OWN_PHOTO = "My own photo"
 MAX_METHODS = 4
@@ -91,7 +91,7 @@ class SimulatorTab:
                 self.error = error_box()
                 with gr.Row(elem_classes="columns"):
                     self.clip = gr.HTML(
-                        _show_face(people[0])[1] if people else render("simulated"),
+                        _show_face(people[0])[1] if people else render_html("simulated"),
                         elem_id="simulated",
                         elem_classes="part",
                     )
@@ -127,7 +127,7 @@ class SimulatorTab:
                 "",
                 _clip(movement),
                 _truth(movement),
-                render("paragraph", kind="wait", sentence=WORDS["asking"]),
+                render_html("paragraph", kind="wait", sentence=WORDS["asking"]),
                 "",
             ]
             detections: dict[tuple[str, str], Detection] = {}
@@ -146,7 +146,7 @@ class SimulatorTab:
                     "",
                     gr.skip(),
                     gr.skip(),
-                    render("answer", sentence=simulated_experiment.detection_sentence(movement, so_far), notes=()),
+                    render_html("answer", sentence=simulated_experiment.detection_sentence(movement, so_far), notes=()),
                     detection_table(so_far),
                 ]
         except StoppedError:
@@ -166,9 +166,9 @@ class SimulatorTab:
 def _show_face(person: str) -> list[Any]:
     """Show the chosen still face."""
     if person == OWN_PHOTO:
-        return [gr.Column(visible=True), render("simulated"), "", "", ""]
+        return [gr.Column(visible=True), render_html("simulated"), "", "", ""]
     photo = image_html(built_in(person).photo, "The still face")
-    still = render("captioned", caption=f"{person}, who does not exist", content=photo)
+    still = render_html("captioned", caption=f"{person}, who does not exist", content=photo)
     return [gr.Column(visible=False), still, "", "", ""]
 
 
@@ -182,11 +182,11 @@ def _face(person: str, photo: str | None) -> StillFace:
 
 def _clip(movement: SimulatedMovement) -> str:
     film = Animation(movement.clip.frames, FPS, WORDS["simulated_alt"], 0)
-    return render("captioned", caption=WORDS["simulated"], content=animation_html(film))
+    return render_html("captioned", caption=WORDS["simulated"], content=animation_html(film))
 
 
 def _truth(movement: SimulatedMovement) -> str:
-    return render("captioned", caption=WORDS["truth"], content=image_html(movement.motion_map, movement.alt))
+    return render_html("captioned", caption=WORDS["truth"], content=image_html(movement.motion_map, movement.alt))
 
 
 def detection_table(detections: tuple[Detection, ...]) -> str:
@@ -197,4 +197,4 @@ def detection_table(detections: tuple[Detection, ...]) -> str:
     cells = {(detection.asked, detection.variant): detection for detection in detections}
     methods = dict.fromkeys(detection.asked for detection in detections)
     rows = [(names[method], [cells.get((method, variant)) for variant in variants]) for method in methods]
-    return render("findings_table", variant_names=[VARIANT_NAMES[variant] for variant in variants], rows=rows)
+    return render_html("findings_table", variant_names=[VARIANT_NAMES[variant] for variant in variants], rows=rows)

@@ -12,7 +12,7 @@ from mexplain.records import VARIANTS
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import QUICK, Hub, tab_intro
-from mexplain.ui.text import WORDS, render
+from mexplain.ui.text import WORDS, render_html
 
 
 class TrustTab:
@@ -22,26 +22,28 @@ class TrustTab:
         tab_intro("trust")
         card = hub.scorecard()
         if card is None:
-            gr.HTML(render("paragraph", kind="note", sentence=WORDS["no_scorecard"]))
+            gr.HTML(render_html("paragraph", kind="note", sentence=WORDS["no_scorecard"]))
         else:
             self._scorecard(card)
-        gr.HTML(render("words"))
+        gr.HTML(render_html("words"))
         if ablation := read_ablation(folder, hub.checkpoint().sha256):
             with gr.Column(elem_id="lesson"):
                 gr.HTML(
-                    render("lesson", sentence=ablation_sentence(ablation), clips=ablation.clips, people=ablation.people)
+                    render_html(
+                        "lesson", sentence=ablation_sentence(ablation), clips=ablation.clips, people=ablation.people
+                    )
                 )
                 gr.Plot(ablation_figure(ablation), show_label=False, container=False)
-                gr.HTML(render("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
-        gr.HTML(render("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
-        gr.HTML(render("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
+                gr.HTML(render_html("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
+        gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
+        gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
         if (folder / "README.md").is_file():
             with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
                 gr.Markdown(_body((folder / "README.md").read_text(encoding="utf-8")))
 
     def _scorecard(self, card: Scorecard) -> None:
         with gr.Column(elem_id="scorecard"):
-            gr.HTML(render("scorecard", clips=card.clips, people=card.people))
+            gr.HTML(render_html("scorecard", clips=card.clips, people=card.people))
             choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
             which = gr.Radio(choices, value="10", label="Variant", elem_id="scored")
             plot = gr.Plot(scorecard_figure(card, "10"), show_label=False, container=False)

@@ -26,7 +26,7 @@ from mexplain.ui.components.common import (
 )
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session, StoppedError
-from mexplain.ui.text import ASSETS, WORDS, render
+from mexplain.ui.text import ASSETS, WORDS, render_html
 
 
 class WhatIfTab:
@@ -53,7 +53,7 @@ class WhatIfTab:
             with gr.Column(min_width=300, scale=3):
                 self.held = gr.HTML(elem_id="held")
                 self.answers = [self._answer(variant) for variant in VARIANT_NAMES]
-                gr.HTML(render("smallest"))
+                gr.HTML(render_html("smallest"))
                 with gr.Row():
                     self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
                     self.halt = gr.Button("Stop", min_width=90, scale=0)
@@ -98,7 +98,7 @@ class WhatIfTab:
         changes = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
         sentence = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [
-            render("paragraph", kind="", sentence=sentence),
+            render_html("paragraph", kind="", sentence=sentence),
             *(part for change in changes for part in (_words(change), _bars(change))),
         ]
 
@@ -127,9 +127,9 @@ class WhatIfTab:
                 if variant == grid and flip.blocks:
                     value = {**value, "chosen": list(flip.blocks)}
                     held = [value, *self.hold(session, value, grid)]
-                yield [render("flips", flips=flips), "", *held]
+                yield [render_html("flips", flips=flips), "", *held]
         except StoppedError:
-            yield [render("flips", flips=flips), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
+            yield [render_html("flips", flips=flips), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
         except MexplainError as error:
             yield ["", error_html(error), *[gr.skip()] * 8]
 
@@ -151,7 +151,7 @@ class WhatIfTab:
 def _words(change: WhatIf) -> str:
     """Change of one variant's answer."""
     before, after = change.before, change.after
-    return render(
+    return render_html(
         "answer_change",
         variant=VARIANT_NAMES[change.variant].capitalize(),
         before=before,
