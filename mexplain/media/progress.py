@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from time import monotonic
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -26,8 +26,9 @@ class Progress:
     def __init__(self, what: str, total: int, *, done: int = 0, leave: bool | None = None) -> None:
         self.what, self.total, self.done, self.note = what, total, float(done), ""
         self._done_before = float(done)
-        options = {"disable": None, "mininterval": 1, "leave": leave, "bar_format": _BAR}
-        self._bar = tqdm(desc=what, total=total, initial=done, **options)
+        self._bar: tqdm[NoReturn] = tqdm(
+            desc=what, total=total, initial=done, disable=None, mininterval=1, leave=leave, bar_format=_BAR
+        )
         self._started = self._logged = monotonic()
 
     def __enter__(self) -> "Progress":

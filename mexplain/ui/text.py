@@ -16,4 +16,5 @@ WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="u
 
 def render_html(name: str, **values: object) -> Markup:
     """HTML of a template in ``templates/``; values are escaped unless they are ``Markup``, so results can be nested."""
-    return Markup(templating.render("mexplain.ui", f"{name}.html", **values))  # nosec B704: values are escaped
+    # B704: values are escaped.
+    return Markup(templating.render("mexplain.ui", f"{name}.html", **values))  # nosec B704
