@@ -55,6 +55,8 @@ def run_hub(
             stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}/"
+    # urlopen would keep, for all later hubs of the process, a proxy that one test's environment named.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     started = time.monotonic()
 
     def is_ready() -> bool:
@@ -62,7 +64,7 @@ def run_hub(
         if hub.poll() is not None:
             pytest.fail(f"The hub ended before it was ready:\n{log.read_text()}")
         with suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(url, timeout=5).close()
+            direct.open(url, timeout=5).close()
             return True
         return False
 
