@@ -77,10 +77,15 @@ def write_json_file(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def sha256_of(file: BufferedReader) -> str:
+    """SHA-256 of an open file from where it is, as 64 hexadecimal digits. Raises ``OSError`` if it cannot be read."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits. Raises ``OSError`` if it cannot be read."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(file)
 
 
 def printable(name: str, longest: int = _LONGEST_NAME) -> str:

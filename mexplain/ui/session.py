@@ -14,7 +14,7 @@ from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
-from mexplain.media.files import open_given, sha256_of_file
+from mexplain.media.files import open_given, sha256_of
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
@@ -142,8 +142,8 @@ class Session:
 def _sha256(path: Path) -> str:
     """A file's hash, or its path where it cannot be read, which is an error only once it is decoded."""
     try:
-        open_given(path, "video", ClipError).close()
-        return sha256_of_file(path)
+        with open_given(path, "video", ClipError) as file:
+            return sha256_of(file)
     except (ClipError, OSError):
         return str(path)
 

@@ -1,4 +1,5 @@
 import threading
+from hashlib import sha256
 
 import pytest
 
@@ -72,3 +73,17 @@ def test_what_a_click_would_ask_for_is_drawn_ahead_where_there_is_time(person_pa
     monkeypatch.setattr(results, "heatmap_animation", None)
     results.films(session, View(opacity=50.0), list(VARIANTS))
     results.films(session, View(quantity="attention"), list(VARIANTS))
+
+
+def test_a_clip_is_opened_once_and_hashed_as_it_was_then(tmp_path, monkeypatch):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"first")
+    real = module.open_given
+
+    def open_and_take_away(*args):
+        file = real(*args)
+        clip.unlink()
+        return file
+
+    monkeypatch.setattr(module, "open_given", open_and_take_away)
+    assert module._sha256(clip) == sha256(b"first").hexdigest()
