@@ -46,9 +46,9 @@ def _run(options: argparse.Namespace) -> int:
     from mexplain.evaluation.scorecard.bench import run_scorecard
     from mexplain.evaluation.scorecard.scorecard_table import markdown
     from mexplain.media.files import write_text
-    from mexplain.model.checkpoint import SHIPPED
+    from mexplain.model.checkpoint import METRICS, SHIPPED
     from mexplain.model.scorecard import SCORECARD
-    from mexplain.training.model_card import METRICS, write_card
+    from mexplain.training.model_card import write_card
 
     folder = Path(options.checkpoint or SHIPPED)
     scorecard = run_scorecard(

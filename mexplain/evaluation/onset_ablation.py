@@ -10,9 +10,8 @@ from pydantic import Field
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
 from mexplain.media.json_records import read_json_record
+from mexplain.model.checkpoint import METRICS
 from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER
-
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,13 @@ from mexplain.model.calibration import Calibration
 from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
+from mexplain.model.scorecard import SCORECARD
 from mexplain.settings import shipped_folder
 
 SCHEMA_VERSION = 1
-WEIGHTS, CONFIG, SCORECARD, CLAIM = "model.safetensors", "config.json", "scorecard.json", "claim.json"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+# What was measured of the weights beside them.
+METRICS, CLAIM = "metrics.json", "claim.json"
 # The hash of every file that was published together, as `sha256sum -c` reads them.
 SUMS = "SHA256SUMS"
 # Files that run code when they are read.

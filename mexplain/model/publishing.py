@@ -7,9 +7,10 @@ from pathlib import Path
 from mexplain.errors import CheckpointError
 from mexplain.media.files import sha256_of_file
 from mexplain.model.checkpoint import (
+    CARD,
     CLAIM,
     CONFIG,
-    SCORECARD,
+    METRICS,
     SUMS,
     WEIGHTS,
     check_sums,
@@ -17,8 +18,8 @@ from mexplain.model.checkpoint import (
     read_sums,
 )
 from mexplain.model.hub_client import fetch_all, fetch_if_there, send, split_revision
+from mexplain.model.scorecard import SCORECARD
 
-CARD, METRICS = "README.md", "metrics.json"
 NEEDED = (CONFIG, WEIGHTS, CARD, METRICS)
 # Files that `bench-explanations`, `compare-variants` and `train` write beside them.
 BESIDES = (SCORECARD, CLAIM, "training.json", "frames_only.safetensors")

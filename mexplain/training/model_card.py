@@ -11,14 +11,14 @@ from mexplain.evaluation.recognition import ABLATION, RecognitionScore
 from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import write_text
-from mexplain.model.checkpoint import CONFIG
+from mexplain.model.checkpoint import CARD, CONFIG, METRICS
 from mexplain.model.scorecard import read_scorecard
 from mexplain.report.templating import render
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.training.variant_study import read_variant_study, variant_study_table
 
-METRICS, FACTS, CARD = "metrics.json", "training.json", "README.md"
+FACTS = "training.json"
 _TASK = "video-classification"
 # Keys of a variant's scores in metrics.json, and what the Hub calls each.
 _METRICS = {"accuracy": "Accuracy", "attention_hits": "Attention lands on a moving block"}

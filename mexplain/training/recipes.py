@@ -17,7 +17,7 @@ from mexplain.evaluation.robustness import score_robustness
 from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
-from mexplain.model.checkpoint import CONFIG, load_checkpoint, write_calibration
+from mexplain.model.checkpoint import CONFIG, METRICS, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
 from mexplain.model.network import Head, MicroExpressionNet
@@ -26,7 +26,7 @@ from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import TrainingRun, train
-from mexplain.training.model_card import METRICS, robustness_table, score_table, write_card
+from mexplain.training.model_card import robustness_table, score_table, write_card
 from mexplain.training.schedule import schedule_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"

@@ -7,14 +7,13 @@ import pytest
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.onset_ablation import (
-    METRICS,
     Ablation,
     ablation_alt,
     ablation_figure,
     ablation_sentence,
     read_ablation,
 )
-from mexplain.model.checkpoint import SHIPPED
+from mexplain.model.checkpoint import METRICS, SHIPPED
 
 FOUND = Ablation(
     clips=400,

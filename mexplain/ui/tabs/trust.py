@@ -7,6 +7,7 @@ import gradio as gr
 from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
 from mexplain.evaluation.scorecard.plots import scorecard_figure
 from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.model.checkpoint import CARD
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
 from mexplain.report.json_export import DISCLAIMER
@@ -37,9 +38,9 @@ class TrustTab:
                 gr.HTML(render_html("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
         gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
         gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
-        if (folder / "README.md").is_file():
+        if (folder / CARD).is_file():
             with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
-                gr.Markdown(_body((folder / "README.md").read_text(encoding="utf-8")))
+                gr.Markdown(_body((folder / CARD).read_text(encoding="utf-8")))
 
     def _scorecard(self, card: Scorecard) -> None:
         with gr.Column(elem_id="scorecard"):
