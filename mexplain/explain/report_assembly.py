@@ -11,6 +11,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import Prediction, VariantPrediction
 from mexplain.explain.window import best_expression
+from mexplain.face.affine import transform_points
 from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.records import (
     NONE,
@@ -144,7 +145,7 @@ def _agreement(variants: Sequence[VariantReport], method: str) -> dict[tuple[str
 def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
     """Upright boxes, in file pixels, around boxes of the crop, which may lie turned there."""
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # n 4 2
-    in_file = corners @ to_clip[:, :2].T + to_clip[:, 2]
+    in_file = transform_points(to_clip, corners)
     return np.concatenate([in_file.min(axis=1), in_file.max(axis=1)], axis=1)
 
 

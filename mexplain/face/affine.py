@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 
-def transform_points(affine: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+def transform_points(affine: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
     """Map points (x, y)."""
-    moved: Float[np.ndarray, "n 2"] = points @ affine[:, :2].T + affine[:, 2]
+    moved: Float[np.ndarray, "*n 2"] = points @ affine[:, :2].T + affine[:, 2]
     return moved
 
 
