@@ -25,7 +25,6 @@ from mexplain.report.visuals.heatmap_overlay import (
     attribution_face,
     block_values,
     pixel_face,
-    top_blocks,
 )
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import (
@@ -266,8 +265,7 @@ def _image(
 def _block_image(
     picture: UInt8[np.ndarray, "h w 3"], variant: VariantReport, quantity: Quantity, method: str
 ) -> _Image:
-    sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
-    strongest = [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
+    strongest = wording.strongest_blocks(variant, quantity, method)
     shown = "where the network looked" if quantity == "attention" else "what pushed the answer"
     listed = ", ".join(f"{name} {value}" for name, value in strongest) or "no block"
     return _image(picture, f"Face tinted by {shown}, {_title(variant)}; strongest: {listed}", strongest)

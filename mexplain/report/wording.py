@@ -7,6 +7,7 @@ from mexplain.model.scorecard import Scorecard
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.templating import render
+from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.simulation.action_units import ACTION_UNITS
 
@@ -36,6 +37,12 @@ def moment_choices(report: Report) -> list[tuple[str, int]]:
         (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s (evidence {moment.score:.2f})", number)
         for number, moment in enumerate(report.moments)
     ]
+
+
+def strongest_blocks(variant: VariantReport, quantity: Quantity, method: str) -> list[tuple[str, str]]:
+    """Name and value of each of the strongest blocks, the strongest first; values have a sign where the method has."""
+    sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
+    return [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
 
 
 def presence(variant: VariantReport) -> str:

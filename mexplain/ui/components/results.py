@@ -14,7 +14,7 @@ from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation
-from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
+from mexplain.report.visuals.heatmap_overlay import Quantity
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
 from mexplain.ui.components.common import animation_html
@@ -122,8 +122,7 @@ def film(
 
 def legend_key(variant: VariantReport, quantity: Quantity, method: str) -> Markup:
     """Key to the numbers in a picture, as a list."""
-    sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
-    blocks = [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
+    blocks = wording.strongest_blocks(variant, quantity, method)
     if not blocks:
         return render_html("paragraph", kind="key", sentence=WORDS["no_difference"])
     return render_html("block_key", blocks=blocks)
