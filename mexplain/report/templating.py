@@ -3,6 +3,7 @@
 from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 _ESCAPED = ("html", "svg")
 
@@ -15,6 +16,12 @@ def render(package: str, template: str, /, **values: object) -> str:
     ``jinja2.UndefinedError`` where the template uses a value that was not given.
     """
     return environment(package).get_template(template).render(values)
+
+
+def render_markup(package: str, template: str, /, **values: object) -> Markup:
+    """HTML or SVG of a template, as of ``render``, which other templates and markup take without escaping it again."""
+    # B704: the environment escapes the values.
+    return Markup(render(package, template, **values))  # nosec B704
 
 
 @cache

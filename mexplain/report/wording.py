@@ -1,12 +1,14 @@
 """Sentences and HTML on methods, on checks of an explanation, on comparisons and on the scorecard."""
 
+from markupsafe import Markup
+
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.counterfactual import Flip
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
-from mexplain.report.templating import render
+from mexplain.report.templating import render_markup
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.plots import VARIANT_NAMES, percent
 from mexplain.simulation.action_units import ACTION_UNITS
@@ -20,9 +22,9 @@ def method_choices() -> list[tuple[str, str]]:
     return [(m.name + (" (fails a test)" if m.fails_randomisation else ""), m.key) for m in METHODS.values()]
 
 
-def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> str:
+def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> Markup:
     """HTML: what a method measures, its score on known clips, its limits, and what the baseline is."""
-    return render(
+    return render_markup(
         "mexplain.report",
         "about_method.html",
         method=METHODS[method],
@@ -45,7 +47,7 @@ def strongest_blocks(variant: VariantReport, quantity: Quantity, method: str) ->
     return [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
 
 
-def presence(variant: VariantReport) -> str:
+def presence(variant: VariantReport) -> Markup:
     """HTML: the probability that there is an expression at all, and which muscles moved."""
     muscles = []
     for unit, (right, left) in sorted(variant.units.items(), key=lambda item: -max(item[1]))[:_MAX_UNITS]:
@@ -53,10 +55,10 @@ def presence(variant: VariantReport) -> str:
             break
         side = "" if min(right, left) >= 0.5 * max(right, left) else " on the right" if right > left else " on the left"
         muscles.append(f"{ACTION_UNITS[unit].name} (AU{unit}){side}")
-    return render("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
+    return render_markup("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
 
 
-def trust(variant: VariantReport, method: str) -> str:
+def trust(variant: VariantReport, method: str) -> Markup:
     """HTML: the checks of one variant's explanation, and the numbers behind them."""
     report = variant.trust[method]
     random_auc = sum(report.random_aucs) / len(report.random_aucs)
@@ -69,21 +71,21 @@ def trust(variant: VariantReport, method: str) -> str:
         numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
     if report.max_sensitivity is not None:
         numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
-    return render("mexplain.report", "trust.html", trust=report, numbers=numbers)
+    return render_markup("mexplain.report", "trust.html", trust=report, numbers=numbers)
 
 
-def agreement(report: Report, method: str) -> str:
+def agreement(report: Report, method: str) -> Markup:
     """HTML: a sentence on whether the variants rest on the same blocks; empty for a report without variants."""
     agreements = report.agreement.get(method, {})
     if not agreements and not report.variants:
-        return ""
+        return Markup()
     pairs = [
         f"{VARIANT_NAMES[first]} and {VARIANT_NAMES[second]} "
         f"agree{'' if pair.beyond_chance else ' no more than chance would'} ({pair.rank_correlation:+.2f})"
         for (first, second), pair in agreements.items()
     ]
     null_band = next((pair.null_band for pair in agreements.values()), None)
-    return render("mexplain.report", "agreement.html", pairs=pairs, null_band=null_band)
+    return render_markup("mexplain.report", "agreement.html", pairs=pairs, null_band=null_band)
 
 
 def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mexplain.report import templating
+from mexplain.report.templating import render_markup
 from mexplain.settings import shipped_folder
 
 ASSETS, SAMPLES = Path(str(files("mexplain.ui") / "assets")), shipped_folder("samples")
@@ -16,5 +16,4 @@ WORDS: dict[str, Any] = json.loads((ASSETS / "words.json").read_text(encoding="u
 
 def render_html(name: str, **values: object) -> Markup:
     """HTML of a template in ``templates/``; values are escaped unless they are ``Markup``, so results can be nested."""
-    # B704: values are escaped.
-    return Markup(templating.render("mexplain.ui", f"{name}.html", **values))  # nosec B704
+    return render_markup("mexplain.ui", f"{name}.html", **values)
