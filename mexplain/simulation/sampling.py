@@ -1,6 +1,7 @@
 """Random content of a simulated clip: action units, side, strength, timing, and nuisance motion beside them."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -20,11 +21,14 @@ from mexplain.simulation.events import (
     sample_at_frame_rate,
 )
 from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.muscle_fibres import fibre_displacement
 
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw.
 PARTS = 6
 EYES, JAW = slice(2, 4), 5
 FULL = {(unit, side): full_displacement(unit, side) for unit in UNITS for side in ("left", "right")}
+# What moves the face in an expression: the rig's shapes, or muscles that share no data with it.
+MUSCLES = {"rig": FULL, "fibres": {(unit, side): fibre_displacement(unit, side) for unit, side in FULL}}
 _LIPS = (10, 12, 15, 17, 20, 24, 25)
 _JAW, _BLINK = NUISANCE_UNITS
 _LARGE_IOD = 0.12
@@ -38,6 +42,7 @@ class Mixture:
     ``wide``; ``nuisance`` scales motion and camera effects that carry no label; ``empty`` is the share of clips without
     an expression, ``late`` that of clips that start after the apex, ``elsewhere`` that of action units from other
     coding sheets than CASME II's. ``shifted`` clips come from warps, muscles and cameras that training never shows.
+    ``muscles`` names the model that an expression moves by ("fibres": only for testing).
     ``loose_s`` limits how many seconds a window goes beyond onset and offset.
     """
 
@@ -49,11 +54,13 @@ class Mixture:
     late: float = 0.05
     elsewhere: float = 0.25
     shifted: bool = False
+    muscles: Literal["rig", "fibres"] = "rig"
     loose_s: float | None = None
 
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
 SHIFTED = replace(PROBE, shifted=True)
+OUT_OF_FAMILY = replace(PROBE, muscles="fibres")
 # Scored after training: clips of a steady camera, clips like those of training, and shifted ones.
 TEST_MIXTURES = {"calm": replace(PROBE, nuisance=0.5), "rough": PROBE, "shifted": SHIFTED}
 NUISANCE_ONLY = Mixture(empty=1.0)
@@ -122,7 +129,7 @@ def draw_expression(
     rng: np.random.Generator, parts: np.ndarray, label: str, mixture: Mixture
 ) -> list[tuple[int, int, int]]:
     """Draw an expression into the first two parts; return (unit, side, part) of each action unit that moves visibly."""
-    coding = CASME2_CODING[label]
+    coding, full = CASME2_CODING[label], MUSCLES[mixture.muscles]
     counts = np.array(list(coding.combinations.values()), float)
     # Rare combinations are drawn more often than they occur, so that each is seen.
     chances = counts**0.7 / (counts**0.7).sum()
@@ -139,11 +146,11 @@ def draw_expression(
         for number, side in enumerate(("right", "left")):
             # A one-sided movement pulls a little at the other side; a two-sided one is seldom even.
             even = 1.0 if number == stronger else rng.uniform(0, 0.2) if one_sided else rng.uniform(0.65, 1.0)
-            parts[part] += strength * even * FULL[unit, side]
+            parts[part] += strength * even * full[unit, side]
             if even > 0.3:
                 acting.append((unit, number, part))
     # A muscle seldom moves quite alone.
-    besides = FULL[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
+    besides = full[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
     parts[0] += besides * rng.uniform(0, 0.12)
     parts[:2] = (_shift_muscles if mixture.shifted else _vary_muscles)(rng, parts[:2])
     return acting
