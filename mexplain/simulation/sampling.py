@@ -23,9 +23,10 @@ from mexplain.simulation.events import (
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.muscle_fibres import fibre_displacement
 
-# Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw.
-PARTS = 6
-EYES, JAW = slice(2, 4), 5
+# Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw,
+# and three that together make a lively motion (speech, chewing, laughing).
+PARTS = 9
+EYES, JAW, LIVELY = slice(2, 4), 5, slice(6, 9)
 FULL = {(unit, side): full_displacement(unit, side) for unit in UNITS for side in ("left", "right")}
 # What moves the face in an expression: the rig's shapes, or muscles that share no data with it.
 MUSCLES = {"rig": FULL, "fibres": {(unit, side): fibre_displacement(unit, side) for unit, side in FULL}}
@@ -44,6 +45,12 @@ class Mixture:
     coding sheets than CASME II's. ``shifted`` clips come from warps, muscles and cameras that training never shows.
     ``muscles`` names the model that an expression moves by ("fibres": only for testing).
     ``loose_s`` limits how many seconds a window goes beyond onset and offset.
+
+    ``lively`` is the share of clips in which the person speaks, chews, laughs or the like, most of them without an
+    expression; ``takes`` says whose recorded motion may be in it ("training", "validation" or "test"). ``still`` is the
+    share of clips in which nothing changes, noise neither; ``head_turns`` that with a head that turns by up to 25
+    degrees, ``camera`` that with a camera that shakes, pans, zooms or refocuses. ``muscles`` names the model that moves
+    the face in expressions: "rig" or "fibres".
     """
 
     intensity_iod: tuple[float, float] = (0.02, 0.10)
@@ -56,6 +63,12 @@ class Mixture:
     shifted: bool = False
     muscles: Literal["rig", "fibres"] = "rig"
     loose_s: float | None = None
+    lively: float = 0.0
+    takes: str = "training"
+    still: float = 0.0
+    head_turns: float = 0.0
+    camera: float = 0.0
+    muscles: str = "rig"
 
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
@@ -74,7 +87,8 @@ class ClipPlan:
 
     ``parts`` are independent motions, ``courses`` their activations in each frame. ``units`` is the activation of each
     action unit of ``UNITS`` relative to the first frame, 0..1, on the subject's right and left. ``label`` is -1 for a
-    clip without an expression; ``intensity`` is the peak in IOD, ``turn`` a factor of head rotation.
+    clip without an expression; ``intensity`` is the peak in IOD, ``turn`` a factor of head rotation. In a ``still``
+    clip every frame is the first.
     """
 
     label: int
@@ -85,15 +99,26 @@ class ClipPlan:
     courses: Float[np.ndarray, "g t"]
     units: Float[np.ndarray, "u 2 t"]
     turn: float
+    still: bool = False
 
 
 def draw_clip_plan(
-    rng: np.random.Generator, labels: tuple[str, ...], people: int, frames: int, mixture: Mixture
+    rng: np.random.Generator,
+    labels: tuple[str, ...],
+    people: int,
+    frames: int,
+    mixture: Mixture,
+    lively_rng: np.random.Generator,
 ) -> ClipPlan:
-    """Draw label, action units, side, strength and timing of one clip from the coding tables."""
+    """Draw label, action units, side, strength and timing of one clip from the coding tables.
+
+    Lively motion and still clips draw from ``lively_rng``, so that a mixture without them keeps its clips.
+    """
     label = int(rng.integers(len(labels)))
     coding = CASME2_CODING[labels[label]]
     empty = bool(rng.random() < mixture.empty)
+    still = bool(lively_rng.random() < mixture.still)
+    empty = empty or still
     wide = bool(rng.random() < mixture.wide)
     low, high = mixture.wide_iod if wide else mixture.intensity_iod
     intensity = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -108,6 +133,8 @@ def draw_clip_plan(
         acting = draw_expression(rng, parts, labels[label], mixture)
     acting += _add_nuisance(rng, parts, dense, times, mixture.nuisance, busy=empty)
     courses = sample_at_frame_rate(rng, window, dense, frames)
+    if still:
+        courses[:] = courses[:, :1]
     units = np.zeros((len(UNITS), 2, frames), np.float32)
     for unit, side, part in acting:
         got = np.clip(courses[part] - courses[part, 0], 0, 1)
@@ -122,6 +149,7 @@ def draw_clip_plan(
         units=units,
         # Large expressions come in longer windows, in which the head turns further.
         turn=3.0 if large or (empty and rng.random() < 0.4) else 1.0,
+        still=still,
     )
 
 

@@ -16,7 +16,7 @@ from mexplain.records import VARIANTS
 from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.sampling import EYES, JAW, PARTS, ClipPlan, Mixture, draw_clip_plan
+from mexplain.simulation.sampling import EYES, JAW, LIVELY, PARTS, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 _NOSE_TIP = 4
@@ -63,7 +63,10 @@ def draw_batch_plan(
 ) -> BatchPlan:
     """Draw the content of ``size`` clips of ``frames`` frames."""
     rng = np.random.default_rng(seed)
-    clip_plans = tuple(draw_clip_plan(rng, labels, people, frames, mixture) for _ in range(size))
+    clip_plans = tuple(
+        draw_clip_plan(rng, labels, people, frames, mixture, np.random.default_rng((seed, 2, number)))
+        for number in range(size)
+    )
     return BatchPlan(seed, frames, mixture, clip_plans)
 
 
@@ -121,12 +124,16 @@ class Synthesizer:
         scale, corner = float(self.to_picture[0, 0]), self._put(self.to_picture[:, 2])[:, None, None]
         places = (torch.einsum("btij,btjyx->btiyx", linear, grid - moved) + shift - corner) / scale
         clips = degrade(sample_bilinear(pictures, places), rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
+        still = self._put(np.array([clip_plan.still for clip_plan in clip_plans]))
+        clips[still] = clips[still, :1]
 
         on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
         on_crop = on_crop.astype(np.float32)
         boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
         drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], grid) + shift - shift[:, :1]
+        # No frame of a still clip differs from its first.
+        nuisance[still], moved[still], drift[still] = nuisance[still, :1], moved[still, :1], 0.0
         return TrainingBatch(
             frames=clips,
             labels=self._put(np.array([clip_plan.label for clip_plan in clip_plans])),
@@ -154,8 +161,8 @@ class Synthesizer:
     ) -> Float[Tensor, "b g 2 h w"]:
         """Return the displacement field of each part at full activation.
 
-        Lids and eyes have kernels of their own: they move beneath skin that stays. Lids and jaw keep the peak that
-        ``parts`` gives them, which the kernel's mean would flatten; expressions are scaled by the caller.
+        Lids and eyes have kernels of their own: they move beneath skin that stays. Lids, jaw and lively motion keep the
+        peak that ``parts`` gives them, which the kernel's mean would flatten; expressions are scaled by the caller.
         """
 
         def kernel(narrow: float, broad: float) -> Tensor:
@@ -169,6 +176,10 @@ class Synthesizer:
         for part in (EYES.start, JAW):
             target, peak = _length(moves[:, part], -1).amax(1), _length(field[:, part], 1).amax((1, 2))
             field[:, part] *= (target / peak.clamp_min(1e-6))[:, None, None, None]
+        # The parts of one lively motion add up: they share the scale of the first, which moves most.
+        first = LIVELY.start
+        target, peak = _length(moves[:, first], -1).amax(1), _length(field[:, first], 1).amax((1, 2))
+        field[:, LIVELY] *= (target / peak.clamp_min(1e-6))[:, None, None, None, None]
         return field
 
     def _put(self, array: np.ndarray) -> Tensor:

@@ -106,3 +106,10 @@ def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:
     plain, shifted = (source.batch(1, 4, mixture, 1) for mixture in (PROBE, SHIFTED))
     assert torch.equal(plain.labels, shifted.labels)
     assert (plain.expression - shifted.expression).abs().amax() > 0.005
+
+
+def test_still_clips_do_not_change_and_have_no_label(source: Synthesizer) -> None:
+    batch = source.batch(4, 5, Mixture(still=1.0), 1)
+    assert (batch.labels == -1).all() and not batch.units.any()
+    assert torch.equal(batch.frames, batch.frames[:, :1].expand_as(batch.frames))
+    assert batch.motion.abs().max() < 1e-6 and batch.nuisance.max() < 1e-6
