@@ -4,7 +4,7 @@ It shares no data with the rig of ``motion_basis``. A linear muscle runs from it
 the skin and pulls the skin around its fibre towards the origin, most at the insertion, less with distance and angle; a
 sphincter draws the skin within an ellipse towards its middle (Waters, "A muscle model for animating three-dimensional
 facial expression", SIGGRAPH 1987). Origins and insertions are read from Gray, "Anatomy of the human body" (20th ed.,
-1918, "The muscles of the head, face and neck"), and placed on the mesh by eye; which muscle makes which action unit is
+1918, "The muscles of the head, face and neck") and placed on the mesh by eye; which muscle makes which action unit is
 that of Ekman and Friesen's Facial Action Coding System (1978; 2002). How far each moves is our estimate: a jaw opens by
 25 mm, about 0.4 inter-ocular distances, corners of the mouth and brows by 5 to 10 mm, lids by the height of the eye.
 """
@@ -135,7 +135,7 @@ FIBRES: dict[int, tuple[float, tuple[Fibre, ...]]] = {
     4: (
         0.09,
         (
-            LinearMuscle("corrugator supercilii", (0.10, -0.10), (0.46, -0.33), spread=32.0, reach=1.5),
+            LinearMuscle("corrugator supercilii", (0.10, -0.10), (0.46, -0.33), spread=40.0, reach=1.8),
             LinearMuscle("procerus", (0.01, 0.18), (0.04, -0.30), spread=30.0, reach=1.5, pull=0.6),
             LinearMuscle("depressor supercilii", (0.16, 0.04), (0.20, -0.27), spread=30.0, reach=1.4, pull=0.6),
         ),
@@ -148,7 +148,7 @@ FIBRES: dict[int, tuple[float, tuple[Fibre, ...]]] = {
             ),
         ),
     ),
-    6: (0.12, (Sphincter("orbicularis oculi, orbital part", (0.45, 0.02), (0.62, 0.72), (0.6, 1.0), upper=0.3),)),
+    6: (0.12, (Sphincter("orbicularis oculi, orbital part", (0.52, 0.02), (0.58, 0.75), (0.6, 1.0), upper=0.3),)),
     7: (
         0.05,
         (
@@ -196,8 +196,9 @@ FIBRES: dict[int, tuple[float, tuple[Fibre, ...]]] = {
     14: (
         0.09,
         (
-            LinearMuscle("buccinator", (0.85, 1.02), _MODIOLUS, spread=30.0, reach=1.4),
-            Sphincter("buccinator, skin drawn in at the corner", (0.47, 1.09), (0.34, 0.34), (0.6, 0.9)),
+            LinearMuscle("buccinator", (0.85, 1.02), _MODIOLUS, spread=30.0, reach=1.4, pull=0.7),
+            # The manual of FACS: the skin below the corner is drawn up to it, as far as the chin.
+            Sphincter("buccinator, skin drawn in at the corner", (0.47, 1.09), (0.36, 0.50), (0.6, 1.0), upper=0.6),
         ),
     ),
     15: (0.09, (LinearMuscle("depressor anguli oris", (0.46, 1.62), _MODIOLUS, spread=32.0, reach=1.35),)),

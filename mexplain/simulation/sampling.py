@@ -43,14 +43,13 @@ class Mixture:
     ``wide``; ``nuisance`` scales motion and camera effects that carry no label; ``empty`` is the share of clips without
     an expression, ``late`` that of clips that start after the apex, ``elsewhere`` that of action units from other
     coding sheets than CASME II's. ``shifted`` clips come from warps, muscles and cameras that training never shows.
-    ``muscles`` names the model that an expression moves by ("fibres": only for testing).
     ``loose_s`` limits how many seconds a window goes beyond onset and offset.
 
     ``lively`` is the share of clips in which the person speaks, chews, laughs or the like, most of them without an
     expression; ``takes`` says whose recorded motion may be in it ("training", "validation" or "test"). ``still`` is the
     share of clips in which nothing changes, noise neither; ``head_turns`` that with a head that turns by up to 25
     degrees, ``camera`` that with a camera that shakes, pans, zooms or refocuses. ``muscles`` names the model that moves
-    the face in expressions: "rig" or "fibres".
+    the face in expressions ("fibres": only for testing).
     """
 
     intensity_iod: tuple[float, float] = (0.02, 0.10)
@@ -68,7 +67,6 @@ class Mixture:
     still: float = 0.0
     head_turns: float = 0.0
     camera: float = 0.0
-    muscles: str = "rig"
 
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)

@@ -102,7 +102,8 @@ def test_only_tests_use_fibres() -> None:
 
 def test_fibres_change_the_motion_and_nothing_else() -> None:
     rig, fibres = (
-        draw_clip_plan(np.random.default_rng(4), CASME2_LABELS, 3, 8, mixture) for mixture in (PROBE, OUT_OF_FAMILY)
+        draw_clip_plan(np.random.default_rng(4), CASME2_LABELS, 3, 8, mixture, np.random.default_rng(5))
+        for mixture in (PROBE, OUT_OF_FAMILY)
     )
     assert (rig.label, rig.person, rig.intensity) == (fibres.label, fibres.person, fibres.intensity)
     assert np.array_equal(rig.courses, fibres.courses) and np.array_equal(rig.units, fibres.units)
