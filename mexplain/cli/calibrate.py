@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from mexplain.cli.command import Command, add_device, add_faces, check_device, check_folders
+from mexplain.cli.command import (
+    Command,
+    add_cache,
+    add_device,
+    add_faces,
+    check_device,
+    check_folders,
+    check_out_folder,
+)
 from mexplain.errors import CheckpointError
 
 
@@ -13,6 +21,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     add_faces(parser)
+    add_cache(parser)
     add_device(parser)
 
 
@@ -20,6 +29,8 @@ def _check(options: argparse.Namespace) -> None:
     if not options.checkpoint.is_dir():
         raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
     check_folders(options.faces)
+    if options.cache is not None:
+        check_out_folder(options.cache)
     check_device(options.device)
 
     from mexplain.simulation.faces import check_splits
@@ -30,7 +41,7 @@ def _check(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> int:
     from mexplain.training.recipes import calibrate_checkpoint
 
-    calibrate_checkpoint(checkpoint=options.checkpoint, faces=options.faces, device=options.device)
+    calibrate_checkpoint(checkpoint=options.checkpoint, faces=options.faces, device=options.device, cache=options.cache)
     return 0
 
 

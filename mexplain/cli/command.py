@@ -50,6 +50,13 @@ def add_faces(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", required=True, nargs="+", type=Path, metavar="DIR", help="folders of face photos")
 
 
+def add_cache(parser: argparse._ActionsContainer) -> None:
+    """Add ``--cache``."""
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep simulated recordings there, for runs with other weights"
+    )
+
+
 def add_batch(parser: argparse.ArgumentParser) -> None:
     """Add ``--batch``."""
     parser.add_argument("--batch", type=int, metavar="N", help="clips in a batch (default: the preset's, for a GPU)")

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from mexplain.cli.command import (
     Command,
+    add_cache,
     add_device,
     check_count,
     check_device,
     check_folders,
     check_given,
     check_out_file,
+    check_out_folder,
 )
 from mexplain.cli.loso import LOSO_OPTIONS, add_loso_options, check_loso, run_loso_command
 
@@ -26,8 +28,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     simulated.add_argument("--faces", nargs="+", type=Path, metavar="DIR", help="folders of face photos")
     simulated.add_argument("--clips", type=int, metavar="N", help="number of clips to test on (default 1000)")
     simulated.add_argument(
-        "--recordings", type=int, metavar="N", help="recordings of up to a minute to look for moments in (default 0)"
+        "--recordings",
+        type=int,
+        metavar="N",
+        help="calm and as many lively recordings of up to a minute to look for moments in (default 0; 100 hold more "
+        "than 60 minutes without an event)",
     )
+    add_cache(simulated)
     simulated.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     add_loso_options(parser)
     add_device(parser)
@@ -43,6 +50,8 @@ def _check(options: argparse.Namespace) -> None:
     check_folders(options.faces)
     if options.json is not None:
         check_out_file(options.json)
+    if options.cache is not None:
+        check_out_folder(options.cache)
     check_device(options.device)
 
     from mexplain.simulation.faces import check_splits
@@ -63,6 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         out=options.json,
         device=options.device,
         recordings=options.recordings or 0,
+        cache=options.cache,
     )
     print(table)
     return 0

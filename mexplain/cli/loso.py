@@ -39,7 +39,7 @@ def add_loso_options(parser: argparse.ArgumentParser) -> None:
 
 def check_loso(options: argparse.Namespace) -> None:
     """Raise ``MexplainError`` for options that cannot be."""
-    simulated = ("checkpoint", "faces", "clips", "recordings", "json")
+    simulated = ("checkpoint", "faces", "clips", "recordings", "cache", "json")
     check_given(options, needed=("dataset", "out"), odd=simulated, why="with --protocol loso")
     if options.zero_shot:
         check_given(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")

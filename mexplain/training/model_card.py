@@ -30,9 +30,14 @@ def score_table(scores: Mapping[str, RecognitionScore | dict[str, Any]]) -> str:
 
 
 def robustness_table(metrics: dict[str, Any]) -> str:
-    """Markdown table of robustness and calibration, and a sentence about spotting, from ``metrics.json``."""
-    variants, spotting = metrics["carry_over"]["variants"], metrics.get("moments")
-    return _render("robustness_table", variants=variants, spotting=spotting)
+    """Markdown table of robustness and calibration, from ``metrics.json``."""
+    return _render("robustness_table", variants=metrics["carry_over"]["variants"])
+
+
+def moments_table(metrics: dict[str, Any]) -> str:
+    """Markdown table of moments spotted in recordings, from ``metrics.json``; empty where they were not scored."""
+    kinds = metrics.get("moments", {}).get("kinds")
+    return _render("moments_table", kinds=kinds) if kinds else ""
 
 
 def write_card(folder: Path) -> None:
@@ -52,6 +57,7 @@ def write_card(folder: Path) -> None:
         metrics=metrics,
         tables={mixture: score_table(metrics[mixture]["scores"]) for mixture in TEST_MIXTURES},
         robustness=robustness_table(metrics),
+        moments=moments_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
         facts=facts,

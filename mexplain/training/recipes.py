@@ -13,25 +13,27 @@ from torch import nn
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import FITTED_ON, concatenate_predictions, fit_calibration, predict_simulated
 from mexplain.evaluation.recognition import ablation_config, score_recognition
+from mexplain.evaluation.recording_cache import RecordingSet, stabilized_recordings
 from mexplain.evaluation.robustness import score_robustness
-from mexplain.evaluation.spotting import best_floor, score_floor, spot_recordings
+from mexplain.evaluation.spotting import SpottedRecording, best_floor, score_floor, spot_recordings
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import CONFIG, METRICS, load_checkpoint, write_calibration
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
 from mexplain.model.network import Head, MicroExpressionNet
-from mexplain.simulation.faces import SPLITS, load_faces
+from mexplain.simulation.faces import SPLITS, FaceSet, load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import TrainingRun, train
-from mexplain.training.model_card import robustness_table, score_table, write_card
+from mexplain.training.model_card import moments_table, robustness_table, score_table, write_card
 from mexplain.training.schedule import schedule_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 RANDOM = "random"
 _TEST_SEED = 20_230_077
+_RECORDINGS = {"calm": False}
 _log = logging.getLogger("mexplain.train")
 
 
@@ -86,9 +88,19 @@ def train_checkpoint(
 
 
 def calibrate_checkpoint(
-    *, checkpoint: Path, faces: list[Path], device: str, clips: int = 400, recordings: int = 24
+    *,
+    checkpoint: Path,
+    faces: list[Path],
+    device: str,
+    clips: int = 400,
+    recordings: int = 24,
+    cache: Path | None = None,
 ) -> None:
-    """Fit a local checkpoint's calibration on people of the validation split, and write it into its config."""
+    """Fit a local checkpoint's calibration on people of the validation split, and write it into its config.
+
+    ``recordings`` is the number of long clips of each kind, calm and lively, that the floor of moments is fitted on.
+    What does not depend on the weights is kept in the folder ``cache``.
+    """
     target = resolve_device(device)
     model = load_checkpoint(checkpoint, device=target).model
     people = load_faces(faces, model.config.crop_iod).split("validation")
@@ -97,18 +109,27 @@ def calibrate_checkpoint(
         predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
         for k, mixture in enumerate(track(FITTED_ON, "kinds of clips to calibrate on"))
     ]
-    spotted = list(spot_recordings(model, people, recordings, _TEST_SEED, model.config.labels))
-    score = best_floor(spotted)
-    _log.info("moments in recordings of validation people: %s", score)
-    write_calibration(checkpoint, fit_calibration(concatenate_predictions(predictions)), score.floor)
+    spotted = _spot(model, people, recordings, cache)
+    floor = best_floor([recording for kind in spotted.values() for recording in kind])
+    for name, kind in spotted.items():
+        _log.info("moments in %s recordings of validation people: %s", name, score_floor(kind, floor))
+    write_calibration(checkpoint, fit_calibration(concatenate_predictions(predictions)), floor)
 
 
 def evaluate_checkpoint(
-    *, checkpoint: str, faces: list[Path], clips: int, out: Path | None, device: str, recordings: int = 0
+    *,
+    checkpoint: str,
+    faces: list[Path],
+    clips: int,
+    out: Path | None,
+    device: str,
+    recordings: int = 0,
+    cache: Path | None = None,
 ) -> str:
     """Score a checkpoint on simulated clips of people it has never seen; return the tables as text.
 
-    ``recordings`` is the number of long clips in which moments are spotted (each takes about half a minute). The people
+    ``recordings`` is the number of long clips of each kind, calm and lively, in which moments are spotted (each takes
+    about half a minute, a quarter of that where the folder ``cache`` holds it). The people
     are those of the test split (by name, so the same folders must be given as in training). For a local checkpoint,
     ``metrics.json`` and the model card beside the weights are rewritten; the metrics also go into the file ``out``.
     """
@@ -130,15 +151,31 @@ def evaluate_checkpoint(
         "variants": {name: asdict(score) for name, score in robustness.items()},
     }
     if recordings:
-        spotted = list(spot_recordings(loaded.model, people, recordings, _TEST_SEED, loaded.model.config.labels))
-        metrics["moments"] = {"recordings": recordings, **asdict(score_floor(spotted, loaded.moment_floor))}
-    tables.append(robustness_table(metrics))
+        spotted = _spot(loaded.model, people, recordings, cache)
+        kinds = {name: asdict(score_floor(kind, loaded.moment_floor)) for name, kind in spotted.items()}
+        metrics["moments"] = {"recordings": recordings, "kinds": kinds}
+    tables.append(f"{robustness_table(metrics)}\n")
+    tables.append(moments_table(metrics))
     if out is not None:
         write_json_file(out, metrics)
     if folder.is_dir():
         write_json_file(folder / METRICS, metrics)
         write_card(folder)
-    return "\n".join(tables)
+    return "\n".join(tables).rstrip("\n")
+
+
+def _spot(
+    model: MicroExpressionNet, people: FaceSet, count: int, cache: Path | None
+) -> dict[str, list[SpottedRecording]]:
+    """The moments spotted in ``count`` recordings of each kind."""
+    return {
+        name: list(
+            spot_recordings(
+                model, stabilized_recordings(people, model.config, RecordingSet(count, _TEST_SEED, lively), cache)
+            )
+        )
+        for name, lively in _RECORDINGS.items()
+    }
 
 
 def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | None] | None:

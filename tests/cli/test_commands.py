@@ -322,7 +322,7 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
     }
     assert evaluation == {
         **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"},
-        "recordings": 0,
+        **{"recordings": 0, "cache": None},
     }
     assert capsys.readouterr().out == "a table\n"
 

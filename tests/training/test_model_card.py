@@ -7,7 +7,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from mexplain.evaluation.recognition import ABLATION
+from mexplain.evaluation.spotting import SpottedRecording, score_floor
 from mexplain.model.checkpoint import CLAIM, SHIPPED
+from mexplain.records import Moment
 from mexplain.training.model_card import CARD, write_card
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
@@ -56,3 +58,21 @@ def test_a_card_without_facts_of_training_says_so(folder) -> None:
     write_card(folder)
     card = (folder / CARD).read_text(encoding="utf-8")
     assert "- On: not recorded, PyTorch ?." in card and "- Faces: not recorded" in card and "--faces DIR..." in card
+
+
+def test_the_card_has_a_column_for_each_kind_of_recordings(folder) -> None:
+    def recording(lively: bool) -> SpottedRecording:
+        true = (Moment(1.0, 1.2, 1.4, "micro-expression", 1.0),)
+        speech = (Moment(5.0, 6.0, 11.0, "speaks", 1.0),) if lively else ()
+        return SpottedRecording(true + speech, 30.0, true + speech, lively)
+
+    kinds = {name: score_floor([recording(name == "lively")] * 4, 0.6) for name in ("calm", "lively")}
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    metrics["moments"] = {"recordings": 4, "kinds": {name: asdict(score) for name, score in kinds.items()}}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    write_card(folder)
+    card = (folder / CARD).read_text(encoding="utf-8")
+    assert "| |calm|lively|\n|---|---|---|\n|recordings of 20 to 60 s, as H.264|4|4|\n|minutes|2|2|\n" in card
+    assert "half|**1.00 (1.00 to 1.00)**|**1.00 (1.00 to 1.00)**|" in card
+    assert '|"speaks" by time: F1|-|1.00 (1.00 to 1.00)|\n' in card
+    assert "--recordings 4" in card and "evidence,\n0.60, was fitted" in card
