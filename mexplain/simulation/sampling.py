@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.face.mesh import mean_shape
+from mexplain.face.mesh import mean_shape, motion_basis
 from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import (
@@ -20,7 +20,9 @@ from mexplain.simulation.events import (
     random_waves,
     sample_at_frame_rate,
 )
+from mexplain.simulation.facial_motion import reduce_motion, shape_numbers
 from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.lively import draw_lively_motion
 from mexplain.simulation.muscle_fibres import fibre_displacement
 
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw,
@@ -33,6 +35,9 @@ MUSCLES = {"rig": FULL, "fibres": {(unit, side): fibre_displacement(unit, side) 
 _LIPS = (10, 12, 15, 17, 20, 24, 25)
 _JAW, _BLINK = NUISANCE_UNITS
 _LARGE_IOD = 0.12
+_SHAPES = np.stack(list(motion_basis().values()))
+# Share of lively clips in which there is an expression, too.
+_LIVELY_EXPRESSIONS = 0.3
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,9 @@ def draw_clip_plan(
     coding = CASME2_CODING[labels[label]]
     empty = bool(rng.random() < mixture.empty)
     still = bool(lively_rng.random() < mixture.still)
-    empty = empty or still
+    lively = bool(lively_rng.random() < mixture.lively) and not still
+    # In a lively face an expression is one of the many things that happen, and seldom.
+    empty = still or (lively_rng.random() > _LIVELY_EXPRESSIONS if lively else empty)
     wide = bool(rng.random() < mixture.wide)
     low, high = mixture.wide_iod if wide else mixture.intensity_iod
     intensity = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -130,6 +137,9 @@ def draw_clip_plan(
         dense[0], dense[1] = event.activation(times), event.activation(times - rng.uniform(0, 0.12) * event.offset_s)
         acting = draw_expression(rng, parts, labels[label], mixture)
     acting += _add_nuisance(rng, parts, dense, times, mixture.nuisance, busy=empty)
+    if lively:
+        event_s = None if empty or window.late else (0.0, event.offset_s)
+        acting += _add_lively(lively_rng, parts, dense, times, mixture, event_s)
     courses = sample_at_frame_rate(rng, window, dense, frames)
     if still:
         courses[:] = courses[:, :1]
@@ -204,6 +214,31 @@ def _add_nuisance(
         dense[5] = draw_speech(rng, times)
         acting += [(_JAW, 0, 5), (_JAW, 1, 5)]
     return acting
+
+
+def _add_lively(
+    rng: np.random.Generator,
+    parts: np.ndarray,
+    dense: np.ndarray,
+    times: np.ndarray,
+    mixture: Mixture,
+    event_s: tuple[float, float] | None,
+) -> list[tuple[int, int, int]]:
+    """Draw lively motion into the last parts, its blinks into that of blinks; return (unit, side, part) as above.
+
+    A jaw that speaks as in other clips is taken out: there is one jaw.
+    """
+    motion = draw_lively_motion(rng, times, mixture.takes, event_s)
+    weights, lids = motion.weights.copy(), motion.course("eyeBlink")
+    weights[list(shape_numbers("eyeBlink"))] = 0
+    acting = []
+    if lids.max() > 0.1:
+        parts[2], dense[2] = FULL[_BLINK, "left"] + FULL[_BLINK, "right"], lids
+        acting = [(_BLINK, 0, 2), (_BLINK, 1, 2)]
+    shapes = (_shift_muscles if mixture.shifted else _vary_muscles)(rng, _SHAPES)
+    parts[LIVELY], dense[LIVELY] = reduce_motion(weights, shapes, LIVELY.stop - LIVELY.start)
+    parts[JAW], dense[JAW] = 0.0, motion.course("jawOpen") / 0.3
+    return [*acting, (_JAW, 0, JAW), (_JAW, 1, JAW)]
 
 
 def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
