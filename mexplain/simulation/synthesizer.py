@@ -13,10 +13,12 @@ from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, mirror
 from mexplain.model.config import ModelConfig
 from mexplain.records import VARIANTS
+from mexplain.simulation.camera import adjust, draw_shots, reduce_noise, refresh_tiles, shutter_wobble
 from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.sampling import EYES, JAW, LIVELY, PARTS, ClipPlan, Mixture, draw_clip_plan
+from mexplain.simulation.head_motion import draw_head_poses, head_parallax
+from mexplain.simulation.sampling import EYES, JAW, LIVELY, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 _NOSE_TIP = 4
@@ -88,6 +90,9 @@ class Synthesizer:
         """Return the clips of a plan."""
         clip_plans, mixture, frames, size = plan.clip_plans, plan.mixture, plan.frames, len(plan.clip_plans)
         rng = np.random.default_rng((plan.seed, 1))
+        # Heads that turn and moving cameras draw from their own, so that a mixture without them keeps its clips.
+        view_rng = np.random.default_rng((plan.seed, 3))
+        turning, filmed = (view_rng.random(size) < share for share in (mixture.head_turns, mixture.camera))
         torch_rng = torch.Generator(self.device).manual_seed(plan.seed)
         people = np.array([clip_plan.person for clip_plan in clip_plans])
         flipped = np.array([clip_plan.flipped for clip_plan in clip_plans])
@@ -109,23 +114,36 @@ class Synthesizer:
         # The field is smooth: half the resolution does.
         half_x, half_y = F.avg_pool1d(torch.stack([x, y]), 2)
         field = self._field(rng, self._put(points), parts, iod, half_x, half_y, shifted=mixture.shifted)
-        field = F.interpolate(field.flatten(1, 2), scale_factor=2, mode="bilinear").view(size, PARTS, 2, len(y), -1)
+        field = _double(field)
         intensity = np.array([clip_plan.intensity for clip_plan in clip_plans], np.float32)
         peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
         field[:, :2] *= (self._put(intensity * iod) / peak)[:, None, None, None, None]
 
         turns = np.array([clip_plan.turn for clip_plan in clip_plans]) * mixture.nuisance
         nuisance = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])
-        nuisance = nuisance + self._parallax(rng, turns, frames, x, y)
+        nuisance = nuisance + self._parallax(rng, turns * ~turning, frames, x, y)
+        if turning.any():
+            poses = draw_head_poses(view_rng, int(turning.sum()), frames)
+            relief = view_rng.uniform(0.85, 1.15, len(poses))
+            nuisance[self._put(turning)] += _double(head_parallax(points[turning], poses, relief, half_x, half_y))
+        if filmed.any():
+            nuisance[self._put(filmed)] += _double(shutter_wobble(view_rng, points[filmed], frames, half_x, half_y))
         moved = torch.einsum("bgt,bgcyx->btcyx", courses[:, :2], field[:, :2]) + nuisance
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
         whole = compose(sway, view[:, None])
         linear, shift = self._put(whole[..., :2]), self._put(whole[..., 2])[..., None, None]
         scale, corner = float(self.to_picture[0, 0]), self._put(self.to_picture[:, 2])[:, None, None]
         places = (torch.einsum("btij,btjyx->btiyx", linear, grid - moved) + shift - corner) / scale
-        clips = degrade(sample_bilinear(pictures, places), rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
-        still = self._put(np.array([clip_plan.still for clip_plan in clip_plans]))
-        clips[still] = clips[still, :1]
+        clips = sample_bilinear(pictures, places)
+        if filmed.any():
+            clips[self._put(filmed)] = adjust(clips[self._put(filmed)], view_rng)
+        clips = degrade(clips, rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
+        if (smeared := filmed & (view_rng.random(size) < 0.3)).any():
+            clips[self._put(smeared)] = reduce_noise(clips[self._put(smeared)], view_rng)
+        still = np.array([clip_plan.still for clip_plan in clip_plans])
+        clips[self._put(still)] = clips[self._put(still), :1]
+        if (coded := still & (view_rng.random(size) < 0.5)).any():
+            clips[self._put(coded)] = refresh_tiles(clips[self._put(coded)], view_rng)
 
         on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
         on_crop = on_crop.astype(np.float32)
@@ -133,7 +151,13 @@ class Synthesizer:
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
         drift = torch.einsum("btij,jyx->btiyx", linear - linear[:, :1], grid) + shift - shift[:, :1]
         # No frame of a still clip differs from its first.
-        nuisance[still], moved[still], drift[still] = nuisance[still, :1], moved[still, :1], 0.0
+        for truth in (nuisance, moved, drift):
+            truth[self._put(still)] = truth[self._put(still), :1]
+        units = self._put(np.stack([clip_plan.units for clip_plan in clip_plans]))
+        for index in np.flatnonzero(filmed & ~still & (view_rng.random(size) < 0.3)).tolist():
+            shots = self._put(draw_shots(view_rng, frames))
+            for values in (clips, courses.transpose(1, 2), units.permute(0, 3, 1, 2), nuisance, moved, drift):
+                values[index] = values[index, shots]
         return TrainingBatch(
             frames=clips,
             labels=self._put(np.array([clip_plan.label for clip_plan in clip_plans])),
@@ -144,7 +168,7 @@ class Synthesizer:
             expression=squared.sqrt(),
             nuisance=_length(nuisance - nuisance[:, :1] - drift, 2).amax(1) / self._put(iod)[:, None, None],
             landmarks_xy=on_crop,
-            units=self._put(np.stack([clip_plan.units for clip_plan in clip_plans])),
+            units=units,
             intensity_iod=self._put(intensity),
         )
 
@@ -208,6 +232,11 @@ class Synthesizer:
         turn = random_waves(rng, size * 2, t).reshape(size, 2, t).transpose(0, 2, 1)
         turn = turn * (rng.uniform(0, 1, (size, 1, 1)) ** 2 * 0.025 * turns[:, None, None])
         return self._put(turn.astype(np.float32))[..., None, None] * (depth - depth.mean())
+
+
+def _double(fields: Float[Tensor, "b g 2 h w"]) -> Float[Tensor, "b g 2 h2 w2"]:
+    doubled: Tensor = F.interpolate(fields.flatten(1, 2), scale_factor=2, mode="bilinear")
+    return doubled.view(*fields.shape[:3], *doubled.shape[-2:])
 
 
 def _length(vectors: Float[Tensor, "*b"], axis: int) -> Float[Tensor, "*c"]:

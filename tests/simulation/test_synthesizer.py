@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,7 +111,47 @@ def test_shifted_clips_move_otherwise(source: Synthesizer) -> None:
 
 
 def test_still_clips_do_not_change_and_have_no_label(source: Synthesizer) -> None:
-    batch = source.batch(4, 5, Mixture(still=1.0), 1)
+    batch = source.batch(8, 5, Mixture(still=1.0), 1)
     assert (batch.labels == -1).all() and not batch.units.any()
-    assert torch.equal(batch.frames, batch.frames[:, :1].expand_as(batch.frames))
+    change = (batch.frames - batch.frames[:, :1]).abs().amax((1, 2, 3, 4))
+    # About half of them have been through a codec, which changes tiles by a level or two.
+    assert 0 < int((change == 0).sum()) < 8 and change.max() <= 4.01 / 255
     assert batch.motion.abs().max() < 1e-6 and batch.nuisance.max() < 1e-6
+
+
+# Each clip's mean brightness, change since the first frame, and nuisance, before heads turned in three dimensions.
+KNOWN = [
+    (PROBE, [0.592, 0.7183, 0.314], [0.013, 0.0136, 0.0093], [0.0087, 0.0111, 0.0035]),
+    (SHIFTED, [0.7086, 0.3058, 0.2411], [0.0106, 0.0113, 0.0118], [0.0058, 0.0115, 0.01]),
+    (NUISANCE_ONLY, [0.5645, 0.7174, 0.3146], [0.0267, 0.0141, 0.0091], [0.0215, 0.0119, 0.0037]),
+]
+
+
+@pytest.mark.parametrize(("mixture", "light", "change", "nuisance"), KNOWN)
+def test_mixtures_without_turning_heads_and_cameras_keep_their_clips(
+    source: Synthesizer, mixture: Mixture, light: list[float], change: list[float], nuisance: list[float]
+) -> None:
+    batch = source.batch(3, 4, mixture, 11)
+    changed = (batch.frames - batch.frames[:, :1]).abs()
+    assert batch.frames.mean((1, 2, 3, 4)).tolist() == pytest.approx(light, abs=2e-4)
+    assert changed.mean((1, 2, 3, 4)).tolist() == pytest.approx(change, abs=2e-4)
+    assert batch.nuisance.mean((1, 2)).tolist() == pytest.approx(nuisance, abs=2e-4)
+
+
+@pytest.mark.parametrize("more", [{"head_turns": 1.0}, {"camera": 1.0}])
+def test_turning_heads_and_cameras_leave_the_expression_and_add_nuisance(
+    source: Synthesizer, more: dict[str, float]
+) -> None:
+    plain, changed, again = (source.batch(8, 6, mixture, 3) for mixture in (PROBE, *[replace(PROBE, **more)] * 2))
+    assert torch.equal(plain.labels, changed.labels) and torch.equal(plain.expression, changed.expression)
+    assert (changed.motion - plain.motion).abs().amax((1, 2, 3, 4)).median() > 0.003
+    assert (plain.frames[:, 0] - changed.frames[:, 0]).abs().mean() < (plain.frames - changed.frames).abs().mean()
+    assert torch.equal(again.motion, changed.motion)
+
+
+def test_repeated_frames_repeat_their_truth(source: Synthesizer) -> None:
+    batch = source.batch(12, 8, Mixture(camera=1.0, empty=0.0, nuisance=0.5), 4)
+    same = (batch.frames[:, 1:] == batch.frames[:, :-1]).flatten(2).all(-1)
+    assert same.any() and not same.all()
+    assert not (batch.motion[:, 1:] - batch.motion[:, :-1])[same].any()
+    assert not (batch.units[..., 1:] - batch.units[..., :-1]).permute(0, 3, 1, 2)[same].any()
