@@ -18,6 +18,7 @@ from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.head_motion import draw_head_poses, head_parallax
+from mexplain.simulation.mouth_cavity import INNER_LIPS, open_mouths
 from mexplain.simulation.sampling import EYES, JAW, LIVELY, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
@@ -135,6 +136,17 @@ class Synthesizer:
         scale, corner = float(self.to_picture[0, 0]), self._put(self.to_picture[:, 2])[:, None, None]
         places = (torch.einsum("btij,btjyx->btiyx", linear, grid - moved) + shift - corner) / scale
         clips = sample_bilinear(pictures, places)
+        lively = np.array([clip_plan.parts[LIVELY].any() for clip_plan in clip_plans])
+        if lively.any():
+            chosen, unit = self._put(lively), float(self.to_iod[0, 0])
+            spoken = np.stack([clip_plan.courses[LIVELY] for clip_plan in clip_plans])[lively]
+            parted = np.einsum("bgt,bgnc->btnc", spoken, parts[lively, LIVELY][:, :, INNER_LIPS.ravel()])
+            rest = moved[chosen] - torch.einsum("bgt,bgcyx->btcyx", self._put(spoken), field[chosen, LIVELY])
+            back = compose(invert(whole), view[:, None])[lively]
+            lips = points[lively][:, None, INNER_LIPS.ravel()] @ back[..., :2].swapaxes(-1, -2)
+            lips = (lips + back[:, :, None, :, 2] - self.to_iod[:, 2]) / unit
+            mouth_rng = np.random.default_rng((plan.seed, 4))
+            clips[chosen] = open_mouths(clips[chosen], lips, parted / unit, rest / unit, iod[lively] / unit, mouth_rng)
         if filmed.any():
             clips[self._put(filmed)] = adjust(clips[self._put(filmed)], view_rng)
         clips = degrade(clips, rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
@@ -145,6 +157,10 @@ class Synthesizer:
         if (coded := still & (view_rng.random(size) < 0.5)).any():
             clips[self._put(coded)] = refresh_tiles(clips[self._put(coded)], view_rng)
 
+        # Who speaks is not at rest in the first frame, where the landmarks are found.
+        points = points + np.einsum(
+            "bg,bgnc->bnc", np.stack([clip_plan.courses[LIVELY, 0] for clip_plan in clip_plans]), parts[:, LIVELY]
+        )
         on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
         on_crop = on_crop.astype(np.float32)
         boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
