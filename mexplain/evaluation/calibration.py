@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -126,16 +126,18 @@ def _minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
     optimizer.step(closure)
 
 
-def class_accuracy(predictions: SimulatedPredictions, variant: str) -> float:
-    """Return the share of clips with an expression whose most probable class is right."""
+def classified_rightly(predictions: SimulatedPredictions, variant: str) -> Bool[np.ndarray, "k"]:
+    """Return whether the most probable class is right, for each clip with an expression."""
     expressive = predictions.labels >= 0
-    return float((predictions.logits[variant].argmax(1) == predictions.labels)[expressive].mean())
+    return np.asarray((predictions.logits[variant].argmax(1) == predictions.labels)[expressive])
 
 
-def called_none(predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]) -> float:
-    """Return the share of clips for which a variant withholds a label."""
+def withheld(
+    predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]
+) -> Bool[np.ndarray, "n"]:
+    """Return whether a variant withholds a label ("none"), for each clip."""
     fitted = calibration[variant]
-    return float((fitted.presence(predictions.presence[variant]) < fitted.none_below).mean())
+    return np.asarray(fitted.presence(predictions.presence[variant]) < fitted.none_below)
 
 
 def reliability(predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]) -> Reliability:

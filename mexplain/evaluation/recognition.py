@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mexplain.evaluation.intervals import wilson
 from mexplain.media.progress import track
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import exact_convolutions
@@ -37,14 +38,6 @@ class RecognitionScore:
 def ablation_config(config: ModelConfig) -> ModelConfig:
     """Return the same sizes without the onset difference."""
     return replace(config, onset_difference=False)
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share."""
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return float(max(0, middle - half)), float(min(1, middle + half))
 
 
 @exact_convolutions()

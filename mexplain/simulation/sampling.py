@@ -77,9 +77,19 @@ class Mixture:
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
 SHIFTED = replace(PROBE, shifted=True)
 OUT_OF_FAMILY = replace(PROBE, muscles="fibres")
-# Scored after training: clips of a steady camera, clips like those of training, and shifted ones.
-TEST_MIXTURES = {"calm": replace(PROBE, nuisance=0.5), "rough": PROBE, "shifted": SHIFTED}
+LIVELY_PROBE = replace(PROBE, lively=0.5, takes="test", head_turns=0.5, camera=0.5)
+# Scored after training: clips of a steady camera, clips like those of training, shifted ones, faces that speak, heads
+# that turn and cameras that shake beside the expression, and muscles that share no data with those of training.
+TEST_MIXTURES = {
+    "calm": replace(PROBE, nuisance=0.5),
+    "rough": PROBE,
+    "shifted": SHIFTED,
+    "lively": LIVELY_PROBE,
+    "out of family": OUT_OF_FAMILY,
+}
 NUISANCE_ONLY = Mixture(empty=1.0)
+LIVELY_NUISANCE = replace(LIVELY_PROBE, empty=1.0)
+STILL = replace(PROBE, still=1.0)
 MICRO = Mixture()
 MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, empty=0.06, late=0.0)
 
@@ -123,7 +133,8 @@ def draw_clip_plan(
     still = bool(lively_rng.random() < mixture.still)
     lively = bool(lively_rng.random() < mixture.lively) and not still
     # In a lively face an expression is one of the many things that happen, and seldom.
-    empty = still or (lively_rng.random() > _LIVELY_EXPRESSIONS if lively else empty)
+    expressions = _LIVELY_EXPRESSIONS if mixture.empty < 1 else 0.0
+    empty = still or (lively_rng.random() > expressions if lively else empty)
     wide = bool(rng.random() < mixture.wide)
     low, high = mixture.wide_iod if wide else mixture.intensity_iod
     intensity = float(np.exp(rng.uniform(np.log(low), np.log(high))))

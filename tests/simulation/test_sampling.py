@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mexplain.model.config import CASME2_LABELS, NUISANCE_UNITS, UNITS
-from mexplain.simulation.sampling import LIVELY, NUISANCE_ONLY, PROBE, SHIFTED, Mixture
+from mexplain.simulation.sampling import LIVELY, LIVELY_NUISANCE, NUISANCE_ONLY, PROBE, SHIFTED, STILL, Mixture
 from mexplain.simulation.synthesizer import draw_batch_plan
 
 # Labels, people, and sums of landmark motion and of courses, as drawn before there was lively motion.
@@ -64,3 +64,9 @@ def test_the_share_of_lively_clips_is_as_told() -> None:
     plans = draw_batch_plan(CASME2_LABELS, 7, 200, 4, Mixture(lively=0.3, still=0.1), 5).clip_plans
     assert 0.2 < np.mean([plan.parts[LIVELY].any() for plan in plans]) < 0.4
     assert 0.04 < np.mean([plan.still for plan in plans]) < 0.18
+
+
+@pytest.mark.parametrize("mixture", [NUISANCE_ONLY, LIVELY_NUISANCE, STILL])
+def test_mixtures_of_nothing_but_nuisance_have_no_expression(mixture: Mixture) -> None:
+    plans = draw_batch_plan(CASME2_LABELS, 7, 40, 5, mixture, 12).clip_plans
+    assert all(plan.label == -1 and plan.intensity == 0 and not plan.parts[:2].any() for plan in plans)

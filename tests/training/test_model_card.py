@@ -10,6 +10,7 @@ from mexplain.evaluation.recognition import ABLATION
 from mexplain.evaluation.spotting import SpottedRecording, score_floor
 from mexplain.model.checkpoint import CLAIM, SHIPPED
 from mexplain.records import Moment
+from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.training.model_card import CARD, write_card
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
@@ -45,8 +46,8 @@ def test_the_hub_reads_the_scores_from_the_card(folder) -> None:
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     shown = {(r.dataset_config, r.metric_type, r.metric_name): r.metric_value for r in data.eval_results}
     variants = [name for name in metrics["calm"]["scores"] if name != ABLATION]
-    assert len(shown) == 3 * (len(variants) + 2)  # the uncropped face has no attention on blocks
-    for mixture in ("calm", "rough", "shifted"):
+    assert len(shown) == len(TEST_MIXTURES) * (len(variants) + 2)  # the uncropped face has no attention on blocks
+    for mixture in TEST_MIXTURES:
         for name in variants:
             score = metrics[mixture]["scores"][name]
             assert shown[mixture, "accuracy", f"Accuracy (variant {name})"] == pytest.approx(score["accuracy"])
