@@ -45,6 +45,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
 
 
+def add_fps(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add ``--fps``."""
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames a second that the camera took, where the file was slowed down or sped up (default: the file's); "
+        "all times are then those before the camera",
+    )
+
+
 def add_faces(parser: argparse.ArgumentParser) -> None:
     """Add ``--faces``, which must be given."""
     parser.add_argument("--faces", required=True, nargs="+", type=Path, metavar="DIR", help="folders of face photos")
@@ -108,7 +119,7 @@ def check_folders(folders: Sequence[Path]) -> None:
 
 def check_device(name: str, *, here: bool = True) -> None:
     """Raise ``SettingError`` for what names no device, or one that this machine lacks if it is needed ``here``."""
-    from mexplain.records import check_device_name
+    from mexplain.checks import check_device_name
 
     check_device_name(name)
     if here and name not in ("auto", "cpu"):

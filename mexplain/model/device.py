@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from mexplain.checks import check_device_name
 from mexplain.errors import SettingError
-from mexplain.records import check_device_name
 from mexplain.settings import gpu_memory_gb
 
 _CPU_GB = 0.25
