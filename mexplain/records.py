@@ -3,13 +3,12 @@
 Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel. Colours are RGB.
 """
 
-import math
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from mexplain.checks import check_fps, check_window
 from mexplain.errors import ClipError, FaceError, SettingError
 
 VARIANTS = ("24", "10", "uncropped")
@@ -18,21 +17,6 @@ NONE = "none"  # the label of a clip that shows no expression
 # A part of a picture: left, top, right, bottom, as shares of its sides.
 View = tuple[float, float, float, float]
 WHOLE: View = (0.0, 0.0, 1.0, 1.0)
-
-
-def check_window(start_s: float | None, end_s: float | None) -> None:
-    """Raise ``ClipError`` unless a part of a clip, in seconds, starts at 0 or later and before it ends."""
-    for name, value in (("start", start_s), ("end", end_s)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise ClipError(f"The {name} must be a time of 0 s or later; got {value} s.")
-    if start_s is not None and end_s is not None and start_s >= end_s:
-        raise ClipError(f"The start must come before the end; got {start_s:g} s to {end_s:g} s.")
-
-
-def check_device_name(text: str) -> None:
-    """Raise ``SettingError`` for a name other than auto, cpu, cuda or cuda:N."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
 
 
 @dataclass(frozen=True)
@@ -44,9 +28,11 @@ class ExplainRequest:
     each variant predicts), ``variants`` are the heads that predict. ``thorough`` also tests how much noise changes
     each explanation, for three times the work. ``start_s`` and ``end_s`` choose a part of the clip, in seconds; where
     both are None and the clip is long, its best moment is spotted. ``device`` is ``auto``, ``cpu``, ``cuda`` or
-    ``cuda:N``.
+    ``cuda:N``. ``fps`` is the rate at which the camera took the frames, where the file shows them at another (None:
+    the file is believed); all times, ``start_s`` and ``end_s`` too, are then seconds before the camera.
 
-    Raises ``ClipError`` for an impossible part. ``mexplain.explain.explain.check_request`` checks the keys and labels.
+    Raises ``ClipError`` for an impossible part, ``SettingError`` for a rate outside 1 to 10,000.
+    ``mexplain.explain.explain.check_request`` checks the keys and labels.
     """
 
     methods: tuple[str, ...] = ("integrated_gradients",)
@@ -57,14 +43,19 @@ class ExplainRequest:
     start_s: float | None = None
     end_s: float | None = None
     device: str = "auto"
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         check_window(self.start_s, self.end_s)
+        check_fps(self.fps)
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """A video file's own data, upright (rotation flags applied) and before any frame is dropped or shrunk."""
+    """A video file's own data, upright (rotation flags applied) and before any frame is dropped or shrunk.
+
+    ``camera_fps`` is the camera's rate where it was given; ``fps`` and ``duration_s`` follow from it.
+    """
 
     path: str
     fps: float
@@ -72,6 +63,7 @@ class ClipInfo:
     duration_s: float
     width: int
     height: int
+    camera_fps: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Read a window of a video as RGB frames at their true times, and write frames as a video."""
 
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -14,19 +14,21 @@ from av.buffer import Buffer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
+from mexplain.checks import FPS_RANGE, check_fps, check_window
 from mexplain.errors import ClipError, SettingError
-from mexplain.media.container import check_size, open_video, ticks
-from mexplain.media.container import frames as decoded
+from mexplain.media.animated_webp import WebpReader
+from mexplain.media.container import VideoReader, check_size, open_reader
 from mexplain.media.files import printable, reason
-from mexplain.records import WHOLE, Clip, ClipInfo, View, check_window
+from mexplain.records import WHOLE, Clip, ClipInfo, View
 from mexplain.settings import limit
 
 MAX_WINDOW_S = 60
 # A file that lacks more of the frames that its header names was cut short; some are only there to decode others.
 _LACKING = 0.1
+# A camera's rate this many times the file's, or the other way round, makes a film in slow motion or time lapse.
+_SLOWED = 1.5
 
 # Whether to swap a picture's axes, then to flip it left to right, then upside down.
 _Turn = tuple[bool, bool, bool]
@@ -42,6 +44,7 @@ class _Index:
     size_on_screen: tuple[int, int]
     turn: _Turn
     notes: tuple[str, ...] = ()
+    tick_s: float = 1.0
 
     @property
     def slack_s(self) -> float:
@@ -49,15 +52,17 @@ class _Index:
         return min(5e-4, 0.4 * float(np.diff(self.times_s).min()))
 
 
-def probe(path: Path) -> ClipInfo:
+def probe(path: Path, *, fps: float | None = None) -> ClipInfo:
     """Upright size, frame rate, number of frames and duration of a video file.
 
     Sizes are in pixels with rotation flags and pixel shape applied. Frames are counted by walking through the file,
-    so a header that lies or is missing does no harm; ``fps`` is their mean rate.
+    so a header that lies or is missing does no harm; the rate is their mean one. ``fps`` is the camera's rate, where
+    the file shows its frames at another: times are scaled to it.
 
-    Raises ``ClipError`` for anything that is not a video of at least 2 frames.
+    Raises ``ClipError`` for anything that is not a video of at least 2 frames, ``SettingError`` for an impossible
+    ``fps``.
     """
-    return _index(path).info
+    return _index(path, fps).info
 
 
 def read_clip(
@@ -68,15 +73,17 @@ def read_clip(
     max_frames: int = 64,
     max_side: int = 960,
     view: View = WHOLE,
+    fps: float | None = None,
 ) -> Clip:
     """Read the frames of a video from ``start_s`` to ``end_s`` (default: all of it) as upright RGB.
 
-    Times are seconds from the first frame. At most ``max_frames`` frames are kept, spread evenly over the window in
-    time, each with its own true time. Of each picture the part ``view`` is kept (x0, y0, x1, y1 as shares of its
-    sides), and its longer side is at most ``max_side`` pixels. Damaged frames are left out, and a note says so.
+    Times are seconds from the first frame; with ``fps``, the camera's rate, seconds before the camera. At most
+    ``max_frames`` frames are kept, spread evenly over the window in time, each with its own true time. Of each picture
+    the part ``view`` is kept (x0, y0, x1, y1 as shares of its sides), and its longer side is at most ``max_side``
+    pixels. Damaged frames are left out, and a note says so.
 
     Raises ``ClipError`` if the file is no video of at least 2 frames or the window is empty, longer than
-    ``MAX_WINDOW_S`` or off the clip; ``SettingError`` if a limit is too small.
+    ``MAX_WINDOW_S`` or off the clip; ``SettingError`` if a limit is too small or ``fps`` impossible.
     """
     if max_frames < 2 or max_side < 16:
         raise SettingError(
@@ -86,7 +93,7 @@ def read_clip(
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise SettingError(f"A view is left, top, right and bottom, rising, as shares of 0 to 1; got {view}.")
     check_window(start_s, end_s)
-    index = _index(path)
+    index = _index(path, fps)
     wanted = _pick_times(index, start_s, end_s, max_frames)
     times, frames = _decode(path, index, wanted, max_side, view, seek=bool(wanted[0] > 2))
     if not times or times[0] > wanted[0] + index.slack_s:
@@ -144,34 +151,37 @@ def write_video(
         raise ClipError(f"The video {path} could not be written ({reason(error)}).") from error
 
 
-def _index(path: Path) -> _Index:
+def _index(path: Path, fps: float | None = None) -> _Index:
+    check_fps(fps)
     name = printable(path.name)
-    times, start_tick, promised = _times(path, name)
-    with open_video(path) as (container, stream):
-        first = next((frame for _, frame in decoded(container, stream)), None)
+    with open_reader(path) as reader:
+        ticks = _rising_ticks(reader, name)
+        own_times = np.array([tick - ticks[0] for tick in ticks], np.float64) * reader.tick_s
+        promised = reader.promised
+    scale = 1.0 if fps is None else _rate(own_times) / fps
+    times = own_times * scale
+    if times[-1] > (longest := limit("duration_s")):
+        raise ClipError(f"{name} lasts {times[-1]:.1f} s; at most {longest} s are read.")
+    with open_reader(path) as reader:
+        first = next((frame for _, frame in _frames(reader)), None)
         if first is None:
             raise ClipError(f"{name} is damaged: none of its {len(times)} frames could be decoded.")
-        width, height = _size_on_screen(first, stream)
+        width, height = _size_on_screen(first, reader.pixel_aspect)
         check_size(name, width, height)
         turn = _turn(first)
+        notes = reader.notes + _time_notes(reader, _rate(own_times), fps)
     upright = (height, width) if turn[0] else (width, height)
-    fps = (len(times) - 1) / times[-1]
-    info = ClipInfo(str(path), float(fps), len(times), float(times[-1] + 1 / fps), *upright)
-    notes: tuple[str, ...] = ()
+    mean = float((len(times) - 1) / times[-1])
+    info = ClipInfo(str(path), mean, len(times), float(times[-1] + 1 / mean), *upright, camera_fps=fps)
     if len(times) < (1 - _LACKING) * promised:
-        notes = (f"The file is damaged: of the {promised} frames that it should hold, {len(times)} are there.",)
-    return _Index(info, times, start_tick, (width, height), turn, notes)
+        notes += (f"The file is damaged: of the {promised} frames that it should hold, {len(times)} are there.",)
+    return _Index(info, times, ticks[0], (width, height), turn, notes, reader.tick_s * scale)
 
 
-def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
-    """Times of all frames in seconds since the first, and the first one's time in the stream's own unit.
-
-    The last number is how many frames the header promises, 0 where it says nothing.
-    """
-    most, longest = limit("frames"), limit("duration_s")
-    with open_video(path) as (container, stream):
-        listed = list(islice(ticks(container, stream), most + 1))
-        base, promised = float(stream.time_base or 1), stream.frames
+def _rising_ticks(reader: VideoReader | WebpReader, name: str) -> list[int]:
+    """Times of all frames, each once."""
+    most = limit("frames")
+    listed = list(islice(reader.ticks(), most + 1))
     found = sorted(set(listed))
     if not found:
         raise ClipError(f"{name} holds no frame that can be read; it may have been cut off.")
@@ -179,9 +189,34 @@ def _times(path: Path, name: str) -> tuple[Float[np.ndarray, "n"], int, int]:
         raise ClipError(f"A clip needs at least 2 frames to show a movement; {name} has {len(found)}.")
     if len(listed) > most:
         raise ClipError(f"{name} has more than {most} frames; a shorter clip was expected.")
-    if (lasts := (found[-1] - found[0]) * base) > longest:
-        raise ClipError(f"{name} lasts {lasts:.1f} s; at most {longest} s are read.")
-    return np.array([tick - found[0] for tick in found]) * base, found[0], promised
+    return found
+
+
+def _rate(times_s: Float[np.ndarray, "n"]) -> float:
+    """Frames a second, but for gaps in which some are missing."""
+    steps = np.diff(times_s)
+    usual = float(np.median(steps))
+    return 1 / float(steps[(steps > 0.5 * usual) & (steps < 1.5 * usual)].mean())
+
+
+def _time_notes(reader: VideoReader | WebpReader, own: float, fps: float | None) -> tuple[str, ...]:
+    """Notes on times that are not the file's own, or that it contradicts itself."""
+    if fps is not None:
+        return (f"Times follow the camera's rate that was given, {fps:g} frames a second; the file has {own:.4g}.",)
+    notes: tuple[str, ...] = (reader.rate_note,) if reader.rate_note else ()
+    taken = reader.capture_fps
+    if taken is not None and FPS_RANGE[0] <= taken <= FPS_RANGE[1] and not 1 / _SLOWED < taken / own < _SLOWED:
+        how = "slowed down" if taken > own else "sped up"
+        notes += (
+            f"The file shows {own:.4g} frames a second, but names a camera's rate of {taken:g}: if it was {how}, give "
+            f"{taken:g} as the camera's rate.",
+        )
+    return notes
+
+
+def _frames(reader: VideoReader | WebpReader, from_tick: int | None = None) -> Iterator[tuple[int, VideoFrame]]:
+    for tick, picture in reader.frames(from_tick):
+        yield tick, VideoFrame.from_ndarray(picture) if isinstance(picture, np.ndarray) else picture
 
 
 def _pick_times(index: _Index, start_s: float | None, end_s: float | None, count: int) -> Float[np.ndarray, "k"]:
@@ -221,15 +256,12 @@ def _decode(
     slack = index.slack_s
     # One array from the start: putting a minute's frames together afterwards would take their memory twice.
     frames = np.empty((0, 2, 2, 3), np.uint8)
-    with open_video(path) as (container, stream):
-        base = float(stream.time_base or 1)
-        if seek:
-            # A second early: seeking counts in decoding order, and some containers only know roughly where to land.
-            with suppress(FFmpegError, OverflowError):
-                container.seek(index.start_tick + int((wanted[0] - 1) / base), stream=stream)
+    with open_reader(path) as reader:
+        # A second early: seeking counts in decoding order, and some containers only know roughly where to land.
+        early = index.start_tick + int(wanted[0] / index.tick_s - 1 / reader.tick_s) if seek else None
         done, convert = 0, VideoReformatter()
-        for tick, frame in decoded(container, stream):
-            time = (tick - index.start_tick) * base
+        for tick, frame in _frames(reader, early):
+            time = (tick - index.start_tick) * index.tick_s
             due = int(np.searchsorted(wanted, time + slack))
             if due > done and time <= wanted[-1] + slack:
                 times.append(time)
@@ -252,10 +284,9 @@ def _part(start: float, end: float, length: int) -> slice:
     return slice(first, max(round(end * length), first + 2))
 
 
-def _size_on_screen(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+def _size_on_screen(frame: VideoFrame, pixel_aspect: float) -> tuple[int, int]:
     """Width and height with square pixels, before the picture is turned upright."""
-    shape = float(stream.sample_aspect_ratio or 1)
-    return round(frame.width * (shape if 0.25 <= shape <= 4 else 1)), frame.height
+    return round(frame.width * (pixel_aspect if 0.25 <= pixel_aspect <= 4 else 1)), frame.height
 
 
 def _turn(frame: VideoFrame) -> _Turn:

@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from mexplain.errors import MexplainError
-from mexplain.media import container, image, video
+from mexplain.media import animated_webp, container, image, video
+from mexplain.media.animated_webp import WebpReader
 from mexplain.media.container import frames, open_video, ticks
 from mexplain.media.files import open_given
 from mexplain.media.image import read_photo
@@ -81,7 +82,8 @@ def main() -> None:
     for number in range(_BUCKETS):
         exec(f"def seen_{number}(): return {number}", made)
     seen = [atheris.instrument_func(made[f"seen_{number}"]) for number in range(_BUCKETS)]
-    for function in (open_video.__wrapped__, open_given, ticks, frames, *own_functions(video), *own_functions(image)):
+    own = (*own_functions(video), *own_functions(image), *own_functions(animated_webp))
+    for function in (open_video.__wrapped__, open_given, ticks, frames, WebpReader.__init__, WebpReader.frames, *own):
         atheris.instrument_func(function)
 
     def one_input(data: bytes) -> None:
@@ -103,12 +105,13 @@ def _stable(thing: object) -> int:
 
 def write_seeds(folder: Path) -> None:
     """Write a small file of each kind that is read."""
-    import hostile
+    from support import hostile_files as hostile
 
     folder.mkdir(parents=True, exist_ok=True)
     small = np.ascontiguousarray(hostile.faces()[:4, ::9, ::9])
     for ending, form in hostile._FORMS.items():
-        (folder / f"seed.{ending}").write_bytes(hostile.film(small, *form))
+        content = hostile.animated_webp(small) if ending == "webp" else hostile.film(small, *form)
+        (folder / f"seed.{ending}").write_bytes(content)
     for form in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"):
         file = io.BytesIO()
         Image.fromarray(small[0]).save(file, form)

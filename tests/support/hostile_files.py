@@ -74,6 +74,13 @@ def film(
     return room.getvalue()
 
 
+def animated_webp(frames: np.ndarray, duration: int | list[int] = 40) -> bytes:
+    """Return frames as an animated WebP picture; ``duration`` is in milliseconds, of each frame or of all."""
+    pictures, room = [Image.fromarray(frame) for frame in frames], io.BytesIO()
+    pictures[0].save(room, "WEBP", save_all=True, append_images=pictures[1:], duration=duration, quality=90)
+    return room.getvalue()
+
+
 _FORMS = {
     "mp4": ("mp4", "libx264", "yuv420p"),
     "webm": ("webm", "libvpx", "yuv420p"),
@@ -86,13 +93,20 @@ _FORMS = {
     "nut": ("nut", "ffv1", "yuv420p"),
     "mpg": ("mpeg", "mpeg1video", "yuv420p"),
     "apng": ("apng", "apng", "rgb24"),
+    "h264": ("h264", "libx264", "yuv420p"),
+    "mjpeg": ("mjpeg", "mjpeg", "yuvj420p"),
+    "ivf": ("ivf", "libvpx", "yuv420p"),
+    "y4m": ("yuv4mpegpipe", "wrapped_avframe", "yuv420p"),
+    "webp": ("webp", "libwebp", "rgb24"),
 }
 
 
 @cache
 def honest(ending: str) -> bytes:
     """Return an honest video of a face in a format."""
-    small = faces()[:, ::2, ::2] if ending in ("gif", "nut", "apng") else faces()
+    small = faces()[:, ::2, ::2] if ending in ("gif", "nut", "apng", "y4m") else faces()
+    if ending == "webp":
+        return animated_webp(small)
     return film(small, *_FORMS[ending])
 
 
