@@ -33,6 +33,7 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     pictures: bool = True
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def explainer(job: Job) -> Callable[[ClipTask], ClipOutcome]:
         variants=job.variants,
         thorough=job.thorough,
         device=job.device,
+        fps=job.fps,
     )
 
     def explain_one(task: ClipTask) -> ClipOutcome:

@@ -10,6 +10,7 @@ from mexplain.cli.command import (
     Command,
     add_checkpoint,
     add_device,
+    add_fps,
     check_baseline,
     check_device,
     check_out_file,
@@ -53,6 +54,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="leave out how much noise would change an explanation")
     parser.add_argument("--start", type=float, metavar="S", help="start of the part to explain, in seconds")
     parser.add_argument("--end", type=float, metavar="S", help="its end, in seconds")
+    add_fps(parser)
     add_checkpoint(parser)
     add_device(parser)
 
@@ -69,6 +71,7 @@ def _request(options: argparse.Namespace) -> "ExplainRequest":
         start_s=options.start,
         end_s=options.end,
         device=options.device,
+        fps=options.fps,
     )
 
 

@@ -8,6 +8,7 @@ from mexplain.batch.engines import ENGINES, engine
 from mexplain.batch.job import Cluster
 from mexplain.cli.command import (
     Command,
+    add_fps,
     check_baseline,
     check_device,
     check_installed,
@@ -43,6 +44,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument("--baseline", default="onset", metavar="NAME", help="what to compare with (default onset)")
     work.add_argument("--thorough", action="store_true", help="test also how much noise would change an explanation")
+    add_fps(work)
     work.add_argument("--no-pictures", action="store_true", help="write no picture of any face")
     work.add_argument(
         "--checkpoint", metavar="PATH", help="folder, or ORG/NAME[@REVISION] on the Hub (default: shipped)"
@@ -80,9 +82,11 @@ def _check(options: argparse.Namespace) -> None:
     # The workers of a cluster have devices of their own.
     check_device(options.device, here=options.engine == "local")
 
+    from mexplain.checks import check_fps
     from mexplain.records import VARIANTS
 
     chosen("Variant", options.variant or ["all"], VARIANTS)
+    check_fps(options.fps)
     _check_compare(options)
     check_baseline(options.baseline)
     _methods(options)
@@ -119,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         device="cpu" if on_cpu else options.device,
         threads=options.threads,
         pictures=not options.no_pictures,
+        fps=options.fps,
     )
     # Another process has it, or this one loads it where it is used.
     del loaded

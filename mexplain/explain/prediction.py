@@ -120,7 +120,7 @@ def predict_clip(
     config, model, path = checkpoint.model.config, checkpoint.model, Path(path)
     start_s, end_s = request.start_s, request.end_s
     part_chosen = start_s is not None or end_s is not None
-    if spotting is None and not part_chosen and is_long(path):
+    if spotting is None and not part_chosen and is_long(path, request.fps):
         with timer("search", 0.0):
             spotting = run(
                 lambda device: spot(
@@ -128,6 +128,7 @@ def predict_clip(
                     on_device(model, device),
                     checkpoint.moment_floor,
                     lambda share: timer.report("search", 0.1 * share),
+                    fps=request.fps,
                 )
             )
     if spotting is not None and not part_chosen:
@@ -141,6 +142,7 @@ def predict_clip(
         frames=config.frames,
         sizes=(config.image_size, DISPLAY_SIZE),
         crop_iod=config.crop_iod,
+        fps=request.fps,
         name=path.name,
         tell=lambda stage: timer.enter(stage, shares.get(stage, 0.2)),
     )

@@ -30,22 +30,30 @@ class SpottingResult:
         return best_expression(self.moments)
 
 
-def is_long(path: Path) -> bool:
-    """Whether a video lasts so long that its moments must be spotted."""
-    info: ClipInfo = client.call(probe, path, name=path.name)
+def is_long(path: Path, fps: float | None = None) -> bool:
+    """Whether a video lasts so long that its moments must be spotted; ``fps`` as for ``read_clip``."""
+    info: ClipInfo = client.call(probe, path, fps=fps, name=path.name)
     return info.duration_s > WHOLE_S
 
 
-def spot(path: Path, model: MicroExpressionNet, floor: float, progress: ShareProgress | None = None) -> SpottingResult:
+def spot(
+    path: Path,
+    model: MicroExpressionNet,
+    floor: float,
+    progress: ShareProgress | None = None,
+    *,
+    fps: float | None = None,
+) -> SpottingResult:
     """Spot the moments of a video; where it has none, the part to explain is where the evidence is highest.
 
     ``floor`` is the least evidence (0..1) at an expression's apex. ``progress`` is called with the share of the work
-    (0..1) that is done. Raises ``ClipError`` or ``FaceError`` for a video that cannot be read or shows no face.
+    (0..1) that is done; ``fps`` is as for ``read_clip``. Raises ``ClipError`` or ``FaceError`` for a video that cannot
+    be read or shows no face.
     """
     progress = progress or (lambda share: None)
     size, crop_iod = model.config.image_size, model.config.crop_iod
     steady = client.call(
-        read_stabilized, path, None, None, image_size=size, crop_iod=crop_iod, name=path.name, tell=progress
+        read_stabilized, path, None, None, image_size=size, crop_iod=crop_iod, fps=fps, name=path.name, tell=progress
     )
     evidence = score_windows(model, steady, progress)
     moments = find_moments(evidence, steady, floor)

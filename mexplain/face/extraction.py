@@ -57,15 +57,18 @@ def read_aligned(
     frames: int,
     sizes: Sequence[int],
     crop_iod: float,
+    fps: float | None = None,
     tell: TellStage | None = None,
 ) -> tuple[ClipInfo, tuple[float, float], tuple[AlignedClip, ...]]:
     """Read a video: its properties, the window that was read (s), and its face, aligned at several sizes.
+
+    ``fps`` is the camera's rate where the file shows another, and all times are then those before the camera.
 
     Raises ``ClipError``, ``FaceError`` or ``SettingError`` as ``read_clip``, ``track_face`` and ``align_at`` do.
     """
     tell = tell or _no_progress
     tell("decode")
-    clip = read_clip(path, start_s, end_s)
+    clip = read_clip(path, start_s, end_s, fps=fps)
     tell("landmarks")
     track = track_face(clip)
     tell("align")
@@ -84,6 +87,7 @@ def read_stabilized(
     *,
     image_size: int,
     crop_iod: float,
+    fps: float | None = None,
     tell: TellShare | None = None,
 ) -> SteadyClip:
     """Read the face in a video of up to a minute, held still, at up to 30 frames a second.
@@ -92,16 +96,21 @@ def read_stabilized(
     video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
     """
     with open_landmarker() as landmarker:
-        clip, track = _look(path, start_s, end_s, landmarker, tell or _no_progress)
+        clip, track = _look(path, start_s, end_s, landmarker, tell or _no_progress, fps)
     return stabilize(clip, track, image_size=image_size, crop_iod=crop_iod)
 
 
 def _look(
-    path: Path, start_s: float | None, end_s: float | None, landmarker: FaceLandmarker, tell: TellShare
+    path: Path,
+    start_s: float | None,
+    end_s: float | None,
+    landmarker: FaceLandmarker,
+    tell: TellShare,
+    fps: float | None = None,
 ) -> tuple[Clip, FaceTrack]:
     """The part of the picture with the face as a clip, and the landmarks of every frame."""
     tell(0.0)
-    few = read_clip(path, start_s, end_s, max_frames=_LOOKS)
+    few = read_clip(path, start_s, end_s, max_frames=_LOOKS, fps=fps)
     tell(0.02)
     looks = track_face(few, landmarker)
     tell(0.1)
@@ -121,6 +130,7 @@ def _look(
         max_frames=max(2, round(_RATE * duration)),
         max_side=max(64, round(side * min(1.0, _IOD_PX / max(iod, 1.0)))),
         view=(x0, y0, x1, y1),
+        fps=fps,
     )
     tell(0.2)
     track = _track(clip, looks.notes, landmarker)

@@ -34,6 +34,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "width": info.width,
             "height": info.height,
         },
+        "camera_fps": info.camera_fps,
         "window": {"onset_s": report.window_s[0], "offset_s": report.window_s[1]},
         "times_s": report.times_s,
         "moments": [asdict(moment) for moment in report.moments],

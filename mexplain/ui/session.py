@@ -46,7 +46,7 @@ class Session:
     _clip: tuple[str, str] = ("", "")
     _explainers: OrderedDict[tuple[Any, ...], Explainer] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)
-    _spotting: dict[str, SpottingResult] = field(default_factory=dict)
+    _spotting: dict[tuple[str, float | None], SpottingResult] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -96,13 +96,14 @@ class Session:
         request = replace(request, device=self.device)
         sha256 = _sha256(path)
         clip = (sha256, checkpoint.sha256)
-        key = (*clip, request.variants, request.start_s, request.end_s)
+        key = (*clip, request.variants, request.start_s, request.end_s, request.fps)
         explainer = self._explainers.get(key)
         if explainer is None:
-            spotting = self._spotting.get(sha256)
+            searched = (sha256, request.fps)
+            spotting = self._spotting.get(searched)
             explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
             if explainer.prediction.spotting is not None:
-                self._spotting[sha256] = explainer.prediction.spotting
+                self._spotting[searched] = explainer.prediction.spotting
             keep(self._explainers, key, explainer, _MOST_CLIPS)
         if self.explainer is not None and self.explainer is not explainer:
             self.explainer.forget_targets()
@@ -117,7 +118,7 @@ class Session:
         if self.explainer is None:
             raise StoppedError("Nothing has been explained yet, or it has been deleted.")
         latest = self.request
-        request = replace(request, start_s=latest.start_s, end_s=latest.end_s, device=self.device)
+        request = replace(request, start_s=latest.start_s, end_s=latest.end_s, fps=latest.fps, device=self.device)
         yield from self._reports_on(self.explainer, request, self.stoppable(progress))
 
     def _reports_on(self, explainer: Explainer, request: ExplainRequest, progress: Progress) -> Iterator[Report]:

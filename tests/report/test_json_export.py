@@ -27,6 +27,7 @@ def test_the_head_of_the_document(document, report, person_path, checkpoint):
         "width": 288,
         "height": 288,
     }
+    assert document["camera_fps"] is None
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.7}
     assert document["times_s"][0] == 0.2 and document["times_s"][-1] == 0.7 and len(document["times_s"]) == 12
     assert document["checkpoint"] == {"id": checkpoint.id, "sha256": checkpoint.sha256, "revision": None}

@@ -92,9 +92,10 @@ def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedC
     Raises ``ClipError`` or ``FaceError`` where the clip is no longer there or no longer the same.
     """
     path, count = Path(report.info.path), len(report.times_s)
+    sizes, crop_iod, fps = (size,), config.crop_iod, report.info.camera_fps
     face: AlignedClip
     _, _, (face,) = client.call(
-        read_aligned, path, *report.window_s, frames=count, sizes=(size,), crop_iod=config.crop_iod, name=path.name
+        read_aligned, path, *report.window_s, frames=count, sizes=sizes, crop_iod=crop_iod, fps=fps, name=path.name
     )
     return face
 

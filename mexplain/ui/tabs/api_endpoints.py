@@ -46,8 +46,9 @@ class Endpoints:
                 target = gr.Textbox("", label="target (empty: each variant's own answer)")
             with gr.Row():
                 start, end = gr.Number(None, label="start_s"), gr.Number(None, label="end_s")
+                fps = gr.Number(None, label="fps")
             gr.Button("Call /explain").click(
-                on_gpu(self.explain), [clip, method, baseline, target, start, end], gr.JSON(EMPTY, label="report"),
+                on_gpu(self.explain), [clip, method, baseline, target, start, end, fps], gr.JSON(EMPTY, label="report"),
                 api_name="explain", **PUBLIC,
             )  # fmt: skip
         with gr.Accordion("/simulate", open=False, elem_id="try_simulate"):
@@ -88,6 +89,7 @@ class Endpoints:
         target: str = "",
         start_s: float | None = None,
         end_s: float | None = None,
+        fps: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> dict[str, Any]:
         """Explain what each variant of the micro-expression network says of a video of a face, block by block.
@@ -99,6 +101,7 @@ class Endpoints:
             target: The label to explain; empty for the one that each variant gives.
             start_s: Where the part to explain starts, in seconds; empty to look for the best moment.
             end_s: Where the part to explain ends, in seconds.
+            fps: Frames a second that the camera took, if the video was slowed down or sped up; empty for its own.
 
         Returns:
             The report: labels, probabilities, and each block's attention, attribution and trust.
@@ -109,7 +112,7 @@ class Endpoints:
             report = explain(
                 path,
                 self._checkpoint(),
-                ExplainRequest((method,), baseline, target or None, start_s=start_s, end_s=end_s),
+                ExplainRequest((method,), baseline, target or None, start_s=start_s, end_s=end_s, fps=fps),
                 progress=_stoppable(progress),
             )
             return without_path(to_json(report), self.hub.original_name(clip), sha256)

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from mexplain.checks import FPS_RANGE
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
 from mexplain.records import ExplainRequest
@@ -53,6 +54,9 @@ class ExplainTab:
                 with gr.Accordion("Only a part of the clip", open=False), gr.Row():
                     self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
                     self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
+                with gr.Accordion("Slowed down or sped up", open=False):
+                    label = "Frames a second that the camera took"
+                    self.fps = gr.Number(None, label=label, minimum=FPS_RANGE[0], maximum=FPS_RANGE[1], elem_id="fps")
                 with gr.Row():
                     self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain", min_width=150)
                     self.halt = gr.Button("Stop", size="lg", elem_id="stop", min_width=90, scale=0)
@@ -71,9 +75,9 @@ class ExplainTab:
         register_upload(self.clip)
         clicks = [self.go.click(self.make_room, [session, self.clip], [session, self.error, panel.box], **QUICK)]
         for button, path in self.samples:
-            filled = [session, self.clip, self.start_s, self.end_s, self.error, panel.box]
+            filled = [session, self.clip, self.start_s, self.end_s, self.fps, self.error, panel.box]
             clicks.append(button.click(partial(self.take_sample, str(path)), session, filled, **QUICK))
-        inputs = [session, self.clip, self.start_s, self.end_s, *values]
+        inputs = [session, self.clip, self.start_s, self.end_s, self.fps, *values]
         runs = [click.then(self.explain_clip, inputs, outputs, **slow) for click in clicks]
         runs.append(panel.moment.input(self.explain_moment, [session, panel.moment, *values], outputs, **slow))
         changes = [component.input for component in panel.request_inputs]
@@ -112,18 +116,18 @@ class ExplainTab:
     def take_sample(self, path: str, session: Session | None) -> list[Any]:
         """Put a sample in the place of the clip, all of it."""
         session, error, box = self.make_room(session, path)
-        return [session, path, None, None, error, box]
+        return [session, path, None, None, None, error, box]
 
     def explain_clip(
-        self, session: Session | None, clip: str | None, start_s: float | None, end_s: float | None, *values: Any,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        self, session: Session | None, clip: str | None, start_s: float | None, end_s: float | None, fps: float | None,
+        *values: Any, progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Explain a clip; each result is shown as soon as it is there."""
         if not clip:
             return
         session = session or new_session()
         yield {self.hub.session: session}
-        yield from self._explain(session, Path(clip), (start_s, end_s), values, progress)
+        yield from self._explain(session, Path(clip), (start_s, end_s, fps), values, progress)
 
     def explain_moment(
         self, session: Session | None, number: int | None, *values: Any,
@@ -135,7 +139,8 @@ class ExplainTab:
             return
         moment = session.report.moments[number]
         window_s = max(moment.onset_s - MARGIN_S, 0.0), moment.offset_s + MARGIN_S
-        yield from self._explain(session, Path(session.report.info.path), window_s, values, progress)
+        part = (*window_s, session.report.info.camera_fps)
+        yield from self._explain(session, Path(session.report.info.path), part, values, progress)
 
     def explain_same_window(
         self, session: Session | None, *values: Any,
@@ -147,17 +152,22 @@ class ExplainTab:
             return
         method, baseline = values[:2]
         yield {self.panel.about: wording.about_method(method, baseline, self.hub.scorecard())}
-        yield from self._explain(session, None, (None, None), values, progress)
+        yield from self._explain(session, None, (None, None, None), values, progress)
 
     def _explain(
-        self, session: Session, clip: Path | None, window_s: tuple[float | None, float | None], values: tuple[Any, ...],
-        progress: gr.Progress,
+        self, session: Session, clip: Path | None, part: tuple[float | None, float | None, float | None],
+        values: tuple[Any, ...], progress: gr.Progress,
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
-        """Explain a part of a clip, or the latest part where ``clip`` is None; ``values`` are those of the panel."""
-        (method, baseline, target, thorough), view, (start_s, end_s) = values[:4], View(*values[4:]), window_s
+        """Explain a part of a clip, or the latest part where ``clip`` is None.
+
+        ``part`` is its start and end in seconds, and the camera's rate; ``values`` are those of the panel.
+        """
+        (method, baseline, target, thorough), view, (start_s, end_s, fps) = values[:4], View(*values[4:]), part
         target, callback = None if target == OWN_ANSWER else target, progress_callback(progress)
         try:
-            request = ExplainRequest((method,), baseline, target, thorough=thorough, start_s=start_s, end_s=end_s)
+            request = ExplainRequest(
+                (method,), baseline, target, thorough=thorough, start_s=start_s, end_s=end_s, fps=fps
+            )
             if clip is None:
                 reports = session.explain_same_window(request, callback)
             else:
