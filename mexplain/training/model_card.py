@@ -34,6 +34,12 @@ def robustness_table(metrics: dict[str, Any]) -> str:
     return _render("robustness_table", variants=metrics["carry_over"]["variants"])
 
 
+def composite_table(metrics: dict[str, Any]) -> str:
+    """Markdown table of the composite's three classes, from ``metrics.json``; empty where they were not scored."""
+    kinds = metrics.get("composite")
+    return _render("composite_table", kinds=kinds) if kinds else ""
+
+
 def moments_table(metrics: dict[str, Any]) -> str:
     """Markdown table of moments spotted in recordings, from ``metrics.json``; empty where they were not scored."""
     kinds = metrics.get("moments", {}).get("kinds")
@@ -57,6 +63,7 @@ def write_card(folder: Path) -> None:
         metrics=metrics,
         tables={mixture: score_table(metrics[mixture]["scores"]) for mixture in TEST_MIXTURES},
         robustness=robustness_table(metrics),
+        composite=composite_table(metrics),
         moments=moments_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,

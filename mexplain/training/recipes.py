@@ -12,6 +12,7 @@ from torch import nn
 
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import FITTED_ON, concatenate_predictions, fit_calibration, predict_simulated
+from mexplain.evaluation.composite import score_composite
 from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.recording_cache import RecordingSet, stabilized_recordings
 from mexplain.evaluation.robustness import score_robustness
@@ -27,7 +28,7 @@ from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import TrainingRun, train
-from mexplain.training.model_card import moments_table, robustness_table, score_table, write_card
+from mexplain.training.model_card import composite_table, moments_table, robustness_table, score_table, write_card
 from mexplain.training.schedule import schedule_for
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
@@ -150,11 +151,23 @@ def evaluate_checkpoint(
         "clips": clips // 2,
         "variants": {name: asdict(score) for name, score in robustness.items()},
     }
+    composite = {
+        name: score_composite(
+            predict_simulated(loaded.model, source, TEST_MIXTURES[name], clips=clips, seed=_TEST_SEED),
+            loaded.model.config.labels,
+            loaded.model.config.units,
+        )
+        for name in ("rough", "shifted")
+    }
+    metrics["composite"] = {
+        name: {variant: asdict(score) for variant, score in scores.items()} for name, scores in composite.items()
+    }
     if recordings:
         spotted = _spot(loaded.model, people, recordings, cache)
         kinds = {name: asdict(score_floor(kind, loaded.moment_floor)) for name, kind in spotted.items()}
         metrics["moments"] = {"recordings": recordings, "kinds": kinds}
     tables.append(f"{robustness_table(metrics)}\n")
+    tables.append(f"{composite_table(metrics)}\n")
     tables.append(moments_table(metrics))
     if out is not None:
         write_json_file(out, metrics)

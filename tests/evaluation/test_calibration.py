@@ -9,6 +9,7 @@ import pytest
 
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import (
+    FITTED_ON,
     SimulatedPredictions,
     classified_rightly,
     concatenate_predictions,
@@ -18,6 +19,8 @@ from mexplain.evaluation.calibration import (
 )
 from mexplain.model.calibration import Calibration
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
+from mexplain.model.config import CASME2_LABELS
+from mexplain.simulation.sampling import draw_clip_plan
 
 
 def overconfident(count: int = 4000, factor: float = 3.0) -> SimulatedPredictions:
@@ -31,6 +34,20 @@ def overconfident(count: int = 4000, factor: float = 3.0) -> SimulatedPrediction
     labels[~there] = -1
     logits, presence = (factor * true).astype(np.float32), (strength + 2).astype(np.float32)
     return SimulatedPredictions(labels, np.full(count, 0.05, np.float32), {"10": logits}, {"10": presence})
+
+
+def test_calibration_is_fitted_on_what_people_do_half_of_it_expressions() -> None:
+    rng = np.random.default_rng(0)
+    labels = {
+        mixture: [draw_clip_plan(rng, CASME2_LABELS, 5, 8, mixture, np.random.default_rng(k)).label for k in range(60)]
+        for mixture in set(FITTED_ON)
+    }
+    drawn = np.concatenate([labels[mixture] for mixture in FITTED_ON])
+    assert (drawn >= 0).mean() == pytest.approx(0.5, abs=0.07)
+    for name in ("lively", "still", "head_turns", "camera"):
+        assert any(getattr(mixture, name) for mixture in FITTED_ON)
+    # Neither training people's recorded motion nor that of the test.
+    assert all(mixture.takes == "validation" for mixture in FITTED_ON if mixture.lively)
 
 
 def test_fitting_undoes_overconfidence() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
+from mexplain.evaluation.composite import CompositeScore, CompositeScores
 from mexplain.evaluation.recognition import ABLATION
 from mexplain.evaluation.spotting import SpottedRecording, score_floor
 from mexplain.model.checkpoint import CLAIM, SHIPPED
@@ -77,3 +78,14 @@ def test_the_card_has_a_column_for_each_kind_of_recordings(folder) -> None:
     assert "half|**1.00 (1.00 to 1.00)**|**1.00 (1.00 to 1.00)**|" in card
     assert '|"speaks" by time: F1|-|1.00 (1.00 to 1.00)|\n' in card
     assert "--recordings 4" in card and "evidence,\n0.60, was fitted" in card
+
+
+def test_the_card_shows_both_ways_to_three_classes(folder) -> None:
+    one = CompositeScore(80, 0.75, (0.65, 0.84), 0.7, (0.6, 0.8), 0.667, (0.6, 0.7), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    metrics["composite"] = {"rough": {"10": asdict(CompositeScores(one, one))}}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    write_card(folder)
+    card = (folder / CARD).read_text(encoding="utf-8")
+    row = "0.750 (0.650 to 0.840) | 0.700 (0.600 to 0.800) | 0.667 (0.600 to 0.700) |"
+    assert f"\n| rough (80) | 10 | five labels | {row}\n| rough (80) | 10 | action units | {row}\n" in card
