@@ -21,6 +21,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="a picture of a face")
     parser.add_argument("--aus", required=True, metavar="LIST", help="action units (FACS numbers), such as 6,12")
     parser.add_argument("--side", default="both", metavar="SIDE", help="the subject's: both (default), left or right")
+    parser.add_argument(
+        "--muscles",
+        default="rig",
+        metavar="MODEL",
+        help="what moves the face: rig (default; what training uses) or fibres (muscles as lines, after anatomy)",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="CLIP.mp4", help="the video to write")
     for name, default, text in (
         ("intensity", 0.05, "how far the point that moves most moves, in distances between the pupils"),
@@ -41,7 +47,9 @@ def _expression(options: argparse.Namespace) -> "Expression":
     from mexplain.simulation.expression import Expression
 
     units = parse_action_units(options.aus)
-    return Expression(units, options.side, options.intensity, options.onset, options.apex, options.offset)
+    return Expression(
+        units, options.side, options.intensity, options.onset, options.apex, options.offset, options.muscles
+    )
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """Facial action units (FACS): what each is called and how it moves the face mesh."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +68,17 @@ def full_displacement(unit: int, side: str = "both") -> Float[np.ndarray, "478 2
     return total
 
 
-def combined_displacement(units: Iterable[int], side: str, intensity_iod: float) -> Float[np.ndarray, "478 2"]:
-    """Return the motion of several action units at once, scaled so that the landmark that moves most moves that far."""
-    total = sum((full_displacement(unit, side) for unit in units), np.zeros((COUNT, 2), np.float32))
+def combined_displacement(
+    units: Iterable[int],
+    side: str,
+    intensity_iod: float,
+    displacement: Callable[[int, str], Float[np.ndarray, "478 2"]] = full_displacement,
+) -> Float[np.ndarray, "478 2"]:
+    """Return the motion of several action units at once, scaled so that the landmark that moves most moves that far.
+
+    ``displacement`` gives that of each unit and side: the rig's by default.
+    """
+    total = sum((displacement(unit, side) for unit in units), np.zeros((COUNT, 2), np.float32))
     largest = np.linalg.norm(total, axis=-1).max()
     scaled: Float[np.ndarray, "478 2"] = (total * (intensity_iod / largest)).astype(np.float32)
     return scaled

@@ -10,8 +10,9 @@ from jaxtyping import Float, UInt8
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.media.files import write_json_file
-from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
+from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement, full_displacement
 from mexplain.simulation.expression import Expression, check_disturbance, frame_count
+from mexplain.simulation.muscle_fibres import fibre_displacement
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 TRUTH_SCHEMA = 1
@@ -65,7 +66,8 @@ def simulate(
     height, width = photo.shape[:2]
     iod = float(inter_ocular_distance(landmarks_xy))
     rng = np.random.default_rng(seed)
-    moved = combined_displacement(expression.aus, expression.side, expression.intensity_iod) * iod
+    displacement = full_displacement if expression.muscles == "rig" else fibre_displacement
+    moved = combined_displacement(expression.aus, expression.side, expression.intensity_iod, displacement) * iod
     columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
     field = dense_field(
         torch.from_numpy(landmarks_xy)[None],

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from mexplain.errors import SettingError
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES
 
+MUSCLE_MODELS = ("rig", "fibres")
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -16,7 +18,8 @@ class Expression:
 
     ``aus`` are FACS numbers, ``side`` the subject's own ("both", "left", "right"), ``intensity_iod`` how far the
     landmark that moves most moves at the apex, in inter-ocular distances (a micro-expression: 0.02 to 0.10).
-    Times are seconds from the start of the clip. Raises ``SettingError`` for impossible values.
+    Times are seconds from the start of the clip. ``muscles`` names the model that moves the face: the "rig" that
+    training uses, or muscle "fibres". Raises ``SettingError`` for impossible values.
     """
 
     aus: tuple[int, ...]
@@ -25,6 +28,7 @@ class Expression:
     onset_s: float = 0.1
     apex_s: float = 0.35
     offset_s: float = 0.7
+    muscles: str = "rig"
 
     def __post_init__(self) -> None:
         if unknown := [unit for unit in self.aus if unit not in ACTION_UNITS]:
@@ -33,6 +37,8 @@ class Expression:
             raise SettingError("An expression needs at least one action unit.")
         if self.side not in SIDES:
             raise SettingError(f"Side must be one of {', '.join(SIDES)}; got {self.side!r}.")
+        if self.muscles not in MUSCLE_MODELS:
+            raise SettingError(f"Muscles must be {' or '.join(MUSCLE_MODELS)}; got {self.muscles!r}.")
         if not 0 <= self.intensity_iod <= 0.5:
             raise SettingError(f"Intensity must lie in 0 to 0.5 inter-ocular distances; got {self.intensity_iod}.")
         times = (0.0, self.onset_s, self.apex_s, self.offset_s)

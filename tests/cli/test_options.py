@@ -113,6 +113,7 @@ CASES = [
     ("methods --revision main", "has no revision main"),
     ("simulate {file} --aus 12 --out {new}.avi", "must be named .mp4"),
     ("simulate {file} --aus 12 --out {file}/x.mp4", "is a file"),
+    (f"{SIMULATE} --muscles strings", "Muscles must be rig or fibres"),
     ("simulate {file} --aus 99 --out {new}.mp4", "Action units must be"),
     (f"{SIMULATE} --side top", "Side must be one of"),
     (f"{SIMULATE} --intensity 3", "Intensity must lie in"),

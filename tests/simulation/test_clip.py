@@ -55,6 +55,20 @@ def test_intensity_is_the_largest_displacement() -> None:
     assert np.linalg.norm(moved, axis=1).max() == pytest.approx(0.05, rel=1e-4)
 
 
+def test_a_clip_may_move_by_muscle_fibres(photo: np.ndarray, landmarks: np.ndarray) -> None:
+    rig, fibres = (
+        simulate(photo, landmarks, Expression((4,), "left", 0.08, muscles=name), duration_s=0.4, fps=10.0)
+        for name in ("rig", "fibres")
+    )
+    assert fibres.motion_px.max() == pytest.approx(rig.motion_px.max(), rel=0.05)
+    assert 0.2 < np.corrcoef(rig.motion_px.ravel(), fibres.motion_px.ravel())[0, 1] < 0.95
+
+
+def test_unknown_muscles_are_refused() -> None:
+    with pytest.raises(SettingError, match="Muscles must be rig or fibres; got 'strings'"):
+        Expression((12,), muscles="strings")
+
+
 def test_the_motion_map_peaks_at_the_intensity(photo: np.ndarray, landmarks: np.ndarray) -> None:
     clip = simulate(photo, landmarks, Expression((12,), "left", 0.08))
     iod = float(inter_ocular_distance(landmarks[None])[0])
