@@ -1,17 +1,21 @@
 """Muscles as fibres: they move what anatomy says, on one side, and otherwise than the rig."""
 
+import importlib
 from dataclasses import replace
+from pkgutil import iter_modules
+from types import ModuleType
 
 import numpy as np
 import pytest
 
+from mexplain import training
 from mexplain.errors import SettingError
-from mexplain.evaluation.calibration import FITTED_ON
+from mexplain.evaluation import calibration
 from mexplain.face.mesh import RIGHT_PUPIL, mean_shape, mirror
 from mexplain.model.config import CASME2_LABELS, UNITS
 from mexplain.simulation.action_units import ACTION_UNITS, full_displacement
 from mexplain.simulation.muscle_fibres import FIBRES, fibre_displacement
-from mexplain.simulation.sampling import MACRO, MICRO, NUISANCE_ONLY, OUT_OF_FAMILY, PROBE, SHIFTED, draw_clip_plan
+from mexplain.simulation.sampling import OUT_OF_FAMILY, PROBE, Mixture, draw_clip_plan
 
 # Landmarks on the subject's left: where a unit is seen best, and which way that point goes (x right, y down).
 INNER_BROW, MIDDLE_BROW, OUTER_BROW, UPPER_LID, UNDER_EYE, CHEEK = 336, 296, 293, 386, 374, 330
@@ -95,9 +99,18 @@ def test_unknown_units_and_sides_are_refused(unit: int, side: str) -> None:
         fibre_displacement(unit, side)
 
 
-def test_only_tests_use_fibres() -> None:
+def mixtures_of(module: ModuleType) -> set[Mixture]:
+    """Return the mixtures that a module names, alone or in a tuple."""
+    values = [value if isinstance(value, tuple) else (value,) for value in vars(module).values()]
+    return {value for group in values for value in group if isinstance(value, Mixture)}
+
+
+def test_neither_training_nor_calibration_uses_what_is_for_testing() -> None:
     assert replace(PROBE, muscles="fibres") == OUT_OF_FAMILY
-    assert all(mixture.muscles == "rig" for mixture in (MICRO, MACRO, PROBE, SHIFTED, NUISANCE_ONLY, *FITTED_ON))
+    rooms = [importlib.import_module(f"mexplain.training.{found.name}") for found in iter_modules(training.__path__)]
+    used = {mixture for module in (*rooms, calibration) for mixture in mixtures_of(module)}
+    assert len(used) > 3
+    assert all(mixture.muscles == "rig" and mixture.takes != "test" for mixture in used)
 
 
 def test_fibres_change_the_motion_and_nothing_else() -> None:
