@@ -1,5 +1,7 @@
 """A person who talks: visemes, and the lips, smiles, brows, nose, cheeks and lids that go with them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
@@ -10,7 +12,11 @@ BLINKS_PER_MIN = 26.0  # in conversation; 17 at rest (Bentivoglio et al. 1997, M
 
 
 def draw_spoken_motion(
-    rng: np.random.Generator, times_s: Float[np.ndarray, "t"], start_s: float, end_s: float
+    rng: np.random.Generator,
+    times_s: Float[np.ndarray, "t"],
+    start_s: float,
+    end_s: float,
+    blinks_per_min: float = BLINKS_PER_MIN,
 ) -> FacialMotion:
     """Draw the motion of a face that speaks from ``start_s`` to ``end_s``.
 
@@ -43,24 +49,45 @@ def draw_spoken_motion(
     add("browInnerUp", brows)
     add("browOuterUp", brows * rng.uniform(0.3, 1.0))
     add("eyeWide", brows * rng.uniform(0.0, 0.3))
-    add("eyeBlink", draw_blinks(rng, times_s))
+    add("eyeBlink", draw_blinks(rng, times_s, blinks_per_min))
     return FacialMotion(times_s, settle(weights), train.spoken_s)
+
+
+@dataclass(frozen=True)
+class BlinkTrain:
+    """Blinks: the second at which each begins, is shut, opens again and is over, and how far the lids close."""
+
+    ticks_s: list[tuple[float, float, float, float]]
+    depths: list[float]
+
+    def course(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+        """Return how far the lids are closed at each time, 0..1."""
+        course = np.zeros(len(times_s), np.float32)
+        for ticks, depth in zip(self.ticks_s, self.depths, strict=True):
+            course = np.maximum(course, depth * np.interp(times_s, ticks, (0, 1, 1, 0)).astype(np.float32))
+        return course
+
+
+def draw_blink_train(
+    rng: np.random.Generator, first_s: float, last_s: float, per_minute: float = BLINKS_PER_MIN
+) -> BlinkTrain:
+    """Draw blinks at log-normal intervals: closing takes about 0.07 s, opening twice that; half close in part."""
+    train, now = BlinkTrain([], []), first_s - rng.uniform(0, 1.5)
+    while per_minute > 0:
+        now += float(np.exp(rng.normal(np.log(60 / per_minute) - 0.32, 0.8)))
+        if now > last_s:
+            break
+        closing, shut, opening = rng.uniform(0.05, 0.09), rng.uniform(0, 0.04), rng.uniform(0.1, 0.2)
+        train.ticks_s.append((now, now + closing, now + closing + shut, now + closing + shut + opening))
+        train.depths.append(float(rng.uniform(0.85, 1.0) if rng.random() < 0.5 else rng.uniform(0.4, 0.8)))
+    return train
 
 
 def draw_blinks(
     rng: np.random.Generator, times_s: Float[np.ndarray, "t"], per_minute: float = BLINKS_PER_MIN
 ) -> Float[np.ndarray, "t"]:
-    """Draw blinks at log-normal intervals: closing takes about 0.07 s, opening twice that; half close in part."""
-    course = np.zeros(len(times_s))
-    now = times_s[0] - rng.uniform(0, 1.5)
-    while True:
-        now += float(np.exp(rng.normal(np.log(60 / per_minute) - 0.32, 0.8)))
-        if now > times_s[-1]:
-            return course.astype(np.float32)
-        closing, shut, opening = rng.uniform(0.05, 0.09), rng.uniform(0, 0.04), rng.uniform(0.1, 0.2)
-        depth = rng.uniform(0.85, 1.0) if rng.random() < 0.5 else rng.uniform(0.4, 0.8)
-        ticks = np.cumsum([now, closing, shut, opening])
-        course = np.maximum(course, depth * np.interp(times_s, ticks, (0, 1, 1, 0)))
+    """Draw blinks over some times: how far the lids are closed at each, 0..1."""
+    return draw_blink_train(rng, float(times_s[0]), float(times_s[-1]), per_minute).course(times_s)
 
 
 def draw_brow_raises(

@@ -84,7 +84,17 @@ def draw_recorded_motion(rng: np.random.Generator, times_s: Float[np.ndarray, "t
             break
     if rng.random() < 0.5:
         moved = moved[_mirrored()]
-    return FacialMotion(times_s, settle(moved * rng.uniform(0.6, 1.2)), ((float(times_s[0]), float(times_s[-1])),))
+    return FacialMotion(times_s, settle(moved * rng.uniform(0.6, 1.2)), _moving_stretches(moved, times_s))
+
+
+def _moving_stretches(
+    weights: Float[np.ndarray, "k t"], times_s: Float[np.ndarray, "t"]
+) -> tuple[tuple[float, float], ...]:
+    """Return the stretches in which a mouth moves: some weight of jaw or lips by more than 0.5 a second."""
+    mouth = [number for number, name in enumerate(SHAPES) if name.startswith(("jaw", "mouth"))]
+    moves = np.abs(np.gradient(weights[mouth], times_s, axis=1)).max(0) > 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], moves, [False]]).astype(int)))
+    return tuple((float(times_s[a]), float(times_s[b - 1])) for a, b in edges.reshape(-1, 2))
 
 
 @cache

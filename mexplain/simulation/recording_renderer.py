@@ -32,10 +32,12 @@ def render_frames(
     courses: Float[np.ndarray, "g t"],
     plan: RenderingPlan,
     rng: np.random.Generator,
+    shared: int = 0,
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Return the frames of a still face whose landmarks move by ``parts`` (in IOD) times ``courses``.
 
-    ``landmarks_xy`` is the mesh in pixels of the photo.
+    ``landmarks_xy`` is the mesh in pixels of the photo. The last ``shared`` parts are components of one motion, largest
+    first, and have one scale.
     """
     height, width = photo.shape[:2]
     iod = float(inter_ocular_distance(landmarks_xy))
@@ -47,7 +49,10 @@ def render_frames(
         field = dense_field(places, torch.from_numpy(parts * iod)[None], kernel, columns, rows)[0]
         # The kernel's mean flattens the peak; the picture must show the full motion.
         peaks = torch.from_numpy(np.linalg.norm(parts, axis=-1).max(-1) * iod)
-        field = field * (peaks / field.square().sum(1).sqrt().amax((1, 2)).clamp_min(1e-9))[:, None, None, None]
+        scale = peaks / field.square().sum(1).sqrt().amax((1, 2)).clamp_min(1e-9)
+        if shared:
+            scale[-shared:] = scale[-shared].clone()
+        field = field * scale[:, None, None, None]
     count = round(plan.seconds * plan.fps)
     courses = courses.reshape(-1, count)
     times = np.arange(count) / plan.fps

@@ -6,15 +6,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from mexplain.face.mesh import motion_basis
 from mexplain.records import Moment
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import Event, draw_event, draw_speech
+from mexplain.simulation.facial_motion import reduce_motion
 from mexplain.simulation.label_coding import CASME2_CODING
+from mexplain.simulation.lively_schedule import LivelySchedule, draw_lively_schedule
 from mexplain.simulation.recording_renderer import RenderingPlan, render_frames
-from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion
+from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion, vary_muscles
 
 _BLINK = 45
 _GAP_S = 0.6
+_IN_SPEECH = 1 / 3  # share of micro-expressions in lively recordings that happen while the person speaks
+_RANK = 10  # components of lively motion, which hold nearly all of a minute
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,10 @@ class Recording:
 class RecordingPlan(RenderingPlan):
     """What a recording shows: ``micro`` and ``macro`` are numbers of expressions, ``speeches`` that of utterances.
 
-    ``blinks`` and ``glances`` are rates per second; ``intensity_iod`` is the range of peaks in IOD.
+    ``blinks`` and ``glances`` are rates per second; ``intensity_iod`` is the range of peaks in IOD. In a ``lively``
+    recording the person speaks, chews, laughs and the like most of the time and blinks as in conversation; one of three
+    micro-expressions happens during speech, the others in rests. ``takes`` says whose recorded motion may be in it
+    ("training", "validation" or "test").
     """
 
     micro: int = 2
@@ -40,10 +48,17 @@ class RecordingPlan(RenderingPlan):
     glances: float = 0.2
     speeches: int = 1
     intensity_iod: tuple[float, float] = (0.03, 0.10)
+    lively: bool = False
+    takes: str = "training"
 
 
-def draw_recording_plan(rng: np.random.Generator, *, events: bool = True) -> RecordingPlan:
-    """Draw the settings of a recording of 20 to 60 s; without ``events`` it shows no expression, only nuisance."""
+def draw_recording_plan(
+    rng: np.random.Generator, *, events: bool = True, lively: bool = False, takes: str = "training"
+) -> RecordingPlan:
+    """Draw the settings of a recording of 20 to 60 s; without ``events`` it shows no expression, only nuisance.
+
+    ``lively`` recordings hardly rest; ``takes`` are those that may be in them ("training", "validation" or "test").
+    """
     plan = RecordingPlan(
         seconds=float(rng.uniform(20, 60)),
         fps=float(rng.choice((25.0, 30.0))),
@@ -55,6 +70,8 @@ def draw_recording_plan(rng: np.random.Generator, *, events: bool = True) -> Rec
         flicker=float(rng.uniform(0, 0.04)),
         noise=float(rng.uniform(0, 3)),
     )
+    if lively:
+        plan = replace(plan, lively=True, takes=takes, speeches=0, blinks=0.0, macro=1)
     return plan if events else replace(plan, micro=0, macro=0)
 
 
@@ -77,7 +94,13 @@ def render_recording(
         parts.append(part.astype(np.float32))
         courses.append(course.astype(np.float32))
 
-    for start, kind in _schedule_expressions(rng, plan):
+    schedule = None
+    if plan.lively:
+        in_rest = plan.micro - int(rng.binomial(plan.micro, _IN_SPEECH))
+        expressions = plan.micro + plan.macro > 0
+        schedule = draw_lively_schedule(rng, times, plan.takes, in_rest, expressions=expressions)
+    scheduled = _schedule_expressions(rng, plan) if schedule is None else _place_expressions(rng, plan, schedule)
+    for start, kind in scheduled:
         label = str(rng.choice(list(labels)))
         micro = kind == "micro-expression"
         event = draw_event(rng, CASME2_CODING[label], slowdown=1.0 if micro else float(rng.uniform(4, 8)))
@@ -106,7 +129,17 @@ def render_recording(
         course = np.zeros(count)
         course[inside] = draw_speech(rng, times[inside]) * np.hanning(inside.sum())
         add(draw_speech_motion(rng) * rng.uniform(0.02, 0.12), course)
-    frames = render_frames(photo, landmarks_xy, np.array(parts), np.array(courses), plan, rng)
+        moments.append(Moment(start, (start + times[inside][-1]) / 2, float(times[inside][-1]), "speaks", 1.0))
+    if schedule is not None:
+        blinks = schedule.blinks
+        add(full_displacement(_BLINK), np.maximum(blinks.course(times), schedule.lids()))
+        moments += [Moment(start, shut, over, "blink", 1.0) for start, shut, _, over in blinks.ticks_s]
+        moments += schedule.moments
+        shapes = vary_muscles(rng, np.stack(list(motion_basis().values())))
+        for part, course in zip(*reduce_motion(schedule.without_lids(), shapes, _RANK), strict=True):
+            add(part, course)
+    shared = _RANK if schedule is not None else 0
+    frames = render_frames(photo, landmarks_xy, np.array(parts), np.array(courses), plan, rng, shared=shared)
     return Recording(frames, plan.fps, tuple(moments), tuple(micro_labels))
 
 
@@ -123,6 +156,23 @@ def _schedule_expressions(rng: np.random.Generator, plan: RecordingPlan) -> list
         starts.append((now, kind))
         now += length
     return starts
+
+
+def _place_expressions(
+    rng: np.random.Generator, plan: RecordingPlan, schedule: LivelySchedule
+) -> list[tuple[float, str]]:
+    """Draw the start and kind of each expression in a lively recording: micro-expressions first in rests."""
+    placed = [(start, "macro-expression") for start in schedule.macro_s]
+    micro = [start + rng.uniform(0.45, 0.75) for start in schedule.rests_s[: plan.micro]]
+    spoken = [(start, end) for start, end in schedule.speech_s if end - start > 1.5]
+    for _ in range(20):
+        if not spoken or len(micro) >= plan.micro:
+            break
+        start, end = spoken[rng.integers(len(spoken))]
+        begins = float(rng.uniform(start + 0.2, end - 0.8))
+        if all(abs(begins - other) > 1.5 for other in micro):
+            micro.append(begins)
+    return placed + [(start, "micro-expression") for start in micro]
 
 
 def _poisson_times(rng: np.random.Generator, rate: float, seconds: float) -> list[float]:

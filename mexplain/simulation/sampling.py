@@ -199,7 +199,7 @@ def draw_expression(
     # A muscle seldom moves quite alone.
     besides = full[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
     parts[0] += besides * rng.uniform(0, 0.12)
-    parts[:2] = (_shift_muscles if mixture.shifted else _vary_muscles)(rng, parts[:2])
+    parts[:2] = (_shift_muscles if mixture.shifted else vary_muscles)(rng, parts[:2])
     return acting
 
 
@@ -246,7 +246,7 @@ def _add_lively(
     if lids.max() > 0.1:
         parts[2], dense[2] = FULL[_BLINK, "left"] + FULL[_BLINK, "right"], lids
         acting = [(_BLINK, 0, 2), (_BLINK, 1, 2)]
-    shapes = (_shift_muscles if mixture.shifted else _vary_muscles)(rng, _SHAPES)
+    shapes = (_shift_muscles if mixture.shifted else vary_muscles)(rng, _SHAPES)
     parts[LIVELY], dense[LIVELY] = reduce_motion(weights, shapes, LIVELY.stop - LIVELY.start)
     parts[JAW], dense[JAW] = 0.0, motion.course("jawOpen") / 0.3
     return [*acting, (_JAW, 0, JAW), (_JAW, 1, JAW)]
@@ -262,7 +262,7 @@ def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
     return motion
 
 
-def _vary_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
+def vary_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
     """Rotate and scale motions smoothly over the face: muscles differ between people."""
     x, y = mean_shape().T
     terms = np.stack([np.ones_like(x), x, y - 0.5, x * (y - 0.5)])
