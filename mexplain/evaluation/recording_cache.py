@@ -27,7 +27,7 @@ from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.recordings import RecordingPlan, draw_recording_plan, render_recording
 
 # Raised whenever the same plan gives another picture, or the same file another aligned face.
-RENDERING = 1
+RENDERING = 2
 _COMPRESSION = 3  # higher levels of zlib take far longer for a few per cent
 
 
@@ -35,12 +35,14 @@ _COMPRESSION = 3  # higher levels of zlib take far longer for a few per cent
 class RecordingSet:
     """Which recordings to simulate: ``count`` of one kind, one of three without an expression.
 
+    ``takes`` says whose recorded motion may be in lively ones: "training", "validation" or "test".
     Each has a generator of its own, so a longer set begins with the shorter one.
     """
 
     count: int
     seed: int
     lively: bool = False
+    takes: str = "test"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def stabilized_recordings(
             person = int(order[number % len(people)])
             # The kind is part of the seed: the two sets share people, not movements.
             rng = np.random.default_rng((wanted.seed, int(wanted.lively), number))
-            plan = draw_recording_plan(rng, events=number % 3 != 2)
+            plan = draw_recording_plan(rng, events=number % 3 != 2, lively=wanted.lively, takes=wanted.takes)
             path = cache / f"{_name(people, person, config, wanted, number, plan)}.recording" if cache else None
             recording = _read(path) if path else None
             if recording is not None:

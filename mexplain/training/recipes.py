@@ -110,7 +110,7 @@ def calibrate_checkpoint(
         predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
         for k, mixture in enumerate(track(FITTED_ON, "kinds of clips to calibrate on"))
     ]
-    spotted = _spot(model, people, recordings, cache)
+    spotted = _spot(model, people, recordings, cache, "validation")
     floor = best_floor([recording for kind in spotted.values() for recording in kind])
     for name, kind in spotted.items():
         _log.info("moments in %s recordings of validation people: %s", name, score_floor(kind, floor))
@@ -163,7 +163,7 @@ def evaluate_checkpoint(
         name: {variant: asdict(score) for variant, score in scores.items()} for name, scores in composite.items()
     }
     if recordings:
-        spotted = _spot(loaded.model, people, recordings, cache)
+        spotted = _spot(loaded.model, people, recordings, cache, "test")
         kinds = {name: asdict(score_floor(kind, loaded.moment_floor)) for name, kind in spotted.items()}
         metrics["moments"] = {"recordings": recordings, "kinds": kinds}
     tables.append(f"{robustness_table(metrics)}\n")
@@ -178,17 +178,14 @@ def evaluate_checkpoint(
 
 
 def _spot(
-    model: MicroExpressionNet, people: FaceSet, count: int, cache: Path | None
+    model: MicroExpressionNet, people: FaceSet, count: int, cache: Path | None, takes: str
 ) -> dict[str, list[SpottedRecording]]:
-    """The moments spotted in ``count`` recordings of each kind."""
-    return {
-        name: list(
-            spot_recordings(
-                model, stabilized_recordings(people, model.config, RecordingSet(count, _TEST_SEED, lively), cache)
-            )
-        )
-        for name, lively in _RECORDINGS.items()
-    }
+    """The moments spotted in ``count`` recordings of each kind, lively ones with ``takes`` of recorded motion."""
+    spotted = {}
+    for name, lively in _RECORDINGS.items():
+        wanted = RecordingSet(count, _TEST_SEED, lively, takes)
+        spotted[name] = list(spot_recordings(model, stabilized_recordings(people, model.config, wanted, cache)))
+    return spotted
 
 
 def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | None] | None:

@@ -124,3 +124,12 @@ def test_a_new_setting_at_its_default_changes_no_name() -> None:
 def test_without_a_cache_nothing_is_kept(made, tmp_path) -> None:
     (only,) = stabilized_recordings(people(), CONFIG, RecordingSet(1, seed=5))
     assert only.person.startswith("people/") and not list(tmp_path.iterdir())
+
+
+def test_lively_recordings_have_the_motion_of_the_people_asked_for(monkeypatch) -> None:
+    plans = []
+    monkeypatch.setattr(recording_cache, "_make", lambda *given: plans.append(given[4]))
+    for lively in (False, True):
+        list(stabilized_recordings(people(), CONFIG, RecordingSet(3, seed=5, lively=lively, takes="validation")))
+    assert [plan.lively for plan in plans] == [False] * 3 + [True] * 3
+    assert {plan.takes for plan in plans[3:]} == {"validation"}
