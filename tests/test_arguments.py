@@ -123,7 +123,8 @@ sitters = the("sitter") | st.builds(StillFace, pictures, meshes)
 expressions = st.builds(Expression, st.lists(units, max_size=3).map(tuple), sides, numbers, numbers, numbers, numbers)
 short_expressions = st.builds(Expression, st.just((12,)))
 records = st.builds(Moment, numbers, numbers, numbers, some(*spotting.KINDS), numbers)
-asked = {"start_s": seconds, "end_s": seconds}
+rates = st.none() | numbers | some(1.0, 60.0, 200.0)
+asked = {"start_s": seconds, "end_s": seconds, "fps": rates}
 lists = {"methods": st.lists(methods, max_size=2).map(tuple), "variants": st.lists(variants, max_size=2).map(tuple)}
 
 
@@ -161,7 +162,7 @@ OPERATORS = ("find_clips", "load_checkpoint", "pictures_in")
 
 # What is called, with what, and how often; what takes long is called seldom, and mostly with what cannot be.
 CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
-    "probe": (video.probe, {"path": paths}, 16),
+    "probe": (video.probe, {"path": paths, "fps": rates}, 16),
     "read_clip": (
         video.read_clip,
         {
@@ -204,7 +205,7 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "encode_jpeg": (image.encode_jpeg, {"picture": pictures, "longest": counts, "quality": counts}, 30),
     "from_photo": (subject.from_photo, {"path": paths}, 12),
     "built_in": (subject.built_in, {"name": words | some("Person 1")}, 12),
-    "is_long": (window.is_long, {"path": paths}, 10),
+    "is_long": (window.is_long, {"path": paths, "fps": rates}, 10),
     "align": (
         alignment.align,
         {
