@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from mexplain.errors import FaceError, SettingError
 from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
+from mexplain.face.motion_path import phase_shift
 from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
@@ -27,6 +28,10 @@ _STEPS = 8
 _MOST_STEPS = 40.0  # pixels of a picture that come to one of a crop: faces are never that much larger
 _CHAIN_S = 2.0
 _TRUST_IOD = 0.1  # a registration that wants to move the face further than this has lost it
+# Where it fits worse than this share of the picture's contrast, the shift of the whole picture, up to so far, is tried,
+# and kept if it fits so much better.
+_POOR, _REACH_IOD, _BETTER = 0.1, 0.8, 0.8
+_SHAKEN_IOD = 0.03
 
 _Pose = Float[np.ndarray, "2 3"]
 
@@ -69,7 +74,9 @@ def align_at(
     for size in sizes:
         to_iod = crop_to_iod(size, crop_iod)
         onset = compose(poses[0], to_iod)
-        crops = {i: _crop(clip.frames[i].astype(np.float32), compose(poses[i], to_iod), size) for i in needed}
+        views = [compose(poses[i], to_iod) for i in needed]
+        cut = np.stack([_crop(clip.frames[i].astype(np.float32), v, size) for i, v in zip(needed, views, strict=True)])
+        crops = dict(zip(needed, _hold_outside(cut, views, clip.frames.shape[1:3]), strict=True))
         blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
         landmarks = transform_points(invert(onset), track.landmarks_xy[0]).astype(np.float32)
         aligned.append(AlignedClip(_pixels(np.stack(blended)), times, landmarks, _in_file(onset, clip), notes))
@@ -88,10 +95,9 @@ def stabilize(clip: Clip, track: FaceTrack, *, image_size: int, crop_iod: float)
     views = [compose(pose, to_iod) for pose in poses]
     middle = poses[:, :, 2] + poses[:, :, :2] @ np.array([0.0, 0.5])
     size = np.hypot(*poses[0, :, 0])
+    cut = [_pixels(_crop(f.astype(np.float32), v, image_size)) for f, v in zip(clip.frames, views, strict=True)]
     return SteadyClip(
-        frames=np.stack(
-            [_pixels(_crop(f.astype(np.float32), v, image_size)) for f, v in zip(clip.frames, views, strict=True)]
-        ),
+        frames=_hold_outside(np.stack(cut), views, clip.frames.shape[1:3]),
         times_s=clip.times_s,
         landmarks_xy=np.stack(
             [transform_points(invert(view), points) for points, view in zip(track.landmarks_xy, views, strict=True)]
@@ -120,7 +126,11 @@ def head_poses(
     Where ``needed`` names frames, only they are refined.
     """
     wanted = set(range(len(clip.frames)) if needed is None else needed)
-    poses = _smooth(fit_pose(track.landmarks_xy).astype(np.float64), clip.times_s)
+    seen = fit_pose(track.landmarks_xy).astype(np.float64)
+    poses = _smooth(seen, clip.times_s)
+    # Smoothed landmarks lie off the face where a camera shakes; others are registered, and the first one is not.
+    if np.abs(compose(invert(poses[0]), seen[0]) - np.eye(2, 3)).max() > _SHAKEN_IOD:
+        poses[0] = seen[0]
     start, count = 0, len(poses)
     while start < count - 1:
         until = int(np.searchsorted(clip.times_s, clip.times_s[start] + chain_s, side="right"))
@@ -191,19 +201,25 @@ def _register(
     gy, gx = (gradient / to_iod[0, 0] for gradient in np.gradient(reference))
     # Change of brightness for: shift x, shift y, growth, turn, then gain and offset of the light.
     columns = [gx, gy, gx * x + gy * y, gy * x - gx * y, reference - reference.mean(), np.ones_like(reference)]
+    mask = mask * _inside(compose(poses[0], to_iod), frames[0].shape, _WORK_SIZE)
     inside = mask > 0.01
     design, mask = np.stack([c[inside] for c in columns], axis=-1), mask[inside]
     size = np.sqrt((design**2).mean(axis=0)) + 1e-6
     design, ridge = design / size, 1e-6 * mask.sum() * np.eye(6)  # the ridge keeps a picture without detail solvable
+    detail = float(reference[inside].std())
     refined = poses.copy()
-    for t in range(1, len(frames)):
-        pose, grey, weight = poses[t], _grey(frames[t]), mask
+
+    def hold(grey: Float[np.ndarray, "h w"], start: _Pose) -> tuple[_Pose, float, float]:
+        """The pose near ``start`` that fits best, and how badly both fit; infinitely where the face was lost."""
+        pose, misfits = start, []
+        weight = there = mask * _inside(compose(start, to_iod), grey.shape, _WORK_SIZE)[inside]
         for _ in range(_STEPS):
             miss = (_grey_crop(grey, compose(pose, to_iod)) - reference)[inside]
             normal = design.T @ (weight[:, None] * design) + ridge
             step = np.linalg.solve(normal, design.T @ (weight * miss))
             residual = np.abs(miss - design @ step)
-            weight = mask / (1 + (residual / (np.median(residual) + 0.5)) ** 2)
+            misfits.append(float(np.median(residual)))
+            weight = there / (1 + (residual / (misfits[-1] + 0.5)) ** 2)
             dx, dy, growth, turn = (step / size)[:4]
             # A step larger than a face: there is nothing to hold on to, and no telling where the next would lead.
             if not max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1:
@@ -211,10 +227,56 @@ def _register(
             pose = compose(pose, np.array([[1 - growth, turn, -dx], [-turn, 1 - growth, -dy]]))
             if max(abs(dx), abs(dy), abs(growth), abs(turn)) < 1e-5:
                 break
-        moved = compose(invert(poses[t]), pose)
-        if np.abs(moved - np.eye(2, 3)).max() < _TRUST_IOD:
+        moved = compose(invert(start), pose)
+        lost = np.abs(moved - np.eye(2, 3)).max() >= _TRUST_IOD
+        return pose, np.inf if lost else misfits[-1], misfits[0]
+
+    for t in range(1, len(frames)):
+        grey = _grey(frames[t])
+        pose, misfit, before = hold(grey, poses[t])
+        if misfit > _POOR * detail:
+            # A camera that shakes moves the face further than smoothed landmarks tell.
+            shift, _ = phase_shift(reference, _grey_crop(grey, compose(poses[t], to_iod)))
+            start = compose(poses[t], np.array([[1, 0, shift[0] * to_iod[0, 0]], [0, 1, shift[1] * to_iod[1, 1]]]))
+            if np.abs(shift).max() * to_iod[0, 0] < _REACH_IOD:
+                other, other_misfit, _ = hold(grey, start)
+                if other_misfit < _BETTER * min(misfit, before):
+                    pose, misfit = other, other_misfit
+        if np.isfinite(misfit):
             refined[t] = pose
     return refined
+
+
+def _hold_outside(
+    crops: Float[np.ndarray, "t s s 3"] | UInt8[np.ndarray, "t s s 3"], views: Sequence[_Pose], shape: tuple[int, ...]
+) -> Float[np.ndarray, "t s s 3"] | UInt8[np.ndarray, "t s s 3"]:
+    """Crops in which what lies beyond the picture's border stays as it was last seen, or will first be.
+
+    ``views`` map each crop into its picture, of that ``shape``. The border's own motion, where a camera shakes, would
+    look like one of the chin or brow beside it.
+    """
+    insides = [_inside(view, shape, crops.shape[1]) for view in views]
+    if all(inside.all() for inside in insides):
+        return crops
+    held, known = crops[0].copy(), insides[0].copy()
+    for crop, inside in zip(crops, insides, strict=True):
+        new = inside & ~known
+        held[new], known = crop[new], known | inside
+    kept = crops.copy()
+    for crop, inside in zip(kept, insides, strict=True):
+        held[inside] = crop[inside]
+        crop[~inside] = held[~inside]
+    return kept
+
+
+def _inside(to_frame: _Pose, shape: tuple[int, ...], size: int) -> Bool[np.ndarray, "s s"]:
+    """Which pixels of a square crop lie inside a picture of some height and width, and not at its very border."""
+    centres = np.arange(size) + 0.5
+    x = to_frame[0, 0] * centres + to_frame[0, 1] * centres[:, None] + to_frame[0, 2]
+    y = to_frame[1, 0] * centres + to_frame[1, 1] * centres[:, None] + to_frame[1, 2]
+    edge = max(1.0, float(np.hypot(*to_frame[:, 0])))
+    within: Bool[np.ndarray, "s s"] = (np.minimum(x, y) >= edge) & (x <= shape[1] - edge) & (y <= shape[0] - edge)
+    return within
 
 
 def _stable_skin(landmarks_xy: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, "s s"]:

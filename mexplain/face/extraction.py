@@ -16,7 +16,7 @@ from mexplain.errors import FaceError
 from mexplain.face.alignment import align_at, stabilize
 from mexplain.face.landmarker import FaceLandmarker, find_face, load_landmarker, open_landmarker
 from mexplain.face.mesh import inter_ocular_distance
-from mexplain.face.tracking import track_face
+from mexplain.face.tracking import follow_face, look_around, track_face
 from mexplain.media.files import printable
 from mexplain.media.image import read_photo
 from mexplain.media.sandbox import client
@@ -140,16 +140,8 @@ def _look(
 
 def _track(clip: Clip, notes: tuple[str, ...], landmarker: FaceLandmarker) -> FaceTrack:
     """Landmarks of every frame: detected in some frames, interpolated between them."""
-    rate = (len(clip.times_s) - 1) / (clip.times_s[-1] - clip.times_s[0])
-    sampled = np.unique([*range(0, len(clip.frames), max(1, round(rate / _TRACK_RATE))), len(clip.frames) - 1])
-    detected = track_face(
-        Clip(clip.frames[sampled], clip.times_s[sampled], clip.info, clip.view), landmarker
-    ).landmarks_xy
-    between = [
-        np.interp(clip.times_s, clip.times_s[sampled], column) for column in detected.reshape(len(sampled), -1).T
-    ]
-    points = np.stack(between, -1).reshape(len(clip.frames), -1, 2).astype(np.float32)
-    return FaceTrack(points, notes)
+    face = follow_face(clip, landmarker, look_around(landmarker, clip), finest_s=1 / _TRACK_RATE)
+    return FaceTrack(face.landmarks_xy, notes)
 
 
 def landmarks_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 2"]:

@@ -165,7 +165,8 @@ def nearest_face(
     width = float(np.ptp(last, axis=0).max())
     side = max(int(_FOLLOW_SIDE_IOD * scale(last)), 16)
     left, top = (centre(last) - side / 2).astype(int).tolist()
-    for faces in (_detect_in(landmarker, image, left, top, side), detect(landmarker, image)):
+    for near_by in (True, False):
+        faces = _detect_in(landmarker, image, left, top, side) if near_by else detect(landmarker, image)
         near: list[np.ndarray] = [
             face
             for face in faces

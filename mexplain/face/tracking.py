@@ -1,11 +1,13 @@
 """Follow one face through a clip."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mexplain.errors import FaceError
 from mexplain.face.landmarker import (
@@ -23,73 +25,122 @@ from mexplain.face.landmarker import (
     search_faces,
 )
 from mexplain.face.mesh import COUNT
+from mexplain.face.motion_path import FaceViews, linear_share
 from mexplain.records import Clip, FaceTrack
 
 _LOOKS = 7  # frames searched in full for every face there is
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.
 _KEY_S, _FAR_IOD, _OFF_IOD = 0.27, 0.12, 0.012
-_VIEW_IOD, _VIEW_PX, _PART_PX, _FLAT = 2.6, 72, 11, 4.0
+_PART_PX, _FLAT = 11, 4.0
+_LOST_S = 0.4  # a face that is lost for longer is not seen in between
+
+
+@dataclass(frozen=True)
+class FollowedFace:
+    """One face in every frame of a clip, in pixels of its frames.
+
+    ``seen`` is False where the face was lost for longer than a moment; landmarks there are filled in. ``lost`` is the
+    number of frames without it, short losses included, ``faces`` how many faces there are at most.
+    """
+
+    landmarks_xy: Float[np.ndarray, "t 478 2"]
+    seen: Bool[np.ndarray, "t"]
+    lost: int
+    faces: int
 
 
 def track_face(clip: Clip, landmarker: FaceLandmarker | None = None) -> FaceTrack:
     """Landmarks of one face in every frame of a clip: the largest face, followed by its position.
 
-    Landmarks are looked for about four times a second, and drawn straight in between, as long as the frames there look
-    like blends of those around them; where they do not, the face is looked for in the middle as well. Each frame is
-    looked at on its own: MediaPipe's video mode lags behind the face. Frames where the face is lost are filled in
-    linearly in time, and a note says so. ``landmarker`` is one that is open already.
+    Landmarks are looked for about four times a second, and drawn straight in between, along the face's motion in the
+    picture, as long as the frames there look like blends of those around them; where they do not, the face is looked
+    for in the middle as well. Each frame is looked at on its own: MediaPipe's video mode lags behind the face. Frames
+    where the face is lost are filled in linearly in time, and a note says so. ``landmarker`` is one that is open
+    already.
 
     Raises ``FaceError`` if no face is found, if it is lost in more than half of the frames, or without a landmark
     model.
     """
-    return _track(clip, _KEY_S, landmarker)
+    return _whole_track(clip, _KEY_S, landmarker)
 
 
 def track_each_frame(clip: Clip) -> FaceTrack:
     """Landmarks of the largest face, detected in every frame instead of interpolated: several times slower."""
-    return _track(clip, 0.0)
+    return _whole_track(clip, 0.0)
 
 
-def _track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> FaceTrack:
+def _whole_track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None) -> FaceTrack:
+    count = len(clip.frames)
+    with open_landmarker() if opened is None else nullcontext(opened) as landmarker:
+        face = follow_face(clip, landmarker, look_around(landmarker, clip), key_s=key_s)
+    if face.lost > count / 2:
+        raise FaceError(
+            f"The face could be followed in only {count - face.lost} of {count} frames; at least half are needed."
+        )
+    return FaceTrack(face.landmarks_xy, count_note(face.faces) + lost_note(face.lost, count))
+
+
+def lost_note(lost: int, count: int) -> tuple[str, ...]:
+    """Note for the user where a face was lost in some frames."""
+    if not lost:
+        return ()
+    return (f"The face was lost in {lost} of {count} frames; its place there was filled in from the others.",)
+
+
+def follow_face(
+    clip: Clip,
+    landmarker: FaceLandmarker,
+    looks: Mapping[int, Meshes],
+    *,
+    key_s: float = _KEY_S,
+    finest_s: float = 0.0,
+) -> FollowedFace:
+    """Follow the largest face of some ``looks`` (frame: all faces in it, the largest first) through a clip.
+
+    The face is looked for every ``key_s`` seconds, and more often where landmarks cannot be drawn straight between,
+    at most every ``finest_s`` seconds. A face that was lost is taken up again where a look shows one of its size.
+
+    Raises ``FaceError`` if there is no face in any look.
+    """
+    if not looks:
+        raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
     count = len(clip.frames)
     rate = (count - 1) / float(clip.times_s[-1] - clip.times_s[0])
-    stride = max(1, round(key_s * rate))
+    stride, finest = max(1, round(key_s * rate)), max(1, round(finest_s * rate))
     found: dict[int, Mesh | None] = {}
-    with open_landmarker() if opened is None else nullcontext(opened) as landmarker:
-        looks = _look_around(landmarker, clip)
-        if not looks:
-            raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
-        anchor = max(looks, key=lambda i: area(looks[i][0]))
-        for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
-            last = looks[anchor][0]
-            for i in frames:
-                face = found[i] if i in found else nearest_face(landmarker, clip.frames[i], last)
-                found[i], last = face, last if face is None else face
-        keys = sorted(found)
-        gaps = list(pairwise(keys))
-        while gaps:
-            low, high = gaps.pop()
-            before, after = found[low], found[high]
-            if high - low > 1 and not _blends(clip, low, high, before, after):
-                middle = (low + high) // 2
-                around = next((face for face in (before, after) if face is not None), last)
-                found[middle] = nearest_face(landmarker, clip.frames[middle], around)
-                gaps += [(low, middle), (middle, high)]
-    lost = sum(face is None for face in found.values())
-    if lost > count / 2:
-        raise FaceError(
-            f"The face could be followed in only {count - lost} of {count} frames; at least half are needed."
-        )
-    notes = count_note(max(len(faces) for faces in looks.values()))
-    if lost:
-        notes += (f"The face was lost in {lost} of {count} frames; its place there was filled in from the others.",)
-    known = {i: face for i, face in sorted(found.items()) if face is not None}
-    columns = np.stack(list(known.values())).reshape(len(known), -1).T
-    filled = [np.interp(clip.times_s, clip.times_s[list(known)], column) for column in columns]
-    return FaceTrack(np.stack(filled, axis=-1).reshape(count, COUNT, 2).astype(np.float32), notes)
+    deviations: dict[int, Float[np.ndarray, "2"]] = {}
+    anchor = max(looks, key=lambda i: area(looks[i][0]))
+    for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
+        last, lost = looks[anchor][0], False
+        for i in frames:
+            if lost:
+                last = _taken_up(looks, i, stride, last)
+            face = found[i] if i in found else nearest_face(landmarker, clip.frames[i], last)
+            found[i], last, lost = face, last if face is None else face, face is None
+    gaps = list(pairwise(sorted(found)))
+    while gaps:
+        low, high = gaps.pop()
+        before, after = found[low], found[high]
+        if high - low < 2 or (before is None and after is None):
+            continue
+        if before is not None and after is not None:
+            blends, strayed = _bridge(clip, low, high, before, after)
+            if blends or high - low <= finest:
+                deviations |= dict(zip(range(low + 1, high), strayed, strict=True))
+                continue
+        middle = (low + high) // 2
+        around = next(face for face in (before, after) if face is not None)
+        found[middle] = nearest_face(landmarker, clip.frames[middle], around)
+        gaps += [(low, middle), (middle, high)]
+    return FollowedFace(
+        _fill(clip, found, deviations),
+        _seen(clip, found, _LOST_S),
+        int((~_seen(clip, found, 0.0)).sum()),
+        max(len(faces) for faces in looks.values()),
+    )
 
 
-def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
+def look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
     """All faces, the largest first, in a few frames over the clip; frames without a face are left out."""
     spread = np.unique(np.linspace(0, len(clip.frames) - 1, _LOOKS).round().astype(int)).tolist()
     looks = {i: distinct(detect(landmarker, clip.frames[i])) for i in spread}
@@ -98,36 +149,56 @@ def _look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
     return {i: faces for i, faces in looks.items() if len(faces)}
 
 
-def _blends(clip: Clip, low: int, high: int, before: Mesh | None, after: Mesh | None) -> bool:
-    """Whether the frames between two are blends of both, so that landmarks may be interpolated between them.
+def _taken_up(looks: Mapping[int, Meshes], frame: int, stride: int, last: Mesh) -> Mesh:
+    """Where to look for a face that was lost: where a look about now shows one of its size, or where it was."""
+    near = min(looks, key=lambda i: abs(i - frame))
+    alike = [face for face in looks[near] if 0.5 < scale(face) / scale(last) < 2]
+    return alike[0] if alike and abs(near - frame) <= 2 * stride else last
 
-    The difference of a frame from the blend is explained by a small shift of each part of the face (least squares on
-    brightness, Lucas-Kanade); no part may shift further than ``_OFF_IOD``.
+
+def _fill(
+    clip: Clip, found: Mapping[int, Mesh | None], deviations: Mapping[int, Float[np.ndarray, "2"]]
+) -> Float[np.ndarray, "t 478 2"]:
+    """Landmarks of every frame: linear in time between those found, along the way that the face strays from it."""
+    known = {i: face for i, face in sorted(found.items()) if face is not None}
+    columns = np.stack(list(known.values())).reshape(len(known), -1).T
+    filled = [np.interp(clip.times_s, clip.times_s[list(known)], column) for column in columns]
+    points = np.stack(filled, axis=-1).reshape(len(clip.frames), COUNT, 2)
+    for i, strayed in deviations.items():
+        points[i] += strayed
+    return points.astype(np.float32)
+
+
+def _seen(clip: Clip, found: Mapping[int, Mesh | None], lost_s: float) -> Bool[np.ndarray, "t"]:
+    """In which frames the face is seen, or lost for at most ``lost_s`` seconds."""
+    known = [i for i, face in sorted(found.items()) if face is not None]
+    missed = np.array([i for i, face in found.items() if face is None], int)
+    seen = np.zeros(len(clip.frames), bool)
+    seen[known] = True
+    for low, high in pairwise(known):
+        lost = ((missed > low) & (missed < high)).any()
+        seen[low + 1 : high] = not lost or clip.times_s[high] - clip.times_s[low] <= lost_s
+    return seen
+
+
+def _bridge(clip: Clip, low: int, high: int, before: Mesh, after: Mesh) -> tuple[bool, Float[np.ndarray, "n 2"]]:
+    """Whether the frames between two are blends of both, and how far the face strays from a straight way, in pixels.
+
+    Frames are compared where the face is: a camera that shakes moves it as a whole. The difference of a frame from the
+    blend is explained by a small shift of each part of the face (least squares on brightness, Lucas-Kanade); no part
+    may shift further than ``_OFF_IOD``.
     """
-    if before is None or after is None:
-        return False
-    iod = scale(before)
-    if float(np.abs(after - before).max()) > _FAR_IOD * iod:
-        return False
-    to_view = _VIEW_PX / (_VIEW_IOD * iod)
-    shift = _VIEW_PX / 2 - to_view * centre((before + after) / 2)
-    place = np.array([[to_view, 0, shift[0]], [0, to_view, shift[1]]])
-
-    def view(i: int) -> Float[np.ndarray, "s s"]:
-        # Smaller first, averaged over areas, so that fine noise does not fold into motion.
-        cut = cv2.warpAffine(
-            clip.frames[i], place, (_VIEW_PX, _VIEW_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-        )
-        return cv2.GaussianBlur(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
-
-    first, final = view(low), view(high)
-    span = clip.times_s[high] - clip.times_s[low]
+    views = FaceViews(clip, low, high, before, after)
+    changed = (after - centre(after)) - (before - centre(before))
+    if float(np.abs(changed).max()) > _FAR_IOD * scale(before):
+        return False, views.deviations
+    first, final = views.picture(low), views.picture(high)
     for i in range(low + 1, high):
-        share = float((clip.times_s[i] - clip.times_s[low]) / span)
+        share = linear_share(clip.times_s, low, i, high)
         blend = (1 - share) * first + share * final
-        if _shift_px(blend, view(i)) > _OFF_IOD * _VIEW_PX / _VIEW_IOD:
-            return False
-    return True
+        if _shift_px(blend, views.picture(i)) > _OFF_IOD * views.px_per_iod:
+            return False, views.deviations
+    return True, views.deviations
 
 
 def _shift_px(blend: Float[np.ndarray, "s s"], seen: Float[np.ndarray, "s s"]) -> float:
