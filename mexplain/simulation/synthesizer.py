@@ -178,7 +178,7 @@ class Synthesizer:
             frames=clips,
             labels=self._put(np.array([clip_plan.label for clip_plan in clip_plans])),
             boxes={variant: self._put(corners) for variant, corners in boxes.items()},
-            energy={variant: _box_means(squared, self._put(corners)) for variant, corners in boxes.items()},
+            energy={variant: box_means(squared, self._put(corners)) for variant, corners in boxes.items()},
             course=courses[:, 0],
             motion=moved - moved[:, :1] - drift,
             expression=squared.sqrt(),
@@ -269,7 +269,7 @@ def _similarity(values: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*b 2 3"
     return np.concatenate([linear, (middle - linear @ middle + shift)[..., None]], -1).astype(np.float32)
 
 
-def _box_means(pixel_map: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n"]:
+def box_means(pixel_map: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n"]:
     """Return the mean of each map over each box: a differentiable, batched mean on the maps' device."""
     edges = torch.arange(pixel_map.shape[-1], device=pixel_map.device)
 

@@ -10,8 +10,12 @@ class TrainingSchedule:
     """How long and how fast to train.
 
     Steps are counted, not seconds, so that the same schedule and seed give the same weights on the same machine.
-    ``short_frames`` is the length of the clips in the first three quarters of the second stage; in the last they are
-    as long as the network's. Short clips teach the heads most of what they need, at less cost.
+    Without ``macro_steps`` the trunk stays as it is. ``short_frames`` is the length of the clips in three of four steps
+    of the second stage; in the fourth they are as long as the network's. Short clips teach the heads most of what they
+    need, at less cost. In ``held_share`` of the clips parts of the face are held still. ``averaging`` is the factor by
+    which earlier weights of the heads count less, for each step; 0 keeps the last ones. ``fixed_norms`` keeps the means
+    and variances of the heads' batch norms, which small batches estimate badly. ``check_clips`` clips of people for
+    validation are looked at every ``check_every`` steps.
     """
 
     macro_steps: int
@@ -25,6 +29,11 @@ class TrainingSchedule:
     gate_supervision: float = 0.6
     presence_weight: float = 0.6
     unit_weight: float = 2.0
+    held_share: float = 1 / 3
+    averaging: float = 0.99
+    fixed_norms: bool = False
+    check_every: int = 500
+    check_clips: int = 200
 
 
 SCHEDULES: dict[str, TrainingSchedule] = {
@@ -36,15 +45,42 @@ SCHEDULES: dict[str, TrainingSchedule] = {
 
 
 def schedule_for(
-    preset: str, macro_steps: int | None = None, micro_steps: int | None = None, batch: int | None = None
+    preset: str,
+    macro_steps: int | None = None,
+    micro_steps: int | None = None,
+    batch: int | None = None,
+    *,
+    trained_before: bool = False,
 ) -> TrainingSchedule:
     """Return a preset's schedule, with other numbers of steps or clips in a batch where they are given.
 
-    Raises ``SettingError`` for an unknown preset or a number below 1.
+    Weights that were ``trained_before`` take smaller steps, and may do without steps for the trunk (0); then only the
+    heads are trained, and their batch norms are fixed. Raises ``SettingError`` for an unknown preset or a number below
+    1.
     """
     if preset not in SCHEDULES:
         raise SettingError(f"preset must be one of {', '.join(SCHEDULES)}; got {preset!r}")
+    if macro_steps == 0 and not trained_before:
+        raise SettingError("A trunk without training gives no features: steps for it must be at least 1.")
     changes = {"macro_steps": macro_steps, "micro_steps": micro_steps, "macro_batch": batch, "micro_batch": batch}
-    if any(number is not None and number < 1 for number in changes.values()):
+    least = {"macro_steps": 0 if trained_before else 1}
+    if any(number is not None and number < least.get(key, 1) for key, number in changes.items()):
         raise SettingError(f"numbers of steps and of clips in a batch must be at least 1; got {changes}")
-    return replace(SCHEDULES[preset], **{key: number for key, number in changes.items() if number is not None})
+    usual = SCHEDULES[preset]
+    schedule = replace(
+        usual,
+        macro_steps=usual.macro_steps if macro_steps is None else macro_steps,
+        micro_steps=micro_steps or usual.micro_steps,
+        macro_batch=batch or usual.macro_batch,
+        micro_batch=batch or usual.micro_batch,
+    )
+    if not trained_before:
+        return schedule
+    # Smaller batches have noisier gradients, and take smaller steps still.
+    slower = min(1.0, (schedule.micro_batch / usual.micro_batch) ** 0.5)
+    return replace(
+        schedule,
+        macro_rate=schedule.macro_rate / 2,
+        micro_rate=schedule.micro_rate * 2 / 3 * slower,
+        fixed_norms=schedule.macro_steps == 0,
+    )

@@ -23,8 +23,9 @@ from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.faces import load_faces
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
-from mexplain.training.loop import TrainingRun, exact_training, train_heads
+from mexplain.training.loop import exact_training, train_heads
 from mexplain.training.schedule import schedule_for
+from mexplain.training.stage import TrainingRun
 
 JUDGED_ON = ("rough", "shifted")
 _TEST_SEED = 20_230_078

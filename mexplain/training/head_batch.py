@@ -1,0 +1,30 @@
+"""A batch for the heads: the trunk's features of simulated clips, parts of them held still, and what is taught."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mexplain.model.network import MicroExpressionNet
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.training.held_parts import HeadTargets, draw_held_parts, head_targets, hold_parts
+
+
+@dataclass(frozen=True)
+class HeadBatch:
+    """Trunk features of clips, the blocks of each variant in pixels, and what the heads are taught."""
+
+    features: Float[Tensor, "b t c h w"]
+    boxes: dict[str, Float[Tensor, "b _ 4"]]
+    targets: HeadTargets
+
+
+@torch.no_grad()
+def make_head_batch(plan: BatchPlan, source: Synthesizer, model: MicroExpressionNet, held_share: float) -> HeadBatch:
+    """Make the clips of a plan, compute their features, and hold parts still in the share ``held_share`` of them."""
+    batch = source.make(plan)
+    features = model.encode(batch.frames)
+    held = draw_held_parts(batch, features.shape[-1], held_share, plan.seed)
+    targets = head_targets(batch, len(model.config.labels), held)
+    return HeadBatch(hold_parts(features, held), batch.boxes, targets)
