@@ -13,7 +13,7 @@ from mexplain.cli.command import (
     check_out_folder,
     check_seed,
 )
-from mexplain.training.schedule import schedule_for
+from mexplain.training.request import TrainingRequest
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,16 +24,39 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--init", metavar="PATH", help="checkpoint to go on from, or random (default: random, paper: ImageNet's)"
     )
     parser.add_argument(
-        "--macro-steps", type=int, metavar="N", help="steps on large expressions (default: the preset's)"
+        "--macro-steps",
+        type=int,
+        metavar="N",
+        help="steps on large expressions (default: the preset's; 0 with --init: the trunk stays as it is)",
     )
     parser.add_argument("--micro-steps", type=int, metavar="N", help="steps on small ones (default: the preset's)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="train the heads for no longer than that")
+    parser.add_argument(
+        "--clips", type=int, default=1000, metavar="N", help="clips to score the result on (default 1000, 0: do not)"
+    )
     add_batch(parser)
     add_faces(parser)
     add_device(parser)
 
 
+def _request(options: argparse.Namespace) -> TrainingRequest:
+    return TrainingRequest(
+        faces=tuple(options.faces),
+        out=options.out,
+        preset=options.preset,
+        seed=options.seed,
+        init=options.init,
+        macro_steps=options.macro_steps,
+        micro_steps=options.micro_steps,
+        batch=options.batch,
+        minutes=options.minutes,
+        clips=options.clips,
+        device=options.device,
+    )
+
+
 def _check(options: argparse.Namespace) -> None:
-    schedule_for(options.preset, options.macro_steps, options.micro_steps, options.batch)
+    _request(options)
     check_seed(options.seed)
     check_folders(options.faces)
     check_out_folder(options.out)
@@ -47,17 +70,7 @@ def _check(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> int:
     from mexplain.training.recipes import train_checkpoint
 
-    train_checkpoint(
-        preset=options.preset,
-        faces=options.faces,
-        out=options.out,
-        seed=options.seed,
-        macro_steps=options.macro_steps,
-        micro_steps=options.micro_steps,
-        init=options.init,
-        batch=options.batch,
-        device=options.device,
-    )
+    train_checkpoint(_request(options))
     return 0
 
 

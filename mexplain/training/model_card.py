@@ -67,7 +67,9 @@ def write_card(folder: Path) -> None:
         moments=moments_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
-        facts=facts,
+        facts={"base": None, "mixture": None} | facts,
+        # The training that made the trunk.
+        first={"plan": {}} | (facts.get("base") or facts),
         plan=plan,
         faces=faces,
         people=", ".join(f"{count} {name}" for name, count in facts.get("people", {}).items()) or "not recorded",
@@ -75,7 +77,7 @@ def write_card(folder: Path) -> None:
         start=init if "init" in options else None,
         codings=CASME2_CODING,
         blocks=LAYOUTS["10"].names,
-        study=_variant_study(folder, plan),
+        study=_variant_study(folder, facts),
         scorecard=scorecard,
         explanations=markdown(scorecard).partition("\n")[2].replace("## ", "### ") if scorecard else "",
     )
@@ -109,15 +111,23 @@ def _results(metrics: dict[str, Any], mixture: str) -> list[EvalResult]:
     ]
 
 
-def _variant_study(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """Facts of the variant study beside some weights, its table, and its share of their training clips."""
+def _variant_study(folder: Path, training: dict[str, Any]) -> dict[str, Any] | None:
+    """Facts of the variant study beside some weights, its table, and its share of the clips their heads learned from.
+
+    ``training`` are the facts of the training, and of that before it (key ``base``).
+    """
     study = read_variant_study(folder)
     if study is None:
         return None
     facts, studies = study
-    clips = facts["steps"] * facts["batch"]
-    share = clips / (plan["micro_steps"] * plan["micro_batch"]) if plan else 1.0
+    clips, plans = facts["steps"] * facts["batch"], [part["plan"] for part in _chain(training) if "plan" in part]
+    share = clips / sum(plan["micro_steps"] * plan["micro_batch"] for plan in plans) if plans else 1.0
     return facts | {"table": variant_study_table(studies), "share": share}
+
+
+def _chain(training: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The facts of a training, and of those that its weights had before."""
+    return [training, *_chain(training.get("base"))] if training else []
 
 
 def _render(template: str, **values: object) -> str:

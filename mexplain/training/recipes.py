@@ -1,8 +1,9 @@
 """Whole recipes: train, calibrate or evaluate a checkpoint from folders of face photos."""
 
+import json
 import logging
 import platform
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,68 +25,71 @@ from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
 from mexplain.model.network import Head, MicroExpressionNet
 from mexplain.simulation.faces import SPLITS, FaceSet, load_faces
-from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.simulation.sampling import LIVELY_MICRO, TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import TrainingRun, train
-from mexplain.training.model_card import composite_table, moments_table, robustness_table, score_table, write_card
-from mexplain.training.schedule import schedule_for
+from mexplain.training.loop import train
+from mexplain.training.model_card import (
+    FACTS,
+    composite_table,
+    moments_table,
+    robustness_table,
+    score_table,
+    write_card,
+)
+from mexplain.training.request import RANDOM, TrainingRequest
+from mexplain.training.stage import TrainingRun
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
-RANDOM = "random"
 _TEST_SEED = 20_230_077
 _RECORDINGS = {"calm": False, "lively": True}
 _log = logging.getLogger("mexplain.train")
 
 
-def train_checkpoint(
-    *,
-    preset: str,
-    faces: list[Path],
-    out: Path,
-    seed: int,
-    macro_steps: int | None,
-    micro_steps: int | None,
-    device: str,
-    init: str | None = None,
-    batch: int | None = None,
-    clips: int = 1000,
-) -> None:
+def train_checkpoint(request: TrainingRequest) -> None:
     """Train a network on simulated clips of the faces in some folders, score it on people kept out, write its card.
 
-    Writes into ``out``: weights, ``config.json``, ``metrics.json``, ``README.md`` (the model card), ``log.jsonl``.
-    A run that was stopped is resumed from the same ``out``. Training starts from the checkpoint ``init``, by default
-    from random weights (preset ``paper``: from ImageNet's, unless ``init`` is "random"); raises ``SettingError`` if
-    the checkpoint's sizes differ from the preset's.
+    Writes into ``request.out``: weights, ``config.json``, ``metrics.json``, ``README.md`` (the model card),
+    ``log.jsonl``. A run that was stopped is resumed from the same folder. Raises ``SettingError`` if the sizes of the
+    checkpoint to go on from differ from the preset's.
     """
-    schedule, target = schedule_for(preset, macro_steps, micro_steps, batch), resolve_device(device)
-    if init is not None and init != RANDOM:
-        # Weights that have been trained before need smaller steps.
-        schedule = replace(schedule, macro_rate=schedule.macro_rate / 2, micro_rate=schedule.micro_rate * 2 / 3)
+    out, target = request.out, resolve_device(request.device)
     # Before faces are read, which takes long.
-    start = _start(init, preset)
+    start = _start(request)
     out.mkdir(parents=True, exist_ok=True)
     _log_into(out / "train.log")
-    people = load_faces(faces, PRESETS[preset].crop_iod)
+    people = load_faces(request.faces, PRESETS[request.preset].crop_iod)
     parts = {name: people.split(name) for name in SPLITS}
     _log.info("people: %s", {name: len(part) for name, part in parts.items()})
-    run = TrainingRun(schedule, seed, target, out, parts["train"], parts["validation"])
-    _, ablation = train(run, preset, start, imagenet=init != RANDOM)
-    _save_ablation(ablation, out)
+    limit_s = None if request.minutes is None else request.minutes * 60
+    run = TrainingRun(request.schedule, request.seed, target, out, parts["train"], parts["validation"], limit_s=limit_s)
+    result = train(run, request.preset, start, imagenet=request.init != RANDOM)
+    _save_ablation(result.ablation, out)
+    plan = asdict(request.schedule) | {"micro_steps": result.steps}
     facts: dict[str, Any] = {
-        "preset": preset,
-        "seed": seed,
-        "init": init if init is None or init == RANDOM else load_checkpoint(init).sha256,
-        "plan": asdict(schedule),
-        "faces": [folder.name for folder in faces],
+        "preset": request.preset,
+        "seed": request.seed,
+        "init": load_checkpoint(str(request.init)).sha256 if request.goes_on else request.init,
+        "base": _facts(Path(str(request.init))) if request.goes_on else None,
+        "plan": plan,
+        "clips": {
+            "trunk": plan["macro_steps"] * plan["macro_batch"],
+            "heads": plan["micro_steps"] * plan["micro_batch"],
+        },
+        "mixture": asdict(LIVELY_MICRO),
+        "minutes": request.minutes,
+        "faces": [folder.name for folder in request.faces],
         "people": {name: len(part) for name, part in parts.items()},
         "trained_on": _describe(target),
         "torch": torch.__version__,
     }
-    write_json_file(out / "training.json", facts)
+    write_json_file(out / FACTS, facts)
     draw_curve(out / "log.jsonl", out / "curve.svg")
-    calibrate_checkpoint(checkpoint=out, faces=faces, device=device)
-    evaluate_checkpoint(checkpoint=str(out), faces=faces, clips=clips, out=None, device=device)
+    if request.clips:
+        calibrate_checkpoint(checkpoint=out, faces=list(request.faces), device=request.device)
+        evaluate_checkpoint(
+            checkpoint=str(out), faces=list(request.faces), clips=request.clips, out=None, device=request.device
+        )
 
 
 def calibrate_checkpoint(
@@ -188,9 +192,10 @@ def _spot(
     return spotted
 
 
-def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | None] | None:
-    if init is None or init == RANDOM:
+def _start(request: TrainingRequest) -> tuple[MicroExpressionNet, Head | None] | None:
+    if not request.goes_on:
         return None
+    init, preset = str(request.init), request.preset
     model = load_checkpoint(init).model
     if model.config != PRESETS[preset]:
         raise SettingError(
@@ -198,6 +203,12 @@ def _start(init: str | None, preset: str) -> tuple[MicroExpressionNet, Head | No
         )
     folder = Path(init)
     return model, _load_ablation(folder, model) if (folder / ABLATION_WEIGHTS).is_file() else None
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    """What is recorded of the training of a local checkpoint."""
+    path = folder / FACTS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _save_ablation(head: Head, folder: Path) -> None:

@@ -297,6 +297,7 @@ def test_bad_photos(tmp_path, fails):
 
 def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path):
     from mexplain.training import recipes as command
+    from mexplain.training.request import TrainingRequest
 
     calls = []
 
@@ -304,7 +305,7 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
         calls.append(options)
         return "a table"
 
-    monkeypatch.setattr(command, "train_checkpoint", lambda **options: calls.append(options))
+    monkeypatch.setattr(command, "train_checkpoint", calls.append)
     monkeypatch.setattr(command, "evaluate_checkpoint", evaluate)
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b"):
@@ -316,10 +317,7 @@ def test_train_and_evaluate_pass_on_what_was_asked(monkeypatch, capsys, tmp_path
     assert main(["evaluate", "--checkpoint", "c", "--faces", "a", "--clips", "7", "--json", "x.json"]) == 0
     training, evaluation = calls
     faces = [Path("a"), Path("b")]
-    assert training == {
-        **{"preset": "lite", "faces": faces, "out": Path("c"), "seed": 0, "macro_steps": 5, "micro_steps": None},
-        **{"device": "cpu", "init": None, "batch": None},
-    }
+    assert training == TrainingRequest(faces=tuple(faces), out=Path("c"), macro_steps=5, device="cpu")
     assert evaluation == {
         **{"checkpoint": "c", "faces": [Path("a")], "clips": 7, "out": Path("x.json"), "device": "auto"},
         **{"recordings": 0, "cache": None},

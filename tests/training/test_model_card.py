@@ -11,8 +11,9 @@ from mexplain.evaluation.recognition import ABLATION
 from mexplain.evaluation.spotting import SpottedRecording, score_floor
 from mexplain.model.checkpoint import CLAIM, SHIPPED
 from mexplain.records import Moment
-from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.simulation.sampling import LIVELY_MICRO, TEST_MIXTURES
 from mexplain.training.model_card import CARD, write_card
+from mexplain.training.schedule import schedule_for
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
 
@@ -89,3 +90,19 @@ def test_the_card_shows_both_ways_to_three_classes(folder) -> None:
     card = (folder / CARD).read_text(encoding="utf-8")
     row = "0.750 (0.650 to 0.840) | 0.700 (0.600 to 0.800) | 0.667 (0.600 to 0.700) |"
     assert f"\n| rough (80) | 10 | five labels | {row}\n| rough (80) | 10 | action units | {row}\n" in card
+
+
+def test_the_card_tells_what_training_went_on_from(folder) -> None:
+    first = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    plan = asdict(schedule_for("lite", 0, 1234, 24, trained_before=True))
+    facts = {**first, "init": "f" * 64, "base": first, "plan": plan, "trained_on": "CPU (two threads)", "seed": 7}
+    facts |= {"clips": {"trunk": 0, "heads": 1234 * 24}, "mixture": asdict(LIVELY_MICRO)}
+    (folder / "training.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_card(folder)
+    card = (folder / CARD).read_text(encoding="utf-8")
+    words = " ".join(card.split())
+    assert f"On: {first['trained_on']}" in words and "3000 steps of 128 pairs" in words
+    assert f"(SHA-256 {'f' * 64}) on CPU (two threads)" in words and "seed 7: 1234 steps of 24 clips" in words
+    assert "29616 clips in all" in words and "frames-only head stayed as they were" in words
+    assert "30 % have lively motion" in words and "In 33 % parts of the face are held still" in words
+    assert "--macro-steps 0 --micro-steps 1234" in words and "--init PATH" in words

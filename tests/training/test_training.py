@@ -10,12 +10,17 @@ import torch
 from support.pattern_faces import pattern_faces
 
 from mexplain.errors import SettingError
+from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.network import build_model
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import MICRO
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.training.head_batch import HeadBatch, make_head_batch
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import BatchPlans, TrainingRun, train, train_heads
+from mexplain.training.loop import train, train_heads
+from mexplain.training.request import TrainingRequest
 from mexplain.training.schedule import schedule_for
+from mexplain.training.stage import Batches, TrainingRun
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
 pytestmark = pytest.mark.slow
@@ -35,6 +40,21 @@ def test_impossible_plans_are_refused() -> None:
         schedule_for("lite", macro_steps=0)
     with pytest.raises(SettingError, match="at least 1"):
         schedule_for("lite", batch=0)
+    with pytest.raises(SettingError, match="trunk"):
+        TrainingRequest(faces=(Path("a"),), out=Path("b"), macro_steps=0, init="random")
+    with pytest.raises(SettingError, match="minutes"):
+        TrainingRequest(faces=(Path("a"),), out=Path("b"), minutes=0)
+    with pytest.raises(SettingError, match="clips"):
+        TrainingRequest(faces=(Path("a"),), out=Path("b"), clips=1)
+    with pytest.raises(SettingError, match="folder"):
+        TrainingRequest(faces=(), out=Path("b"))
+
+
+def test_weights_that_were_trained_before_take_smaller_steps() -> None:
+    new = TrainingRequest(faces=(Path("a"),), out=Path("b"), batch=40).schedule
+    heads = TrainingRequest(faces=(Path("a"),), out=Path("b"), batch=40, init="c", macro_steps=0).schedule
+    assert heads.micro_rate < new.micro_rate / 2 and heads.fixed_norms and not new.fixed_norms
+    assert (heads.macro_steps, heads.micro_steps) == (0, new.micro_steps)
 
 
 def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: Path) -> None:
@@ -42,7 +62,7 @@ def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: P
         plan = replace(schedule_for("lite", 2, heads, batch=2), short_frames=3)
         return TrainingRun(plan, 0, CPU, tmp_path / folder, faces, faces)
 
-    whole, _ = train(run("whole", 4), "lite")
+    whole, *_ = train(run("whole", 4), "lite")
     stopped = run("parts", 4)
     object.__setattr__(stopped, "save_every_s", 0.0)
 
@@ -62,7 +82,7 @@ def test_training_stops_and_goes_on_as_if_it_had_not(faces: FaceSet, tmp_path: P
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
         patch.setattr(torch.optim.AdamW, "step", step)
         train(stopped, "lite")
-    resumed, _ = train(stopped, "lite")
+    resumed, *_ = train(stopped, "lite")
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -78,17 +98,47 @@ def test_heads_learn_and_the_trunk_stays(faces: FaceSet, tmp_path: Path) -> None
     assert changed == {"heads"}
 
 
-def test_batch_plans_are_the_same_whoever_draws_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
+def test_batches_are_the_same_whoever_makes_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
     run = TrainingRun(schedule_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
+    source = Synthesizer(faces, checkpoint.model.config, CPU)
 
-    def drawn(processes: int) -> list[list[np.ndarray]]:
-        plans = BatchPlans(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO)
-        plans.processes = processes
-        return [[clip_plan.courses for clip_plan in plan.clip_plans] for plan in plans.from_step(1, 4)]
+    def make(plan: BatchPlan) -> HeadBatch:
+        return make_head_batch(plan, source, checkpoint.model, 0.5)
 
-    here, elsewhere = drawn(0), drawn(1)
-    assert [[course.shape[1] for course in batch] for batch in here] == [[4, 4], [5, 5], [6, 6]]
-    assert all(np.array_equal(np.stack(one), np.stack(other)) for one, other in zip(here, elsewhere, strict=True))
+    def made(processes: int, on_gpu: bool) -> list[HeadBatch]:
+        batches = Batches(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO, make)
+        batches.processes, batches.on_gpu = processes, on_gpu
+        return list(batches.from_step(1, 4))
+
+    here, elsewhere, planned = made(0, False), made(1, False), made(1, True)
+    assert [batch.features.shape[:2] for batch in here] == [(2, 4), (2, 5), (2, 6)]
+    for one, *others in zip(here, elsewhere, planned, strict=True):
+        for other in others:
+            assert torch.allclose(one.features, other.features, atol=1e-5)
+            assert torch.allclose(one.targets.classes, other.targets.classes, atol=1e-5)
+
+
+def test_heads_that_go_on_keep_norms_and_are_averaged(faces: FaceSet, tmp_path: Path) -> None:
+    model = build_model("lite").eval()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    plan = replace(schedule_for("lite", 1, 3, batch=2), short_frames=3, fixed_norms=True, averaging=0.5, check_every=2)
+    plan = replace(plan, check_clips=2)
+    assert train_heads(TrainingRun(plan, 0, CPU, tmp_path, faces, faces), model, None) == 3
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    state = torch.load(tmp_path / "heads.state.pt", weights_only=True)
+    name = "10.classify.weight"
+    assert torch.equal(model.heads["10"].classify.weight, state["average"][f"module.{name}"])
+    assert not torch.equal(state["module"][name], state["average"][f"module.{name}"])
+    # What was scored meanwhile can be loaded, and training went on from its own weights.
+    assert load_checkpoint(tmp_path).model.variants == model.variants
+    scores = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines() if "validation" in line]
+    assert [line["step"] for line in scores] == [1] and set(scores[0]["false"]) == set(model.variants)
+
+
+def test_a_limit_of_time_ends_the_heads_early(faces: FaceSet, tmp_path: Path) -> None:
+    plan = replace(schedule_for("lite", 1, 10_000, batch=1), short_frames=2)
+    steps = train_heads(TrainingRun(plan, 0, CPU, tmp_path, faces, faces, limit_s=0.5), build_model("lite"), None)
+    assert 1 <= steps < 1000
 
 
 def test_the_curve_shows_every_head(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""What a training is asked for, checked before anything is read."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mexplain.errors import SettingError
+from mexplain.training.schedule import TrainingSchedule, schedule_for
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """Faces to train on, where weights go to and come from, and how long to train.
+
+    Training starts from the checkpoint ``init``, by default from random weights (preset ``paper``: from ImageNet's,
+    unless ``init`` is "random"). Numbers that are None are the preset's; without ``macro_steps`` (0) the trunk stays as
+    it is. ``minutes`` limits how long the heads are trained, ``clips`` is how many of each kind the result is scored
+    on; with 0 it is neither calibrated nor scored. Raises ``SettingError`` for impossible values.
+    """
+
+    faces: tuple[Path, ...]
+    out: Path
+    preset: str = "lite"
+    seed: int = 0
+    init: str | None = None
+    macro_steps: int | None = None
+    micro_steps: int | None = None
+    batch: int | None = None
+    minutes: float | None = None
+    clips: int = 1000
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _ = self.schedule
+        if not self.faces:
+            raise SettingError("Training needs at least one folder of faces.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise SettingError(f"Training needs more than 0 minutes; got {self.minutes}.")
+        if self.clips < 0 or self.clips == 1:
+            raise SettingError(f"A checkpoint is scored on 2 clips or more, or on none (0); got {self.clips}.")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether training starts from a checkpoint."""
+        return self.init not in (None, RANDOM)
+
+    @cached_property
+    def schedule(self) -> TrainingSchedule:
+        """How long and how fast to train."""
+        return schedule_for(self.preset, self.macro_steps, self.micro_steps, self.batch, trained_before=self.goes_on)
