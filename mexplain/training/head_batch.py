@@ -24,7 +24,10 @@ class HeadBatch:
 def make_head_batch(plan: BatchPlan, source: Synthesizer, model: MicroExpressionNet, held_share: float) -> HeadBatch:
     """Make the clips of a plan, compute their features, and hold parts still in the share ``held_share`` of them."""
     batch = source.make(plan)
-    features = model.encode(batch.frames)
-    held = draw_held_parts(batch, features.shape[-1], held_share, plan.seed)
+    held = draw_held_parts(batch, held_share, plan.seed)
+    # In every other clip the picture is held, in the others the features; clips are in no order.
+    in_picture = torch.zeros_like(held)
+    in_picture[::2] = held[::2]
+    features = model.encode(hold_parts(batch.frames, in_picture))
     targets = head_targets(batch, len(model.config.labels), held)
-    return HeadBatch(hold_parts(features, held), batch.boxes, targets)
+    return HeadBatch(hold_parts(features, held - in_picture), batch.boxes, targets)

@@ -1,7 +1,8 @@
 """Parts of the face held still in training clips, and what such clips then show.
 
 Explanations ask a head about clips in which parts stay as they are at the onset (``attribution.target``): there, the
-trunk's features are those of the first frame. So heads are taught on such clips too.
+trunk's features are those of the first frame. So heads are taught on such clips too; in some of them the picture itself
+stays, as if that part of the face had not moved.
 """
 
 from dataclasses import dataclass
@@ -42,14 +43,14 @@ class HeadTargets:
     unit_weights: Float[Tensor, "b u 2"]
 
 
-def draw_held_parts(batch: TrainingBatch, cells: int, share: float, seed: int) -> Float[Tensor, "b {cells} {cells}"]:
-    """Draw how far each cell of the trunk's features is held still, 0..1, in a share of the clips.
+def draw_held_parts(batch: TrainingBatch, share: float, seed: int) -> Float[Tensor, "b s s"]:
+    """Draw how far each pixel is held still, 0..1, in a share of the clips.
 
     In seven of ten such clips these are one to four blocks of the 24 or 10, in one any number of blocks, in one all
     of the picture but some blocks, in one a square box of 0.5 to 1.2 inter-ocular distances around a landmark.
     """
     rng = np.random.default_rng((seed, 2))
-    size, held = batch.frames.shape[-1], np.zeros((len(batch.labels), cells, cells), np.float32)
+    held = np.zeros(tuple(batch.expression.shape), np.float32)
     boxes = {variant: corners.cpu().numpy() for variant, corners in batch.boxes.items() if corners.shape[1]}
     iod = inter_ocular_distance(batch.landmarks_xy)
     for row in np.flatnonzero(rng.random(len(held)) < share):
@@ -61,26 +62,29 @@ def draw_held_parts(batch: TrainingBatch, cells: int, share: float, seed: int) -
         else:
             most = min(4, len(blocks)) if kind < 0.8 else len(blocks)
             chosen = blocks[rng.permutation(len(blocks))[: rng.integers(most) + 1]]
-        covered = box_coverage(chosen.astype(np.float32) * np.float32(cells / size), cells, cells).max(axis=0)
+        covered = box_coverage(chosen.astype(np.float32), *held.shape[1:]).max(axis=0)
         held[row] = 1 - covered if kind >= 0.9 else covered
     return torch.from_numpy(held).to(batch.frames.device)
 
 
-def hold_parts(features: Float[Tensor, "b t c h w"], held: Float[Tensor, "b h w"]) -> Float[Tensor, "b t c h w"]:
-    """Compute trunk features with cells held at those of the first frame (1), in part (0..1), or not at all (0)."""
-    return torch.lerp(features, features[:, :1], held[:, None, None])
+def hold_parts(clips: Float[Tensor, "b t c h w"], held: Float[Tensor, "b s s"]) -> Float[Tensor, "b t c h w"]:
+    """Compute frames, or trunk features of them, held at the first (1), in part (0..1), or not at all (0).
+
+    ``held`` is in pixels; a cell of the features is held as far as the pixels in it are.
+    """
+    held = F.adaptive_avg_pool2d(held, clips.shape[-2:])
+    return torch.lerp(clips, clips[:, :1], held[:, None, None])
 
 
-def head_targets(batch: TrainingBatch, classes: int, held: Float[Tensor, "b h w"]) -> HeadTargets:
-    """Compute what the heads are taught about a batch in which cells of the trunk's features are held still.
+def head_targets(batch: TrainingBatch, classes: int, held: Float[Tensor, "b s s"]) -> HeadTargets:
+    """Compute what the heads are taught about a batch in which pixels are held still (1: wholly).
 
     A clip without an expression has a uniform class target. A gate's target is its block's motion relative to the
     strongest block's, times the expression's progress since the first frame. Where less than 0.4 of the expression's
     squared motion is left, all of these fade with the root of what is left: features differ by displacement, not
     by its square. What is held adds nothing to a block's motion.
     """
-    moves = 1 - F.interpolate(held[:, None], size=batch.expression.shape[-2:])[:, 0]
-    squared = (batch.expression * moves).square()
+    squared = (batch.expression * (1 - held)).square()
     left = squared.sum((1, 2)) / batch.expression.square().sum((1, 2)).clamp_min(1e-12)
     seen = (left / _ENOUGH).clamp(0, 1).sqrt()
     presence = torch.where(batch.labels < 0, 0.0, seen)
@@ -104,10 +108,10 @@ def _shares(squared: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> F
     return energy / energy.amax(1, keepdim=True).clamp_min(1e-9) if energy.shape[1] else energy
 
 
-def _visible_units(batch: TrainingBatch, held: Float[Tensor, "b h w"]) -> Float[Tensor, "b u 2"]:
-    cells = held.shape[-1]
-    places = (batch.landmarks_xy * (cells / batch.frames.shape[-1])).astype(np.int64).clip(0, cells - 1)
-    index = torch.from_numpy(places[..., 1] * cells + places[..., 0]).to(held.device)
+def _visible_units(batch: TrainingBatch, held: Float[Tensor, "b s s"]) -> Float[Tensor, "b u 2"]:
+    size = held.shape[-1]
+    places = batch.landmarks_xy.astype(np.int64).clip(0, size - 1)
+    index = torch.from_numpy(places[..., 1] * size + places[..., 0]).to(held.device)
     left = (1 - held.flatten(1).gather(1, index)).square()  # b 478
     share = torch.einsum("usn,bn->bus", torch.from_numpy(_unit_regions()).to(left), left)
     return (share >= _VISIBLE).to(left)

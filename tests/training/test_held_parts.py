@@ -13,7 +13,7 @@ from mexplain.simulation.synthesizer import Synthesizer, TrainingBatch
 from mexplain.training.held_parts import draw_held_parts, head_targets, hold_parts
 from mexplain.training.losses import head_losses
 
-CELLS = 28
+SIZE = 112
 CLASSES = len(PRESETS["lite"].labels)
 
 
@@ -28,7 +28,7 @@ def batch(source: Synthesizer) -> TrainingBatch:
 
 
 def nothing(batch: TrainingBatch) -> torch.Tensor:
-    return torch.zeros(len(batch.labels), CELLS, CELLS)
+    return torch.zeros_like(batch.expression)
 
 
 def test_with_nothing_held_the_losses_are_those_of_the_clip(source: Synthesizer, checkpoint) -> None:
@@ -68,7 +68,7 @@ def test_with_everything_held_there_is_no_expression(batch: TrainingBatch) -> No
 def test_what_is_held_fades_with_the_motion_that_is_left(batch: TrainingBatch) -> None:
     # Columns from the left are held, one more each time.
     presence = []
-    for count in range(CELLS + 1):
+    for count in range(0, SIZE + 1, 4):
         held = nothing(batch)
         held[:, :, :count] = 1
         presence.append(head_targets(batch, CLASSES, held).presence)
@@ -76,13 +76,13 @@ def test_what_is_held_fades_with_the_motion_that_is_left(batch: TrainingBatch) -
     assert (course[:-1] >= course[1:]).all() and (course[0] == 1).all() and (course[-1] == 0).all()
     # An expression that has lost a little of its motion counts in full.
     squared = batch.expression.square()
-    few = (squared[:, :, : 112 // 4].sum((1, 2)) / squared.sum((1, 2))) < 0.5
-    assert few.any() and (course[CELLS // 4][few] == 1).all()
+    few = (squared[:, :, : SIZE // 4].sum((1, 2)) / squared.sum((1, 2))) < 0.5
+    assert few.any() and (course[SIZE // 16][few] == 1).all()
 
 
 def test_held_blocks_have_no_gate_and_their_units_are_not_asked_for(batch: TrainingBatch) -> None:
     held = nothing(batch)
-    held[:, : CELLS // 2] = 1  # brows, lids and eyes
+    held[:, : SIZE // 2] = 1  # brows, lids and eyes
     targets = head_targets(batch, CLASSES, held)
     assert not targets.gates["10"][:, :, :4].any() and targets.gates["10"][:, :, 7:].any()
     asked = targets.unit_weights.amin((0, 2))
@@ -96,16 +96,17 @@ def test_parts_are_held_as_explanations_hold_them(batch: TrainingBatch, checkpoi
     moving[0, [7, 8]] = 0
     cells = target.held_cells(moving)
     with torch.no_grad():
-        logits = target.head_output(hold_parts(target.features, cells)).logits
+        pixels = F.interpolate(cells[None], size=SIZE)[0]
+        logits = target.head_output(hold_parts(target.features, pixels)).logits
     assert torch.allclose(logits, target.logits_with_cells_held(cells[:, None]), atol=1e-3)
 
 
 def test_parts_are_held_in_a_share_of_the_clips(source: Synthesizer) -> None:
     batch = source.batch(40, 2, replace(PROBE, nuisance=0.2), 3)
     for share, least, most in ((0.0, 0, 0), (1 / 3, 4, 24), (1.0, 40, 40)):
-        held = draw_held_parts(batch, CELLS, share, 7)
+        held = draw_held_parts(batch, share, 7)
         clips = held.flatten(1).any(1)
         assert least <= int(clips.sum()) <= most
-        assert held.min() >= 0 and held.max() <= 1 and torch.equal(held, draw_held_parts(batch, CELLS, share, 7))
+        assert held.min() >= 0 and held.max() <= 1 and torch.equal(held, draw_held_parts(batch, share, 7))
     sizes = held.mean((1, 2))
     assert (sizes < 0.2).any() and (sizes > 0.5).any() and len(np.unique(sizes)) > 30

@@ -43,7 +43,7 @@ def test_impossible_plans_are_refused() -> None:
     with pytest.raises(SettingError, match="trunk"):
         TrainingRequest(faces=(Path("a"),), out=Path("b"), macro_steps=0, init="random")
     with pytest.raises(SettingError, match="minutes"):
-        TrainingRequest(faces=(Path("a"),), out=Path("b"), minutes=0)
+        TrainingRequest(faces=(Path("a"),), out=Path("b"), minutes=0.0)
     with pytest.raises(SettingError, match="clips"):
         TrainingRequest(faces=(Path("a"),), out=Path("b"), clips=1)
     with pytest.raises(SettingError, match="folder"):
