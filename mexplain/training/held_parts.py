@@ -72,7 +72,7 @@ def hold_parts(clips: Float[Tensor, "b t c h w"], held: Float[Tensor, "b s s"]) 
 
     ``held`` is in pixels; a cell of the features is held as far as the pixels in it are.
     """
-    held = F.adaptive_avg_pool2d(held, clips.shape[-2:])
+    held = F.adaptive_avg_pool2d(held, (clips.shape[-2], clips.shape[-1]))
     return torch.lerp(clips, clips[:, :1], held[:, None, None])
 
 
