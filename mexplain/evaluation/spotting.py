@@ -17,7 +17,8 @@ BLINK_IOU = 0.2  # as blink detection counts it (Fogelton and Benesova, CVIU 201
 # False micro-expressions a minute that are allowed in recordings of each kind.
 FALSE_A_MINUTE_CALM, FALSE_A_MINUTE_LIVELY = 0.1, 0.2
 F1_TOLERANCE = 0.02  # one event in fifty
-_FLOORS = np.linspace(0.15, 0.95, 81)
+LOWEST_FLOOR = 0.15
+_FLOORS = np.linspace(LOWEST_FLOOR, 0.95, 81)
 _GRID_S = 0.01
 _RESAMPLES, _SEED = 1000, 0
 # Columns of what is counted in each recording, see ``_count``.
@@ -28,7 +29,7 @@ _MICRO, _EVENT_FREE, _IN_SPEECH, _BLINKS, _SPEAKS = (
 
 @dataclass(frozen=True)
 class SpottedRecording:
-    """A recording's true moments, its length in seconds, and the moments spotted in it at the lowest floor."""
+    """A recording's true moments, its length in seconds, and the moments spotted in it."""
 
     moments: tuple[Moment, ...]
     seconds: float
@@ -92,11 +93,13 @@ class SpottingScore:
     blinks: MatchScore
 
 
-def spot_recordings(model: MicroExpressionNet, recordings: Iterator[StabilizedRecording]) -> Iterator[SpottedRecording]:
-    """Spot the moments in recordings, at the lowest floor of evidence that could be chosen."""
+def spot_recordings(
+    model: MicroExpressionNet, recordings: Iterator[StabilizedRecording], floor: float = LOWEST_FLOOR
+) -> Iterator[SpottedRecording]:
+    """Spot the moments in recordings, at the floor of evidence of a checkpoint, or the lowest that could be chosen."""
     for recording in recordings:
         steady = recording.steady
-        found = find_moments(score_windows(model, steady), steady, float(_FLOORS[0]))
+        found = find_moments(score_windows(model, steady), steady, floor)
         yield SpottedRecording(recording.moments, recording.seconds, found, recording.lively)
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mexplain.evaluation.composite import score_composite
 from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.recording_cache import RecordingSet, stabilized_recordings
 from mexplain.evaluation.robustness import score_robustness
-from mexplain.evaluation.spotting import SpottedRecording, best_floor, score_floor, spot_recordings
+from mexplain.evaluation.spotting import LOWEST_FLOOR, SpottedRecording, best_floor, score_floor, spot_recordings
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import CONFIG, METRICS, load_checkpoint, write_calibration
@@ -114,7 +114,7 @@ def calibrate_checkpoint(
         predict_simulated(model, source, mixture, clips=clips, seed=_TEST_SEED + k)
         for k, mixture in enumerate(track(FITTED_ON, "kinds of clips to calibrate on"))
     ]
-    spotted = _spot(model, people, recordings, cache, "validation")
+    spotted = _spot(model, people, RecordingSet(recordings, _TEST_SEED, takes="validation"), cache)
     floor = best_floor([recording for kind in spotted.values() for recording in kind])
     for name, kind in spotted.items():
         _log.info("moments in %s recordings of validation people: %s", name, score_floor(kind, floor))
@@ -167,7 +167,9 @@ def evaluate_checkpoint(
         name: {variant: asdict(score) for variant, score in scores.items()} for name, scores in composite.items()
     }
     if recordings:
-        spotted = _spot(loaded.model, people, recordings, cache, "test")
+        spotted = _spot(
+            loaded.model, people, RecordingSet(recordings, _TEST_SEED, takes="test"), cache, loaded.moment_floor
+        )
         kinds = {name: asdict(score_floor(kind, loaded.moment_floor)) for name, kind in spotted.items()}
         metrics["moments"] = {"recordings": recordings, "kinds": kinds}
     tables.append(f"{robustness_table(metrics)}\n")
@@ -182,13 +184,13 @@ def evaluate_checkpoint(
 
 
 def _spot(
-    model: MicroExpressionNet, people: FaceSet, count: int, cache: Path | None, takes: str
+    model: MicroExpressionNet, people: FaceSet, wanted: RecordingSet, cache: Path | None, floor: float = LOWEST_FLOOR
 ) -> dict[str, list[SpottedRecording]]:
-    """The moments spotted in ``count`` recordings of each kind, lively ones with ``takes`` of recorded motion."""
+    """The moments spotted in as many recordings of each kind as ``wanted`` counts."""
     spotted = {}
     for name, lively in _RECORDINGS.items():
-        wanted = RecordingSet(count, _TEST_SEED, lively, takes)
-        spotted[name] = list(spot_recordings(model, stabilized_recordings(people, model.config, wanted, cache)))
+        recordings = stabilized_recordings(people, model.config, replace(wanted, lively=lively), cache)
+        spotted[name] = list(spot_recordings(model, recordings, floor))
     return spotted
 
 

@@ -4,17 +4,22 @@ from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 from mexplain.evaluation import recording_cache
 from mexplain.evaluation.recording_cache import RecordingSet, StabilizedRecording, stabilized_recordings
+from mexplain.evaluation.spotting import score_floor, spot_recordings
+from mexplain.media.video import read_clip
 from mexplain.model.config import PRESETS
 from mexplain.records import SteadyClip
-from mexplain.simulation.faces import FaceSet
+from mexplain.simulation.faces import FaceSet, load_faces
 from mexplain.simulation.recordings import Recording, RecordingPlan
 
 CONFIG = PRESETS["lite"]
+SAMPLES = ROOT / "samples"
 
 
 @pytest.fixture
@@ -133,3 +138,26 @@ def test_lively_recordings_have_the_motion_of_the_people_asked_for(monkeypatch) 
         list(stabilized_recordings(people(), CONFIG, RecordingSet(3, seed=5, lively=lively, takes="validation")))
     assert [plan.lively for plan in plans] == [False] * 3 + [True] * 3
     assert {plan.takes for plan in plans[3:]} == {"validation"}
+
+
+@pytest.mark.slow
+def test_a_real_recording_is_rendered_written_read_kept_and_searched(checkpoint, monkeypatch, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    frame = read_clip(next(SAMPLES.glob("*.mp4")), None, None).frames[0]
+    cv2.imwrite(str(photos / "one.png"), frame[..., ::-1])
+    faces = load_faces([photos], CONFIG.crop_iod)
+
+    def short(_: object, *, lively: bool, takes: str, **__: object) -> RecordingPlan:
+        return RecordingPlan(seconds=4.0, micro=1, macro=0, blinks=0.0, speeches=0, lively=lively, takes=takes)
+
+    monkeypatch.setattr(recording_cache, "draw_recording_plan", short)
+    for lively in (False, True):
+        wanted = RecordingSet(1, seed=5, lively=lively, takes="validation")
+        (fresh,) = stabilized_recordings(faces, CONFIG, wanted, tmp_path / "cache")
+        (kept,) = stabilized_recordings(faces, CONFIG, wanted, tmp_path / "cache")
+        assert same(fresh, kept) and len(kept.steady.frames) == 100
+        (spotted,) = spot_recordings(checkpoint.model, iter([kept]), 0.9)
+        score = score_floor([spotted], 0.9)
+        assert (spotted.lively, score.micro.events, score.minutes) == (lively, 1, pytest.approx(4 / 60))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
