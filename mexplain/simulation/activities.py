@@ -9,6 +9,14 @@ from mexplain.simulation.conversation import draw_blinks, draw_slow_course, hold
 from mexplain.simulation.facial_motion import FacialMotion, settle
 
 Courses = dict[str, Float[np.ndarray, "t"]]
+_HELD = (
+    ("browDown", "eyeSquint"),
+    ("browDown", "mouthPress", "mouthShrugLower"),
+    ("noseSneer", "mouthUpperUp", "browDown"),
+    ("browInnerUp", "mouthFrown", "mouthShrugLower"),
+    ("mouthFrown", "mouthDimple"),
+    ("browInnerUp", "browOuterUp", "eyeWide", "jawOpen"),
+)
 
 
 def _chewing(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
@@ -94,6 +102,15 @@ def _fading_smile(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], spa
     }
 
 
+def _held_expression(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
+    """A frown, a wrinkled nose or a sad mouth that is there before the first time, and fades at some time or stays."""
+    fades, takes_s = times_s[0] + rng.uniform(-0.3, span_s + 1), rng.uniform(0.3, 2.0)
+    level = np.interp(times_s, (fades, fades + takes_s), (1, rng.uniform(0, 0.3)))
+    level = level * (0.85 + 0.15 * draw_slow_course(rng, times_s, 0.6))
+    shapes = _HELD[rng.integers(len(_HELD))]
+    return {shape: rng.uniform(0.2, 0.9) * level for shape in shapes}
+
+
 def _raised_brows(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
     """Brows that are up before the first time, waver, and come down at some time or stay."""
     falls, takes_s = times_s[0] + rng.uniform(0, span_s + 1.5), rng.uniform(0.3, 1.5)
@@ -129,6 +146,7 @@ ACTIVITIES: dict[str, _Drawn] = {
     "yawning": _yawning,
     "sniffing": _sniffing,
     "fading smile": _fading_smile,
+    "held expression": _held_expression,
     "raised brows": _raised_brows,
     "pressing lips": _pressing_lips,
 }

@@ -12,7 +12,7 @@ from mexplain.simulation.facial_motion import SHAPES, settle, shape_numbers
 from mexplain.simulation.recorded_motion import draw_recorded_motion
 
 # Activities in which a coder sees an expression.
-EXPRESSIVE = ("laughing", "fading smile", "raised brows")
+EXPRESSIVE = ("laughing", "fading smile", "held expression", "raised brows")
 _CHANCES = {"speech": 0.5, "recorded": 0.15, "activity": 0.25, "macro-expressions": 0.1}
 _LENGTH_S = {"speech": (2.0, 9.0), "recorded": (2.0, 7.0), "activity": (1.5, 5.0), "macro-expressions": (4.0, 9.0)}
 _QUIET_S = 2.2  # a rest that is long enough for a micro-expression and the stillness around it

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from mexplain.face.mesh import inter_ocular_distance
 
 # Inner lips in the mesh from the subject's right corner to the left one: upper, then lower.
 INNER_LIPS = np.array(
@@ -67,7 +69,63 @@ def paint_mouths(
     the inter-ocular distance, all in pixels; ``interiors`` come from ``draw_mouth_interiors``.
     """
     height, width = clips.shape[-2:]
-    columns = torch.arange(width, device=clips.device) + 0.5
+    level = clips[:, 0].mean((1, 2, 3))
+    inside = _inside(lips, gaps, iod, interiors, level, height, width)
+    if inside is None:
+        return clips
+    first, covered, colour = inside
+    rows, painted = slice(first, first + covered.shape[-2]), clips.clone()
+    painted[..., rows, :] = torch.lerp(clips[..., rows, :], colour, covered[:, :, None])
+    return painted
+
+
+class MouthCourse:
+    """The inside of one mouth over the frames of a recording, in the picture of the still face.
+
+    ``parts`` (in inter-ocular distances) times ``courses`` are the motion that parts the lips.
+    """
+
+    def __init__(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        landmarks_xy: Float[np.ndarray, "478 2"],
+        parts: Float[np.ndarray, "g 478 2"],
+        courses: Float[np.ndarray, "g t"],
+        rng: np.random.Generator,
+    ) -> None:
+        self.shape = photo.shape[:2]
+        self.iod = torch.tensor([float(inter_ocular_distance(landmarks_xy))])
+        self.still = torch.from_numpy(landmarks_xy[INNER_LIPS].astype(np.float32))
+        self.gaps = (self.still[1, :, 1] - self.still[0, :, 1])[None]
+        self.parts = torch.from_numpy(parts[:, INNER_LIPS].astype(np.float32)) * self.iod
+        self.courses = torch.from_numpy(courses.astype(np.float32))
+        self.interior = torch.from_numpy(draw_mouth_interiors(rng, 1).astype(np.float32))
+        self.level = torch.tensor([float(photo.mean())])
+
+    def layer(self, index: int) -> Float[np.ndarray, "h w 4"] | None:
+        """Return the colour (0..255) and the opacity (0..1) of each pixel in a frame; None where nothing shows."""
+        lips = self.still + torch.einsum("g,glnc->lnc", self.courses[:, index], self.parts)
+        shown = _inside(lips[None, None], self.gaps, self.iod, self.interior, self.level, *self.shape)
+        if shown is None:
+            return None
+        first, covered, colour = shown
+        layer = np.zeros((*self.shape, 4), np.float32)
+        rows = layer[first : first + covered.shape[-2]]
+        rows[..., :3], rows[..., 3] = colour[0, 0].permute(1, 2, 0).numpy(), covered[0, 0].numpy()
+        return layer
+
+
+def _inside(
+    lips: Float[Tensor, "n t 2 11 2"],
+    gaps: Float[Tensor, "n 11"],
+    iod: Float[Tensor, "n"],
+    interiors: Float[Tensor, "n 6"],
+    level: Float[Tensor, "n"],
+    height: int,
+    width: int,
+) -> tuple[int, Float[Tensor, "n t h2 w"], Float[Tensor, "n t 3 h2 w"]] | None:
+    """Return the first row that an open mouth covers, and from there its opacity and its colour; None for no mouth."""
+    columns = torch.arange(width, device=lips.device) + 0.5
 
     def along(corners: Tensor, values: Tensor) -> Tensor:
         """Interpolate values given at each lip's landmarks to the columns, linearly and level beyond the corners."""
@@ -78,29 +136,25 @@ def paint_mouths(
     upper_x, lower_x = lips[..., 0, :, 0], lips[..., 1, :, 0]
     bottom = along(lower_x, lips[..., 1, :, 1])
     between = bottom - along(upper_x, lips[..., 0, :, 1])
-    opening = (between - along(upper_x, gaps[:, None].expand_as(upper_x))).clamp_min(0)
+    right, left = upper_x[..., :1], upper_x[..., -1:]
+    inside = (columns > right) & (columns < left)
+    opening = (between - along(upper_x, gaps[:, None].expand_as(upper_x))).clamp_min(0) * inside
     if float(opening.max()) < 0.01:
-        return clips
-    inside = (columns > lips[..., 0, :1, 0]) & (columns < lips[..., 0, -1:, 0])
-    opening = opening * inside
+        return None
     top = bottom - opening
     first = max(int(top.masked_fill(~inside, height).min()) - 2, 0)
     last = min(int(bottom.masked_fill(~inside, 0).max()) + 3, height)
     if first >= last:
-        return clips
-    rows = torch.arange(first, last, device=clips.device)[:, None] + 0.5
+        return None
+    rows = torch.arange(first, last, device=lips.device)[:, None] + 0.5
     unit = iod[:, None, None]
-    shows = (opening / (0.03 * unit)).clamp(0, 1).square()[:, :, None]
-    covered = shows * torch.sigmoid((rows - top[:, :, None]) / _EDGE_PX)
+    covered = (opening / (0.03 * unit)).clamp(0, 1).square()[:, :, None]
+    covered = covered * torch.sigmoid((rows - top[:, :, None]) / _EDGE_PX)
     covered = covered * torch.sigmoid((bottom[:, :, None] - rows) / _EDGE_PX)
-    level = clips[:, 0].mean((1, 2, 3))[:, None]
-    dark, bright = interiors[:, :3] * level, (interiors[:, 3:4] * level).clamp(max=0.95)
+    dark, bright = interiors[:, :3] * level[:, None], interiors[:, 3:4] * level[:, None]
     teeth = torch.minimum(interiors[:, 4, None, None] * opening, interiors[:, 5, None, None] * unit)[:, :, None]
-    middle = ((columns - lips[..., 0, :1, 0]) / (lips[..., 0, -1:, 0] - lips[..., 0, :1, 0]).clamp_min(1)).clamp(0, 1)
+    middle = ((columns - right) / (left - right).clamp_min(1)).clamp(0, 1)
     white = torch.sigmoid((top[:, :, None] + teeth - rows) / _EDGE_PX) * (4 * middle * (1 - middle)).sqrt()[:, :, None]
     white = (white * (teeth > 0))[:, :, None]
-    tone = bright[:, :, None, None] * torch.tensor([1.0, 0.97, 0.9], device=clips.device)[:, None, None]
-    colour = torch.lerp(dark[:, None, :, None, None].expand(-1, 1, -1, 1, 1), tone[:, None], white)
-    painted = clips.clone()
-    painted[..., first:last, :] = torch.lerp(clips[..., first:last, :], colour, covered[:, :, None])
-    return painted
+    tone = (bright * torch.tensor([1.0, 0.97, 0.9], device=lips.device))[:, None, :, None, None]
+    return first, covered, torch.lerp(dark[:, None, :, None, None].expand_as(tone), tone, white)
