@@ -1,5 +1,6 @@
 """Heads that turn, nod and lean in three dimensions, and what of it a similarity transform cannot align."""
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -9,25 +10,43 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mexplain.face.mesh import CROP_CENTRE_IOD, inter_ocular_distance, stability
+from mexplain.face.mesh import CROP_CENTRE_IOD, inter_ocular_distance, mean_shape, stability
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 # Standard deviation of yaw, pitch and roll of a head that speaks, in degrees (face capture of natural speech).
 SPEAKING_SD_DEG = (2.5, 3.0, 1.2)
 MOST_TURN_DEG = 25.0
-# What lies beyond the face (ears, hair) is so much further from the camera than stable skin, in IOD.
-_BEHIND_IOD = 0.7
-_PIVOT_IOD = 1.1  # from the stable skin back to the axis about which a head turns
+PIVOT_IOD = 1.1  # from the stable skin back to the axis about which a head turns
 _MOST_BACKGROUND_IOD = 0.25  # further, and the background would end within the crop
-_DEPTH_KERNEL_IOD = 0.14
+_KERNEL_IOD, _WIDE_KERNEL_IOD = 0.12, 0.4  # of dense depth, on the face and beyond
+_SHARPENINGS = 6
+# The sides of a head are so steep that a warp tears them; they are made less deep.
+_FURTHEST_IOD = -0.45
 _LEAN = 0.05  # change of the magnification for each IOD of depth, for a head that comes a fifth nearer
+
+
+@dataclass(frozen=True)
+class HeadMotionPlan:
+    """How a head moves over a recording: ``speaking`` scales the motion of a head that speaks all the time.
+
+    ``gestures`` is the rate of turns, nods and shakes per second, ``lean`` how far the magnification changes for each
+    IOD of depth. ``turn_deg`` is the yaw, pitch and roll, in degrees, that the head gets to by its last frame.
+    """
+
+    speaking: float = 0.0
+    gestures: float = 0.0
+    lean: float = 0.0
+    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+STILL_HEAD = HeadMotionPlan()
 
 
 @cache
 def mean_depth() -> Float[np.ndarray, "478"]:
     """Depth of each landmark of the mean face towards the camera, in inter-ocular distances (IOD).
 
-    0 is the mean of the skin that expressions leave in place. Mean of MediaPipe's own depths over 158 faces, each
+    0 is the mean of the skin that expressions leave in place. Mean of MediaPipe's own depths over some 470 synthetic faces, each
     turned onto the others, made symmetric (``tests/manual/fit_landmark_depth.py``).
     """
     with (files("mexplain.simulation") / "data" / "landmark_depth.txt").open() as table:
@@ -101,6 +120,30 @@ def draw_head_gesture(rng: np.random.Generator, times_s: Float[np.ndarray, "t"])
     return course.clip(-MOST_TURN_DEG, MOST_TURN_DEG)
 
 
+def draw_head_plan(rng: np.random.Generator) -> HeadMotionPlan:
+    """Draw how a lively head moves: always a little, with a turn, nod or shake every few seconds."""
+    return HeadMotionPlan(
+        speaking=float(rng.uniform(0.3, 1.5)), gestures=float(rng.uniform(0, 0.25)), lean=float(rng.uniform(0, _LEAN))
+    )
+
+
+def draw_head_course(
+    rng: np.random.Generator, times_s: Float[np.ndarray, "t"], plan: HeadMotionPlan
+) -> Float[np.ndarray, "t 4"]:
+    """Draw the pose at each time, as in ``draw_head_poses``, of a head that starts as the photo shows it."""
+    angles = plan.speaking * draw_speaking_head(rng, times_s)
+    for start in rng.uniform(times_s[0], times_s[-1], rng.poisson(plan.gestures * (times_s[-1] - times_s[0]))).tolist():
+        near = (times_s >= start) & (times_s < start + 4)
+        if near.any():
+            # What a gesture has turned is turned back, so that turns do not add up.
+            back = np.interp(times_s[near], (start, start + 3, start + 4), (1, 1, 0))
+            angles[near] += draw_head_gesture(rng, times_s[near]) * (back * back * (3 - 2 * back))[:, None]
+    angles = (angles - angles[:1]).clip(-MOST_TURN_DEG, MOST_TURN_DEG)
+    angles += np.linspace(0, 1, len(times_s))[:, None] * plan.turn_deg
+    leans = np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * times_s) * plan.lean
+    return np.concatenate([np.radians(angles), leans[:, None]], 1)
+
+
 def draw_head_poses(rng: np.random.Generator, clips: int, frames: int) -> Float[np.ndarray, "b t 4"]:
     """Draw the motion of heads since the first frame of clips of 0.2 to 2.5 s.
 
@@ -154,33 +197,66 @@ def head_parallax(
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1])
     # The places of the turned picture that the aligned crop shows.
     seen = torch.einsum("btij,jyx->btiyx", put(aligned[..., :2]), grid) + put(aligned[..., 2])[..., None, None]
-    solid = _dense_depth(put(points), put(depth), put(iod), x, y)
+    solid = dense_depth(put(points), put(relief * iod), put(iod), x, y)
     turn = rotation(poses[..., :3])
     back, tilt, lean = put(np.linalg.inv(turn[..., :2, :2])), turn[..., :2, 2], put(poses[..., 3])
     tilt_map = put(tilt)[..., None, None]
     step, corner = x[1] - x[0], torch.stack([x[0] - (x[1] - x[0]) / 2, y[0] - (y[1] - y[0]) / 2])
     source = grid.expand(*poses.shape[:2], -1, -1, -1)
-    # Which depth a place shows depends on where it came from: a few rounds find both.
-    for _ in range(3):
+    # Which depth a place shows depends on where it came from: a few rounds find both. Steps of a part
+    # converge on slopes, where full ones would swing.
+    for _ in range(4):
         here = sample_bilinear(solid, (source - corner[:, None, None]) / step)
         flat = (seen - middle) * (1 - lean[..., None, None, None] * here) - tilt_map * here
-        source = torch.einsum("btij,btjyx->btiyx", back, flat) + middle
-    stays = (_PIVOT_IOD * tilt * iod[:, None, None]).clip(-_MOST_BACKGROUND_IOD, _MOST_BACKGROUND_IOD)
-    distance = ((grid[0] / 1.2).square() + ((grid[1] - 0.3) / 1.6).square()).sqrt()
-    head = ((1 - distance) * 5 + 0.5).clamp(0, 1)
-    return grid - torch.lerp(seen + put(stays)[..., None, None], source, head)
+        source = torch.lerp(source, torch.einsum("btij,btjyx->btiyx", back, flat) + middle, 0.7)
+    stays = (PIVOT_IOD * tilt * iod[:, None, None]).clip(-_MOST_BACKGROUND_IOD, _MOST_BACKGROUND_IOD)
+    return grid - torch.lerp(seen + put(stays)[..., None, None], source, head_mask(grid.movedim(0, -1)))
 
 
-def _dense_depth(
+def head_mask(places_iod: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w"]:
+    """Return 1 on the head, hair and all, and 0 on the far background, for places in the mean shape's coordinates.
+
+    In between it falls so slowly that a turning head stretches what is behind it and tears nothing.
+    """
+    x, y = places_iod.unbind(-1)
+    distance = ((x / 1.2).square() + ((y - 0.3) / 1.6).square()).sqrt()
+    share = (1.9 - distance).clamp(0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def dense_depth(
     points: Float[Tensor, "b 478 2"],
-    depth: Float[Tensor, "b 478"],
+    relief: Float[Tensor, "b"],
     iod: Float[Tensor, "b"],
     x: Float[Tensor, "w"],
     y: Float[Tensor, "h"],
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return the depth at each place of a grid, falling to that of ears and hair beyond the face."""
-    behind = _BEHIND_IOD * iod[:, None]
-    raised = torch.stack([depth + behind, torch.ones_like(depth)], -1)[:, None]
-    summed, mass = dense_field(points, raised, _DEPTH_KERNEL_IOD * iod, x, y)[:, 0].unbind(1)
-    # At the edge of the mesh the skin goes on for a while.
-    return (summed / mass.clamp_min(1e-3) * (2.5 * mass).clamp_max(1) - behind[..., None])[:, None]
+    """Return the depth at each place of a grid, ``relief`` times the mean face's; for hair, that of a wide surrounding.
+
+    All lengths are in the unit of ``points``.
+    """
+
+    def smooth(depth: Float[np.ndarray, "478"], kernel: float) -> tuple[Tensor, Tensor]:
+        raised = torch.from_numpy(depth).to(points.device) * relief[:, None]
+        both = dense_field(points, torch.stack([raised, torch.ones_like(raised)], -1)[:, None], kernel * iod, x, y)
+        return both[:, 0, 0], both[:, 0, 1]
+
+    near, mass = smooth(_sharp(), _KERNEL_IOD)
+    wide, coverage = smooth(mean_depth().clip(_FURTHEST_IOD), _WIDE_KERNEL_IOD)
+    # Where the face ends, one goes over into the other without an edge, which would tear the picture.
+    share = (2 * mass).clamp_max(1)
+    inside = near / mass.clamp_min(1e-3)
+    return torch.lerp(wide / coverage.clamp_min(1e-6), inside, share * share * (3 - 2 * share))[:, None]
+
+
+@cache
+def _sharp() -> Float[np.ndarray, "478"]:
+    """Depths of which the kernel's mean is about ``mean_depth`` at the landmarks: it would flatten noses otherwise."""
+    shape, depth = mean_shape(), mean_depth().clip(_FURTHEST_IOD)
+    kernel = np.exp(-((shape[:, None] - shape) ** 2).sum(-1) / (2 * _KERNEL_IOD**2))
+    kernel /= kernel.sum(1, keepdims=True)
+    sharp = depth.astype(np.float64)
+    for _ in range(_SHARPENINGS):
+        sharp += depth - kernel @ sharp
+    single: Float[np.ndarray, "478"] = sharp.astype(np.float32)
+    return single

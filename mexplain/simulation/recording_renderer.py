@@ -7,15 +7,30 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from mexplain.face.mesh import inter_ocular_distance
+from mexplain.face.affine import invert
+from mexplain.face.mesh import fit_pose, inter_ocular_distance
+from mexplain.simulation.head_motion import (
+    PIVOT_IOD,
+    STILL_HEAD,
+    HeadMotionPlan,
+    dense_depth,
+    draw_head_course,
+    head_mask,
+    rotation,
+)
+from mexplain.simulation.recording_camera import STEADY_CAMERA, CameraCourse, CameraPlan
 from mexplain.simulation.warp import dense_field
+
+# Where the head turns: in the neck, at the height of the mouth.
+_NECK_IOD = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class RenderingPlan:
     """How a recording is filmed: ``drift_iod`` is how far the head drifts in inter-ocular distances (IOD).
 
-    ``flicker`` is relative to the brightness, ``noise`` a standard deviation in grey levels.
+    ``flicker`` is relative to the brightness, ``noise`` a standard deviation in grey levels. ``head`` is motion
+    in three dimensions beside the drift; ``camera`` what the camera does.
     """
 
     seconds: float
@@ -23,6 +38,8 @@ class RenderingPlan:
     drift_iod: float = 0.10
     flicker: float = 0.02
     noise: float = 1.5
+    head: HeadMotionPlan = STILL_HEAD
+    camera: CameraPlan = STEADY_CAMERA
 
 
 def render_frames(
@@ -64,18 +81,88 @@ def render_frames(
     frames = np.empty((count, height, width, 3), np.uint8)
     grain = np.empty((height, width), np.float32)
     cv2.setRNGSeed(int(rng.integers(1 << 30)))
+    # Heads and cameras draw from their own, so that a plan without them keeps its frames.
+    view_rng = rng.spawn(1)[0]
+    head = (
+        _TurningHead(landmarks_xy, here, draw_head_course(view_rng, times, plan.head))
+        if plan.head != STILL_HEAD
+        else None
+    )
+    camera = CameraCourse(plan.camera, times, height, iod, view_rng)
+    # A head that turns far would draw out the picture's last pixels into stripes.
+    border = cv2.BORDER_REPLICATE if head is None else cv2.BORDER_REFLECT_101
     for index in range(count):
+        if camera.shots[index] < index:
+            frames[index] = frames[index - 1]
+            continue
         x, y, angle, growth = walk[index]
         turn = (1 + growth) * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         # cv2 counts from the middle of the first pixel, we from its corner.
         shift = middle - turn @ (middle + np.array([x, y]) * iod) - 0.5
-        face = cv2.transform(here, np.column_stack([turn, shift]))
-        for part in np.flatnonzero(courses[:, index]).tolist():
-            cv2.scaleAdd(pushed[part], -float(courses[part, index]), face, face)
-        picture = cv2.remap(photo, face[..., 0], face[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        seen = here if plan.camera == STEADY_CAMERA else camera.seen(index, here, middle)
+        face = cv2.transform(seen, np.column_stack([turn, shift]))
+        if head is None:
+            for part in np.flatnonzero(courses[:, index]).tolist():
+                cv2.scaleAdd(pushed[part], -float(courses[part, index]), face, face)
+        else:
+            face = head.source(index, face)
+            motion = np.tensordot(courses[:, index], pushed, 1).astype(np.float32)
+            # Muscles move the face where the head has taken it.
+            moved = cv2.remap(motion, face[..., 0], face[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            face = cv2.subtract(face, moved)
+        picture = cv2.remap(photo, face[..., 0], face[..., 1], cv2.INTER_CUBIC, borderMode=border)
         cv2.randn(grain, np.zeros(1), np.full(1, plan.noise))
-        frames[index] = (picture * np.float32(light[index]) + grain[..., None]).round().clip(0, 255)
+        if plan.camera == STEADY_CAMERA:
+            frames[index] = (picture * np.float32(light[index]) + grain[..., None]).round().clip(0, 255)
+        else:
+            exposed = camera.expose(index, picture.astype(np.float32)) * np.float32(light[index])
+            frames[index] = camera.reduce_noise(exposed + grain[..., None]).round().clip(0, 255)
     return frames
+
+
+class _TurningHead:
+    """A head that turns about its neck before a background that stays, as places of the photo that it shows."""
+
+    def __init__(
+        self,
+        landmarks_xy: Float[np.ndarray, "478 2"],
+        here: Float[np.ndarray, "h w 2"],
+        poses: Float[np.ndarray, "t 4"],
+    ) -> None:
+        iod = float(inter_ocular_distance(landmarks_xy))
+        columns, rows = torch.from_numpy(here[0, :, 0]), torch.from_numpy(here[:, 0, 1])
+        unit = torch.tensor([iod]).float()
+        relief = dense_depth(torch.from_numpy(landmarks_xy).float()[None], unit, unit, columns, rows)
+        self.depth: Float[np.ndarray, "h w"] = relief[0, 0].numpy()
+        # In pixels as cv2 counts them.
+        upright = fit_pose(landmarks_xy)
+        self.neck = upright[:, :2] @ np.array(_NECK_IOD) + upright[:, 2] - 0.5
+        self.pivot, self.lean, self.iod = -PIVOT_IOD * iod, poses[:, 3] / iod, iod
+        turned = rotation(poses[:, :3])
+        self.tilt, self.back = turned[:, :2, 2], np.linalg.inv(turned[:, :2, :2])
+        self.to_iod = invert(upright)
+
+    def source(self, index: int, seen: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 2"]:
+        """Return which places of the photo (as cv2 counts) are at given places once the head has turned."""
+        back, tilt, lean = self.back[index], self.tilt[index], float(self.lean[index])
+
+        def turn_back(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+            beyond = (depth - self.pivot)[..., None]
+            places: Float[np.ndarray, "h w 2"] = (seen - self.neck) * (1 - lean * depth[..., None]) - beyond * tilt
+            turned: Float[np.ndarray, "h w 2"] = places @ back.T + self.neck
+            return turned
+
+        # Which depth a place shows depends on where it came from: a few rounds find both. Steps of a part converge
+        # on slopes, where full ones would swing.
+        flat = turn_back(np.zeros(seen.shape[:2]))
+        source = flat.astype(np.float32)
+        for _ in range(7):
+            x, y = source[..., 0], source[..., 1]
+            depth = cv2.remap(self.depth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            source += 0.6 * (turn_back(depth).astype(np.float32) - source)
+        head = head_mask(torch.from_numpy(cv2.transform(flat + 0.5, self.to_iod))).numpy()[..., None]
+        placed: Float[np.ndarray, "h w 2"] = (seen + head * (source - seen)).astype(np.float32)
+        return placed
 
 
 def _random_walk(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:

@@ -11,14 +11,17 @@ from mexplain.records import Moment
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import Event, draw_event, draw_speech
 from mexplain.simulation.facial_motion import reduce_motion
+from mexplain.simulation.head_motion import draw_head_plan
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.lively_schedule import LivelySchedule, draw_lively_schedule
+from mexplain.simulation.recording_camera import draw_camera_plan
 from mexplain.simulation.recording_renderer import RenderingPlan, render_frames
 from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion, vary_muscles
 
 _BLINK = 45
 _GAP_S = 0.6
 _IN_SPEECH = 1 / 3  # share of micro-expressions in lively recordings that happen while the person speaks
+_TURNING, _FILMED = 0.85, 0.5  # shares of lively recordings with a head that turns and a camera that moves
 _RANK = 10  # components of lively motion, which hold nearly all of a minute
 
 
@@ -57,7 +60,8 @@ def draw_recording_plan(
 ) -> RecordingPlan:
     """Draw the settings of a recording of 20 to 60 s; without ``events`` it shows no expression, only nuisance.
 
-    ``lively`` recordings hardly rest; ``takes`` are those that may be in them ("training", "validation" or "test").
+    ``lively`` recordings hardly rest, and in most of them the head turns or the camera moves; ``takes`` are those that
+    may be in them ("training", "validation" or "test").
     """
     plan = RecordingPlan(
         seconds=float(rng.uniform(20, 60)),
@@ -72,6 +76,12 @@ def draw_recording_plan(
     )
     if lively:
         plan = replace(plan, lively=True, takes=takes, speeches=0, blinks=0.0, macro=1)
+        view_rng = rng.spawn(1)[0]
+        head, camera = draw_head_plan(view_rng), draw_camera_plan(view_rng)
+        if view_rng.random() < _TURNING:
+            plan = replace(plan, head=head)
+        if view_rng.random() < _FILMED:
+            plan = replace(plan, camera=camera)
     return plan if events else replace(plan, micro=0, macro=0)
 
 
