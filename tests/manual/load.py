@@ -144,7 +144,7 @@ def be_hostile(client: Client, tally: Tally) -> None:
         _expect_sentence(client, tally, odd, random.choice(["attention", 7, None, {}]))
     elif how == "drop":
         path = client.upload(sample)
-        if client.join(FILE | {"path": path}, "attention", "onset", "", None, None).status_code == 200:
+        if client.join(FILE | {"path": path}, "attention", "onset", "", None, None, None).status_code == 200:
             for told in client.messages():
                 if told["msg"] == "process_starts" or random.random() < 0.3:
                     return  # and hang up

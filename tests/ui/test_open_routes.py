@@ -118,9 +118,9 @@ def test_wrong_types_get_a_sentence_and_the_hub_goes_on(hub):
     lost = FILE | {"path": "/etc/passwd"}
     calls = {
         "explain": [
-            [], [None] * 6, [7, 7, 7, 7, 7, 7], ["x"] * 6, [lost, "attention", "onset", "", None, None],
-            [FILE | {"path": "http://169.254.169.254/"}, "attention", "onset", "", None, None],
-            [{"path": {}}, [], {}, 1e999, "a", "b"], [[[[[]]]]] * 6, [None] * 60,
+            [], [None] * 7, [7] * 7, ["x"] * 7, [lost, "attention", "onset", "", None, None, None],
+            [FILE | {"path": "http://169.254.169.254/"}, "attention", "onset", "", None, None, None],
+            [{"path": {}}, [], {}, 1e999, "a", "b", "c"], [[[[[]]]]] * 7, [None] * 60,
         ],
         "simulate": [
             [None] * 6, ["Person 1", "x" * 10_000, "both", 0.05, 0.5, None], ["nobody", "12", "both", 0.05, 0.5, None],
