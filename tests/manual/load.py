@@ -104,7 +104,7 @@ def be_honest(client: Client, number: int, method: str, tally: Tally) -> None:
     clip = own_clip(number)
     path = client.upload(clip)
     asked = Asked(time.monotonic(), -1)
-    joined = client.join(FILE | {"path": path, "orig_name": "clip.mp4"}, method, "onset", "", None, None)
+    joined = client.join(FILE | {"path": path, "orig_name": "clip.mp4"}, method, "onset", "", None, None, None)
     if joined.status_code == 503:
         tally.count("refused, for the line was full")
         time.sleep(1)
@@ -166,7 +166,7 @@ def be_hostile(client: Client, tally: Tally) -> None:
 
 def _expect_sentence(client: Client, tally: Tally, clip: object, method: object, part: bool = False) -> None:
     """See that there is no result; of a file that may hold ``part`` of a clip there may be one that says so."""
-    joined = client.join(clip, method, "onset", "", None, None)
+    joined = client.join(clip, method, "onset", "", None, None, None)
     if joined.status_code != 200:
         return
     last = [told for told in client.messages() if told["msg"] == "process_completed"]
