@@ -46,8 +46,8 @@ STILL_HEAD = HeadMotionPlan()
 def mean_depth() -> Float[np.ndarray, "478"]:
     """Depth of each landmark of the mean face towards the camera, in inter-ocular distances (IOD).
 
-    0 is the mean of the skin that expressions leave in place. Mean of MediaPipe's own depths over some 470 synthetic faces, each
-    turned onto the others, made symmetric (``tests/manual/fit_landmark_depth.py``).
+    0 is the mean of the skin that expressions leave in place. Mean of MediaPipe's own depths over some 470 synthetic
+    faces, each turned onto the others, made symmetric (``tests/manual/fit_landmark_depth.py``).
     """
     with (files("mexplain.simulation") / "data" / "landmark_depth.txt").open() as table:
         return np.loadtxt(table, dtype=np.float32)
