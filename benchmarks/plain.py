@@ -47,20 +47,32 @@ def network(model: MicroExpressionNet, variant: str, boxes: Tensor) -> Callable[
 def shapley(model: MicroExpressionNet, clip: Tensor, baseline: Tensor, boxes: Tensor, target: int, at_once: int = 1):
     """Return exact Shapley values of the ten blocks: each coalition goes through all of the head.
 
-    ``at_once`` coalitions go through it together; Captum's default is one. The trunk runs once.
+    ``at_once`` coalitions go through it together; Captum's default is one. The trunk runs once for the clip, and once
+    for each block, held still alone in the picture; where several are, a cell is as the one that changes it most has
+    it.
     """
     with torch.no_grad():
         features, still = model.encode(clip), model.encode(baseline)
-        cells = features.shape[-1]
-        where = boxes[0].cpu().numpy() * np.float32(cells / clip.shape[-1])
-        cover = torch.from_numpy(box_coverage(where, cells, cells)).to(clip)
+        side = clip.shape[-1]
+        cover = torch.from_numpy(box_coverage(boxes[0].cpu().numpy().astype(np.float32), side, side)).to(clip)
+        change = torch.cat([model.encode(torch.lerp(clip, baseline, part)) - features for part in cover])
+        size = change.square().sum(2)
+        size = size * (size > 1e-6 * size.flatten(1).amax(1)[:, None, None, None])
+        rest = model.encode(torch.lerp(clip, baseline, 1 - cover.amax(0))) - features
+        moves = rest.square().sum(2)
+        moves = moves[0] > 1e-6 * moves.max()
 
         def worth(keep: Tensor) -> Tensor:
             said = []
             for some in keep.split(at_once):
-                held = ((1 - some)[:, :, None, None] * cover).amax(1)[:, None, None]
-                seen = features * (1 - held) + still * held
-                said.append(model.head("10")(seen, boxes.expand(len(some), -1, -1)).logits[:, target])
+                seen = []
+                for row in some:
+                    held = size * (1 - row)[:, None, None, None]
+                    pick = held.argmax(0)[None, :, None].expand_as(features)
+                    moved = features + torch.gather(change, 0, pick) * (held.amax(0) > 0)[:, None]
+                    others = moves | ((size > 0) & (row > 0)[:, None, None, None]).any(0)
+                    seen.append(torch.where(others[:, None], moved, still))
+                said.append(model.head("10")(torch.cat(seen), boxes.expand(len(some), -1, -1)).logits[:, target])
             return torch.cat(said).double()
 
         return exact_shapley(worth, len(cover), clip.device)

@@ -134,8 +134,14 @@ def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -
 
     t, _, *grid = target.features.shape[1:]
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
+    scale = target.frames.shape[-1] // grid[-1]
+
+    def score(moving: Tensor) -> Tensor:
+        held = (1 - moving).repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+        return target.logits_with_pixels_held(held)[:, target.class_index]
+
     with torch.no_grad():
-        values = Occlusion(lambda moving: target.logits_with_cells_held(1 - moving)[:, target.class_index]).attribute(
+        values = Occlusion(score).attribute(
             target.features.new_ones(1, t, *grid),
             sliding_window_shapes=window,
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
@@ -159,11 +165,10 @@ def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> M
     """
     players = len(target.scored_boxes)
     rest = target.frames.new_ones(1, 1)
+    coalitions = target.coalitions()
 
     def value(moving: Tensor) -> Tensor:
-        return target.logits_with_blocks_moving(torch.cat([moving, rest.expand(len(moving), 1)], dim=1))[
-            :, target.class_index
-        ].double()
+        return coalitions(torch.cat([moving, rest.expand(len(moving), 1)], dim=1))[:, target.class_index].double()
 
     empty = float(value(rest.new_zeros(1, players))[0])
     outside = empty - float(target.baseline_logits[target.class_index])

@@ -140,22 +140,20 @@ def _infidelity(target: AttributionTarget, attribution: Attribution) -> float:
     """
     from captum.metrics import infidelity
 
-    ones = torch.ones_like(target.features[:, :, 0])
-    times = attribution.map.shape[-1] // ones.shape[-1]
-    coarse = attribution.map.reshape(len(attribution.map), *(part for n in ones.shape[2:] for part in (n, times)))
-    expected = torch.from_numpy(coarse.sum(axis=(2, 4)))[None].to(ones)
+    ones = torch.ones_like(target.frames[:, :, 0])
+    expected = torch.from_numpy(attribution.map)[None].to(ones)
 
     logits: list[Tensor] = []
 
     def score(moving: Tensor) -> Tensor:
-        logits.append(target.logits_with_cells_held(1 - moving)[:, target.class_index])
+        logits.append(target.logits_with_pixels_held(1 - moving)[:, target.class_index])
         return logits[-1]
 
     def perturb(moving: Tensor) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
         blocks = (torch.rand(len(moving), len(target.scored_boxes), generator=generator) < 0.5).to(moving)
-        cells = target.held_cells(torch.cat([blocks, torch.ones_like(blocks[:, :1])], dim=1))
-        held = cells[:, None].expand_as(moving).contiguous()
+        pixels = target.held_pixels(torch.cat([blocks, torch.ones_like(blocks[:, :1])], dim=1))
+        held = pixels[:, None].expand_as(moving).contiguous()
         return held, moving - held
 
     with torch.inference_mode(False), torch.no_grad():

@@ -1,9 +1,9 @@
 """What is attributed: one class's logit of one variant, and its change from a baseline to a clip.
 
-Blocks can be held still: inside their boxes the trunk's features then stay those of the baseline, the onset by default.
+Blocks can be held still: inside their boxes every frame then shows the pixels of the baseline, the onset by default.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.held_parts import HeldParts, encode_held_parts
 from mexplain.attribution.masked_forward import masked_forward
 from mexplain.errors import SettingError
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
@@ -74,82 +75,84 @@ class AttributionTarget:
         output: HeadOutput = self.head(features, self.boxes.expand(len(features), -1, -1), gain)
         return output
 
-    @torch.no_grad()
     def logits_with_blocks_moving(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
         """Compute the logits of all classes with some blocks moving (1) and the others held still (0).
 
         ``moving`` has a column for each scored block and a last one for the rest of the picture. A block that is held
         still is so in all of its box, including skin that it shares with blocks that move.
         """
-        coverage = self._coverage()
-        coverage = torch.cat([coverage, 1 - coverage.amax(0, keepdim=True)])
-        clip, still = (self.head.since_onset(part)[0] for part in (self.features, self.baseline_features))
+        return self.coalitions()(moving)
+
+    @torch.no_grad()
+    def coalitions(self) -> Callable[[Float[Tensor, "b p"]], Float[Tensor, "b k"]]:
+        """Return a function that computes ``logits_with_blocks_moving``, and quicker when it is called again."""
+        with exact_convolutions():
+            parts = encode_held_parts(
+                self.model,
+                self.frames[0],
+                self.baseline[0],
+                (self.features[0], self.baseline_features[0]),
+                self._parts(),
+                since_onset=self.head.onset_difference,
+            )
+        return lambda moving: self._logits_of_masks(parts, moving)
+
+    @torch.no_grad()
+    def _logits_of_masks(self, parts: HeldParts, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
         mask, boxes = moving.detach().cpu().numpy() > 0.5, self.boxes.detach().cpu().numpy()
-        local, whole = masked_forward(self.head, clip, still, coverage.cpu().numpy(), mask, boxes)
-        if local is None and whole is None:
-            return self.logits_with_cells_held(self.held_cells(moving)[:, None])
-        if local is None:
-            held = self.held_cells(moving)[:, None]
-            local = torch.cat([self._block_embeddings(seen) for seen in self._masked_features(held)])
-        elif whole is None:
-            held = self.held_cells(moving)[:, None]
-            whole = torch.cat([self.head.global_embeddings(seen) for seen in self._masked_features(held)])
-        assert whole is not None
+        local, whole = masked_forward(self.head, parts, mask, boxes)
+        if local is None or whole is None:
+            seen = parts.whole_inputs(torch.from_numpy(~mask).to(self.features.device), _BATCH)
+            both = [
+                (
+                    self._block_embeddings(batch) if local is None else None,
+                    self.head.global_embeddings(batch) if whole is None else None,
+                )
+                for batch in seen
+            ]
+            local = torch.cat([part for part, _ in both if part is not None]) if local is None else local
+            whole = torch.cat([part for _, part in both if part is not None]) if whole is None else whole
         batches = zip(local.split(_EMBEDDINGS_BATCH), whole.split(_EMBEDDINGS_BATCH), strict=True)
         return torch.cat([self.head.classify_blocks(*batch) for batch in batches])
 
     @torch.no_grad()
-    def logits_with_cells_held(self, held: Float[Tensor, "b u h w"]) -> Float[Tensor, "b k"]:
-        """Compute the logits of all classes with cells of the trunk's features held at the baseline (1).
+    def logits_with_pixels_held(self, held: Float[Tensor, "b u s s"]) -> Float[Tensor, "b k"]:
+        """Compute the logits of all classes with pixels of the clip held at the baseline's (1).
 
-        ``u`` is 1, for the same cells at all times, or the number of frames.
+        ``u`` is 1, for the same pixels at all times, or the number of frames.
         """
-        return torch.cat(
-            [
-                self.head.classify_blocks(self._block_embeddings(seen), self.head.global_embeddings(seen))
-                for seen in self._masked_features(held)
-            ]
-        )
+        return torch.cat([self.head_output(self.features_with_pixels_held(row[None])).logits for row in held])
 
-    def held_cells(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b h w"]:
-        """Compute the share (0..1) of each cell of the trunk's features that is held still.
+    @torch.no_grad()
+    @exact_convolutions()
+    def features_with_pixels_held(self, held: Float[Tensor, "b u s s"]) -> Float[Tensor, "b t c h w"]:
+        """Compute the trunk's features with pixels of the clip held at the baseline's (1); ``u`` is 1 or all frames."""
+        features = self.features.repeat(len(held), 1, 1, 1, 1)
+        masks = held.to(self.frames).expand(-1, self.frames.shape[1], -1, -1)
+        for row, mask in zip(features, masks, strict=True):
+            changed = mask.flatten(1).any(1)
+            if changed.any():
+                pictures = torch.lerp(self.frames[0, changed], self.baseline[0, changed], mask[changed][:, None])
+                row[changed] = self.model.encode(pictures[None])[0]
+        return features
+
+    def held_pixels(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b s s"]:
+        """Compute the share (0..1) of each pixel that is held still.
 
         ``moving`` has a column for each scored block and a last one for the rest of the picture: 1 moves, 0 is held.
         """
-        coverage = self._coverage()
-        held = torch.zeros_like(coverage[0]).expand(len(moving), -1, -1)
-        for block, moves in zip(coverage, moving.T, strict=False):
-            held = torch.maximum(held, block * (1 - moves[:, None, None]))
-        return held + (1 - coverage.amax(0)) * (1 - moving[:, -1, None, None])
-
-    def _masked_features(self, held: Float[Tensor, "b u h w"]) -> Iterator[Float[Tensor, "_ t c h w"]]:
-        """Yield the attentions' input with cells held, batch by batch; each batch overwrites the one before it."""
-        order = torch.channels_last
-        both = (self.features, self.baseline_features)
-        # The difference from the onset is linear: where the same cells are held at all times, it is taken only once.
-        since_onset = held.shape[1] == 1
-        clip, still = (
-            (self.head.since_onset(part) if since_onset else part)[0].contiguous(memory_format=order) for part in both
-        )
-        rows, t = min(_BATCH, len(held)), len(clip)
-        # Allocating anew for each batch would cost more than the sums.
-        buffer = torch.empty((rows * t, *clip.shape[1:]), dtype=clip.dtype, device=clip.device, memory_format=order)
-        buffer = buffer.unflatten(0, (rows, t))
-        for batch in held.split(_BATCH):
-            seen = torch.lerp(clip, still, batch[:, :, None], out=buffer[: len(batch)])
-            if self.head.onset_difference and not since_onset:
-                seen.sub_(seen[:, :1].clone())
-            yield seen
+        parts, held = self._parts(), (1 - moving).to(self.frames)
+        return (held[:, :, None, None] * parts).amax(1)
 
     def _block_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
         embeddings: Float[Tensor, "b t nv"] = self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
         return embeddings
 
-    def _coverage(self) -> Float[Tensor, "m h w"]:
-        """Compute the share of each cell of the feature map that lies in each scored box."""
-        height, width = self.features.shape[-2:]
-        boxes = self.scored_boxes * np.float32(width / self.frames.shape[-1])
-        return torch.from_numpy(box_coverage(boxes, height, width)).to(self.features)
+    def _parts(self) -> Float[Tensor, "p s s"]:
+        """Compute the share of each pixel that lies in each scored box, and last in none."""
+        side = self.frames.shape[-1]
+        blocks = torch.from_numpy(box_coverage(self.scored_boxes, side, side)).to(self.frames)
+        return torch.cat([blocks, 1 - blocks.amax(0, keepdim=True)])
 
 
 @exact_convolutions()

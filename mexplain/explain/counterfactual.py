@@ -52,7 +52,7 @@ def predict_with_blocks_held(
     """Each variant's prediction with the same parts of the face held still.
 
     ``blocks`` are names in the layout of ``variant``; ``targets`` are those of the variants to predict with, for the
-    onset baseline. Inside the blocks' boxes the trunk's features stay those of the first frame. Raises
+    onset baseline. Inside the blocks' boxes every frame shows the pixels of the first one. Raises
     ``SettingError`` for a block that the layout lacks.
     """
     names = layout(variant).names
@@ -64,11 +64,10 @@ def predict_with_blocks_held(
 
 def _predict_held(prediction: Prediction, target: AttributionTarget, boxes: np.ndarray) -> WhatIf:
     variant = target.variant
-    height, width = target.features.shape[-2:]
-    coverage = box_coverage(boxes * np.float32(width / target.frames.shape[-1]), height, width)
-    held = torch.from_numpy(coverage.max(axis=0, initial=0)).to(target.features)
+    side = target.frames.shape[-1]
+    held = torch.from_numpy(box_coverage(boxes, side, side).max(axis=0, initial=0))[None, None]
     with torch.no_grad():
-        output = target.head_output(torch.lerp(target.features, target.baseline_features, held))
+        output = target.head_output(target.features_with_pixels_held(held))
     after = HeadOutput(*(part[0].cpu() for part in output))
     return WhatIf(
         variant,
@@ -90,6 +89,7 @@ def smallest_flip(
     names = pooling_layout(target.variant).names
     count, predicted = len(names), int(target.logits.argmax())
     tried, exact, best = 0, True, tuple[int, ...]()
+    coalitions = target.coalitions()
     for size in range(1, count + 1):
         if progress:
             progress((size - 1) / count)
@@ -98,7 +98,7 @@ def smallest_flip(
             sets = list(combinations(range(count), size))
         else:
             sets = [(*best, i) for i in range(count) if i not in best]
-        logits = target.logits_with_blocks_moving(_moving_mask(sets, count).to(target.frames)).cpu()
+        logits = coalitions(_moving_mask(sets, count).to(target.frames)).cpu()
         tried += len(sets)
         others = logits.clone()
         others[:, predicted] = -torch.inf

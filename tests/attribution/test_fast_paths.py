@@ -17,7 +17,8 @@ from benchmarks.check import check
 from benchmarks.clips import Input, inputs
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.attribute import attribute_targets
-from mexplain.attribution.target import AttributionTarget, build_targets
+from mexplain.attribution.held_parts import HeldParts
+from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_each_frame, track_face
@@ -176,10 +177,9 @@ def test_coalitions_looked_at_by_parts_are_those_looked_at_whole(checkpoint, smi
     for target in targets.values():
         keep = torch.rand(60, len(target.scored_boxes) + 1, generator=torch.Generator().manual_seed(1)).round()
         keep[:, 5:] = keep[:1, 5:]  # few enough ways that parts pay
-        with torch.no_grad():
-            whole = target.logits_with_cells_held(target.held_cells(keep)[:, None])
+        whole = torch.cat([target.logits_with_blocks_moving(row[None]) for row in keep])
         with monkeypatch.context() as patched:
-            patched.setattr(AttributionTarget, "logits_with_cells_held", None)
+            patched.setattr(HeldParts, "whole_inputs", None)
             parts = target.logits_with_blocks_moving(keep)
         assert torch.allclose(parts, whole, atol=1e-4)
 
@@ -199,7 +199,7 @@ def test_a_network_with_pools_as_the_large_preset_has_is_explained_too(smiling):
     with torch.no_grad():
         assert torch.allclose(
             target.logits_with_blocks_moving(keep),
-            target.logits_with_cells_held(target.held_cells(keep)[:, None]),
+            target.logits_with_pixels_held(target.held_pixels(keep)[:, None]),
             atol=1e-5,
         )
 

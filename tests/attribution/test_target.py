@@ -3,7 +3,7 @@ import pytest
 import torch
 from support.targets import build_target
 
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.held_parts import HeldParts
 from mexplain.errors import SettingError
 from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
@@ -49,8 +49,8 @@ def test_all_moving_is_the_clip_and_all_held_is_the_baseline(asked, variant):
     ends = torch.tensor([[1.0], [0.0]])
     for found in (
         target.logits_with_blocks_moving(ends.expand(-1, len(target.scored_boxes) + 1)),
-        target.logits_with_cells_held((1 - ends)[:, :, None, None].expand(-1, 1, 28, 28)),
-        target.logits_with_cells_held((1 - ends)[:, :, None, None].expand(-1, 3, 28, 28)),
+        target.logits_with_pixels_held((1 - ends)[:, :, None, None].expand(-1, 1, 112, 112)),
+        target.logits_with_pixels_held((1 - ends)[:, :, None, None].expand(-1, 3, 112, 112)),
     ):
         assert torch.allclose(found, torch.stack([target.logits, target.baseline_logits]), atol=1e-4)
 
@@ -61,7 +61,7 @@ def test_looking_at_each_block_alone_changes_no_answer(asked, variant, monkeypat
     some = torch.rand(9, len(target.scored_boxes) + 1, generator=torch.Generator().manual_seed(0)).round()
     rows = torch.cat([some, some.flip(0), some])  # more than are computed at once
     expected = torch.cat([target.logits_with_blocks_moving(row[None]) for row in some])
-    monkeypatch.setattr(AttributionTarget, "logits_with_cells_held", None)  # so only the fast way is left
+    monkeypatch.setattr(HeldParts, "whole_inputs", None)  # so only the fast way is left
     found = target.logits_with_blocks_moving(rows)
     assert torch.allclose(found, torch.cat([expected, expected.flip(0), expected]), atol=1e-4)
 
@@ -98,19 +98,19 @@ def test_holding_what_does_not_move_changes_nothing(checkpoint, smile, frames, v
 def test_shared_skin_is_held_with_either_block(asked):
     target = asked["10"]
     left, right = (pooling_layout("10").names.index(f"inner brow {side}") for side in ("left", "right"))
-    held = target.held_cells(torch.cat([all_but(target, *who) for who in ((left,), (right,), (left, right))]))
+    held = target.held_pixels(torch.cat([all_but(target, *who) for who in ((left,), (right,), (left, right))]))
     assert torch.equal(torch.maximum(held[0], held[1]), held[2]) and (held[0] * held[1]).any()
 
 
 def test_one_frame_can_be_held_alone(asked):
     target = asked["10"]
-    held = torch.zeros(1, 3, 28, 28)
+    held = torch.zeros(1, 3, 112, 112)
     held[:, 1] = 1
     features = target.features.clone()
     features[:, 1] = target.baseline_features[:, 1]
     with torch.no_grad():
         expected = target.head_output(features).logits
-    assert torch.allclose(target.logits_with_cells_held(held), expected, atol=1e-4)
+    assert torch.allclose(target.logits_with_pixels_held(held), expected, atol=1e-4)
 
 
 def test_a_still_clip_asks_nothing(checkpoint, smile, frames):
@@ -148,3 +148,25 @@ def test_the_question_is_its_own_copy(checkpoint, smile, frames):
         given.zero_()
     assert torch.equal(target.frames[0], frames) and not target.frames.requires_grad
     assert isinstance(target.scored_boxes, np.ndarray) and target.scored_boxes.shape == (10, 4)
+
+
+@each_variant
+def test_a_block_held_alone_is_held_in_the_picture(asked, variant):
+    target = asked[variant]
+    alone = 1 - torch.eye(len(target.scored_boxes) + 1)
+    expected = target.logits_with_pixels_held(target.held_pixels(alone)[:, None])
+    assert torch.allclose(target.logits_with_blocks_moving(alone), expected, atol=1e-2)
+
+
+@each_variant
+def test_several_blocks_held_are_nearly_what_holding_them_in_the_picture_gives(asked, variant):
+    target = asked[variant]
+    some = torch.rand(24, len(target.scored_boxes) + 1, generator=torch.Generator().manual_seed(2)).round()
+    expected, quick = (
+        found[:, target.class_index] - target.logits[target.class_index]
+        for found in (
+            target.logits_with_pixels_held(target.held_pixels(some)[:, None]),
+            target.logits_with_blocks_moving(some),
+        )
+    )
+    assert (quick - expected).square().mean() < 0.1 * expected.square().mean()

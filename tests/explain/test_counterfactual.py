@@ -58,7 +58,7 @@ def test_everything_held_is_a_still_face(prediction, targets):
         keep = torch.zeros(1, len(target.scored_boxes) + 1)
         keep[0, -1] = 1
         if held.variant == "24":
-            logits = target.logits_with_blocks_moving(keep)[0].numpy()
+            logits = target.logits_with_pixels_held(target.held_pixels(keep)[:, None])[0].numpy()
             expected = prediction.checkpoint.calibration["24"].classes(logits)
             np.testing.assert_allclose(list(held.after.probabilities.values()), expected, atol=1e-3)
         assert held.after.presence < held.before.presence
