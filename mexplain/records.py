@@ -146,14 +146,17 @@ class SteadyClip:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence of an expression, and of a blink, at each time of a clip, 0..1.
+    """Evidence of an expression, of a blink and of speech at each time of a clip, 0..1.
 
-    ``expression`` is the probability that one is under way, times how far it has got; ``blink`` how far the lids close.
+    ``expression`` is the probability that one is under way, times how far it has got; ``blink`` how far the lids close;
+    ``speech`` how surely the mouth moves as in speech; ``presence`` the probability of anything else that moves.
     """
 
     times_s: Float[np.ndarray, "t"]
     expression: Float[np.ndarray, "t"]
     blink: Float[np.ndarray, "t"]
+    speech: Float[np.ndarray, "t"]
+    presence: Float[np.ndarray, "t"]
 
 
 @dataclass(frozen=True)
@@ -293,8 +296,8 @@ class Report:
     ``apex_frame`` (the one that differs most from it) are the aligned crop, large enough to show. ``baseline`` is the
     key of the baseline. ``agreement`` maps a method to the rank correlation of two variants' scores of the ten blocks,
     for each pair of variants. ``moments`` are those spotted in the clip, best first, and ``evidence`` is what they were
-    spotted in (None for a short clip or a chosen part). ``notes`` are plain sentences for the user.
-    ``checkpoint_revision`` is the Hub commit of the weights, None for weights from a folder.
+    spotted in (None for a short clip or a chosen part). ``summary`` says in a sentence what was found, ``notes`` are
+    further sentences. ``checkpoint_revision`` is the Hub commit of the weights, None for weights from a folder.
     """
 
     info: ClipInfo
@@ -313,3 +316,4 @@ class Report:
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
     checkpoint_revision: str | None = None
+    summary: str = ""

@@ -163,7 +163,9 @@ def _report_paths(options: argparse.Namespace) -> dict[Path, Path]:
 def _summary(clip: Path, report: "Report") -> str:
     labels = (f"{v.label} ({v.probabilities.get(v.label, 1 - v.presence):.2f}) [{v.variant}]" for v in report.variants)
     window = "at {:.2f} to {:.2f} s.".format(*report.window_s)
-    return " ".join([f"{clip.name}:", ", ".join(labels), window, *(f"Note: {note}" for note in report.notes)])
+    return " ".join(
+        [f"{clip.name}:", ", ".join(labels), window, report.summary, *(f"Note: {note}" for note in report.notes)]
+    )
 
 
 COMMAND = Command("explain", "explain what the network says of clips", _add_options, _check, _run)

@@ -10,7 +10,8 @@ import torch
 
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
-from mexplain.explain.prediction import Prediction, VariantPrediction, calibrate_output
+from mexplain.explain.decision import VariantPrediction
+from mexplain.explain.prediction import Prediction, calibrate_output
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import HeadOutput
@@ -72,7 +73,7 @@ def _predict_held(prediction: Prediction, target: AttributionTarget, boxes: np.n
     return WhatIf(
         variant,
         prediction.variants[variant],
-        calibrate_output(prediction.checkpoint, variant, after, prediction.expression_found),
+        calibrate_output(prediction.checkpoint, variant, after, prediction.circumstances),
     )
 
 

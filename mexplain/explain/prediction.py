@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.errors import CheckpointError
+from mexplain.explain.decision import Circumstances, Decision, VariantPrediction, circumstances_of
 from mexplain.explain.spotting import HEAD, single_moment
 from mexplain.explain.window import SpottingResult, is_long, spot
 from mexplain.face.blocks import layout
@@ -32,24 +33,14 @@ DeviceRunner = Callable[[Callable[[torch.device], Any]], Any]
 
 
 @dataclass(frozen=True)
-class VariantPrediction:
-    """One variant's label, "none" included, the probability of each class, and that there is an expression at all."""
-
-    variant: str
-    label: str
-    probabilities: dict[str, float]
-    presence: float
-
-
-@dataclass(frozen=True)
 class Prediction:
     """What every variant predicts of one clip.
 
     ``window_s`` is the part of the file that was read, (start, end) in seconds; ``aligned`` holds the frames that the
     network got, ``display`` the same ones, ``DISPLAY_SIZE`` pixels wide. ``outputs`` are the heads' outputs and
     ``variants`` the predictions made of them, by variant. ``moments`` are those of the clip, best first, and
-    ``spotting`` is the search in which they were found (None for a short clip or a chosen part). ``expression_found``
-    is False where such a search found no expression, so that every label is "none". ``elapsed_s`` is seconds by stage.
+    ``spotting`` is the search in which they were found (None for a short clip or a chosen part). ``circumstances`` are
+    those in which ``variants`` were decided. ``elapsed_s`` is seconds by stage.
     """
 
     checkpoint: Checkpoint
@@ -61,8 +52,13 @@ class Prediction:
     variants: dict[str, VariantPrediction]
     moments: tuple[Moment, ...]
     spotting: SpottingResult | None
-    expression_found: bool = True
+    circumstances: Circumstances = field(default_factory=Circumstances)
     elapsed_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def decision(self) -> Decision:
+        """What is said of the clip: labels, presence and sentences that agree."""
+        return Decision(self.circumstances, self.variants)
 
     @property
     def evidence(self) -> Evidence | None:
@@ -148,8 +144,8 @@ def predict_clip(
     )
     with timer("predict", 0.25):
         outputs = run(lambda device: _predict(on_device(model, device), aligned, device, request.variants))
-    found = part_chosen or spotting is None or spotting.best is not None
-    variants = {variant: calibrate_output(checkpoint, variant, outputs[variant], found) for variant in outputs}
+    circumstances = circumstances_of(window_s, aligned.frames, spotting, checkpoint.moment_floor)
+    variants = {variant: calibrate_output(checkpoint, variant, outputs[variant], circumstances) for variant in outputs}
     return Prediction(
         checkpoint=checkpoint,
         info=info,
@@ -160,21 +156,22 @@ def predict_clip(
         variants=variants,
         moments=_moment_of_window(checkpoint, aligned, outputs, variants) if spotting is None else spotting.moments,
         spotting=spotting,
-        expression_found=found,
+        circumstances=circumstances,
         elapsed_s=timer.elapsed_s,
     )
 
 
 def calibrate_output(
-    checkpoint: Checkpoint, variant: str, output: HeadOutput, expression_found: bool
+    checkpoint: Checkpoint, variant: str, output: HeadOutput, circumstances: Circumstances
 ) -> VariantPrediction:
-    """A variant's prediction: "none" where its presence is too low, or a search of the clip found no expression."""
-    calibration, labels = checkpoint.calibration[variant], checkpoint.model.config.labels
-    presence = float(calibration.presence(output.presence.numpy()))
-    probabilities = calibration.classes(output.logits.numpy())
-    present = expression_found and presence >= calibration.none_below
-    label = labels[int(probabilities.argmax())] if present else NONE
-    return VariantPrediction(variant, label, dict(zip(labels, probabilities.tolist(), strict=True)), presence)
+    """A variant's prediction: "none" where its presence, weighed by the circumstances, is too low."""
+    return circumstances.answer(
+        variant,
+        checkpoint.model.config.labels,
+        checkpoint.calibration[variant],
+        float(output.presence),
+        output.logits.numpy(),
+    )
 
 
 def input_tensor(aligned: AlignedClip, device: torch.device) -> Float[Tensor, "t 3 s s"]:

@@ -1,6 +1,6 @@
 """One ``Report`` of a prediction, its attributions and how far they can be trusted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -9,29 +9,20 @@ from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.explainer import Explainer
-from mexplain.explain.prediction import Prediction, VariantPrediction
-from mexplain.explain.window import best_expression
+from mexplain.explain.prediction import Prediction
 from mexplain.face.affine import transform_points
 from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
 from mexplain.records import (
-    NONE,
     Agreement,
     AlignedClip,
     BlockReport,
     ExplainRequest,
     FaithfulnessReport,
-    Moment,
     Report,
     VariantReport,
 )
 
 POOLED_INTO = ("10", "24")
-_NO_EXPRESSION = (
-    "No micro-expression was found: there is no more evidence of one than in clips that hold nothing but head drift, "
-    "blinks, glances, speech and flickering light. What follows is about the likeliest class all the same."
-)
-_NOT_MICRO = "What moves here is longer or larger than a micro-expression; it is named by the class it looks most like."
-
 # By variant, then by method.
 Attributions = dict[str, dict[str, Attribution]]
 FaithfulnessReports = dict[str, dict[str, FaithfulnessReport]]
@@ -52,7 +43,7 @@ def assemble_report(
         for variant, by_method in attributions.items()
     )
     finished = [m for m in request.methods if all(m in by_method for by_method in attributions.values())]
-    notes = moment_notes(prediction.moments, prediction.variants.values())
+    decision = prediction.decision
     return Report(
         info=prediction.info,
         window_s=prediction.window_s,
@@ -65,20 +56,17 @@ def assemble_report(
         variants=variants,
         onset_frame=prediction.display.frames[0],
         apex_frame=prediction.display.frames[_apex(aligned)],
-        notes=aligned.notes + notes + _gap_notes(attributions) + _method_notes(request.methods) + explainer.notes,
+        notes=aligned.notes
+        + decision.notes
+        + _gap_notes(attributions)
+        + _method_notes(request.methods)
+        + explainer.notes,
         baseline=request.baseline,
         agreement={method: _agreement(variants, method) for method in finished},
         moments=prediction.moments,
         evidence=prediction.evidence,
+        summary=decision.summary,
     )
-
-
-def moment_notes(moments: Sequence[Moment], variants: Iterable[VariantPrediction]) -> tuple[str, ...]:
-    """Notes for the user on the moment that is explained."""
-    if all(variant.label == NONE for variant in variants):
-        return (_NO_EXPRESSION,)
-    best = best_expression(moments)
-    return (_NOT_MICRO,) if best is not None and best.kind != "micro-expression" else ()
 
 
 def _variant_report(

@@ -47,7 +47,9 @@ class _Gesture:
     peak: bool
 
 
-def speech_activity(landmarks_xy: Float[np.ndarray, "t 478 2"], times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+def speech_activity(
+    landmarks_xy: Float[np.ndarray, "t 478 2"], times_s: Float[np.ndarray, "t"]
+) -> Float[np.ndarray, "t"]:
     """How surely the mouth moves as in speech in each frame, 0..1, from the landmarks of one face.
 
     Distances alone are used, in inter-ocular distances, so that it does not matter where the head is. Frames may be
@@ -83,7 +85,7 @@ def _measure_mouth(
         return np.asarray(_smooth(np.interp(even, times_s, np.mean(lengths, 0) / iod), _SMOOTH_S))
 
     # A head that turns makes the mouth and the eyes narrower alike.
-    eyes = _smooth(course(_EYES), 0.25)
+    eyes = course(_EYES)
     measures = np.stack([course(_OPENING), course(_HEIGHT), course(_WIDTH) * np.median(eyes) / eyes])
     still = [course((pair,)) for pair in _STILL]
     return measures, float(np.median([np.std(part - _smooth(part, 0.25)) for part in still]))

@@ -2,8 +2,9 @@
 
 The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head
 predicts whether an expression is there, and how far each action unit has got since the window's first frame. The mean
-of the windows, weighted by their confidence, is the evidence of an expression over time. Blinks are found in the
-landmarks of the lids.
+of the windows, weighted by their confidence, is the evidence of an expression over time. While the mouth moves as in
+speech, only brows, eyes, cheeks and nose count, and lip corners that rise for longer than a gesture of speech. Speech
+and blinks are found in the landmarks of lips and lids.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mexplain.errors import ClipError, FaceError
+from mexplain.explain.lids import BLINK_S, blink_closure, lid_closure, lowered_lids
+from mexplain.explain.speech import speech_activity
 from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
@@ -29,8 +32,10 @@ from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
 KINDS = {
     "micro-expression": "brief and small",
     "macro-expression": "longer or larger than a micro-expression",
+    "speaks": "the mouth moves as in speech",
     "head motion": "the head moves so far that the face cannot be read",
     "blink": "the lids close and open",
+    "lids lowered": "the lids stay lowered or closed for longer than a blink",
 }
 LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
 HEAD = "10"  # the variant that spots moments
@@ -40,9 +45,14 @@ _STRIDE = 0.2  # of a window's length
 _ONSET_SHARE, _OFFSET_SHARE = 0.25, 0.5
 _BLINK_FLOOR = 0.3
 _EYES_ALONE, _LIDS_CLOSE = 1.05, 0.08
-_EYE_CORNERS, _LIDS = ((33, 133), (362, 263)), ((159, 145), (386, 374))
+_EYE_CORNERS = ((33, 133), (362, 263))
+# Action units of the upper face, and the lip corner puller, which in speech counts where it lasts this long.
+_UPPER_UNITS, _SMILE_UNIT, _LASTING_S = (1, 2, 4, 5, 6, 7, 9), 12, 0.6
+# Where windows see an expression all the time, for this long, and a part of the face moves this far within it.
+_ALL_THE_TIME, _ALL_THE_TIME_S, _FAR_IOD = 0.6, 2.0, 0.05
 _WINDOWS_AT_ONCE = 16
 _FRAMES_AT_ONCE = 32
+_LOOKS = 9  # of a stretch in which something moves all the time
 
 # Called with the share of the work (0..1) that is done.
 ShareProgress = Callable[[float], None]
@@ -57,8 +67,8 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
     times = steady.times_s
     windows = list(_windows(times))
     starts, ends = (np.array(column) for column in zip(*windows, strict=True))
-    units = _expressive(model.config)
-    total, weight = np.zeros(len(times)), np.zeros(len(times))
+    kinds = np.array(list(_course_units(model.config).values()))
+    total, weight = np.zeros((len(kinds) + 1, len(times))), np.zeros(len(times))
     for first in range(0, len(windows), _WINDOWS_AT_ONCE):
         progress(0.75 + 0.25 * first / len(windows))
         batch = slice(first, first + _WINDOWS_AT_ONCE)
@@ -67,13 +77,24 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
         boxes = torch.from_numpy(layout(HEAD).boxes(steady.landmarks_xy[onset])).to(features.device)
         output = model.head(HEAD)(_blend(features, times, ticks), boxes)
         presence = output.presence.sigmoid().cpu().numpy()
-        courses = _course(output.units.sigmoid().cpu().numpy()[:, :, units])
-        for tick, course, p in zip(ticks, courses, presence, strict=True):
+        reached = output.units.sigmoid().cpu().numpy()
+        courses = np.stack([_course(reached[:, :, units]) for units in kinds], axis=1)
+        for tick, each, p in zip(ticks, courses, presence, strict=True):
             inside = slice(*np.searchsorted(times, (tick[0] - 1e-6, tick[-1] + 1e-6)))
             # Windows without an expression count little, or those beside an event would outweigh those around it.
-            total[inside] += (p + 0.02) * p * np.interp(times[inside], tick, course)
+            seen = [np.interp(times[inside], tick, course) for course in each]
+            total[:, inside] += (p + 0.02) * p * np.stack([*seen, np.ones(len(seen[0]))])
             weight[inside] += p + 0.02
-    return Evidence(times, (total / np.maximum(weight, 1e-9)).astype(np.float32), lid_closure(steady.landmarks_xy))
+    anything, upper, smile, present = total / np.maximum(weight, 1e-9)
+    speech = speech_activity(steady.landmarks_xy, times)
+    beside_speech = np.maximum(upper, _lasting(smile, times))
+    return Evidence(
+        times,
+        (anything * (1 - speech) + beside_speech * speech).astype(np.float32),
+        blink_closure(steady.landmarks_xy, times),
+        speech,
+        (present * (1 - speech)).astype(np.float32),
+    )
 
 
 def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[Moment, ...]:
@@ -81,15 +102,63 @@ def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[
 
     ``floor`` is the least evidence (0..1) that an expression must reach at its apex.
     """
-    moments = [
+    times = evidence.times_s
+    expressions = [
         Moment(onset, apex, offset, _kind_of(steady, onset, apex, offset), score)
-        for onset, apex, offset, score in _peaks(evidence.times_s, evidence.expression, floor)
+        for onset, apex, offset, score in _peaks(times, evidence.expression, floor)
     ]
-    for onset, apex, offset, score in _peaks(evidence.times_s, evidence.blink, _BLINK_FLOOR):
-        blink = Moment(onset, apex, offset, "blink", score)
-        if not any(_within(blink, other) > 0.5 for other in moments):
-            moments.append(blink)
-    return rank(moments)
+    expressions += [
+        moment for moment in _all_the_time(evidence, steady) if not any(_shared_s(moment, e) > 0 for e in expressions)
+    ]
+    lowered = list(lowered_lids(steady.landmarks_xy, times))
+    blinks = [
+        blink
+        for blink in (
+            Moment(onset, apex, offset, "blink", score)
+            for onset, apex, offset, score in _peaks(times, evidence.blink, _BLINK_FLOOR)
+        )
+        if blink.offset_s - blink.onset_s <= BLINK_S
+        and not any(_within(blink, other) > 0.5 for other in expressions)
+        and not any(_shared_s(blink, other) > 0 for other in lowered)
+    ]
+    return rank([*expressions, *speaking(evidence), *blinks, *lowered])
+
+
+def speaking(evidence: Evidence) -> Iterator[Moment]:
+    """The moments in which the mouth moves as in speech."""
+    for start, end in _stretches(evidence.speech >= 0.5):
+        apex = start + int(evidence.speech[start : end + 1].argmax())
+        onset_s, apex_s, offset_s = (float(evidence.times_s[i]) for i in (start, apex, end))
+        yield Moment(onset_s, apex_s, offset_s, "speaks", float(evidence.speech[apex]))
+
+
+def _all_the_time(evidence: Evidence, steady: SteadyClip) -> Iterator[Moment]:
+    """Stretches in which something moves all the time, so that nothing rises above what is around it."""
+    times = evidence.times_s
+    for start, end in _stretches(evidence.presence >= _ALL_THE_TIME):
+        if times[end] - times[start] < _ALL_THE_TIME_S:
+            continue
+        looks = np.unique(np.linspace(start, end, _LOOKS).astype(int)).tolist()
+        first, points = steady.frames[start], steady.landmarks_xy[start]
+        far = [max(movement(first, steady.frames[i], points)) for i in looks[1:]]
+        if max(far) >= _FAR_IOD:
+            apex = looks[1 + int(np.argmax(far))]
+            score = float(evidence.presence[start : end + 1].mean())
+            yield Moment(float(times[start]), float(times[apex]), float(times[end]), "macro-expression", score)
+
+
+def _stretches(inside: Bool[np.ndarray, "t"]) -> list[tuple[int, int]]:
+    """First and last index of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.r_[False, inside, False].astype(np.int8)))
+    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
+
+
+def _lasting(course: Float[np.ndarray, "t"], times: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+    """A course without the rises that are shorter than ``_LASTING_S``: its morphological opening."""
+    first = np.searchsorted(times, times - _LASTING_S / 2)
+    last = np.searchsorted(times, times + _LASTING_S / 2, side="right")
+    lowest = np.array([course[a:b].min() for a, b in zip(first, last, strict=True)])
+    return np.array([lowest[a:b].max() for a, b in zip(first, last, strict=True)])
 
 
 def rank(moments: Iterable[Moment]) -> tuple[Moment, ...]:
@@ -121,6 +190,16 @@ def _course(units: Float[np.ndarray, "w t u 2"]) -> Float[np.ndarray, "w t"]:
 
 def _expressive(config: ModelConfig) -> Bool[np.ndarray, "u"]:
     return np.array([unit not in NUISANCE_UNITS for unit in config.units])
+
+
+def _course_units(config: ModelConfig) -> dict[str, Bool[np.ndarray, "u"]]:
+    """The action units of an expression, and those of them that count while the mouth moves as in speech."""
+    units = np.array(config.units)
+    return {
+        "expression": _expressive(config),
+        "upper face": np.isin(units, _UPPER_UNITS),
+        "smile": units == _SMILE_UNIT,
+    }
 
 
 def _peaks(
@@ -172,14 +251,6 @@ def movement(
     flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
     length = np.linalg.norm(flow - np.median(flow[face], axis=0), axis=-1) / iod
     return float(np.quantile(length[face & eyes], 0.98)), float(np.quantile(length[face & ~eyes], 0.98))
-
-
-def lid_closure(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t"]:
-    """How far the lids are closed in each frame, 0..1, compared with how far apart they usually are."""
-    distances = [np.linalg.norm(landmarks_xy[:, up] - landmarks_xy[:, low], axis=-1) for up, low in _LIDS]
-    share = sum(distances) / inter_ocular_distance(landmarks_xy)
-    closure = 1 - share / max(float(np.quantile(share, 0.6)), 1e-6)
-    return np.asarray(closure.clip(0, 1), np.float32)
 
 
 def _lids_close(steady: SteadyClip, onset: int, offset: int) -> bool:

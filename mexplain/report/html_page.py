@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -28,11 +29,9 @@ from mexplain.report.visuals.heatmap_overlay import (
 )
 from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import (
-    VARIANT_NAMES,
     block_time_heatmap,
     evidence_curve,
     percent,
-    prediction_sentence,
     probability_bars,
 )
 
@@ -76,10 +75,12 @@ def to_html(
             "report_page.html",
             report=report,
             clip=Path(report.info.path).name,
-            prediction=prediction_sentence(report),
+            prediction=report.summary,
             disclaimer=DISCLAIMER,
             evidence=report.evidence
-            and plots.embed(evidence_curve(report), "Evidence of an expression and of a blink over the whole clip"),
+            and plots.embed(
+                evidence_curve(report), "Evidence of an expression, of speech and of a blink over the clip"
+            ),
             moments=[text for text, _ in wording.moment_choices(report)],
             motion=videos.get(MOTION),
             decisions=[_decision(variant, plots) for variant in report.variants],

@@ -47,6 +47,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "device": report.device,
         "baseline": report.baseline,
         "elapsed_s": report.elapsed_s,
+        "summary": report.summary,
         "notes": report.notes,
         "variants": [_variant(variant) for variant in report.variants],
         "agreement": {
@@ -79,7 +80,7 @@ def write_report_text(text: str, path: Path) -> None:
 
 
 def _evidence(evidence: Evidence) -> dict[str, Any]:
-    return {name: getattr(evidence, name).tolist() for name in ("times_s", "expression", "blink")}
+    return {name: getattr(evidence, name).tolist() for name in ("times_s", "expression", "blink", "speech", "presence")}
 
 
 def _variant(variant: VariantReport) -> dict[str, Any]:

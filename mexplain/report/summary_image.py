@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
@@ -15,7 +16,7 @@ from mexplain.report.visuals.heatmap_overlay import (
     colour_limit,
     in_grey,
 )
-from mexplain.report.visuals.plots import VARIANT_NAMES, percent
+from mexplain.report.visuals.plots import percent
 
 _SIDE, _GAP = 420, 12
 _PAPER = (20, 24, 29)

@@ -5,12 +5,13 @@ from markupsafe import Markup
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.counterfactual import Flip
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import Report, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.templating import render_markup
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
-from mexplain.report.visuals.plots import VARIANT_NAMES, percent
+from mexplain.report.visuals.plots import percent
 from mexplain.simulation.action_units import ACTION_UNITS
 
 _MAX_UNITS, _MIN_UNIT_PROBABILITY = 3, 0.4

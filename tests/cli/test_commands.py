@@ -55,7 +55,7 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
     document = json.loads((tmp_path / "out" / "person.json").read_text(encoding="utf-8"))
     assert list(document) == [
         *("schema_version", "disclaimer", "clip", "window", "times_s", "moments", "evidence", "checkpoint", "device"),
-        *("baseline", "elapsed_s", "notes", "variants", "agreement"),
+        *("baseline", "elapsed_s", "summary", "notes", "variants", "agreement"),
     ]
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.6}
     assert document["checkpoint"]["sha256"] == checkpoint.sha256

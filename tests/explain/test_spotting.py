@@ -1,15 +1,17 @@
 """Moments: where they are found, what they are called, and that nothing is found where nothing is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mexplain.errors import SettingError
+from mexplain.explain.lids import blink_closure, lid_closure
 from mexplain.explain.spotting import (
     KINDS,
     _peaks,
     find_moments,
-    lid_closure,
     movement,
     overlap,
     rank,
@@ -32,6 +34,12 @@ LITE = PRESETS["lite"]
 def hills(times: np.ndarray, *hills: tuple[float, float, float]) -> np.ndarray:
     """A curve of triangles: middle, half width, height."""
     return sum(h * np.clip(1 - np.abs(times - m) / w, 0, 1) for m, w, h in hills).astype(np.float32)
+
+
+def evidence_of(steady: SteadyClip, expression: np.ndarray, **others: np.ndarray) -> Evidence:
+    """Evidence of an expression, and of nothing else but what is given."""
+    nothing = dict.fromkeys(("blink", "speech", "presence"), 0 * expression)
+    return Evidence(steady.times_s, expression, **nothing | others)
 
 
 def still(seconds: float = 10.0, rate: float = 20.0) -> SteadyClip:
@@ -59,7 +67,7 @@ def test_hills_are_found_highest_first() -> None:
 def test_what_is_too_long_is_no_micro_expression() -> None:
     steady = still()
     curve = hills(steady.times_s, (2, 0.3, 0.8), (6, 1.5, 0.9))
-    found = find_moments(Evidence(steady.times_s, curve, 0 * curve), steady, 0.4)
+    found = find_moments(evidence_of(steady, curve), steady, 0.4)
     assert [(moment.kind, round(moment.apex_s)) for moment in found] == [
         ("micro-expression", 2),
         ("macro-expression", 6),
@@ -69,7 +77,7 @@ def test_what_is_too_long_is_no_micro_expression() -> None:
 def test_a_blink_is_called_a_blink() -> None:
     steady = still()
     blink = hills(steady.times_s, (3, 0.2, 0.9))
-    (moment,) = find_moments(Evidence(steady.times_s, 0.1 * blink, blink), steady, 0.4)
+    (moment,) = find_moments(evidence_of(steady, 0.1 * blink, blink=blink), steady, 0.4)
     assert moment.kind == "blink" and moment.onset_s < 3 < moment.offset_s
 
 
@@ -77,13 +85,59 @@ def test_a_head_that_moves_is_called_that() -> None:
     steady = still()
     steady.head_xy[:, 0] = np.interp(steady.times_s, (1.5, 2.5), (0, 1.0))
     curve = hills(steady.times_s, (2, 0.4, 0.8))
-    assert [m.kind for m in find_moments(Evidence(steady.times_s, curve, 0 * curve), steady, 0.4)] == ["head motion"]
+    assert [m.kind for m in find_moments(evidence_of(steady, curve), steady, 0.4)] == ["head motion"]
+
+
+def test_speech_is_a_moment_of_its_own() -> None:
+    steady = still()
+    speech = np.float32((steady.times_s > 2) & (steady.times_s < 5))
+    (moment,) = find_moments(evidence_of(steady, 0 * speech, speech=speech), steady, 0.4)
+    assert moment.kind == "speaks" and (moment.onset_s, moment.offset_s) == pytest.approx((2.0, 5.0), abs=0.06)
+
+
+def test_eyes_that_stay_closed_do_not_blink_and_no_two_moments_of_the_lids_overlap() -> None:
+    steady = still()
+    closure = np.interp(steady.times_s, (2, 2.1, 2.2, 2.3, 5, 5.1, 8, 8.2), (0, 1, 1, 0, 0, 1, 1, 0))
+    for upper, lower in ((159, 145), (386, 374)):
+        gap = steady.landmarks_xy[:, lower] - steady.landmarks_xy[:, upper]
+        steady.landmarks_xy[:, upper] += (0.95 * closure[:, None] * gap).astype(np.float32)
+    blink = blink_closure(steady.landmarks_xy, steady.times_s)
+    found = sorted(find_moments(evidence_of(steady, 0 * blink, blink=blink), steady, 0.4), key=lambda m: m.onset_s)
+    assert [moment.kind for moment in found] == ["blink", "lids lowered"]
+    assert found[0].offset_s - found[0].onset_s <= 0.5
+    assert (found[1].onset_s, found[1].offset_s) == pytest.approx((5.05, 8.1), abs=0.15)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_half_closed_eyes_blink_as_others_do(share: float) -> None:
+    # Half closed for half of the time or more: compared with the usual opening, all else looked like wide open eyes.
+    steady = still()
+    closure = 0.3 * (steady.times_s < share * 10) + 0.6 * (np.abs(steady.times_s - 2) < 0.11)
+    for upper, lower in ((159, 145), (386, 374)):
+        gap = steady.landmarks_xy[:, lower] - steady.landmarks_xy[:, upper]
+        steady.landmarks_xy[:, upper] += (closure[:, None] * gap).astype(np.float32)
+    blink = blink_closure(steady.landmarks_xy, steady.times_s)
+    (moment,) = find_moments(evidence_of(steady, 0 * blink, blink=blink), steady, 0.4)
+    assert moment.kind == "blink" and moment.apex_s == pytest.approx(2.0, abs=0.11)
+
+
+def test_what_moves_all_the_time_is_one_long_macro_expression(person_clip) -> None:
+    photo, points = person_clip.frames[0], find_face(person_clip.frames[0]).landmarks_xy
+    smile = simulate(photo, points, Expression((12,), "both", 0.2, 0.0, 0.1, 0.2), duration_s=0.2, fps=50.0).frames[5]
+    steady = still(4.0)
+    frames = np.stack([(photo, smile)[i // 10 % 2] for i in range(len(steady.frames))])
+    steady = replace(steady, frames=frames, landmarks_xy=np.repeat(points[None], len(frames), 0))
+    evidence = evidence_of(steady, np.full(80, 0.4, np.float32), presence=np.full(80, 0.9, np.float32))
+    (moment,) = find_moments(evidence, steady, 0.57)
+    assert moment.kind == "macro-expression" and (moment.onset_s, moment.offset_s) == pytest.approx((0.0, 3.95))
+    quiet = replace(steady, frames=np.repeat(photo[None], 80, 0))
+    assert find_moments(evidence, quiet, 0.57) == ()
 
 
 def test_no_evidence_is_no_moment() -> None:
     steady = still()
     nothing = np.full(len(steady.times_s), 0.1, np.float32)
-    assert find_moments(Evidence(steady.times_s, nothing, nothing), steady, 0.4) == ()
+    assert find_moments(evidence_of(steady, nothing, blink=nothing), steady, 0.4) == ()
 
 
 def test_micro_expressions_come_first_then_the_surest() -> None:

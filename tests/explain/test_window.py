@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from mexplain.errors import SettingError
+from mexplain.explain.decision import Circumstances, Decision
 from mexplain.explain.explain import explain
 from mexplain.explain.prediction import calibrate_output
-from mexplain.explain.report_assembly import moment_notes
 from mexplain.explain.spotting import overlap
 from mexplain.explain.window import best_expression, is_long, spot
 from mexplain.media.video import write_video
 from mexplain.model.network import HeadOutput
 from mexplain.records import NONE, ExplainRequest, Moment
 from mexplain.report.json_export import to_json
-from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
+from mexplain.report.visuals.plots import evidence_curve
 from mexplain.report.wording import moment_choices, presence
 
 pytestmark = pytest.mark.slow
@@ -35,12 +35,14 @@ def said(presence: float) -> HeadOutput:
 
 
 def test_what_is_unsure_or_found_nowhere_is_called_none(checkpoint) -> None:
-    assert calibrate_output(checkpoint, "10", said(6.0), True).label == "surprise"
-    assert calibrate_output(checkpoint, "10", said(-6.0), True).label == NONE
-    nowhere = calibrate_output(checkpoint, "10", said(6.0), False)
+    assert calibrate_output(checkpoint, "10", said(6.0), Circumstances()).label == "surprise"
+    assert calibrate_output(checkpoint, "10", said(-6.0), Circumstances()).label == NONE
+    circumstances = Circumstances(evidence=0.9)
+    nowhere = calibrate_output(checkpoint, "10", said(6.0), circumstances)
     assert nowhere.label == NONE and max(nowhere.probabilities, key=nowhere.probabilities.get) == "surprise"
     assert sum(nowhere.probabilities.values()) == pytest.approx(1)
-    assert "No micro-expression" in moment_notes((), [nowhere])[0]
+    assert nowhere.presence < checkpoint.calibration["10"].none_below
+    assert "no brief moment can be told apart" in Decision(circumstances, {"10": nowhere}).notes[0]
 
 
 def test_the_best_moment_is_an_expression() -> None:
@@ -62,13 +64,14 @@ def test_a_long_clip_is_searched_and_its_moment_explained(recording, searched) -
 def test_the_report_lists_the_moments(searched) -> None:
     document = json.loads(json.dumps(to_json(searched)))
     assert list(document["moments"][0]) == ["onset_s", "apex_s", "offset_s", "kind", "score"]
-    assert len(document["evidence"]["times_s"]) == len(document["evidence"]["expression"]) == 150
+    assert len(document["evidence"]["times_s"]) == len(document["evidence"]["speech"]) == 150
+    assert document["summary"] == searched.summary
     assert set(document["variants"][0]["action_units"]["12"]) == {"right", "left"}
 
 
 def test_the_curve_shows_moments_and_window(searched) -> None:
     figure = evidence_curve(searched)
-    assert [trace.name for trace in figure.data] == ["blink", "expression"]
+    assert [trace.name for trace in figure.data] == ["blink", "speech", "expression"]
     assert len(figure.layout.shapes) == len(searched.moments) + 2
     assert len(moment_choices(searched)) == len(searched.moments)
     assert "lip corner puller (AU12)" in presence(searched.variants[1])
@@ -87,7 +90,9 @@ def test_a_still_face_gets_no_label(person_clip, checkpoint, tmp_path, seconds: 
     write_video(tmp_path / "still.mp4", still, 25.0)
     report = explain(tmp_path / "still.mp4", checkpoint, ExplainRequest(methods=(), device="cpu"))
     assert {variant.label for variant in report.variants} == {NONE} and report.moments == ()
-    assert "No micro-expression" in prediction_sentence(report) and "No micro-expression" in report.notes[0]
+    assert "No micro-expression" in report.summary and "nothing moves" in report.summary
+    assert report.notes[0].startswith(report.summary)
+    assert all(variant.presence < 0.01 for variant in report.variants)
     assert all(sum(variant.probabilities.values()) > 0 for variant in report.variants)
 
 

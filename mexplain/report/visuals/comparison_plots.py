@@ -4,10 +4,11 @@ import plotly.graph_objects as go
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.records import Report
 from mexplain.report.comparison import Comparison, Pair
 from mexplain.report.visuals.heatmap_overlay import paint_pixels
-from mexplain.report.visuals.plots import FONT, HOVER, INK, PLAIN, VARIANT_NAMES
+from mexplain.report.visuals.plots import FONT, HOVER, INK, PLAIN
 
 # Told apart by shape and by colour, with any common colour blindness (Okabe and Ito 2008).
 _MARKS = {"24": ("circle", "#0072b2"), "10": ("square", "#d55e00"), "uncropped": ("diamond", "#009e73")}

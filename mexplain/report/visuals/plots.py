@@ -13,14 +13,15 @@ from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
-from mexplain.records import NONE, BlockReport, Report, VariantReport
+from mexplain.explain.window import EXPRESSIONS
+from mexplain.records import BlockReport, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import COLOURS, Quantity, colour_limit
 
 # 4.5 to 1 against white and against near-black.
 INK = "#757575"
 # Neither blue nor orange, which stand for away and towards.
 WINNER, OTHERS = "#14938a", "#9aa3ad"
-VARIANT_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+SPEECH = "#b07d2b"
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": INK}
 HOVER = {"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#ffffff", "size": 13}}
 _PLAIN = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
@@ -77,7 +78,7 @@ def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Fi
 
 
 def evidence_curve(report: Report) -> go.Figure:
-    """Curves of the evidence of an expression and of a blink over a whole clip, with its moments shaded.
+    """Curves of the evidence of an expression, of speech and of a blink over a clip, with its moments shaded.
 
     The window that was explained lies between dotted lines. Raises ``SettingError`` for a report without evidence.
     """
@@ -87,6 +88,7 @@ def evidence_curve(report: Report) -> go.Figure:
     figure = go.Figure()
     for name, values, colour, width in (
         ("blink", evidence.blink, OTHERS, 1.0),
+        ("speech", evidence.speech, SPEECH, 1.0),
         ("expression", evidence.expression, WINNER, 2.0),
     ):
         line = go.Scatter(x=evidence.times_s.tolist(), y=values.tolist(), name=name, mode="lines")
@@ -95,7 +97,7 @@ def evidence_curve(report: Report) -> go.Figure:
         )
         figure.add_trace(line)
     for moment in report.moments:
-        colour = OTHERS if moment.kind == "blink" else WINNER
+        colour = WINNER if moment.kind in EXPRESSIONS else SPEECH if moment.kind == "speaks" else OTHERS
         figure.add_vrect(moment.onset_s, moment.offset_s, fillcolor=colour, opacity=0.22, line_width=0, layer="below")
     for edge in report.window_s:
         figure.add_vline(edge, line={"color": INK, "width": 1, "dash": "dot"})
@@ -111,18 +113,6 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return "< 1 %"
     return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
-
-
-def prediction_sentence(report: Report) -> str:
-    """A sentence on what the variants answer, and whether they agree."""
-    answers = {variant.variant: variant.label for variant in report.variants}
-    if set(answers.values()) == {NONE}:
-        return "No micro-expression was found."
-    if len(set(answers.values())) == 1:
-        return (
-            f"All variants answer “{report.variants[0].label}”." if len(answers) > 1 else f"“{answers.popitem()[1]}”."
-        )
-    return "The variants disagree: " + ", ".join(f"{VARIANT_NAMES[v]} “{label}”" for v, label in answers.items()) + "."
 
 
 def block_time_heatmap(

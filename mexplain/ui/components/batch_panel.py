@@ -8,8 +8,9 @@ import gradio as gr
 
 from mexplain.batch.zip_bundle import MOST_CLIPS, BundledClip, bundle
 from mexplain.errors import MexplainError
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.records import NONE, ExplainRequest
-from mexplain.report.visuals.plots import VARIANT_NAMES, percent
+from mexplain.report.visuals.plots import percent
 from mexplain.ui.components.common import (
     OWN_ANSWER,
     SLOW,

@@ -10,7 +10,7 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.records import VARIANTS, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.visuals.heatmap_overlay import Quantity
-from mexplain.report.visuals.plots import evidence_curve, prediction_sentence
+from mexplain.report.visuals.plots import evidence_curve
 from mexplain.ui.components import results
 from mexplain.ui.components.common import OWN_ANSWER, Hub
 from mexplain.ui.components.results import View
@@ -145,7 +145,7 @@ class ResultsPanel:
     def _first_update(self, report: Report, session: Session, view: View) -> dict[Any, Any]:
         update: dict[Any, Any] = {
             self.box: gr.Column(visible=True),
-            self.answer: render_html("answer", sentence=prediction_sentence(report), notes=report.notes),
+            self.answer: render_html("answer", sentence=report.summary, notes=report.notes),
             self.about: wording.about_method(session.method, report.baseline, self.hub.scorecard()),
             self.legend: results.legend(view, session.method),
             self.magnified: "",

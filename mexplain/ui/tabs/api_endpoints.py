@@ -12,9 +12,10 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD, run_experiment
 from mexplain.explain.counterfactual import predict_with_blocks_held
+from mexplain.explain.decision import VariantPrediction
 from mexplain.explain.explain import explain
 from mexplain.explain.explainer import Explainer
-from mexplain.explain.prediction import Progress, VariantPrediction
+from mexplain.explain.prediction import Progress
 from mexplain.media.files import sha256_of_file
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import ExplainRequest

@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 
 from mexplain.attribution.registry import METHODS
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
-from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session

@@ -11,11 +11,11 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError, SettingError
 from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Detection, SimulatedMovement
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.prediction import Progress
 from mexplain.media.video import write_video
 from mexplain.records import ExplainRequest
 from mexplain.report.visuals.animation import Animation
-from mexplain.report.visuals.plots import VARIANT_NAMES
 from mexplain.simulation.action_units import SIDES
 from mexplain.simulation.subject import StillFace, built_in, from_photo, names
 from mexplain.ui.components.common import (

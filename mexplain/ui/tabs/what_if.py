@@ -8,11 +8,12 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.explain.counterfactual import WhatIf, predict_with_blocks_held, smallest_flip
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
 from mexplain.records import NONE
 from mexplain.report import wording
-from mexplain.report.visuals.plots import VARIANT_NAMES, before_and_after, percent
+from mexplain.report.visuals.plots import before_and_after, percent
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from support.hand_made import make_report
 
+from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.records import Agreement
 from mexplain.report.comparison import Comparison, Pair
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
-from mexplain.report.visuals.plots import VARIANT_NAMES
 
 SHARES = {
     "24": {"nose": 0.1, "chin": -0.6, "mouth": 0.3},

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -11,7 +9,6 @@ from mexplain.report.visuals.heatmap_overlay import COLOURS
 from mexplain.report.visuals.plots import (
     block_time_heatmap,
     percent,
-    prediction_sentence,
     probability_bars,
     top_to_bottom,
 )
@@ -114,15 +111,3 @@ def test_figures_fit_light_and_dark_pages_and_do_not_catch_a_finger():
 )
 def test_percentages(share, words):
     assert percent(share) == words
-
-
-def test_agreement_in_a_sentence():
-    report = make_report("10")
-    ten, whole = report.variants[0], make_report("uncropped", label="disgust").variants[0]
-    assert prediction_sentence(replace(report, variants=(ten, replace(whole, label="happiness")))) == (
-        "All variants answer “happiness”."
-    )
-    assert prediction_sentence(replace(report, variants=(ten, whole))) == (
-        "The variants disagree: 10 blocks “happiness”, uncropped “disgust”."
-    )
-    assert prediction_sentence(report) == "“happiness”."

@@ -1,0 +1,199 @@
+"""The decision on a clip: one record that makes every variant's label and presence, and the sentences about them.
+
+What a reader sees of an answer (page, command line, JSON, tables) comes from a ``Decision``, so that its parts agree:
+a label other than "none" is given where, and only where, the presence stated beside it reaches the threshold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mexplain.explain.window import EXPRESSIONS, SpottingResult
+from mexplain.model.calibration import Calibration
+from mexplain.records import NONE, Evidence, Moment
+
+# The shares of presence and of the class probabilities that are kept where no rest precedes a movement. A judgement:
+# a sure answer stays one, an unsure one becomes "none".
+NO_REST = 0.8
+_REST_S, _SEEN_S = 0.3, 0.1  # how long before an onset rest is looked for, and must be seen at least
+_STILL_LEVELS = 2.0  # grey levels that coding alone may change, in all but a thousandth of the picture
+
+_NONE = "No micro-expression was found"
+_ABOUT_LIKELIEST = "What follows is about the likeliest class all the same."
+_NOT_MICRO = "What moves here is longer or larger than a micro-expression; it is named by the class it looks most like."
+_NO_REST_NOTE = (
+    "The face was not seen at rest before this, so what moved since then is less sure; "
+    f"the probabilities are lowered to {NO_REST:.0%} for it.".replace("%", " %")
+)
+
+VARIANT_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+
+Outcome = Literal["expression", "nothing moves", "speaks", "no brief moment", "not confirmed", "none"]
+
+
+@dataclass(frozen=True)
+class VariantPrediction:
+    """One variant's label, "none" included, the probability of each class, and that there is an expression at all."""
+
+    variant: str
+    label: str
+    probabilities: dict[str, float]
+    presence: float
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known of the part that is explained, beside what the network answers.
+
+    ``window_s`` is that part in seconds. ``moves`` is False where its frames are all the same. ``evidence`` is the
+    highest evidence of an expression there as a share of the search's floor: below 1 where a search found none, 1
+    where it found one or none was made. ``rest_before`` is False where a search saw no rest before the movement.
+    ``moment`` is the expression that was spotted, ``speech_s`` the stretch of speech that covers the part.
+    """
+
+    window_s: tuple[float, float] = (0.0, 0.0)
+    moves: bool = True
+    evidence: float = 1.0
+    rest_before: bool = True
+    moment: Moment | None = None
+    speech_s: tuple[float, float] | None = None
+
+    def answer(
+        self,
+        variant: str,
+        labels: tuple[str, ...],
+        calibration: Calibration,
+        presence: float,
+        logits: Float[np.ndarray, "k"],
+    ) -> VariantPrediction:
+        """A variant's prediction from the logits of a head, weighed by the circumstances.
+
+        The presence of a part in which no search found an expression stays below the threshold of "none" by as much as
+        the evidence stayed below its floor; that of frames that are all the same is 0.
+        """
+        kept = 1.0 if self.rest_before else NO_REST
+        there = kept * float(calibration.presence(np.asarray(presence))) if self.moves else 0.0
+        if self.evidence < 1:
+            there = min(there, self.evidence * calibration.none_below)
+        classes = kept * calibration.classes(logits) + (1 - kept) / len(labels)
+        found = there > 0 and there >= calibration.none_below
+        label = labels[int(classes.argmax())] if found else NONE
+        return VariantPrediction(variant, label, dict(zip(labels, classes.tolist(), strict=True)), there)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is said of a clip: each variant's prediction, and the circumstances in which it was made."""
+
+    circumstances: Circumstances
+    variants: Mapping[str, VariantPrediction]
+
+    @property
+    def labels(self) -> set[str]:
+        """The different labels of the variants, "none" included."""
+        return {answer.label for answer in self.variants.values()}
+
+    @property
+    def outcome(self) -> Outcome:
+        """The kind of answer: an expression where any variant names one, otherwise why none does."""
+        if self.labels != {NONE}:
+            return "expression"
+        if not self.circumstances.moves:
+            return "nothing moves"
+        if self.circumstances.speech_s is not None:
+            return "speaks"
+        if self.circumstances.moment is not None:
+            return "not confirmed"
+        return "no brief moment" if 0.5 <= self.circumstances.evidence < 1 else "none"
+
+    @property
+    def summary(self) -> str:
+        """A sentence on what was found."""
+        if self.outcome == "expression":
+            if len(self.labels) > 1:
+                answers = ", ".join(f"{VARIANT_NAMES[v]} “{answer.label}”" for v, answer in self.variants.items())
+                return f"The variants disagree: {answers}."
+            (label,) = self.labels
+            return f"All variants answer “{label}”." if len(self.variants) > 1 else f"“{label}”."
+        return f"{_NONE}{self._reason}."
+
+    @property
+    def _reason(self) -> str:
+        window, speech = self.circumstances.window_s, self.circumstances.speech_s
+        return {
+            "nothing moves": f": nothing moves from {_times(window)}",
+            "speaks": f": the mouth moves as in speech from {_times(speech or window)}, and nothing else is told apart",
+            "no brief moment": f": something moves, most from {_times(window)}, but no brief moment can be told apart",
+            "not confirmed": f": looked at closely, {_times(window)} shows no more than clips without one do",
+        }.get(self.outcome, "")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that explain the answer."""
+        if self.outcome != "expression":
+            why = (
+                ""
+                if self.outcome != "none"
+                else (
+                    ": there is no more evidence of one than in clips that hold nothing but head drift, blinks, "
+                    "glances, speech and flickering light"
+                )
+            )
+            return (f"{_NONE}{why or self._reason}. {_ABOUT_LIKELIEST}",)
+        moment, notes = self.circumstances.moment, tuple[str, ...]()
+        if moment is not None and moment.kind != EXPRESSIONS[0]:
+            notes += (_NOT_MICRO,)
+        if self.circumstances.speech_s is not None:
+            notes += (f"The person speaks from {_times(self.circumstances.speech_s)}; the mouth moves for that, too.",)
+        return notes if self.circumstances.rest_before else (*notes, _NO_REST_NOTE)
+
+
+def circumstances_of(
+    window_s: tuple[float, float],
+    frames: UInt8[np.ndarray, "t s s 3"],
+    spotting: SpottingResult | None,
+    floor: float,
+) -> Circumstances:
+    """The circumstances of a part of a clip, from its aligned frames and from what a search found, if one was made."""
+    moves = not is_still(frames)
+    if spotting is None:
+        return Circumstances(window_s, moves)
+    evidence = spotting.evidence
+    here = [moment for moment in spotting.moments if moment.onset_s < window_s[1] and moment.offset_s > window_s[0]]
+    spotted = next((moment for moment in here if moment.kind in EXPRESSIONS), None)
+    speech = next((moment for moment in here if moment.kind == "speaks"), None)
+    inside = (evidence.times_s >= window_s[0]) & (evidence.times_s <= window_s[1])
+    highest = float(evidence.expression[inside].max(initial=0.0))
+    return Circumstances(
+        window_s=window_s,
+        moves=moves,
+        # A moment rises above the floor; where none does, rounding must not make the share 1.
+        evidence=1.0 if spotted else min(highest / max(floor, 1e-6), 0.999),
+        rest_before=spotted is None or _rests_before(spotted, evidence),
+        moment=spotted,
+        speech_s=(speech.onset_s, speech.offset_s) if speech else None,
+    )
+
+
+def is_still(frames: UInt8[np.ndarray, "t s s 3"]) -> bool:
+    """Whether nothing moves: all frames are the same, but for what coding a picture changes."""
+    change = np.abs(frames.astype(np.int16) - frames[:1].astype(np.int16))
+    return bool(np.quantile(change, 0.999, axis=(1, 2, 3)).max() <= _STILL_LEVELS)
+
+
+def _rests_before(moment: Moment, evidence: Evidence) -> bool:
+    """Whether a face was seen that neither spoke nor moved, just before a moment."""
+    times = evidence.times_s
+    before = (times >= moment.onset_s - _REST_S) & (times <= moment.onset_s)
+    during = (times >= moment.onset_s) & (times <= moment.offset_s)
+    if moment.onset_s - times[0] < _SEEN_S:
+        return False
+    rests = evidence.expression[before].min() < 0.5 * evidence.expression[during].max()
+    return bool(rests and evidence.speech[before].max() < 0.5)
+
+
+def _times(window_s: tuple[float, float]) -> str:
+    return "{:.2f} to {:.2f} s".format(*window_s)
