@@ -54,7 +54,18 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
     assert explain(person_path, tmp_path / "out", "--start", 0.2, "--end", 0.6) == 0
     document = json.loads((tmp_path / "out" / "person.json").read_text(encoding="utf-8"))
     assert list(document) == [
-        *("schema_version", "disclaimer", "clip", "window", "times_s", "moments", "evidence", "checkpoint", "device"),
+        *(
+            "schema_version",
+            "disclaimer",
+            "clip",
+            "camera_fps",
+            "window",
+            "times_s",
+            "moments",
+            "evidence",
+            "checkpoint",
+            "device",
+        ),
         *("baseline", "elapsed_s", "summary", "notes", "variants", "agreement"),
     ]
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.6}
