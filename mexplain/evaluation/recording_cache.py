@@ -27,7 +27,7 @@ from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.recordings import RecordingPlan, draw_recording_plan, render_recording
 
 # Raised whenever the same plan gives another picture, or the same file another aligned face.
-RENDERING = 2
+RENDERING = 3
 _COMPRESSION = 3  # higher levels of zlib take far longer for a few per cent
 
 

@@ -14,8 +14,26 @@ INNER_LIPS = np.array(
         (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
     )
 )
+_OUTER_LIPS = np.array(
+    (
+        (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
+        (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
+    )
+)
+_LEAST_IOD = 0.005  # lips that part less far, in inter-ocular distances, show nothing
 _EDGE_PX = 0.6  # softness of the edge
 _TEETH_SHARE = 0.5
+
+
+def lip_motion(parts: Float[np.ndarray, "*g 478 2"]) -> Float[np.ndarray, "*g 22 2"]:
+    """Return how the landmarks of ``INNER_LIPS`` move with the lips that they are the edges of.
+
+    It is the mean of their own motion and that of the outer lips beside them: in the motion basis, which is smooth,
+    inner lips part a fourth as far as outer ones. Speech then parts them as far as in films of people who talk.
+    """
+    both = [parts[..., ring.ravel(), :] for ring in (INNER_LIPS, _OUTER_LIPS)]
+    moved: Float[np.ndarray, "*g 22 2"] = (0.5 * (both[0] + both[1])).astype(np.float32)
+    return moved
 
 
 def draw_mouth_interiors(rng: np.random.Generator, count: int) -> Float[np.ndarray, "n 6"]:
@@ -39,7 +57,7 @@ def open_mouths(
     """Return clips with the inside of mouths painted in; all lengths are in pixels of the clips.
 
     ``lips_xy`` are the inner lips (``INNER_LIPS``, upper before lower) of the still face under a moving head,
-    ``parted_px`` how far lively motion moves them, and ``rest_px`` the field of all other motion.
+    ``parted_px`` how far lively motion moves them (``lip_motion``), and ``rest_px`` the field of all other motion.
     """
     height, width = clips.shape[-2:]
     places = torch.from_numpy(lips_xy.astype(np.float32)).to(clips.device)
@@ -97,7 +115,7 @@ class MouthCourse:
         self.iod = torch.tensor([float(inter_ocular_distance(landmarks_xy))])
         self.still = torch.from_numpy(landmarks_xy[INNER_LIPS].astype(np.float32))
         self.gaps = (self.still[1, :, 1] - self.still[0, :, 1])[None]
-        self.parts = torch.from_numpy(parts[:, INNER_LIPS].astype(np.float32)) * self.iod
+        self.parts = torch.from_numpy(lip_motion(parts)).unflatten(1, (2, 11)) * self.iod
         self.courses = torch.from_numpy(courses.astype(np.float32))
         self.interior = torch.from_numpy(draw_mouth_interiors(rng, 1).astype(np.float32))
         self.level = torch.tensor([float(photo.mean())])
@@ -139,7 +157,9 @@ def _inside(
     right, left = upper_x[..., :1], upper_x[..., -1:]
     inside = (columns > right) & (columns < left)
     opening = (between - along(upper_x, gaps[:, None].expand_as(upper_x))).clamp_min(0) * inside
-    if float(opening.max()) < 0.01:
+    unit = iod[:, None, None]
+    wide = opening / unit - _LEAST_IOD
+    if float(wide.max()) <= 0:
         return None
     top = bottom - opening
     first = max(int(top.masked_fill(~inside, height).min()) - 2, 0)
@@ -147,8 +167,7 @@ def _inside(
     if first >= last:
         return None
     rows = torch.arange(first, last, device=lips.device)[:, None] + 0.5
-    unit = iod[:, None, None]
-    covered = (opening / (0.03 * unit)).clamp(0, 1).square()[:, :, None]
+    covered = (wide / 0.03).clamp(0, 1).square()[:, :, None]
     covered = covered * torch.sigmoid((rows - top[:, :, None]) / _EDGE_PX)
     covered = covered * torch.sigmoid((bottom[:, :, None] - rows) / _EDGE_PX)
     dark, bright = interiors[:, :3] * level[:, None], interiors[:, 3:4] * level[:, None]

@@ -18,6 +18,7 @@ from mexplain.simulation.head_motion import (
     head_mask,
     rotation,
 )
+from mexplain.simulation.mouth_cavity import MouthCourse
 from mexplain.simulation.recording_camera import STEADY_CAMERA, CameraCourse, CameraPlan
 from mexplain.simulation.warp import dense_field
 
@@ -91,6 +92,9 @@ def render_frames(
     camera = CameraCourse(plan.camera, times, height, iod, view_rng)
     # A head that turns far would draw out the picture's last pixels into stripes.
     border = cv2.BORDER_REPLICATE if head is None else cv2.BORDER_REFLECT_101
+    # The components of lively motion part lips further than expressions do.
+    moving = parts[-shared:], courses[-shared:]
+    mouth = MouthCourse(photo, landmarks_xy, *moving, rng.spawn(1)[0]) if shared else None
     for index in range(count):
         if camera.shots[index] < index:
             frames[index] = frames[index - 1]
@@ -102,15 +106,18 @@ def render_frames(
         seen = here if plan.camera == STEADY_CAMERA else camera.seen(index, here, middle)
         face = cv2.transform(seen, np.column_stack([turn, shift]))
         if head is None:
+            still = face.copy() if mouth else face
             for part in np.flatnonzero(courses[:, index]).tolist():
                 cv2.scaleAdd(pushed[part], -float(courses[part, index]), face, face)
         else:
-            face = head.source(index, face)
+            face = still = head.source(index, face)
             motion = np.tensordot(courses[:, index], pushed, 1).astype(np.float32)
             # Muscles move the face where the head has taken it.
             moved = cv2.remap(motion, face[..., 0], face[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             face = cv2.subtract(face, moved)
         picture = cv2.remap(photo, face[..., 0], face[..., 1], cv2.INTER_CUBIC, borderMode=border)
+        if mouth and (layer := mouth.layer(index)) is not None:
+            picture = _lay_over(picture, layer, still)
         cv2.randn(grain, np.zeros(1), np.full(1, plan.noise))
         if plan.camera == STEADY_CAMERA:
             frames[index] = (picture * np.float32(light[index]) + grain[..., None]).round().clip(0, 255)
@@ -163,6 +170,15 @@ class _TurningHead:
         head = head_mask(torch.from_numpy(cv2.transform(flat + 0.5, self.to_iod))).numpy()[..., None]
         placed: Float[np.ndarray, "h w 2"] = (seen + head * (source - seen)).astype(np.float32)
         return placed
+
+
+def _lay_over(
+    picture: UInt8[np.ndarray, "h w 3"], layer: Float[np.ndarray, "h w 4"], places: Float[np.ndarray, "h w 2"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Return a picture with a layer (colour and opacity) over it, which is seen at some places of the layer."""
+    seen = cv2.remap(layer, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    mixed: Float[np.ndarray, "h w 3"] = picture + seen[..., 3:] * (seen[..., :3] - picture)
+    return mixed
 
 
 def _random_walk(rng: np.random.Generator, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:

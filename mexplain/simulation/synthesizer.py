@@ -18,7 +18,7 @@ from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.head_motion import draw_head_poses, head_parallax
-from mexplain.simulation.mouth_cavity import INNER_LIPS, open_mouths
+from mexplain.simulation.mouth_cavity import INNER_LIPS, lip_motion, open_mouths
 from mexplain.simulation.sampling import EYES, JAW, LIVELY, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
@@ -140,7 +140,7 @@ class Synthesizer:
         if lively.any():
             chosen, unit = self._put(lively), float(self.to_iod[0, 0])
             spoken = np.stack([clip_plan.courses[LIVELY] for clip_plan in clip_plans])[lively]
-            parted = np.einsum("bgt,bgnc->btnc", spoken, parts[lively, LIVELY][:, :, INNER_LIPS.ravel()])
+            parted = np.einsum("bgt,bgnc->btnc", spoken, lip_motion(parts[lively, LIVELY]))
             rest = moved[chosen] - torch.einsum("bgt,bgcyx->btcyx", self._put(spoken), field[chosen, LIVELY])
             back = compose(invert(whole), view[:, None])[lively]
             lips = points[lively][:, None, INNER_LIPS.ravel()] @ back[..., :2].swapaxes(-1, -2)
