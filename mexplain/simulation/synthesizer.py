@@ -87,8 +87,12 @@ class Synthesizer:
         """Return ``size`` clips of ``frames`` frames."""
         return self.make(draw_batch_plan(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
 
-    def make(self, plan: BatchPlan) -> TrainingBatch:
-        """Return the clips of a plan."""
+    def make(self, plan: BatchPlan, moving: Float[Tensor, "b s s"] | None = None) -> TrainingBatch:
+        """Return the clips of a plan.
+
+        ``moving`` is the share (0..1) of the expression's motion that each pixel keeps, by default all; everything else
+        in the clip stays as it is.
+        """
         clip_plans, mixture, frames, size = plan.clip_plans, plan.mixture, plan.frames, len(plan.clip_plans)
         rng = np.random.default_rng((plan.seed, 1))
         # Heads that turn and moving cameras draw from their own, so that a mixture without them keeps its clips.
@@ -119,6 +123,8 @@ class Synthesizer:
         intensity = np.array([clip_plan.intensity for clip_plan in clip_plans], np.float32)
         peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
         field[:, :2] *= (self._put(intensity * iod) / peak)[:, None, None, None, None]
+        if moving is not None:
+            field[:, :2] *= moving[:, None, None]
 
         turns = np.array([clip_plan.turn for clip_plan in clip_plans]) * mixture.nuisance
         nuisance = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])

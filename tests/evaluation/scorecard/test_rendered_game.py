@@ -1,0 +1,85 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from support.pattern_faces import pattern_faces
+
+from mexplain.evaluation.scorecard.rendered_game import game_values, play_game, render_game
+from mexplain.face.blocks import box_coverage, pooling_layout
+from mexplain.model.config import PRESETS
+from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.simulation.synthesizer import Synthesizer, draw_batch_plan
+
+CONFIG = PRESETS["lite"]
+
+
+@pytest.fixture(scope="module")
+def source():
+    return Synthesizer(pattern_faces(), CONFIG, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return draw_batch_plan(CONFIG.labels, 4, 1, CONFIG.frames, TEST_MIXTURES["calm"], 5)
+
+
+@pytest.fixture(scope="module")
+def game(source, plan):
+    return render_game(source, plan, "10")
+
+
+def test_the_last_coalition_is_the_clip_itself(game, source, plan):
+    clip = (source.make(plan).frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    assert np.array_equal(game.clip, clip)
+    assert not game.held[-1].any() and game.held[0].all()
+    assert len(game.frames) == 2 ** len(game.players) >= 4
+
+
+def test_players_are_the_blocks_that_move_most(game):
+    assert list(game.players) == np.argsort(-game.energy, kind="stable")[: len(game.players)].tolist()
+
+
+def test_a_coalition_differs_from_the_clip_where_its_blocks_are_held_alone(game):
+    boxes, side = pooling_layout("10").boxes(game.landmarks_xy), CONFIG.image_size
+    one = int(np.flatnonzero(game.held.sum(1) == 1)[0])
+    box = boxes[game.players[int(game.held[one].argmax())]]
+    # Compression in tiles of eight pixels carries a change a little further than the soft border does.
+    far = box_coverage(np.float32(box + np.array((-20, -20, 20, 20)))[None], side, side)[0] == 0
+    change = np.abs(game.frames[one].astype(int) - game.clip.astype(int)).max(axis=(0, 3))
+    assert change.max() > 3 and not change[far].any()
+
+
+def test_the_same_plan_is_rendered_the_same_again(game, source, plan):
+    assert np.array_equal(render_game(source, plan, "10").frames, game.frames)
+
+
+def test_values_are_means_over_all_orders():
+    logits = np.random.default_rng(0).normal(size=16)
+    found = game_values(logits)
+    gains = np.zeros((24, 4))
+    for row, order in enumerate(permutations(range(4))):
+        coalition = 0
+        for player in order:
+            gains[row, player] = logits[coalition | 1 << player] - logits[coalition]
+            coalition |= 1 << player
+    np.testing.assert_allclose(found.shapley, gains.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.shapley.sum(), logits[-1] - logits[0], atol=1e-5)
+    np.testing.assert_allclose(found.necessity, [logits[15] - logits[15 ^ 1 << p] for p in range(4)], atol=1e-6)
+    np.testing.assert_allclose(found.sufficiency, [logits[1 << p] - logits[0] for p in range(4)], atol=1e-6)
+
+
+def test_only_what_two_players_do_together_is_their_interaction():
+    member = (np.arange(8)[:, None] >> np.arange(3)) & 1
+    found = game_values(member @ [1.0, 2.0, 3.0] + 5.0 * member[:, 0] * member[:, 2])
+    np.testing.assert_allclose(found.interactions, [[0, 0, 5], [0, 0, 0], [5, 0, 0]], atol=1e-6)
+
+
+def test_the_game_is_about_the_answer_to_the_clip(checkpoint, game):
+    index, values = play_game(checkpoint.model, game, "10")
+    clip = torch.from_numpy(game.clip).permute(0, 3, 1, 2)[None].float() / 255
+    boxes = torch.from_numpy(pooling_layout("10").boxes(game.landmarks_xy))[None]
+    with torch.no_grad():
+        logits = checkpoint.model(clip, {"10": boxes})["10"].logits[0]
+    assert index == int(logits.argmax())
+    assert values.logits[-1] == pytest.approx(float(logits.max()), abs=1e-4)
