@@ -33,8 +33,9 @@ class WebpReader:
         with open_given(path, "video", ClipError) as file:
             data = file.read()
         self._ticks: list[int] = []
+        most = limit("frames")
         whole, tick, size, at = [], 0, (0, 0), _HEADER
-        while at + 8 <= len(data) and len(self._ticks) <= limit("frames"):
+        while at + 8 <= len(data) and len(self._ticks) <= most:
             kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
             start, end = at + 8, at + 8 + length + length % 2
             if end > len(data):
