@@ -25,14 +25,14 @@ _STILL = ((133, 362), (168, 5), (6, 4))
 _RATE = 30.0  # samples a second on which all of this is measured
 _SMOOTH_S = 0.035  # a gesture of speech takes at least 0.1 s, jitter of the landmarks one look
 _SWING_IOD = 0.012  # faint speech swings by 0.02 to 0.04 IOD, the landmarks of a still mouth by 0.005
-_SWING_JITTERS = 2.6  # of the jitter between landmarks that do not move, where that is larger
+_SWING_JITTERS = 2.0  # of the jitter between landmarks that do not move, where that is larger
 _GESTURE_S = 0.7  # from one turning point to the next but one: twice the longest syllable, 0.35 s
 _SAME_S = 0.1  # turning points of two measures closer than this are one gesture
 _NEXT_S = 0.6  # the slowest train, 2 Hz, and a tenth of a second of tolerance
 _GESTURES, _TRAIN_S = 3, 0.5  # a train has three gestures at least, which take half a second from peak to peak
-_BEATS_PER_S = 1.8  # of one measure in one direction: chewing has at most 1.6
-_PAUSE_S = 1.0  # pauses between phrases are bridged: half a second to a second
-_AROUND_S, _EDGE_S = 0.1, 0.2  # a gesture starts before it peaks; activity falls from 1 to 0 over _EDGE_S
+_BEATS_PER_S = 1.3  # of one measure in one direction; the others fill the gaps between
+_PAUSE_S = 1.2  # pauses between phrases are bridged: half a second to about a second
+_AROUND_S, _EDGE_S = 0.2, 0.2  # speech starts before its first gesture peaks; activity falls over _EDGE_S
 # Laughter: the mouth this much wider than it usually is, and this share of the swing's power in a band of 0.8 Hz about
 # one frequency of at least 3.5 Hz.
 _BROAD_IOD, _ONE_BEAT, _BEAT_HZ, _LAUGH_HZ = 0.1, 0.6, 0.8, 3.5
