@@ -72,7 +72,8 @@ class Clip:
 
     ``frames`` are RGB, ``times_s`` seconds from the start of the file, strictly rising. Frames may be fewer and
     smaller than in the file, and show only the part ``view`` of each picture; ``scale`` is file pixels per frame pixel.
-    ``notes`` are plain sentences for the user.
+    ``notes`` are plain sentences for the user. ``turns`` is by how many quarter turns against the clock the frames were
+    turned after they were read, to show a face upright; ``view`` is that of the file.
 
     Raises ``ClipError`` if shapes disagree or there are fewer than two frames.
     """
@@ -82,6 +83,7 @@ class Clip:
     info: ClipInfo
     view: View = WHOLE
     notes: tuple[str, ...] = ()
+    turns: int = 0
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -93,7 +95,8 @@ class Clip:
 
     @property
     def scale(self) -> float:
-        return float(self.info.width * (self.view[2] - self.view[0]) / self.frames.shape[2])
+        width = self.frames.shape[1 if self.turns % 2 else 2]
+        return float(self.info.width * (self.view[2] - self.view[0]) / width)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ class SteadyClip:
 
     ``frames`` are square RGB crops at the clip's own times; ``landmarks_xy`` the mesh in each, in its pixels;
     ``head_xy`` is how far the middle of the face has moved in the picture (inter-ocular distances), ``head_turn`` how
-    far the head has leant (radians), both since the first frame.
+    far the head has leant (radians), both since a stretch's first frame. ``stretches`` are the parts, (first frame,
+    last frame + 1), in which the face is seen and no cut lies; none means that the whole clip is one.
     """
 
     frames: UInt8[np.ndarray, "t s s 3"]
@@ -142,6 +146,12 @@ class SteadyClip:
     head_xy: Float[np.ndarray, "t 2"]
     head_turn: Float[np.ndarray, "t"]
     notes: tuple[str, ...] = ()
+    stretches: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The frames of each stretch; all of them where there are no stretches."""
+        return tuple(slice(*part) for part in self.stretches) or (slice(0, len(self.times_s)),)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,8 @@ def predict_clip(
         name=path.name,
         tell=lambda stage: timer.enter(stage, shares.get(stage, 0.2)),
     )
+    if spotting is not None and not part_chosen:
+        aligned = replace(aligned, notes=tuple(dict.fromkeys(spotting.notes + aligned.notes)))
     with timer("predict", 0.25):
         outputs = run(lambda device: _predict(on_device(model, device), aligned, device, request.variants))
     circumstances = circumstances_of(window_s, aligned.frames, spotting, checkpoint.moment_floor)

@@ -65,7 +65,7 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
     progress = progress or (lambda share: None)
     features = _features(model, steady, progress)
     times = steady.times_s
-    windows = list(_windows(times))
+    windows = [window for part in steady.parts for window in _windows(times[part])]
     starts, ends = (np.array(column) for column in zip(*windows, strict=True))
     kinds = np.array(list(_course_units(model.config).values()))
     total, weight = np.zeros((len(kinds) + 1, len(times))), np.zeros(len(times))
@@ -85,13 +85,16 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
             seen = [np.interp(times[inside], tick, course) for course in each]
             total[:, inside] += (p + 0.02) * p * np.stack([*seen, np.ones(len(seen[0]))])
             weight[inside] += p + 0.02
+    for part in steady.parts[1:]:  # nothing goes on across a cut
+        total[:, part.start - 1 : part.start + 1] = 0
     anything, upper, smile, present = total / np.maximum(weight, 1e-9)
-    speech = speech_activity(steady.landmarks_xy, times)
+    parts = [(steady.landmarks_xy[part], times[part]) for part in steady.parts]
+    speech = np.concatenate([speech_activity(*part) for part in parts])
     beside_speech = np.maximum(upper, _lasting(smile, times))
     return Evidence(
         times,
         (anything * (1 - speech) + beside_speech * speech).astype(np.float32),
-        blink_closure(steady.landmarks_xy, times),
+        np.concatenate([blink_closure(*part) for part in parts]),
         speech,
         (present * (1 - speech)).astype(np.float32),
     )

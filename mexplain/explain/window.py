@@ -9,7 +9,7 @@ from mexplain.face.extraction import read_stabilized
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import ClipInfo, Evidence, Moment
+from mexplain.records import ClipInfo, Evidence, Moment, SteadyClip
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it
 MARGIN_S = 0.08
@@ -18,11 +18,15 @@ EXPRESSIONS = ("micro-expression", "macro-expression")
 
 @dataclass(frozen=True)
 class SpottingResult:
-    """The moments spotted in a clip, best first, their evidence, and the part to explain, (start, end) in seconds."""
+    """The moments spotted in a clip, best first, their evidence, and the part to explain, (start, end) in seconds.
+
+    ``notes`` say in plain sentences where a face was seen.
+    """
 
     moments: tuple[Moment, ...]
     evidence: Evidence
     window_s: tuple[float, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Moment | None:
@@ -58,10 +62,17 @@ def spot(
     evidence = score_windows(model, steady, progress)
     moments = find_moments(evidence, steady, floor)
     best = best_expression(moments)
-    highest, last = float(evidence.times_s[evidence.expression.argmax()]), float(evidence.times_s[-1])
+    highest = float(evidence.times_s[evidence.expression.argmax()])
     onset, offset = (best.onset_s, best.offset_s) if best else (highest - 0.3, highest + 0.3)
-    start = min(max(onset - MARGIN_S, 0.0), max(last - 2 * MARGIN_S, 0.0))
-    return SpottingResult(moments, evidence, (start, min(offset + MARGIN_S, last)))
+    first, last = _stretch_around(steady, best.apex_s if best else highest)
+    start = min(max(onset - MARGIN_S, first), max(last - 2 * MARGIN_S, first))
+    return SpottingResult(moments, evidence, (start, min(offset + MARGIN_S, last)), steady.notes)
+
+
+def _stretch_around(steady: SteadyClip, time_s: float) -> tuple[float, float]:
+    """Start and end, in seconds, of the stretch of a clip that holds a time."""
+    ends = [(float(steady.times_s[part][0]), float(steady.times_s[part][-1])) for part in steady.parts]
+    return next((first, last) for first, last in ends if time_s <= last)
 
 
 def best_expression(moments: Iterable[Moment]) -> Moment | None:

@@ -17,6 +17,7 @@ from mexplain.errors import FaceError, SettingError
 from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
 from mexplain.face.motion_path import phase_shift
+from mexplain.face.orientation import to_file
 from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
@@ -79,7 +80,11 @@ def align_at(
         crops = dict(zip(needed, _hold_outside(cut, views, clip.frames.shape[1:3]), strict=True))
         blended = [(1 - s) * crops[int(i) - 1] + s * crops[int(i)] for i, s in zip(right, share, strict=True)]
         landmarks = transform_points(invert(onset), track.landmarks_xy[0]).astype(np.float32)
-        aligned.append(AlignedClip(_pixels(np.stack(blended)), times, landmarks, _in_file(onset, clip), notes))
+        aligned.append(
+            AlignedClip(
+                _pixels(np.stack(blended)), times, landmarks, compose(to_file(clip), onset).astype(np.float32), notes
+            )
+        )
     return tuple(aligned)
 
 
@@ -151,13 +156,6 @@ def _check_size(track: FaceTrack) -> float:
             "Film from closer by, or crop the clip to the face."
         )
     return iod
-
-
-def _in_file(to_frame: _Pose, clip: Clip) -> Float[np.ndarray, "2 3"]:
-    """Map into pixels of the file, from one into pixels of the decoded frames."""
-    in_file = to_frame * clip.scale
-    in_file[:, 2] += np.array(clip.view[:2]) * (clip.info.width, clip.info.height)
-    return in_file.astype(np.float32)
 
 
 def _smooth(poses: Float[np.ndarray, "t 2 3"], times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 2 3"]:

@@ -13,10 +13,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
+from mexplain.face.affine import transform_points
 from mexplain.face.alignment import align_at, stabilize
-from mexplain.face.landmarker import FaceLandmarker, find_face, load_landmarker, open_landmarker
+from mexplain.face.landmarker import FaceLandmarker, count_note, find_face, load_landmarker, open_landmarker
 from mexplain.face.mesh import inter_ocular_distance
-from mexplain.face.tracking import follow_face, look_around, track_face
+from mexplain.face.orientation import quarter_turns, to_file, turn_clip, turn_note
+from mexplain.face.stretches import face_stretches, join_steady, stretches_note
+from mexplain.face.tracking import NO_FACE, look_around
 from mexplain.media.files import printable
 from mexplain.media.image import read_photo
 from mexplain.media.sandbox import client
@@ -24,8 +27,9 @@ from mexplain.media.video import read_clip
 from mexplain.records import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 
 _RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
-_LOOKS, _AROUND = 13, 0.35
-_IOD_PX = 56
+# Frames of the whole picture in which faces are looked for: at least so many, and so many a second.
+_LOOKS, _LOOKS_RATE, _LOOK_PX = 13, 2.0, 720
+_AROUND, _IOD_PX, _MOST_BYTES = 0.35, 56, 600e6
 _PHOTO_PX, _CROP_PX, _CROP_IOD = 1280, 480, 4.0
 
 # Called with the name of a stage as it starts.
@@ -70,7 +74,13 @@ def read_aligned(
     tell("decode")
     clip = read_clip(path, start_s, end_s, fps=fps)
     tell("landmarks")
-    track = track_face(clip)
+    with open_landmarker() as landmarker:
+        turns = quarter_turns(landmarker, clip.frames)
+        clip = turn_clip(clip, turns)
+        stretches = face_stretches(clip, landmarker)
+    longest = max(stretches, key=lambda stretch: stretch.lasts_s)
+    notes = turn_note(turns) + stretches_note(stretches, clip, longest)
+    clip, track = longest.clip, FaceTrack(longest.track.landmarks_xy, notes + longest.track.notes)
     tell("align")
     aligned = align_at(clip, track, frames=frames, sizes=sizes, crop_iod=crop_iod)
     return clip.info, (float(clip.times_s[0]), float(clip.times_s[-1])), aligned
@@ -92,56 +102,63 @@ def read_stabilized(
 ) -> SteadyClip:
     """Read the face in a video of up to a minute, held still, at up to 30 frames a second.
 
-    Only the part of the picture that the face is ever in is kept, no larger than needed, so that a minute of a large
-    video fits into memory. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``track_face`` and ``align`` do.
+    Only the part of the picture that a face is ever in is kept, no larger than needed, so that a minute of a large
+    video fits into memory. Where the face is seen only at times, or there are cuts, each stretch is followed and held
+    still on its own. Raises ``ClipError`` or ``FaceError`` as ``read_clip``, ``face_stretches`` and ``align`` do.
     """
+    tell = tell or _no_progress
     with open_landmarker() as landmarker:
-        clip, track = _look(path, start_s, end_s, landmarker, tell or _no_progress, fps)
-    return stabilize(clip, track, image_size=image_size, crop_iod=crop_iod)
+        clip, notes = _read_face(path, start_s, end_s, landmarker, tell, fps)
+        stretches = face_stretches(clip, landmarker, finest_s=1 / _TRACK_RATE, small_too=False)
+    tell(0.4)
+    notes += stretches_note(stretches, clip)
+    held = [stabilize(part.clip, part.track, image_size=image_size, crop_iod=crop_iod) for part in stretches]
+    return join_steady(held, notes)
 
 
-def _look(
+def _read_face(
     path: Path,
     start_s: float | None,
     end_s: float | None,
     landmarker: FaceLandmarker,
     tell: TellShare,
-    fps: float | None = None,
-) -> tuple[Clip, FaceTrack]:
-    """The part of the picture with the face as a clip, and the landmarks of every frame."""
+    fps: float | None,
+) -> tuple[Clip, tuple[str, ...]]:
+    """The part of the picture in which there is a face at some time, as a clip that shows it upright; and notes."""
     tell(0.0)
     few = read_clip(path, start_s, end_s, max_frames=_LOOKS, fps=fps)
-    tell(0.02)
-    looks = track_face(few, landmarker)
+    lasts_s = float(few.times_s[-1] - few.times_s[0])
+    if (looks := round(_LOOKS_RATE * lasts_s)) > _LOOKS:
+        few = read_clip(path, start_s, end_s, max_frames=looks, max_side=_LOOK_PX, fps=fps)
+    tell(0.05)
+    turns = quarter_turns(landmarker, few.frames)
+    few = turn_clip(few, turns)
+    looked = look_around(landmarker, few, len(few.frames))
+    if not looked:
+        raise FaceError(NO_FACE)
     tell(0.1)
-    height, width = few.frames.shape[1:3]
-    size = np.array([width, height], np.float32)
-    low, high = looks.landmarks_xy.min((0, 1)), looks.landmarks_xy.max((0, 1))
-    around = _AROUND * float((looks.landmarks_xy.max(1) - looks.landmarks_xy.min(1)).max())
-    x0, y0 = ((low - around) / size).clip(0, 1).tolist()
-    x1, y1 = ((high + around) / size).clip(0, 1).tolist()
-    iod = float(np.median(inter_ocular_distance(looks.landmarks_xy))) * few.scale
-    side = max((x1 - x0) * few.info.width, (y1 - y0) * few.info.height)
-    duration = (end_s if end_s is not None else few.info.duration_s) - (start_s or 0.0)
+    faces = np.stack([found[0] for found in looked.values()])
+    in_file = transform_points(to_file(few), faces)
+    size = np.array([few.info.width, few.info.height])
+    around = _AROUND * float((in_file.max(1) - in_file.min(1)).max())
+    x0, y0 = ((in_file.min((0, 1)) - around) / size).clip(0, 1).tolist()
+    x1, y1 = ((in_file.max((0, 1)) + around) / size).clip(0, 1).tolist()
+    sides = np.array([x1 - x0, y1 - y0]) * size
+    count = max(2, round(_RATE * lasts_s) + 1)
+    # Cuts may show faces of several sizes: small ones must stay large enough, as far as there is memory.
+    shrink = min(1.0, _IOD_PX / max(float(np.quantile(inter_ocular_distance(in_file), 0.25)), 1.0))
+    shrink = min(shrink, float(np.sqrt(_MOST_BYTES / (3 * count * sides.prod()))))
     clip = read_clip(
         path,
         start_s,
         end_s,
-        max_frames=max(2, round(_RATE * duration)),
-        max_side=max(64, round(side * min(1.0, _IOD_PX / max(iod, 1.0)))),
+        max_frames=count,
+        max_side=max(64, round(float(sides.max()) * shrink)),
         view=(x0, y0, x1, y1),
         fps=fps,
     )
     tell(0.2)
-    track = _track(clip, looks.notes, landmarker)
-    tell(0.4)
-    return clip, track
-
-
-def _track(clip: Clip, notes: tuple[str, ...], landmarker: FaceLandmarker) -> FaceTrack:
-    """Landmarks of every frame: detected in some frames, interpolated between them."""
-    face = follow_face(clip, landmarker, look_around(landmarker, clip), finest_s=1 / _TRACK_RATE)
-    return FaceTrack(face.landmarks_xy, notes)
+    return turn_clip(clip, turns), turn_note(turns) + count_note(max(len(found) for found in looked.values()))
 
 
 def landmarks_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "478 2"]:

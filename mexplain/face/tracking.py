@@ -28,10 +28,11 @@ from mexplain.face.mesh import COUNT
 from mexplain.face.motion_path import FaceViews, linear_share
 from mexplain.records import Clip, FaceTrack
 
-_LOOKS = 7  # frames searched in full for every face there is
+LOOKS = 7  # frames searched in full for every face there is
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.
 _KEY_S, _FAR_IOD, _OFF_IOD = 0.27, 0.12, 0.012
 _PART_PX, _FLAT = 11, 4.0
+NO_FACE = "No face was found in the clip; a face seen from the front, in good light, is needed."
 _LOST_S = 0.4  # a face that is lost for longer is not seen in between
 
 
@@ -39,13 +40,13 @@ _LOST_S = 0.4  # a face that is lost for longer is not seen in between
 class FollowedFace:
     """One face in every frame of a clip, in pixels of its frames.
 
-    ``seen`` is False where the face was lost for longer than a moment; landmarks there are filled in. ``lost`` is the
-    number of frames without it, short losses included, ``faces`` how many faces there are at most.
+    ``seen`` is False where the face was lost for longer than a moment; landmarks there are filled in. ``lost`` is True
+    in each frame without it, short losses included; ``faces`` is how many faces there are at most.
     """
 
     landmarks_xy: Float[np.ndarray, "t 478 2"]
     seen: Bool[np.ndarray, "t"]
-    lost: int
+    lost: Bool[np.ndarray, "t"]
     faces: int
 
 
@@ -73,11 +74,12 @@ def _whole_track(clip: Clip, key_s: float, opened: FaceLandmarker | None = None)
     count = len(clip.frames)
     with open_landmarker() if opened is None else nullcontext(opened) as landmarker:
         face = follow_face(clip, landmarker, look_around(landmarker, clip), key_s=key_s)
-    if face.lost > count / 2:
+    lost = int(face.lost.sum())
+    if lost > count / 2:
         raise FaceError(
-            f"The face could be followed in only {count - face.lost} of {count} frames; at least half are needed."
+            f"The face could be followed in only {count - lost} of {count} frames; at least half are needed."
         )
-    return FaceTrack(face.landmarks_xy, count_note(face.faces) + lost_note(face.lost, count))
+    return FaceTrack(face.landmarks_xy, count_note(face.faces) + lost_note(lost, count))
 
 
 def lost_note(lost: int, count: int) -> tuple[str, ...]:
@@ -103,7 +105,7 @@ def follow_face(
     Raises ``FaceError`` if there is no face in any look.
     """
     if not looks:
-        raise FaceError("No face was found in the clip; a face seen from the front, in good light, is needed.")
+        raise FaceError(NO_FACE)
     count = len(clip.frames)
     rate = (count - 1) / float(clip.times_s[-1] - clip.times_s[0])
     stride, finest = max(1, round(key_s * rate)), max(1, round(finest_s * rate))
@@ -135,16 +137,21 @@ def follow_face(
     return FollowedFace(
         _fill(clip, found, deviations),
         _seen(clip, found, _LOST_S),
-        int((~_seen(clip, found, 0.0)).sum()),
+        ~_seen(clip, found, 0.0),
         max(len(faces) for faces in looks.values()),
     )
 
 
-def look_around(landmarker: FaceLandmarker, clip: Clip) -> dict[int, Meshes]:
-    """All faces, the largest first, in a few frames over the clip; frames without a face are left out."""
-    spread = np.unique(np.linspace(0, len(clip.frames) - 1, _LOOKS).round().astype(int)).tolist()
+def look_around(
+    landmarker: FaceLandmarker, clip: Clip, count: int = LOOKS, *, small_too: bool = True
+) -> dict[int, Meshes]:
+    """All faces, the largest first, in ``count`` frames over the clip; frames without a face are left out.
+
+    Where there is none, faces that are ``small_too`` are searched for.
+    """
+    spread = np.unique(np.linspace(0, len(clip.frames) - 1, count).round().astype(int)).tolist()
     looks = {i: distinct(detect(landmarker, clip.frames[i])) for i in spread}
-    if not any(len(faces) for faces in looks.values()):
+    if small_too and not any(len(faces) for faces in looks.values()):
         looks = {i: search_faces(landmarker, clip.frames[i]) for i in spread[:: len(spread) // 2 or 1]}
     return {i: faces for i, faces in looks.items() if len(faces)}
 
