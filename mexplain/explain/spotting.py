@@ -113,7 +113,7 @@ def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[
     expressions += [
         moment for moment in _all_the_time(evidence, steady) if not any(_shared_s(moment, e) > 0 for e in expressions)
     ]
-    lowered = list(lowered_lids(steady.landmarks_xy, times))
+    lowered = [m for part in steady.parts for m in lowered_lids(steady.landmarks_xy[part], times[part])]
     blinks = [
         blink
         for blink in (

@@ -201,6 +201,8 @@ def _register(
     columns = [gx, gy, gx * x + gy * y, gy * x - gx * y, reference - reference.mean(), np.ones_like(reference)]
     mask = mask * _inside(compose(poses[0], to_iod), frames[0].shape, _WORK_SIZE)
     inside = mask > 0.01
+    if not inside.any():  # no skin to hold on to lies in the picture
+        return poses
     design, mask = np.stack([c[inside] for c in columns], axis=-1), mask[inside]
     size = np.sqrt((design**2).mean(axis=0)) + 1e-6
     design, ridge = design / size, 1e-6 * mask.sum() * np.eye(6)  # the ridge keeps a picture without detail solvable

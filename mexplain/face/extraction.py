@@ -27,8 +27,8 @@ from mexplain.media.video import read_clip
 from mexplain.records import AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip
 
 _RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
-# Frames of the whole picture in which faces are looked for: at least so many, and so many a second.
-_LOOKS, _LOOKS_RATE, _LOOK_PX = 13, 2.0, 720
+# Frames of the whole picture in which faces are looked for: at least and at most so many, and so many a second.
+_LOOKS, _MOST_LOOKS, _LOOKS_RATE = 13, 90, 1.5
 _AROUND, _IOD_PX, _MOST_BYTES = 0.35, 56, 600e6
 _PHOTO_PX, _CROP_PX, _CROP_IOD = 1280, 480, 4.0
 
@@ -126,14 +126,12 @@ def _read_face(
 ) -> tuple[Clip, tuple[str, ...]]:
     """The part of the picture in which there is a face at some time, as a clip that shows it upright; and notes."""
     tell(0.0)
-    few = read_clip(path, start_s, end_s, max_frames=_LOOKS, fps=fps)
+    few = read_clip(path, start_s, end_s, max_frames=_MOST_LOOKS, fps=fps)
     lasts_s = float(few.times_s[-1] - few.times_s[0])
-    if (looks := round(_LOOKS_RATE * lasts_s)) > _LOOKS:
-        few = read_clip(path, start_s, end_s, max_frames=looks, max_side=_LOOK_PX, fps=fps)
     tell(0.05)
     turns = quarter_turns(landmarker, few.frames)
     few = turn_clip(few, turns)
-    looked = look_around(landmarker, few, len(few.frames))
+    looked = look_around(landmarker, few, int(np.clip(_LOOKS_RATE * lasts_s, _LOOKS, _MOST_LOOKS)))
     if not looked:
         raise FaceError(NO_FACE)
     tell(0.1)

@@ -15,7 +15,7 @@ from mexplain.records import Clip, FaceTrack, SteadyClip
 
 _LEAST_S = 0.3  # a face that is seen for less shows no movement
 _GAP_S = 0.3  # frames left out between two of a stretch: a flash, but no more
-_LOOKS_RATE, _MOST_LOOKS = 1.0, 60
+_LOOKS_RATE = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def face_stretches(
     for shot in shots:
         lasts_s = float(clip.times_s[shot[-1]] - clip.times_s[shot[0]])
         part = _frames_of(clip, shot)
-        count = min(max(LOOKS, round(_LOOKS_RATE * lasts_s)), _MOST_LOOKS)
+        count = max(LOOKS, round(_LOOKS_RATE * lasts_s))
         looks = look_around(landmarker, part, count, small_too=small_too)
         if not looks:
             continue

@@ -160,7 +160,7 @@ def _taken_up(looks: Mapping[int, Meshes], frame: int, stride: int, last: Mesh) 
     """Where to look for a face that was lost: where a look about now shows one of its size, or where it was."""
     near = min(looks, key=lambda i: abs(i - frame))
     alike = [face for face in looks[near] if 0.5 < scale(face) / scale(last) < 2]
-    return alike[0] if alike and abs(near - frame) <= 2 * stride else last
+    return alike[0] if alike and abs(near - frame) <= 4 * stride else last
 
 
 def _fill(
