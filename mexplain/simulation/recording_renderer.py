@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from mexplain.face.affine import invert
 from mexplain.face.mesh import fit_pose, inter_ocular_distance
@@ -19,11 +19,14 @@ from mexplain.simulation.head_motion import (
     rotation,
 )
 from mexplain.simulation.mouth_cavity import MouthCourse
+from mexplain.simulation.occlusion import draw_occlusion
 from mexplain.simulation.recording_camera import STEADY_CAMERA, CameraCourse, CameraPlan
 from mexplain.simulation.warp import dense_field
 
 # Where the head turns: in the neck, at the height of the mouth.
 _NECK_IOD = (0.0, 1.0)
+_CHEEK = 50
+_LEVELS = np.array((255, 255, 255, 1), np.float32)  # from a layer's colour and opacity in 0..1
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class RenderingPlan:
     """How a recording is filmed: ``drift_iod`` is how far the head drifts in inter-ocular distances (IOD).
 
     ``flicker`` is relative to the brightness, ``noise`` a standard deviation in grey levels. ``head`` is motion
-    in three dimensions beside the drift; ``camera`` what the camera does.
+    in three dimensions beside the drift; ``camera`` what the camera does, ``covers`` what is over the
+    face (names of ``occlusion.OCCLUSIONS``).
     """
 
     seconds: float
@@ -41,6 +45,7 @@ class RenderingPlan:
     noise: float = 1.5
     head: HeadMotionPlan = STILL_HEAD
     camera: CameraPlan = STEADY_CAMERA
+    covers: tuple[str, ...] = ()
 
 
 def render_frames(
@@ -95,6 +100,10 @@ def render_frames(
     # The components of lively motion part lips further than expressions do.
     moving = parts[-shared:], courses[-shared:]
     mouth = MouthCourse(photo, landmarks_xy, *moving, rng.spawn(1)[0]) if shared else None
+    x, y = landmarks_xy[_CHEEK].astype(int).clip(0, (width - 1, height - 1)).tolist()
+    covers = [
+        draw_occlusion(view_rng, kind, landmarks_xy, (height, width), times, photo[y, x] / 255) for kind in plan.covers
+    ]
     for index in range(count):
         if camera.shots[index] < index:
             frames[index] = frames[index - 1]
@@ -106,18 +115,22 @@ def render_frames(
         seen = here if plan.camera == STEADY_CAMERA else camera.seen(index, here, middle)
         face = cv2.transform(seen, np.column_stack([turn, shift]))
         if head is None:
-            still = face.copy() if mouth else face
+            held = face.copy() if mouth or covers else face
             for part in np.flatnonzero(courses[:, index]).tolist():
                 cv2.scaleAdd(pushed[part], -float(courses[part, index]), face, face)
         else:
-            face = still = head.source(index, face)
+            held = head.source(index, face)
             motion = np.tensordot(courses[:, index], pushed, 1).astype(np.float32)
             # Muscles move the face where the head has taken it.
-            moved = cv2.remap(motion, face[..., 0], face[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            face = cv2.subtract(face, moved)
+            moved = cv2.remap(motion, held[..., 0], held[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            face = cv2.subtract(held, moved)
         picture = cv2.remap(photo, face[..., 0], face[..., 1], cv2.INTER_CUBIC, borderMode=border)
         if mouth and (layer := mouth.layer(index)) is not None:
-            picture = _lay_over(picture, layer, still)
+            picture = _lay_over(picture, layer, held)
+        for kind, cover in zip(plan.covers, covers, strict=True):
+            # A beard goes with the skin, what else there is with the head.
+            places = (face if kind == "beard" else held) - cover.offset_px[index]
+            picture = _lay_over(picture, cover.layer * _LEVELS, places.astype(np.float32))
         cv2.randn(grain, np.zeros(1), np.full(1, plan.noise))
         if plan.camera == STEADY_CAMERA:
             frames[index] = (picture * np.float32(light[index]) + grain[..., None]).round().clip(0, 255)
@@ -173,7 +186,7 @@ class _TurningHead:
 
 
 def _lay_over(
-    picture: UInt8[np.ndarray, "h w 3"], layer: Float[np.ndarray, "h w 4"], places: Float[np.ndarray, "h w 2"]
+    picture: Shaped[np.ndarray, "h w 3"], layer: Float[np.ndarray, "h w 4"], places: Float[np.ndarray, "h w 2"]
 ) -> Float[np.ndarray, "h w 3"]:
     """Return a picture with a layer (colour and opacity) over it, which is seen at some places of the layer."""
     seen = cv2.remap(layer, places[..., 0], places[..., 1], cv2.INTER_LINEAR)

@@ -14,6 +14,7 @@ from mexplain.simulation.facial_motion import reduce_motion
 from mexplain.simulation.head_motion import draw_head_plan
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.lively_schedule import LivelySchedule, draw_lively_schedule
+from mexplain.simulation.occlusion import OCCLUSIONS
 from mexplain.simulation.recording_camera import draw_camera_plan
 from mexplain.simulation.recording_renderer import RenderingPlan, render_frames
 from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion, vary_muscles
@@ -21,7 +22,8 @@ from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_mot
 _BLINK = 45
 _GAP_S = 0.6
 _IN_SPEECH = 1 / 3  # share of micro-expressions in lively recordings that happen while the person speaks
-_TURNING, _FILMED = 0.85, 0.5  # shares of lively recordings with a head that turns and a camera that moves
+# Shares of lively recordings with a head that turns, a camera that moves, and something over the face.
+_TURNING, _FILMED, _COVERED = 0.85, 0.5, 0.2
 _RANK = 10  # components of lively motion, which hold nearly all of a minute
 
 
@@ -82,6 +84,10 @@ def draw_recording_plan(
             plan = replace(plan, head=head)
         if view_rng.random() < _FILMED:
             plan = replace(plan, camera=camera)
+        if view_rng.random() < _COVERED:
+            # A hand would hide the expression that is to be found.
+            covers = [kind for kind in OCCLUSIONS if kind != "hand" or not events]
+            plan = replace(plan, covers=(str(view_rng.choice(covers)),))
     return plan if events else replace(plan, micro=0, macro=0)
 
 

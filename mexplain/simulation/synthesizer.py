@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +14,7 @@ from mexplain.face.mesh import crop_to_iod, inter_ocular_distance, mean_shape, m
 from mexplain.model.config import ModelConfig
 from mexplain.records import VARIANTS
 from mexplain.simulation.camera import adjust, draw_shots, reduce_noise, refresh_tiles, shutter_wobble
+from mexplain.simulation.covering import Places, Still, cover_clips
 from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
@@ -23,6 +24,7 @@ from mexplain.simulation.sampling import EYES, JAW, LIVELY, ClipPlan, Mixture, d
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 _NOSE_TIP = 4
+_COVERED = 0.4  # share of clips with turning heads or moving cameras whose face is covered or lit from a side
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,7 @@ class Synthesizer:
         torch_rng = torch.Generator(self.device).manual_seed(plan.seed)
         people = np.array([clip_plan.person for clip_plan in clip_plans])
         flipped = np.array([clip_plan.flipped for clip_plan in clip_plans])
-        points = self.landmarks[people]
-        points[flipped] = points[flipped][:, mirror()] * np.array((-1, 1), np.float32)
+        points = self._faces(people, flipped)
         pictures = self.pictures[torch.from_numpy(people).to(self.device)].float() / 255
         pictures = torch.where(self._put(flipped)[:, None, None, None], pictures.flip(-1), pictures)
 
@@ -129,9 +130,10 @@ class Synthesizer:
         turns = np.array([clip_plan.turn for clip_plan in clip_plans]) * mixture.nuisance
         nuisance = torch.einsum("bgt,bgcyx->btcyx", courses[:, 2:], field[:, 2:])
         nuisance = nuisance + self._parallax(rng, turns * ~turning, frames, x, y)
+        yaw = np.zeros((size, frames))
         if turning.any():
             poses = draw_head_poses(view_rng, int(turning.sum()), frames)
-            relief = view_rng.uniform(0.85, 1.15, len(poses))
+            relief, yaw[turning] = view_rng.uniform(0.85, 1.15, len(poses)), poses[..., 0]
             nuisance[self._put(turning)] += _double(head_parallax(points[turning], poses, relief, half_x, half_y))
         if filmed.any():
             nuisance[self._put(filmed)] += _double(shutter_wobble(view_rng, points[filmed], frames, half_x, half_y))
@@ -153,6 +155,20 @@ class Synthesizer:
             lips = (lips + back[:, :, None, :, 2] - self.to_iod[:, 2]) / unit
             mouth_rng = np.random.default_rng((plan.seed, 4))
             clips[chosen] = open_mouths(clips[chosen], lips, parted / unit, rest / unit, iod[lively] / unit, mouth_rng)
+        cover_rng = np.random.default_rng((plan.seed, 5))
+        if (covered := np.flatnonzero((turning | filmed) & (cover_rng.random(size) < _COVERED))).size:
+            # Glasses do not follow the muscles.
+            muscles = torch.einsum("bgt,bgcyx->btcyx", courses[covered], field[covered])
+            held = places[covered] + torch.einsum("btij,btjyx->btiyx", linear[covered], muscles) / scale
+            in_picture = (self._faces(people, flipped)[covered] - self.to_picture[:, 2]) / self.to_picture[0, 0]
+            unlabelled = np.array([clip_plan.label < 0 for clip_plan in clip_plans])[covered]
+            clips[covered] = cover_clips(
+                cover_rng,
+                clips[covered],
+                Still(pictures[covered], in_picture.astype(np.float32), self.config.crop_iod),
+                Places(places[covered], held, yaw[covered]),
+                hands=unlabelled,
+            )
         if filmed.any():
             clips[self._put(filmed)] = adjust(clips[self._put(filmed)], view_rng)
         clips = degrade(clips, rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
@@ -227,6 +243,11 @@ class Synthesizer:
         target, peak = _length(moves[:, first], -1).amax(1), _length(field[:, first], 1).amax((1, 2))
         field[:, LIVELY] *= (target / peak.clamp_min(1e-6))[:, None, None, None, None]
         return field
+
+    def _faces(self, people: Int[np.ndarray, "b"], flipped: Bool[np.ndarray, "b"]) -> Float[np.ndarray, "b 478 2"]:
+        points: Float[np.ndarray, "b 478 2"] = self.landmarks[people]
+        points[flipped] = points[flipped][:, mirror()] * np.array((-1, 1), np.float32)
+        return points
 
     def _put(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

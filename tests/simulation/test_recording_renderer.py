@@ -111,6 +111,16 @@ def test_a_turning_head_takes_its_muscles_along() -> None:
     assert centre[0] == pytest.approx(expected[0], abs=5) and centre[1] == pytest.approx(expected[1], abs=5)
 
 
+@pytest.mark.parametrize("head", [HeadMotionPlan(), HeadMotionPlan(turn_deg=(10.0, 0.0, 0.0))])
+def test_what_is_over_a_face_goes_with_the_head_or_comes_and_goes(head: HeadMotionPlan) -> None:
+    plan = replace(BARE, seconds=2.0, head=head)
+    bare = film(plan).astype(float)
+    for cover in ("glasses", "hand"):
+        change = np.abs(film(replace(plan, covers=(cover,))).astype(float) - bare).mean((1, 2, 3))
+        assert change.max() > 0.4
+        assert change.min() > 0.8 * change.max() if cover == "glasses" else change.min() < 0.2 * change.max()
+
+
 def angles(points: np.ndarray) -> np.ndarray:
     """Yaw, pitch and roll (degrees) of a face, from an affine fit of the solid mean face to its landmarks."""
     weight = np.sqrt(stability())[:, None]
