@@ -8,6 +8,7 @@ from mexplain.cli.command import (
     add_cache,
     add_device,
     add_faces,
+    check_count,
     check_device,
     check_folders,
     check_out_folder,
@@ -21,6 +22,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     add_faces(parser)
+    parser.add_argument(
+        "--recordings",
+        type=int,
+        default=24,
+        metavar="N",
+        help="calm and as many lively recordings that the floor of moments is fitted on (default 24)",
+    )
     add_cache(parser)
     add_device(parser)
 
@@ -29,6 +37,7 @@ def _check(options: argparse.Namespace) -> None:
     if not options.checkpoint.is_dir():
         raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
     check_folders(options.faces)
+    check_count("recordings", options.recordings)
     if options.cache is not None:
         check_out_folder(options.cache)
     check_device(options.device)
@@ -41,7 +50,13 @@ def _check(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> int:
     from mexplain.training.recipes import calibrate_checkpoint
 
-    calibrate_checkpoint(checkpoint=options.checkpoint, faces=options.faces, device=options.device, cache=options.cache)
+    calibrate_checkpoint(
+        checkpoint=options.checkpoint,
+        faces=options.faces,
+        device=options.device,
+        recordings=options.recordings,
+        cache=options.cache,
+    )
     return 0
 
 

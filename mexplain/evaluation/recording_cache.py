@@ -6,9 +6,12 @@ None of this depends on the weights, and it takes most of the time, so other wei
 import hashlib
 import json
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,63 +60,85 @@ class StabilizedRecording:
 
 
 def stabilized_recordings(
-    people: FaceSet, config: ModelConfig, wanted: RecordingSet, cache: Path | None = None
+    people: FaceSet, config: ModelConfig, wanted: RecordingSet, cache: Path | None = None, workers: int = 1
 ) -> Iterator[StabilizedRecording]:
     """Yield simulated recordings, from the folder ``cache`` where it holds them; others are made, and kept there.
 
-    An entry of the cache is named by all that it was made from; one that is damaged is made again.
+    An entry of the cache is named by all that it was made from; one that is damaged is made again. Several ``workers``,
+    which are processes, make them side by side, a few ahead of the one that is asked for.
     """
     order = np.random.default_rng(wanted.seed).permutation(len(people))
+    tasks = [_Task(people, int(order[n % len(people)]), config, wanted, n, cache) for n in range(wanted.count)]
     with Progress("lively recordings" if wanted.lively else "calm recordings", wanted.count) as progress:
-        for number in range(wanted.count):
-            person = int(order[number % len(people)])
-            # The kind is part of the seed: the two sets share people, not movements.
-            rng = np.random.default_rng((wanted.seed, int(wanted.lively), number))
-            plan = draw_recording_plan(rng, events=number % 3 != 2, lively=wanted.lively, takes=wanted.takes)
-            path = cache / f"{_name(people, person, config, wanted, number, plan)}.recording" if cache else None
-            recording = _read(path) if path else None
-            if recording is not None:
-                yield recording
-                progress.skip()
-                continue
-            recording = _make(people, person, config, wanted, plan, rng)
-            if path:
-                _write(path, recording)
+        for recording, kept in _side_by_side(tasks, workers) if workers > 1 else map(_read_or_make, tasks):
             yield recording
-            progress.advance()
+            if kept:
+                progress.skip()
+            else:
+                progress.advance()
 
 
-def _make(
-    people: FaceSet,
-    person: int,
-    config: ModelConfig,
-    wanted: RecordingSet,
-    plan: RecordingPlan,
-    rng: np.random.Generator,
-) -> StabilizedRecording:
+class _Task:
+    """One recording to read or to make, with the face of its one person."""
+
+    def __init__(
+        self, people: FaceSet, person: int, config: ModelConfig, wanted: RecordingSet, number: int, cache: Path | None
+    ) -> None:
+        self.photo, self.landmarks_iod = people.crops[person], people.landmarks_iod[person]
+        self.person, self.config, self.wanted = people.names[person], config, wanted
+        # The kind is part of the seed: the two sets share people, not movements.
+        self.seed = wanted.seed, int(wanted.lively), number
+        self.rng = np.random.default_rng(self.seed)
+        self.plan = draw_recording_plan(self.rng, events=number % 3 != 2, lively=wanted.lively, takes=wanted.takes)
+        self.path = cache / f"{self._name()}.recording" if cache else None
+
+    def _name(self) -> str:
+        face = hashlib.sha256(self.photo.tobytes() + self.landmarks_iod.tobytes()).hexdigest()
+        made_from = {
+            "rendering": RENDERING,
+            "seed": self.seed,
+            "plan": _settings(self.plan),
+            "person": [self.person, face],
+            "sizes": [self.config.image_size, self.config.crop_iod],
+            "labels": list(self.config.labels),
+        }
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _side_by_side(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[StabilizedRecording, bool]]:
+    # Forked processes would inherit the threads and the GPU of this one.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting: deque[Future[tuple[StabilizedRecording, bool]]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(_read_or_make, task))
+            # A recording fills some 70 MB, so no more than these wait.
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_or_make(task: _Task) -> tuple[StabilizedRecording, bool]:
+    """The recording, and whether it was kept."""
+    kept = _read(task.path) if task.path else None
+    if kept is not None:
+        return kept, True
+    recording = _make(task)
+    if task.path:
+        _write(task.path, recording)
+    return recording, False
+
+
+def _make(task: _Task) -> StabilizedRecording:
+    config, rng = task.config, task.rng
     to_iod = crop_to_iod(CROP_PX, config.crop_iod * MARGIN)
-    points = ((people.landmarks_iod[person] - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
-    recording = render_recording(people.crops[person], points, plan, config.labels, rng)
+    points = ((task.landmarks_iod - to_iod[:, 2]) / to_iod[0, 0]).astype(np.float32)
+    recording = render_recording(task.photo, points, task.plan, config.labels, rng)
     with TemporaryDirectory() as folder:
         path = Path(folder, "recording.mp4")
         write_video(path, recording.frames, recording.fps, crf=int(rng.integers(16, 27)))
         steady = read_stabilized(path, None, None, image_size=config.image_size, crop_iod=config.crop_iod)
-    return StabilizedRecording(people.names[person], plan.seconds, wanted.lively, recording.moments, steady)
-
-
-def _name(
-    people: FaceSet, person: int, config: ModelConfig, wanted: RecordingSet, number: int, plan: RecordingPlan
-) -> str:
-    photo = hashlib.sha256(people.crops[person].tobytes() + people.landmarks_iod[person].tobytes()).hexdigest()
-    made_from = {
-        "rendering": RENDERING,
-        "seed": [wanted.seed, int(wanted.lively), number],
-        "plan": _settings(plan),
-        "person": [people.names[person], photo],
-        "sizes": [config.image_size, config.crop_iod],
-        "labels": list(config.labels),
-    }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
+    return StabilizedRecording(task.person, task.plan.seconds, task.wanted.lively, recording.moments, steady)
 
 
 def _settings(plan: RecordingPlan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import platform
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ from mexplain.training.stage import TrainingRun
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 _TEST_SEED = 20_230_077
+# Processes that read recordings side by side; each takes about 1 GB.
+WORKERS = min(os.cpu_count() or 1, 12)
 _RECORDINGS = {"calm": False, "lively": True}
 _log = logging.getLogger("mexplain.train")
 
@@ -189,7 +192,7 @@ def _spot(
     """The moments spotted in as many recordings of each kind as ``wanted`` counts."""
     spotted = {}
     for name, lively in _RECORDINGS.items():
-        recordings = stabilized_recordings(people, model.config, replace(wanted, lively=lively), cache)
+        recordings = stabilized_recordings(people, model.config, replace(wanted, lively=lively), cache, WORKERS)
         spotted[name] = list(spot_recordings(model, recordings, floor))
     return spotted
 

@@ -186,6 +186,7 @@ CASES = [
     ("calibrate --checkpoint {empty} --faces {faces}", "lacks config.json"),
     ("calibrate --checkpoint {checkpoint} --faces {missing}", "There is no folder"),
     (f"{CALIBRATE} --cache {{file}}", "is a file"),
+    (f"{CALIBRATE} --recordings 0", "number of recordings must be at least 1"),
     ("calibrate --checkpoint {checkpoint} --faces {one_person}", "is among those kept for validation"),
     (f"{CALIBRATE} --device tpu", "Device must be"),
     (f"{COMPARE} --seeds 0", "number of seeds must be at least 1"),

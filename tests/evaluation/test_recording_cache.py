@@ -131,9 +131,14 @@ def test_without_a_cache_nothing_is_kept(made, tmp_path) -> None:
     assert only.person.startswith("people/") and not list(tmp_path.iterdir())
 
 
-def test_lively_recordings_have_the_motion_of_the_people_asked_for(monkeypatch) -> None:
+def test_lively_recordings_have_the_motion_of_the_people_asked_for(made, monkeypatch) -> None:
     plans = []
-    monkeypatch.setattr(recording_cache, "_make", lambda *given: plans.append(given[4]))
+
+    def render(photo: np.ndarray, points: np.ndarray, plan: RecordingPlan, *_: object) -> Recording:
+        plans.append(plan)
+        return Recording(np.repeat(photo[None], 3, 0), 25.0, TRUE, ())
+
+    monkeypatch.setattr(recording_cache, "render_recording", render)
     for lively in (False, True):
         list(stabilized_recordings(people(), CONFIG, RecordingSet(3, seed=5, lively=lively, takes="validation")))
     assert [plan.lively for plan in plans] == [False] * 3 + [True] * 3
@@ -161,3 +166,11 @@ def test_a_real_recording_is_rendered_written_read_kept_and_searched(checkpoint,
         score = score_floor([spotted], 0.9)
         assert (spotted.lively, score.micro.events, score.minutes) == (lively, 1, pytest.approx(4 / 60))
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_several_processes_yield_the_same_in_the_same_order(made, tmp_path) -> None:
+    wanted = RecordingSet(5, seed=5)
+    one_by_one = list(stabilized_recordings(people(), CONFIG, wanted, tmp_path))
+    # What is kept needs no stand-in, which other processes would not have.
+    side_by_side = list(stabilized_recordings(people(), CONFIG, wanted, tmp_path, workers=2))
+    assert all(same(first, second) for first, second in zip(one_by_one, side_by_side, strict=True))
