@@ -19,6 +19,7 @@ from mexplain.cli import (
     methods,
     simulate,
     train,
+    train_and_score,
 )
 from mexplain.cli.command import USER_ERROR, Command, complain
 from mexplain.errors import MexplainError, SettingError
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     methods.COMMAND,
     simulate.COMMAND,
     train.COMMAND,
+    train_and_score.COMMAND,
     evaluate.COMMAND,
     calibrate.COMMAND,
     compare_variants.COMMAND,

@@ -16,7 +16,8 @@ from mexplain.cli.command import (
 from mexplain.training.request import TrainingRequest
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a training starts, and how long it goes on."""
     parser.add_argument("--preset", default="lite", metavar="NAME", help="lite (default) or paper")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the checkpoint and the log")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
@@ -30,16 +31,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="steps on large expressions (default: the preset's; 0 with --init: the trunk stays as it is)",
     )
     parser.add_argument("--micro-steps", type=int, metavar="N", help="steps on small ones (default: the preset's)")
-    parser.add_argument("--minutes", type=float, metavar="M", help="train the heads for no longer than that")
-    parser.add_argument(
-        "--clips", type=int, default=1000, metavar="N", help="clips to score the result on (default 1000, 0: do not)"
-    )
     add_batch(parser)
     add_faces(parser)
     add_device(parser)
 
 
-def _request(options: argparse.Namespace) -> TrainingRequest:
+def training_request(options: argparse.Namespace, *, minutes: float | None, clips: int) -> TrainingRequest:
+    """Return what ``add_training_options`` read; raises ``SettingError`` for impossible values."""
     return TrainingRequest(
         faces=tuple(options.faces),
         out=options.out,
@@ -49,14 +47,14 @@ def _request(options: argparse.Namespace) -> TrainingRequest:
         macro_steps=options.macro_steps,
         micro_steps=options.micro_steps,
         batch=options.batch,
-        minutes=options.minutes,
-        clips=options.clips,
+        minutes=minutes,
+        clips=clips,
         device=options.device,
     )
 
 
-def _check(options: argparse.Namespace) -> None:
-    _request(options)
+def check_training(options: argparse.Namespace) -> None:
+    """Raise ``SettingError`` or ``FaceError`` for faces, a folder, a seed or a device that cannot be."""
     check_seed(options.seed)
     check_folders(options.faces)
     check_out_folder(options.out)
@@ -67,10 +65,23 @@ def _check(options: argparse.Namespace) -> None:
     check_splits(options.faces, SPLITS)
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_training_options(parser)
+    parser.add_argument("--minutes", type=float, metavar="M", help="train for about that long at most")
+    parser.add_argument(
+        "--clips", type=int, default=1000, metavar="N", help="clips to score the result on (default 1000, 0: do not)"
+    )
+
+
+def _check(options: argparse.Namespace) -> None:
+    training_request(options, minutes=options.minutes, clips=options.clips)
+    check_training(options)
+
+
 def _run(options: argparse.Namespace) -> int:
     from mexplain.training.recipes import train_checkpoint
 
-    train_checkpoint(_request(options))
+    train_checkpoint(training_request(options, minutes=options.minutes, clips=options.clips))
     return 0
 
 

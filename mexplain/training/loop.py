@@ -35,11 +35,12 @@ class MotionHead(nn.Module):
 
 
 class TrainingResult(NamedTuple):
-    """A trained network, a 10-block head on plain frames (no onset difference), and how many steps the heads took."""
+    """A trained network, a 10-block head on plain frames (no onset difference), and how many steps each stage took."""
 
     model: MicroExpressionNet
     ablation: Head
-    steps: int
+    macro_steps: int
+    micro_steps: int
 
 
 def train(
@@ -65,11 +66,12 @@ def train(
             ablation.load_state_dict(init[1].state_dict())
             kept = run.schedule.macro_steps == 0
     with exact_training(preset):
+        macro_steps = 0
         if run.schedule.macro_steps:
-            _pretrain_trunk(run, model, MotionHead(channels, len(model.config.units)).to(run.device))
-        steps = train_heads(run, model, None if kept else ablation)
+            macro_steps = _pretrain_trunk(run, model, MotionHead(channels, len(model.config.units)).to(run.device))
+        micro_steps = train_heads(run, model, None if kept else ablation)
     save_checkpoint(model, run.out)
-    return TrainingResult(model.eval(), ablation.eval(), steps)
+    return TrainingResult(model.eval(), ablation.eval(), macro_steps, micro_steps)
 
 
 def exact_training(preset: str) -> AbstractContextManager[None]:
@@ -80,11 +82,19 @@ def exact_training(preset: str) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=preset == "paper")
 
 
-def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: MotionHead) -> None:
-    """Train the trunk on pairs of onset and apex: two frames are enough to learn what a motion looks like."""
+def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: MotionHead) -> int:
+    """Train the trunk on pairs of onset and apex, two frames being enough to learn what a motion looks like.
+
+    Returns the number of steps.
+    """
     schedule, source = run.schedule, Synthesizer(run.train, model.config, run.device)
     stage = TrainingStage(
-        run, "trunk", nn.ModuleList([model.trunk, motion_head]), schedule.macro_steps, schedule.macro_rate
+        run,
+        "trunk",
+        nn.ModuleList([model.trunk, motion_head]),
+        schedule.macro_steps,
+        schedule.macro_rate,
+        limit_s=run.trunk_limit_s,
     )
     for step, batch in stage.remaining_steps(
         Batches(run, model, 1, lambda step: (schedule.macro_batch, 3), MACRO, source.make)
@@ -97,6 +107,7 @@ def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: Mo
         unit_loss = F.binary_cross_entropy_with_logits(units, batch.units[..., frame].flatten(1))
         stage.step(motion_loss * 4 + unit_loss, motion=motion_loss, units=unit_loss)
     stage.close()
+    return stage.next_step
 
 
 def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | None) -> int:
@@ -116,7 +127,7 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
         schedule.micro_steps,
         schedule.micro_rate,
         average=schedule.averaging,
-        limit_s=run.limit_s,
+        limit_s=run.heads_limit_s,
         fixed_norms=schedule.fixed_norms,
     )
     variants = {name: "10" if name == ABLATION else name for name in heads}

@@ -67,7 +67,7 @@ def write_card(folder: Path) -> None:
         moments=moments_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
-        facts={"base": None, "mixture": None} | facts,
+        facts={"base": None, "mixture": None, "minutes": None} | facts,
         # The training that made the trunk.
         first={"plan": {}} | (facts.get("base") or facts),
         plan=plan,

@@ -68,7 +68,7 @@ def train_checkpoint(request: TrainingRequest) -> None:
     run = TrainingRun(request.schedule, request.seed, target, out, parts["train"], parts["validation"], limit_s=limit_s)
     result = train(run, request.preset, start, imagenet=request.init != RANDOM)
     _save_ablation(result.ablation, out)
-    plan = asdict(request.schedule) | {"micro_steps": result.steps}
+    plan = asdict(request.schedule) | {"macro_steps": result.macro_steps, "micro_steps": result.micro_steps}
     facts: dict[str, Any] = {
         "preset": request.preset,
         "seed": request.seed,

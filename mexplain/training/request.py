@@ -16,8 +16,8 @@ class TrainingRequest:
 
     Training starts from the checkpoint ``init``, by default from random weights (preset ``paper``: from ImageNet's,
     unless ``init`` is "random"). Numbers that are None are the preset's; without ``macro_steps`` (0) the trunk stays as
-    it is. ``minutes`` limits how long the heads are trained, ``clips`` is how many of each kind the result is scored
-    on; with 0 it is neither calibrated nor scored. Raises ``SettingError`` for impossible values.
+    it is. ``minutes`` limits how long training takes, ``clips`` is how many of each kind the result is scored on; with
+    0 it is neither calibrated nor scored. Raises ``SettingError`` for impossible values.
     """
 
     faces: tuple[Path, ...]

@@ -28,14 +28,15 @@ from mexplain.training.schedule import TrainingSchedule
 Made = TypeVar("Made")
 log = logging.getLogger("mexplain.train")
 _WARM_UP_STEPS = 50
+_TRUNK_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class TrainingRun:
     """Settings of a training run: schedule, seed, device, output folder, faces, and how often its state is saved.
 
-    ``limit_s`` is how long the second stage may take, in seconds: it then ends early, its rate having decayed as it
-    does over all steps. The same seed gives the same weights only without a limit.
+    ``limit_s`` is how long both stages may take, in seconds, the trunk two fifths of it: they then end early, the rate
+    having decayed as it does over all steps. The same seed gives the same weights only without a limit.
     """
 
     schedule: TrainingSchedule
@@ -46,6 +47,16 @@ class TrainingRun:
     validation: FaceSet
     save_every_s: float = 60.0
     limit_s: float | None = None
+
+    @property
+    def trunk_limit_s(self) -> float | None:
+        """How long the first stage may take, in seconds."""
+        return None if self.limit_s is None else self.limit_s * _TRUNK_SHARE
+
+    @property
+    def heads_limit_s(self) -> float | None:
+        """How long the second stage may take, in seconds."""
+        return None if self.limit_s is None else self.limit_s * (1 - _TRUNK_SHARE * bool(self.schedule.macro_steps))
 
 
 class TrainingStage:

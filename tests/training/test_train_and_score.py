@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.pattern_faces import pattern_faces
+
+from mexplain.errors import SettingError
+from mexplain.face.affine import invert, transform_points
+from mexplain.face.mesh import crop_to_iod
+from mexplain.model.checkpoint import load_checkpoint
+from mexplain.simulation.faces import CROP_PX, MARGIN, SPLITS, split_of
+from mexplain.training import train_and_score as module
+from mexplain.training.request import TrainingRequest
+from mexplain.training.train_and_score import ScoringRequest, train_and_score
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one face for each split."""
+    folder, faces = tmp_path / "faces", pattern_faces()
+    folder.mkdir()
+    names = [next(f"{n}.png" for n in range(1000) if split_of(f"faces/{n}.png") == split) for split in SPLITS]
+    to_picture = invert(crop_to_iod(CROP_PX, 2.8 * MARGIN))
+    points = [transform_points(to_picture, landmarks) for landmarks in faces.landmarks_iod[: len(names)]]
+    np.savez(folder / "landmarks.npz", name=np.array(names), landmarks_xy=np.stack(points).astype(np.float32))
+    for name, crop in zip(names, faces.crops, strict=False):
+        cv2.imwrite(str(folder / name), crop)
+    return folder
+
+
+@pytest.mark.slow
+def test_parts_end_when_their_time_is_over_and_later_ones_still_run(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    # As long as training and the last part need; next to nothing for those in between.
+    monkeypatch.setattr(
+        module, "_WEIGHTS", {"train": 1.0, "calibrate": 1e-4, "evaluate": 1e-4, "bench-explanations": 1.0}
+    )
+    request = TrainingRequest((photos,), tmp_path / "out", macro_steps=1, micro_steps=2, batch=1, device="cpu")
+    results = train_and_score(request, ScoringRequest(clips=2, known_clips=1), 60.0)
+    assert [result.exit_code for result in results] == [0, None, None, 0]
+    assert load_checkpoint(tmp_path / "out").model.config.preset == "lite"
+    facts = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert facts["clips"] == {"trunk": 1, "heads": 2} and facts["plan"]["held_share"] > 0 and facts["minutes"] > 0
+    written = json.loads((tmp_path / "out" / "parts.json").read_text())["parts"]
+    assert [part["exit_code"] for part in written] == [0, None, None, 0]
+    assert (tmp_path / "out" / "scorecard" / "scorecard.json").is_file()
+
+
+def test_without_weights_nothing_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    request = TrainingRequest((tmp_path / "faces",), tmp_path / "out", device="cpu")
+    (result,) = train_and_score(request, ScoringRequest(), 10.0)
+    assert result.part == "train" and result.exit_code == 2 and result.seconds < result.limit_s
+
+
+def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="2 clips"):
+        ScoringRequest(clips=1)
+    with pytest.raises(SettingError, match="minutes"):
+        train_and_score(TrainingRequest((tmp_path,), tmp_path), ScoringRequest(), 0.0)
