@@ -1,4 +1,4 @@
-"""A batch for the heads: the trunk's features of simulated clips, parts of them held still, and what is taught."""
+"""A batch for the heads: the trunk's features of simulated clips with parts held still, and what is taught."""
 
 from dataclasses import dataclass
 
@@ -25,9 +25,5 @@ def make_head_batch(plan: BatchPlan, source: Synthesizer, model: MicroExpression
     """Make the clips of a plan, compute their features, and hold parts still in the share ``held_share`` of them."""
     batch = source.make(plan)
     held = draw_held_parts(batch, held_share, plan.seed)
-    # In every other clip the picture is held, in the others the features; clips are in no order.
-    in_picture = torch.zeros_like(held)
-    in_picture[::2] = held[::2]
-    features = model.encode(hold_parts(batch.frames, in_picture))
-    targets = head_targets(batch, len(model.config.labels), held)
-    return HeadBatch(hold_parts(features, held - in_picture), batch.boxes, targets)
+    features = model.encode(hold_parts(batch.frames, held))
+    return HeadBatch(features, batch.boxes, head_targets(batch, len(model.config.labels), held))

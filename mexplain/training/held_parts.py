@@ -1,8 +1,7 @@
 """Parts of the face held still in training clips, and what such clips then show.
 
 Explanations ask a head about clips in which parts stay as they are at the onset (``attribution.target``): there, the
-trunk's features are those of the first frame. So heads are taught on such clips too; in some of them the picture itself
-stays, as if that part of the face had not moved.
+pixels are those of the first frame. So heads are taught on such clips too.
 """
 
 from dataclasses import dataclass
@@ -67,13 +66,9 @@ def draw_held_parts(batch: TrainingBatch, share: float, seed: int) -> Float[Tens
     return torch.from_numpy(held).to(batch.frames.device)
 
 
-def hold_parts(clips: Float[Tensor, "b t c h w"], held: Float[Tensor, "b s s"]) -> Float[Tensor, "b t c h w"]:
-    """Compute frames, or trunk features of them, held at the first (1), in part (0..1), or not at all (0).
-
-    ``held`` is in pixels; a cell of the features is held as far as the pixels in it are.
-    """
-    held = F.adaptive_avg_pool2d(held, (clips.shape[-2], clips.shape[-1]))
-    return torch.lerp(clips, clips[:, :1], held[:, None, None])
+def hold_parts(frames: Float[Tensor, "b t 3 s s"], held: Float[Tensor, "b s s"]) -> Float[Tensor, "b t 3 s s"]:
+    """Compute frames whose pixels are those of the first (1), partly so (0..1), or their own (0)."""
+    return torch.lerp(frames, frames[:, :1], held[:, None, None])
 
 
 def head_targets(batch: TrainingBatch, classes: int, held: Float[Tensor, "b s s"]) -> HeadTargets:
