@@ -4,7 +4,7 @@ The trunk's features are computed once for each frame. Windows of several length
 predicts whether an expression is there, and how far each action unit has got since the window's first frame. The mean
 of the windows, weighted by their confidence, is the evidence of an expression over time. While the mouth moves as in
 speech, only brows, eyes, cheeks and nose count, and lip corners that rise for longer than a gesture of speech. Speech
-and blinks are found in the landmarks of lips and lids.
+is found in the flow of the picture about the lips, blinks in the landmarks of the lids.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,9 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
         total[:, part.start - 1 : part.start + 1] = 0
     anything, upper, smile, present = total / np.maximum(weight, 1e-9)
     parts = [(steady.landmarks_xy[part], times[part]) for part in steady.parts]
-    speech = np.concatenate([speech_activity(*part) for part in parts])
+    speech = np.concatenate(
+        [speech_activity(steady.frames[part], *rest) for part, rest in zip(steady.parts, parts, strict=True)]
+    )
     beside_speech = np.maximum(upper, _lasting(smile, times))
     return Evidence(
         times,

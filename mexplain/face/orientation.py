@@ -13,7 +13,7 @@ from mexplain.records import Clip
 
 # A mesh this far from the mean shape, rms in IOD, fits nothing; upright faces have 0.05 to 0.11, turned ones more.
 _NO_FACE_IOD = 0.25
-_GOOD, _CLEARLY = 0.5, 0.15
+_BEYOND_DOUBT, _GOOD, _CLEARLY = 0.6, 0.5, 0.15
 _LOOKS = 5
 
 
@@ -40,7 +40,8 @@ def quarter_turns(landmarker: FaceLandmarker, frames: UInt8[np.ndarray, "t h w 3
     upright: list[float] = []
     for frame in (*chosen[len(chosen) // 2 :], *chosen[: len(chosen) // 2]):
         upright += _qualities(landmarker, [frame], 0)
-        if upright[-1] >= _GOOD:
+        # A face is now and then seen in one that is upside down, but not in most looks.
+        if upright[0] >= _BEYOND_DOUBT or sum(q >= _GOOD for q in upright) > len(chosen) / 2:
             return 0
     scores = [float(np.mean(upright)), *(float(np.mean(_qualities(landmarker, chosen, turns))) for turns in (1, 2, 3))]
     best = int(np.argmax(scores))

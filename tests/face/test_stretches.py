@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError
+from mexplain.face import orientation
 from mexplain.face.affine import transform_points
 from mexplain.face.extraction import read_aligned, read_stabilized
 from mexplain.face.landmarker import find_face, open_landmarker
@@ -165,3 +166,17 @@ def test_a_mesh_found_in_an_upside_down_face_is_not_believed(people) -> None:
         for frames in people:
             assert quarter_turns(landmarker, frames[:3]) == 0
             assert quarter_turns(landmarker, frames[:3, ::-1, ::-1]) == 2
+
+
+@pytest.mark.parametrize("wrongly", [0, 2, 4])
+def test_one_look_that_sees_a_face_in_one_upside_down_does_not_decide(people, monkeypatch, wrongly) -> None:
+    looks: dict[int, int] = {}
+
+    def qualities(_landmarker, frames, turns):
+        numbers = [looks.setdefault(turns, 0) + k for k in range(len(list(frames)))]
+        looks[turns] += len(numbers)
+        return [0.75 if turns == 2 else 0.55 if (turns, number) == (0, wrongly) else 0.0 for number in numbers]
+
+    monkeypatch.setattr(orientation, "_qualities", qualities)
+    with open_landmarker() as landmarker:
+        assert quarter_turns(landmarker, np.zeros((9, 32, 32, 3), np.uint8)) == 2
