@@ -70,21 +70,23 @@ def encode_held_parts(
     model: MicroExpressionNet,
     frames: Float[Tensor, "t 3 s s"],
     baseline: Float[Tensor, "t 3 s s"],
-    features: tuple[Float[Tensor, "t c h w"], Float[Tensor, "t c h w"]],
+    features: tuple[Float[Tensor, "t c h w"], Float[Tensor, "u c h w"]],
     parts: Float[Tensor, "m s s"],
     *,
     since_onset: bool,
 ) -> HeldParts:
     """Encode a clip with each part of the picture alone held at the baseline.
 
-    ``features`` are the trunk's of clip and baseline; ``parts`` is the share (0..1) of each pixel in each part. With
-    ``since_onset`` the attentions' input is the features less those of the first frame, otherwise the features.
+    ``features`` are the trunk's of clip and baseline (all frames, or one for all); ``parts`` is the share (0..1) of
+    each pixel in each part. With ``since_onset`` the attentions' input is the features less those of the first frame,
+    otherwise the features.
     """
 
     def seen(encoded: Tensor) -> Tensor:
         return (encoded - encoded[:1] if since_onset else encoded).movedim(1, -1)
 
-    clip, still = (seen(part).contiguous() for part in features)
+    clip = seen(features[0]).contiguous()
+    still = seen(features[1]).expand_as(clip)
     change = torch.stack(
         [
             seen(model.encode(torch.lerp(frames, baseline, part)[None])[0]) - clip

@@ -90,8 +90,8 @@ class AttributionTarget:
             parts = encode_held_parts(
                 self.model,
                 self.frames[0],
-                self.baseline[0],
-                (self.features[0], self.baseline_features[0]),
+                self._held_look,
+                (self.features[0], self.features[0, :1] if self._is_held_at_onset else self.baseline_features[0]),
                 self._parts(),
                 since_onset=self.head.onset_difference,
             )
@@ -126,13 +126,17 @@ class AttributionTarget:
     @torch.no_grad()
     @exact_convolutions()
     def features_with_pixels_held(self, held: Float[Tensor, "b u s s"]) -> Float[Tensor, "b t c h w"]:
-        """Compute the trunk's features with pixels of the clip held at the baseline's (1); ``u`` is 1 or all frames."""
+        """Compute the trunk's features with pixels of the clip held at the baseline's (1).
+
+        ``u`` is 1, for the same pixels at all times, or the number of frames.
+        """
         features = self.features.repeat(len(held), 1, 1, 1, 1)
         masks = held.to(self.frames).expand(-1, self.frames.shape[1], -1, -1)
         for row, mask in zip(features, masks, strict=True):
             changed = mask.flatten(1).any(1)
             if changed.any():
-                pictures = torch.lerp(self.frames[0, changed], self.baseline[0, changed], mask[changed][:, None])
+                look = self._held_look if bool((mask == mask[:1]).all()) else self.baseline[0]
+                pictures = torch.lerp(self.frames[0, changed], look[changed], mask[changed][:, None])
                 row[changed] = self.model.encode(pictures[None])[0]
         return features
 
@@ -143,6 +147,20 @@ class AttributionTarget:
         """
         parts, held = self._parts(), (1 - moving).to(self.frames)
         return (held[:, :, None, None] * parts).amax(1)
+
+    @property
+    def _is_held_at_onset(self) -> bool:
+        """Whether what is held shows the onset: the difference from it is 0 either way where the baseline is still."""
+        first = self.baseline[:, :1]
+        return self.head.onset_difference and torch.equal(self.baseline, first.expand_as(self.baseline))
+
+    @property
+    def _held_look(self) -> Float[Tensor, "t 3 s s"]:
+        """The pixels that a part shows which is held at all times.
+
+        Where the baseline stands still, they are the onset's: a black box would make edges that no face has.
+        """
+        return self.frames[0, :1].expand_as(self.frames[0]) if self._is_held_at_onset else self.baseline[0]
 
     def _block_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
         embeddings: Float[Tensor, "b t nv"] = self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]

@@ -27,6 +27,8 @@ _MARGIN_IOD = 0.3
 _RATE = 30.0  # samples a second on which all of this is measured
 _SMOOTH_S = 0.035  # a gesture of speech takes at least 0.1 s
 _SWING_IOD, _SWING_NOISES = 0.015, 6.0  # what counts as turning back, and of the noise between still places at least
+# The mouth must open and close as well: so many turns of half the size, within so long around.
+_OPENINGS, _OPENINGS_S = 2, 1.0
 # So many turns a second, within so long around: chewing at 1.2 Hz has 2.4, speech of two syllables a second 4.
 _TURNS_PER_S, _AROUND_S = 3.0, 0.5
 _PAUSE_S, _LEAST_S = 1.2, 0.6  # pauses between phrases are bridged; what is shorter is no speech
@@ -117,13 +119,8 @@ def _speaking(
 ) -> list[tuple[int, int]]:
     """First and last sample of each stretch of speech; ``breadth`` is the width of the mouth by landmarks (IOD)."""
     swing = max(_SWING_IOD, _SWING_NOISES * float(np.median(np.abs(np.gradient(noise)))))
-    turns = np.zeros(len(opening))
-    for course in (opening, width):
-        for at, _ in turning_points(course, swing):
-            turns[at] += 1
-    reach = round(_AROUND_S * _RATE)
-    near = np.convolve(turns, np.ones(2 * reach + 1), "same")
-    often = near >= _TURNS_PER_S * 2 * _AROUND_S
+    opens = _count_near(_turns([opening], swing / 2), _OPENINGS_S) >= _OPENINGS
+    often = opens & (_count_near(_turns([opening, width], swing), _AROUND_S) >= _TURNS_PER_S * 2 * _AROUND_S)
     stretches: list[tuple[int, int]] = []
     for start, end in _runs(often):
         if stretches and start - stretches[-1][1] <= _PAUSE_S * _RATE:
@@ -134,6 +131,20 @@ def _speaking(
         for start, end in stretches
         if end - start >= _LEAST_S * _RATE and not _is_laughter(opening, breadth, slice(start, end + 1))
     ]
+
+
+def _turns(courses: list[Float[np.ndarray, "n"]], swing: float) -> Float[np.ndarray, "n"]:
+    """How many courses turn back at each sample."""
+    turns = np.zeros(len(courses[0]))
+    for course in courses:
+        for at, _ in turning_points(course, swing):
+            turns[at] += 1
+    return turns
+
+
+def _count_near(turns: Float[np.ndarray, "n"], around_s: float) -> Float[np.ndarray, "n"]:
+    reach = round(around_s * _RATE)
+    return np.convolve(turns, np.ones(2 * reach + 1))[reach : reach + len(turns)]
 
 
 def _runs(chosen: Bool[np.ndarray, "n"]) -> list[tuple[int, int]]:

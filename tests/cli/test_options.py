@@ -75,6 +75,7 @@ def places(tmp_path_factory):
 EXPLAIN = "explain {clip} --out {new} --device cpu"
 SIMULATE = "simulate {file} --aus 12 --out {new}.mp4"
 TRAIN = "train --faces {faces} --out {new} --device cpu"
+TRAIN_AND_SCORE = "train-and-score --faces {faces} --out {new} --device cpu"
 EVALUATE = "evaluate --checkpoint {checkpoint} --faces {faces} --device cpu"
 LOSO = "evaluate --protocol loso --dataset casme2={casme2} --out {new} --device cpu"
 CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
@@ -141,6 +142,10 @@ CASES = [
     (f"{TRAIN} --batch 0", "must be at least 1"),
     (f"{TRAIN} --device tpu", "Device must be"),
     (f"{TRAIN} --init {{empty}}", "lacks config.json"),
+    (f"{TRAIN_AND_SCORE} --minutes 0", "more than 0 minutes"),
+    (f"{TRAIN_AND_SCORE} --clips 0", "clips"),
+    (f"{TRAIN_AND_SCORE} --batch 0", "must be at least 1"),
+    (f"{TRAIN_AND_SCORE} --cache {{file}}", "is a file"),
     (f"{TRAIN} --init {{checkpoint}} --preset paper", "other sizes than the preset paper"),
     ("evaluate", "--checkpoint and --faces must be given"),
     (f"{EVALUATE} --clips 0", "number of clips must be at least 2"),
