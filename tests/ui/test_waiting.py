@@ -19,7 +19,7 @@ def test_who_waits_knows_their_place_and_who_cannot_is_told(visit, hub):
         if d["api_name"] == "explain"
     )
     (path,) = crowd.upload("crowd.mp4", (ROOT / "samples" / "surprise.mp4").read_bytes()).json()
-    asked = [FILE | {"path": path}, SLOW, "onset", "", None, None]
+    asked = [FILE | {"path": path}, SLOW, "onset", "", None, None, None]
     one, other, done = visit(query=QUICK), visit(query=QUICK), threading.Event()
 
     def fill():
