@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.explain.course_levels import fill_dips
+from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.records import Moment
 
@@ -32,16 +34,15 @@ def blink_closure(
     Compared with how far apart the lids are around that time, so that half closed or lowered eyes blink as others do.
     """
     opening = _opening(landmarks_xy)
-    around = _without_dips(opening, times_s)
+    around = fill_dips(opening, times_s, BLINK_S)
     return np.asarray((1 - opening / np.maximum(around, 0.1 * _widest(opening))).clip(0, 1), np.float32)
 
 
 def lowered_lids(landmarks_xy: Float[np.ndarray, "t 478 2"], times_s: Float[np.ndarray, "t"]) -> Iterator[Moment]:
     """The moments in which the lids stay closed or lowered for longer than a blink."""
     opening = _opening(landmarks_xy)
-    closure = (1 - _without_dips(opening, times_s) / _widest(opening)).clip(0, 1)
-    edges = np.flatnonzero(np.diff(np.r_[False, closure >= _LOWERED, False].astype(np.int8)))
-    for start, end in zip(edges[::2], edges[1::2] - 1, strict=True):
+    closure = (1 - fill_dips(opening, times_s, BLINK_S) / _widest(opening)).clip(0, 1)
+    for start, end in frame_runs(closure >= _LOWERED):
         if times_s[end] - times_s[start] > BLINK_S:
             apex = start + int(closure[start : end + 1].argmax())
             onset_s, apex_s, offset_s = (float(times_s[i]) for i in (start, apex, end))
@@ -55,11 +56,3 @@ def _opening(landmarks_xy: Float[np.ndarray, "t 478 2"]) -> Float[np.ndarray, "t
 
 def _widest(opening: Float[np.ndarray, "t"]) -> float:
     return max(float(np.quantile(opening, _OPEN_QUANTILE)), 1e-6)
-
-
-def _without_dips(course: Float[np.ndarray, "t"], times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
-    """A course in which dips of up to ``BLINK_S`` are filled: its morphological closing."""
-    first = np.searchsorted(times_s, times_s - BLINK_S / 2 - 1e-6)
-    last = np.searchsorted(times_s, times_s + BLINK_S / 2 + 1e-6)
-    raised = np.array([course[a:b].max() for a, b in zip(first, last, strict=True)])
-    return np.array([raised[a:b].min() for a, b in zip(first, last, strict=True)])

@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
+from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 
 # Landmarks of the edges of the lips, their corners and the wings of the nose (the subject's right, left), and two
@@ -122,7 +123,7 @@ def _speaking(
     opens = _count_near(_turns([opening], swing / 2), _OPENINGS_S) >= _OPENINGS
     often = opens & (_count_near(_turns([opening, width], swing), _AROUND_S) >= _TURNS_PER_S * 2 * _AROUND_S)
     stretches: list[tuple[int, int]] = []
-    for start, end in _runs(often):
+    for start, end in frame_runs(often):
         if stretches and start - stretches[-1][1] <= _PAUSE_S * _RATE:
             start = stretches.pop()[0]
         stretches.append((start, end))
@@ -145,12 +146,6 @@ def _turns(courses: list[Float[np.ndarray, "n"]], swing: float) -> Float[np.ndar
 def _count_near(turns: Float[np.ndarray, "n"], around_s: float) -> Float[np.ndarray, "n"]:
     reach = round(around_s * _RATE)
     return np.convolve(turns, np.ones(2 * reach + 1))[reach : reach + len(turns)]
-
-
-def _runs(chosen: Bool[np.ndarray, "n"]) -> list[tuple[int, int]]:
-    """First and last index of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(int), [0]])))
-    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
 def _is_laughter(opening: Float[np.ndarray, "n"], breadth: Float[np.ndarray, "n"], inside: slice) -> bool:

@@ -17,9 +17,11 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from mexplain.errors import ClipError, FaceError
+from mexplain.explain.course_levels import level_peaks
 from mexplain.explain.lids import BLINK_S, blink_closure, lid_closure, lowered_lids
 from mexplain.explain.speech import speech_activity
 from mexplain.face.blocks import box_coverage, layout
+from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
 from mexplain.media.sandbox import client
@@ -92,7 +94,7 @@ def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: Share
     speech = np.concatenate(
         [speech_activity(steady.frames[part], *rest) for part, rest in zip(steady.parts, parts, strict=True)]
     )
-    beside_speech = np.maximum(upper, _lasting(smile, times))
+    beside_speech = np.maximum(upper, level_peaks(smile, times, _LASTING_S))
     return Evidence(
         times,
         (anything * (1 - speech) + beside_speech * speech).astype(np.float32),
@@ -131,7 +133,7 @@ def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[
 
 def speaking(evidence: Evidence) -> Iterator[Moment]:
     """The moments in which the mouth moves as in speech."""
-    for start, end in _stretches(evidence.speech >= 0.5):
+    for start, end in frame_runs(evidence.speech >= 0.5):
         apex = start + int(evidence.speech[start : end + 1].argmax())
         onset_s, apex_s, offset_s = (float(evidence.times_s[i]) for i in (start, apex, end))
         yield Moment(onset_s, apex_s, offset_s, "speaks", float(evidence.speech[apex]))
@@ -140,7 +142,7 @@ def speaking(evidence: Evidence) -> Iterator[Moment]:
 def _all_the_time(evidence: Evidence, steady: SteadyClip) -> Iterator[Moment]:
     """Stretches in which something moves all the time, so that nothing rises above what is around it."""
     times = evidence.times_s
-    for start, end in _stretches(evidence.presence >= _ALL_THE_TIME):
+    for start, end in frame_runs(evidence.presence >= _ALL_THE_TIME):
         if times[end] - times[start] < _ALL_THE_TIME_S:
             continue
         looks = np.unique(np.linspace(start, end, _LOOKS).astype(int)).tolist()
@@ -150,20 +152,6 @@ def _all_the_time(evidence: Evidence, steady: SteadyClip) -> Iterator[Moment]:
             apex = looks[1 + int(np.argmax(far))]
             score = float(evidence.presence[start : end + 1].mean())
             yield Moment(float(times[start]), float(times[apex]), float(times[end]), "macro-expression", score)
-
-
-def _stretches(inside: Bool[np.ndarray, "t"]) -> list[tuple[int, int]]:
-    """First and last index of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.r_[False, inside, False].astype(np.int8)))
-    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
-
-
-def _lasting(course: Float[np.ndarray, "t"], times: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
-    """A course without the rises that are shorter than ``_LASTING_S``: its morphological opening."""
-    first = np.searchsorted(times, times - _LASTING_S / 2)
-    last = np.searchsorted(times, times + _LASTING_S / 2, side="right")
-    lowest = np.array([course[a:b].min() for a, b in zip(first, last, strict=True)])
-    return np.array([lowest[a:b].max() for a, b in zip(first, last, strict=True)])
 
 
 def rank(moments: Iterable[Moment]) -> tuple[Moment, ...]:

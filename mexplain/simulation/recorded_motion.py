@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
+from mexplain.face.frame_runs import frame_runs
 from mexplain.simulation.facial_motion import SHAPES, FacialMotion, settle, shape_numbers
 
 # Parts of takes that show speech, or mouths that move like it (seconds; all of a take without any), split by person.
@@ -93,8 +94,7 @@ def _moving_stretches(
     """Return the stretches in which a mouth moves: some weight of jaw or lips by more than 0.5 a second."""
     mouth = [number for number, name in enumerate(SHAPES) if name.startswith(("jaw", "mouth"))]
     moves = np.abs(np.gradient(weights[mouth], times_s, axis=1)).max(0) > 0.5
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], moves, [False]]).astype(int)))
-    return tuple((float(times_s[a]), float(times_s[b - 1])) for a, b in edges.reshape(-1, 2))
+    return tuple((float(times_s[first]), float(times_s[last])) for first, last in frame_runs(moves))
 
 
 @cache
