@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.simulation.facial_motion import SHAPES, FacialMotion, settle, shape_numbers
+from mexplain.simulation.smoothstep import smoothstep
 from mexplain.simulation.visemes import blend_visemes, draw_viseme_train
 
 BLINKS_PER_MIN = 26.0  # in conversation; 17 at rest (Bentivoglio et al. 1997, Movement Disorders 12(6))
@@ -61,7 +62,7 @@ class BlinkTrain:
     depths: list[float]
 
     def course(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
-        """Return how far the lids are closed at each time, 0..1."""
+        """Return the closure of the lids at each time, 0..1."""
         course = np.zeros(len(times_s), np.float32)
         for ticks, depth in zip(self.ticks_s, self.depths, strict=True):
             course = np.maximum(course, depth * np.interp(times_s, ticks, (0, 1, 1, 0)).astype(np.float32))
@@ -122,5 +123,5 @@ def hold(times_s: Float[np.ndarray, "t"], start_s: float, end_s: float, ramp_s: 
     """Return a course that rises smoothly from 0 at ``start_s``, stays at 1, and is back at 0 at ``end_s``."""
     ramp_s = min(ramp_s, (end_s - start_s) / 2)
     ramp = np.interp(times_s, (start_s, start_s + ramp_s, end_s - ramp_s, end_s), (0, 1, 1, 0))
-    smooth: Float[np.ndarray, "t"] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    smooth: Float[np.ndarray, "t"] = smoothstep(ramp).astype(np.float32)
     return smooth

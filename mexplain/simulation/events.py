@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.simulation.label_coding import LabelCoding
+from mexplain.simulation.smoothstep import smoothstep
 
 _RATES = (25.0, 30.0, 50.0, 60.0, 100.0, 200.0, 500.0)  # frames per second of the cameras that data sets were made with
 
@@ -41,7 +42,7 @@ class Event:
     def activation(self, times_s: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
         """Return the activation at each time: 0 before the onset and after the offset, 1 at the apex."""
         ramp = np.interp(times_s, (0.0, self.apex_s, self.apex_end_s, self.offset_s), (0, 1, 1, 0)) ** self.exponent
-        smooth: Float[np.ndarray, "t"] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+        smooth: Float[np.ndarray, "t"] = smoothstep(ramp).astype(np.float32)
         return smooth
 
 

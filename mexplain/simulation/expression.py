@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from mexplain.errors import SettingError
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES
+from mexplain.simulation.smoothstep import smoothstep
 
 MUSCLE_MODELS = ("rig", "fibres")
 
@@ -52,7 +53,7 @@ class Expression:
         """Return the activation at each time: 0 up to the onset, 1 at the apex, 0 from the offset on."""
         ticks = (self.onset_s, self.apex_s, max(self.offset_s, self.apex_s + 1e-6))
         ramp = np.interp(times_s, ticks, (0, 1, 0))
-        return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+        return np.asarray(smoothstep(ramp), np.float32)
 
 
 def frame_count(duration_s: float, fps: float) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.face.mesh import CROP_CENTRE_IOD, inter_ocular_distance, mean_shape, stability
+from mexplain.simulation.smoothstep import smoothstep
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 # Standard deviation of yaw, pitch and roll of a head that speaks, in degrees (face capture of natural speech).
@@ -111,7 +112,7 @@ def draw_head_gesture(rng: np.random.Generator, times_s: Float[np.ndarray, "t"])
             ramp -= np.clip((times_s - start - length - rng.uniform(0, 0.6)) / length, 0, 1)
         share = rng.normal(0, 0.2, 3)
         share[rng.choice(3, p=(0.6, 0.3, 0.1))] = 1.0
-        course += (ramp * ramp * (3 - 2 * ramp))[:, None] * share * angle
+        course += smoothstep(ramp)[:, None] * share * angle
     else:
         axis, rate = int(rng.integers(2)), rng.uniform(1.0, 4.0)
         since = np.clip(times_s - start, 0, None)
@@ -137,7 +138,7 @@ def draw_head_course(
         if near.any():
             # What a gesture has turned is turned back, so that turns do not add up.
             back = np.interp(times_s[near], (start, start + 3, start + 4), (1, 1, 0))
-            angles[near] += draw_head_gesture(rng, times_s[near]) * (back * back * (3 - 2 * back))[:, None]
+            angles[near] += draw_head_gesture(rng, times_s[near]) * smoothstep(back)[:, None]
     angles = (angles - angles[:1]).clip(-MOST_TURN_DEG, MOST_TURN_DEG)
     angles += np.linspace(0, 1, len(times_s))[:, None] * plan.turn_deg
     leans = np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * times_s) * plan.lean
@@ -165,7 +166,7 @@ def draw_head_poses(rng: np.random.Generator, clips: int, frames: int) -> Float[
 def project(
     points: Float[np.ndarray, "b 478 2"], depth: Float[np.ndarray, "b 478"], poses: Float[np.ndarray, "b t 4"]
 ) -> Float[np.ndarray, "b t 478 2"]:
-    """Return where landmarks come to lie in the picture when the head takes some poses; all in one unit."""
+    """Return the places of landmarks in the picture when the head takes some poses, all in one unit of length."""
     middle = np.array(CROP_CENTRE_IOD)
     solid = np.concatenate([points - middle, depth[..., None]], -1)
     turned = np.einsum("btij,bnj->btni", rotation(poses[..., :3]), solid)
@@ -221,7 +222,7 @@ def head_mask(places_iod: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w"]:
     x, y = places_iod.unbind(-1)
     distance = ((x / 1.2).square() + ((y - 0.3) / 1.6).square()).sqrt()
     share = (1.9 - distance).clamp(0, 1)
-    return share * share * (3 - 2 * share)
+    return smoothstep(share)
 
 
 def dense_depth(
@@ -246,7 +247,7 @@ def dense_depth(
     # Where the face ends, one goes over into the other without an edge, which would tear the picture.
     share = (2 * mass).clamp_max(1)
     inside = near / mass.clamp_min(1e-3)
-    return torch.lerp(wide / coverage.clamp_min(1e-6), inside, share * share * (3 - 2 * share))[:, None]
+    return torch.lerp(wide / coverage.clamp_min(1e-6), inside, smoothstep(share))[:, None]
 
 
 @cache
