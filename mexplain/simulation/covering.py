@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mexplain.simulation.occlusion import OCCLUSIONS, draw_occlusion, side_light
+from mexplain.simulation.occlusion import OCCLUSIONS, StillFaceView, draw_occlusion, side_light
 from mexplain.simulation.warp import sample_bilinear
 
 _CHEEK = 50
@@ -64,7 +64,7 @@ def cover_clips(
         landmarks = still.landmarks_xy[index]
         x, y = landmarks[_CHEEK].astype(int).clip(0, np.array(size[::-1]) - 1).tolist()
         skin = still.pictures[index, :, y, x].cpu().numpy()
-        occlusion = draw_occlusion(rng, kind, landmarks, (size[0], size[1]), times, skin)
+        occlusion = draw_occlusion(rng, kind, StillFaceView(landmarks, (size[0], size[1]), skin), times)
         # A beard goes with the skin, what else there is with the head.
         where = places.skin[index] if kind == "beard" else places.head[index]
         where = where - put(occlusion.offset_px)[..., None, None]

@@ -19,7 +19,7 @@ from mexplain.simulation.head_motion import (
     rotation,
 )
 from mexplain.simulation.mouth_cavity import MouthCourse
-from mexplain.simulation.occlusion import draw_occlusion
+from mexplain.simulation.occlusion import StillFaceView, draw_occlusion
 from mexplain.simulation.recording_camera import STEADY_CAMERA, CameraCourse, CameraPlan
 from mexplain.simulation.warp import dense_field
 
@@ -101,9 +101,8 @@ def render_frames(
     moving = parts[-shared:], courses[-shared:]
     mouth = MouthCourse(photo, landmarks_xy, *moving, rng.spawn(1)[0]) if shared else None
     x, y = landmarks_xy[_CHEEK].astype(int).clip(0, (width - 1, height - 1)).tolist()
-    covers = [
-        draw_occlusion(view_rng, kind, landmarks_xy, (height, width), times, photo[y, x] / 255) for kind in plan.covers
-    ]
+    still = StillFaceView(landmarks_xy, (height, width), photo[y, x] / 255)
+    covers = [draw_occlusion(view_rng, kind, still, times) for kind in plan.covers]
     for index in range(count):
         if camera.shots[index] < index:
             frames[index] = frames[index - 1]
@@ -163,7 +162,7 @@ class _TurningHead:
         self.to_iod = invert(upright)
 
     def source(self, index: int, seen: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 2"]:
-        """Return which places of the photo (as cv2 counts) are at given places once the head has turned."""
+        """Return the places of the photo, as cv2 counts them, that are at given places once the head has turned."""
         back, tilt, lean = self.back[index], self.tilt[index], float(self.lean[index])
 
         def turn_back(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:

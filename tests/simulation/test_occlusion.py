@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from mexplain.face.mesh import mean_shape
-from mexplain.simulation.occlusion import OCCLUSIONS, draw_occlusion, side_light
+from mexplain.simulation.occlusion import OCCLUSIONS, StillFaceView, draw_occlusion, side_light
 
 SIZE, IOD = (176, 176), 56.0
 FACE = (mean_shape() * IOD + (88, 60)).astype(np.float32)
-SKIN = np.array([0.8, 0.6, 0.5])
+STILL = StillFaceView(FACE, SIZE, np.array([0.8, 0.6, 0.5]))
 TIMES = np.linspace(0, 2, 9)
 # Landmarks that each covers in most draws, and one that it leaves free.
 PLACES = {"glasses": ((127, 356), 152), "fringe": ((9, 151), 152), "beard": ((152, 200), 9), "hand": ((), 127)}
@@ -14,7 +14,7 @@ PLACES = {"glasses": ((127, 356), 152), "fringe": ((9, 151), 152), "beard": ((15
 
 @pytest.mark.parametrize("kind", OCCLUSIONS)
 def test_a_layer_lies_where_it_belongs_and_leaves_the_rest_free(kind: str) -> None:
-    drawn = [draw_occlusion(np.random.default_rng(seed), kind, FACE, SIZE, TIMES, SKIN) for seed in range(12)]
+    drawn = [draw_occlusion(np.random.default_rng(seed), kind, STILL, TIMES) for seed in range(12)]
     opacity = np.stack([one.layer[..., 3] for one in drawn])
     assert all(one.layer.min() >= 0 and one.layer.max() <= 1 for one in drawn)
     assert 0.02 < (opacity > 0.3).mean() < 0.5 and not opacity[:, [0, -1]].any() and not opacity[:, :, [0, -1]].any()
@@ -29,7 +29,7 @@ def test_a_layer_lies_where_it_belongs_and_leaves_the_rest_free(kind: str) -> No
 
 def test_only_hands_move_and_they_come_and_go() -> None:
     for kind in OCCLUSIONS:
-        offset = draw_occlusion(np.random.default_rng(2), kind, FACE, SIZE, np.linspace(0, 12, 200), SKIN).offset_px
+        offset = draw_occlusion(np.random.default_rng(2), kind, STILL, np.linspace(0, 12, 200)).offset_px
         assert offset.shape == (200, 2) and np.isfinite(offset).all()
         distance = np.linalg.norm(offset, axis=1)
         assert distance.max() > 3 * IOD > distance.min() if kind == "hand" else not offset.any()
