@@ -87,11 +87,28 @@ def _sniffing(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s:
     }
 
 
+def _fading(
+    rng: np.random.Generator,
+    times_s: Float[np.ndarray, "t"],
+    start_s: tuple[float, float],
+    lasts_s: tuple[float, float],
+    *,
+    left: float,
+    wavers: tuple[float, float],
+) -> Float[np.ndarray, "t"]:
+    """Draw the level, 0..1, of what is there before the first time and fades, starting and lasting within given ranges.
+
+    Up to ``left`` of it stays; it ``wavers`` by a share, at up to a rate in Hz.
+    """
+    fades, takes_s = times_s[0] + rng.uniform(*start_s), rng.uniform(*lasts_s)
+    level = np.interp(times_s, (fades, fades + takes_s), (1, rng.uniform(0, left)))
+    share, rate_hz = wavers
+    return np.asarray(level * (1 - share + share * draw_slow_course(rng, times_s, rate_hz)))
+
+
 def _fading_smile(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
     """A smile that is there before the first time, and fades at some time or stays."""
-    fades, takes_s = times_s[0] + rng.uniform(-0.5, span_s + 1), rng.uniform(0.4, 3.0)
-    level = np.interp(times_s, (fades, fades + takes_s), (1, rng.uniform(0, 0.3)))
-    level = level * (0.85 + 0.15 * draw_slow_course(rng, times_s, 0.5))
+    level = _fading(rng, times_s, (-0.5, span_s + 1), (0.4, 3.0), left=0.3, wavers=(0.15, 0.5))
     smile = rng.uniform(0.3, 1.0)
     return {
         "mouthSmile": smile * level,
@@ -104,18 +121,14 @@ def _fading_smile(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], spa
 
 def _held_expression(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
     """A frown, a wrinkled nose or a sad mouth that is there before the first time, and fades at some time or stays."""
-    fades, takes_s = times_s[0] + rng.uniform(-0.3, span_s + 1), rng.uniform(0.3, 2.0)
-    level = np.interp(times_s, (fades, fades + takes_s), (1, rng.uniform(0, 0.3)))
-    level = level * (0.85 + 0.15 * draw_slow_course(rng, times_s, 0.6))
+    level = _fading(rng, times_s, (-0.3, span_s + 1), (0.3, 2.0), left=0.3, wavers=(0.15, 0.6))
     shapes = _HELD[rng.integers(len(_HELD))]
     return {shape: rng.uniform(0.2, 0.9) * level for shape in shapes}
 
 
 def _raised_brows(rng: np.random.Generator, times_s: Float[np.ndarray, "t"], span_s: float) -> Courses:
     """Brows that are up before the first time, waver, and come down at some time or stay."""
-    falls, takes_s = times_s[0] + rng.uniform(0, span_s + 1.5), rng.uniform(0.3, 1.5)
-    level = np.interp(times_s, (falls, falls + takes_s), (1, rng.uniform(0, 0.2)))
-    level = level * (0.8 + 0.2 * draw_slow_course(rng, times_s, 0.8))
+    level = _fading(rng, times_s, (0.0, span_s + 1.5), (0.3, 1.5), left=0.2, wavers=(0.2, 0.8))
     brow = rng.uniform(0.2, 0.9)
     return {
         "browInnerUp": brow * rng.uniform(0.5, 1.0) * level,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -107,10 +107,14 @@ def reduce_noise(clips: Float[Tensor, "b t 3 s s"], rng: np.random.Generator) ->
 
 def draw_shots(rng: np.random.Generator, frames: int) -> Int[np.ndarray, "t"]:
     """Draw which frame is shown at each frame's time where a camera repeats some: variable rates and dropped frames."""
-    shots = np.arange(frames)
-    repeated = np.flatnonzero(rng.random(frames) < rng.uniform(0.05, 0.4))
-    for index in repeated[repeated > 0].tolist():
-        shots[index] = shots[index - 1]
+    return repeat_frames(rng.random(frames) < rng.uniform(0.05, 0.4))
+
+
+def repeat_frames(repeated: Bool[np.ndarray, "t"]) -> Int[np.ndarray, "t"]:
+    """Return the number of the frame that is shown at each frame's time where some repeat the one before them."""
+    shots = np.arange(len(repeated))
+    for index in np.flatnonzero(repeated[1:]).tolist():
+        shots[index + 1] = shots[index]
     return shots
 
 

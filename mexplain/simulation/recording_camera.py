@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from mexplain.simulation.camera import draw_shake
+from mexplain.simulation.camera import draw_shake, repeat_frames
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,13 @@ class CameraCourse:
         for index, jump in enumerate(steps.clip(-1, 1).tolist()):
             level = jumps[index] = level * decay + jump
         self.gain = np.exp(plan.pump * 0.5 * (_waves(rng, times_s) + jumps.clip(-1, 1)))
-        self.shots: Int[np.ndarray, "t"] = np.arange(count)
-        for index in np.flatnonzero(rng.random(count) < plan.repeats).tolist():
-            if index:
-                self.shots[index] = self.shots[index - 1]
+        self.shots: Int[np.ndarray, "t"] = repeat_frames(rng.random(count) < plan.repeats)
         self._shown: np.ndarray | None = None
 
     def seen(
         self, index: int, places: Float[np.ndarray, "h w 2"], middle: Float[np.ndarray, "2"]
     ) -> Float[np.ndarray, "h w 2"]:
-        """Return which places of the scene a frame shows at ``places``; the camera zooms about ``middle``."""
+        """Return the places of the scene that a frame shows at ``places``; the camera zooms about ``middle``."""
         seen = (places - middle) / self.growth[index] + middle + self.offset[index][:, None]
         single: Float[np.ndarray, "h w 2"] = seen.astype(np.float32)
         return single
