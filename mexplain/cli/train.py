@@ -37,7 +37,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def training_request(options: argparse.Namespace, *, minutes: float | None, clips: int) -> TrainingRequest:
-    """Return what ``add_training_options`` read; raises ``SettingError`` for impossible values."""
+    """Return the request of parsed ``add_training_options``; raises ``SettingError`` for impossible values."""
     return TrainingRequest(
         faces=tuple(options.faces),
         out=options.out,

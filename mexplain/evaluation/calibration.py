@@ -147,7 +147,7 @@ def _minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
 
 
 def classified_rightly(predictions: SimulatedPredictions, variant: str) -> Bool[np.ndarray, "k"]:
-    """Return whether the most probable class is right, for each clip with an expression."""
+    """Return the correctness of the most probable class, for each clip with an expression."""
     expressive = predictions.labels >= 0
     return np.asarray((predictions.logits[variant].argmax(1) == predictions.labels)[expressive])
 
@@ -155,7 +155,7 @@ def classified_rightly(predictions: SimulatedPredictions, variant: str) -> Bool[
 def withheld(
     predictions: SimulatedPredictions, variant: str, calibration: Mapping[str, Calibration]
 ) -> Bool[np.ndarray, "n"]:
-    """Return whether a variant withholds a label ("none"), for each clip."""
+    """Return a mask of the clips for which a variant withholds a label ("none")."""
     fitted = calibration[variant]
     return np.asarray(fitted.presence(predictions.presence[variant]) < fitted.none_below)
 

@@ -51,7 +51,7 @@ class CompositeScores:
 
 @cache
 def unit_given_class(units: tuple[int, ...]) -> Float[np.ndarray, "k u"]:
-    """Return how probable each action unit is in each of ``COMPOSITE_CLASSES``, with Laplace smoothing."""
+    """Return the probability of each action unit in each of ``COMPOSITE_CLASSES``, with Laplace smoothing."""
     clips: dict[tuple[str, str], int] = {}
     coded = np.zeros((len(COMPOSITE_CLASSES), len(units)))
     with _CODING.open(encoding="utf-8", newline="") as file:

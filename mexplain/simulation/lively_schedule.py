@@ -35,7 +35,7 @@ class LivelySchedule:
     moments: list[Moment] = field(default_factory=list)
 
     def lids(self) -> Float[np.ndarray, "t"]:
-        """Return how far lids are closed by what the face does, blinks not counted."""
+        """Return the closure of the lids, 0..1, by all that the face does but blink."""
         return np.asarray(self.weights[list(shape_numbers("eyeBlink"))].max(0))
 
     def without_lids(self) -> Float[np.ndarray, "k t"]:

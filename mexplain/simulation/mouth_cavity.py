@@ -26,7 +26,7 @@ _TEETH_SHARE = 0.5
 
 
 def lip_motion(parts: Float[np.ndarray, "*g 478 2"]) -> Float[np.ndarray, "*g 22 2"]:
-    """Return how the landmarks of ``INNER_LIPS`` move with the lips that they are the edges of.
+    """Return the displacement of the landmarks of ``INNER_LIPS``, which move with the lips that they are the edges of.
 
     It is the mean of their own motion and that of the outer lips beside them: in the motion basis, which is smooth,
     inner lips part a fourth as far as outer ones. Speech then parts them as far as in films of people who talk.

@@ -46,7 +46,7 @@ class LinearMuscle:
     tissue: str = "skin"
 
     def displacement(self, points: Points) -> Points:
-        """Return how each point moves at full contraction; at the insertion by ``pull``."""
+        """Return the displacement of each point at full contraction, at the insertion ``pull`` long."""
         origin, along = np.array(self.origin), np.array(self.insertion) - np.array(self.origin)
         length = float(np.linalg.norm(along))
         offset = points - origin
@@ -78,7 +78,7 @@ class Sphincter:
     tissue: str = "skin"
 
     def displacement(self, points: Points) -> Points:
-        """Return how each point moves at full contraction."""
+        """Return the displacement of each point at full contraction."""
         offset = (points - np.array(self.centre)) / np.array(self.radii)
         distance = np.linalg.norm(offset, axis=-1).clip(1e-6)
         strength = np.sin(np.pi * distance.clip(0, 1)) * _TISSUES[self.tissue](points)
@@ -95,7 +95,7 @@ class JawRotation:
     joint_x: float
 
     def displacement(self, points: Points) -> Points:
-        """Return how each point moves when the jaw is open: down, in proportion to its distance from the joints."""
+        """Return the displacement of each point by the open jaw: down, the further from the joints the more."""
         x, y = points.T
         # Seen from the front, skin beside the mouth lies nearer to the joints than the chin does.
         forward = np.sqrt((1 - (x / self.joint_x) ** 2).clip(0, 1))
@@ -252,7 +252,7 @@ FIBRES: dict[int, tuple[float, tuple[Fibre, ...]]] = {
 
 @cache
 def fibre_displacement(unit: int, side: str = "both") -> Points:
-    """Return how a fully contracted action unit moves each landmark, in inter-ocular distances (x right, y down).
+    """Return the displacement of each landmark by a fully contracted action unit, in IOD (x right, y down).
 
     ``side`` is the subject's own; the jaw moves for every side. Left and right are each other's mirror image. Raises
     ``SettingError`` for an unknown unit or side.
