@@ -54,7 +54,8 @@ class Mixture:
     expression; ``takes`` says whose recorded motion may be in it ("training", "validation" or "test"). ``still`` is the
     share of clips in which nothing changes, noise neither; ``head_turns`` that with a head that turns by up to 25
     degrees, ``camera`` that with a camera that shakes, pans, zooms or refocuses. ``muscles`` names the model that moves
-    the face in expressions ("fibres": only for testing).
+    the face in expressions ("fibres": only for testing). ``variation`` is how far muscles differ between people, the
+    standard deviation of their direction in radians and of their size on a log scale.
     """
 
     intensity_iod: tuple[float, float] = (0.02, 0.10)
@@ -72,6 +73,7 @@ class Mixture:
     still: float = 0.0
     head_turns: float = 0.0
     camera: float = 0.0
+    variation: float = 0.15
 
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
@@ -91,8 +93,18 @@ NUISANCE_ONLY = Mixture(empty=1.0)
 LIVELY_NUISANCE = replace(LIVELY_PROBE, empty=1.0)
 STILL = replace(PROBE, still=1.0)
 MICRO = Mixture()
-# Most clips as in MICRO, the others with what faces, heads and cameras do beside expressions.
-LIVELY_MICRO = replace(MICRO, empty=0.24, lively=0.3, still=0.02, head_turns=0.2, camera=0.2)
+# Most clips as in MICRO, the others with what faces, heads and cameras do beside expressions. More of them are faint,
+# and muscles differ further, than in MICRO: there the heads were weakest.
+LIVELY_MICRO = replace(
+    MICRO,
+    intensity_iod=(0.012, 0.10),
+    empty=0.25,
+    lively=0.3,
+    still=0.02,
+    head_turns=0.2,
+    camera=0.2,
+    variation=0.22,
+)
 MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, empty=0.06, late=0.0)
 
 
@@ -201,7 +213,7 @@ def draw_expression(
     # A muscle seldom moves quite alone.
     besides = full[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
     parts[0] += besides * rng.uniform(0, 0.12)
-    parts[:2] = (_shift_muscles if mixture.shifted else vary_muscles)(rng, parts[:2])
+    parts[:2] = _vary(rng, parts[:2], mixture)
     return acting
 
 
@@ -248,7 +260,7 @@ def _add_lively(
     if lids.max() > 0.1:
         parts[2], dense[2] = FULL[_BLINK, "left"] + FULL[_BLINK, "right"], lids
         acting = [(_BLINK, 0, 2), (_BLINK, 1, 2)]
-    shapes = (_shift_muscles if mixture.shifted else vary_muscles)(rng, _SHAPES)
+    shapes = _vary(rng, _SHAPES, mixture)
     parts[LIVELY], dense[LIVELY] = reduce_motion(weights, shapes, LIVELY.stop - LIVELY.start)
     parts[JAW], dense[JAW] = 0.0, motion.course("jawOpen") / 0.3
     return [*acting, (_JAW, 0, JAW), (_JAW, 1, JAW)]
@@ -264,11 +276,19 @@ def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
     return motion
 
 
-def vary_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
-    """Rotate and scale motions smoothly over the face: muscles differ between people."""
+def _vary(
+    rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"], mixture: Mixture
+) -> Float[np.ndarray, "g 478 2"]:
+    return _shift_muscles(rng, parts) if mixture.shifted else vary_muscles(rng, parts, mixture.variation)
+
+
+def vary_muscles(
+    rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"], variation: float = PROBE.variation
+) -> Float[np.ndarray, "g 478 2"]:
+    """Rotate and scale motions smoothly over the face: muscles differ between people (``Mixture.variation``)."""
     x, y = mean_shape().T
     terms = np.stack([np.ones_like(x), x, y - 0.5, x * (y - 0.5)])
-    turn, stretch = (rng.normal(0, size, (len(parts), 1, 4)) @ terms for size in (0.15, 0.15))
+    turn, stretch = (rng.normal(0, size, (len(parts), 1, 4)) @ terms for size in (variation, variation))
     return _rotate_and_scale(parts, turn[:, 0], np.exp(stretch[:, 0]))
 
 
