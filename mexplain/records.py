@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.checks import check_fps, check_window
-from mexplain.errors import ClipError, FaceError, SettingError
+from mexplain.errors import ClipError, SettingError
 
 VARIANTS = ("24", "10", "uncropped")
 NONE = "none"  # the label of a clip that shows no expression
@@ -100,22 +100,6 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class FaceTrack:
-    """One face followed through a clip.
-
-    ``landmarks_xy`` are the 478 mesh points in pixels of the clip's frames; ``notes`` are plain sentences for
-    the user (several faces seen, face lost for a moment).
-    """
-
-    landmarks_xy: Float[np.ndarray, "t 478 2"]
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.landmarks_xy.ndim != 3 or self.landmarks_xy.shape[1:] != (478, 2):
-            raise FaceError(f"landmarks_xy must have shape (t, 478, 2), got {self.landmarks_xy.shape}")
-
-
-@dataclass(frozen=True)
 class AlignedClip:
     """A face, upright and of one size in every frame: the input of the network.
 
@@ -128,30 +112,6 @@ class AlignedClip:
     landmarks_xy: Float[np.ndarray, "478 2"]
     to_clip: Float[np.ndarray, "2 3"]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SteadyClip:
-    """All frames of a clip, with the head's movement taken out.
-
-    ``frames`` are square RGB crops at the clip's own times; ``landmarks_xy`` the mesh in each, in its pixels;
-    ``head_xy`` is how far the middle of the face has moved in the picture (inter-ocular distances), ``head_turn`` how
-    far the head has leant (radians), both since a stretch's first frame. ``stretches`` are the parts, (first frame,
-    last frame + 1), in which the face is seen and no cut lies; none means that the whole clip is one.
-    """
-
-    frames: UInt8[np.ndarray, "t s s 3"]
-    times_s: Float[np.ndarray, "t"]
-    landmarks_xy: Float[np.ndarray, "t 478 2"]
-    head_xy: Float[np.ndarray, "t 2"]
-    head_turn: Float[np.ndarray, "t"]
-    notes: tuple[str, ...] = ()
-    stretches: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def parts(self) -> tuple[slice, ...]:
-        """The frames of each stretch; all of them where there are no stretches."""
-        return tuple(slice(*part) for part in self.stretches) or (slice(0, len(self.times_s)),)
 
 
 @dataclass(frozen=True)
@@ -268,7 +228,8 @@ class VariantReport:
 
     ``label`` is the most probable class, or "none" where there is no more evidence of an expression than in clips
     without one; ``presence`` is the probability that there is one. ``units`` maps each action unit to how far it got,
-    0..1, on the subject's right and left. ``target`` is the class explained.
+    0..1, on the subject's right and left; ``units_over_time`` to how far it has got in each frame since the first one
+    (right, left), of which ``units`` are the maxima. ``target`` is the class explained.
 
     By method: ``difference`` is the target's logit less that for the baseline; ``maps`` the signed attribution of each
     pixel of the aligned crop in each frame, in logits; ``outside_blocks`` the attribution in no block, so that blocks
@@ -291,6 +252,7 @@ class VariantReport:
     trust: dict[str, FaithfulnessReport] = field(default_factory=dict)
     presence: float = 1.0
     units: dict[int, tuple[float, float]] = field(default_factory=dict)
+    units_over_time: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

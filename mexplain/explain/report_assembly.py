@@ -79,10 +79,13 @@ def _variant_report(
     output, answer, aligned = prediction.outputs[variant], prediction.variants[variant], prediction.aligned
     config = prediction.checkpoint.model.config
     labels = config.labels
-    unit_peaks = output.units.sigmoid().amax(0).tolist()
+    activations = output.units.sigmoid().permute(1, 2, 0).tolist()  # u 2 t
+    units_over_time = {
+        unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(config.units, activations, strict=True)
+    }
     pooled = pooling_layout(variant)
     boxes = pooled.boxes(aligned.landmarks_xy)
-    over_time = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
+    block_courses = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
     in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
     blocks = tuple(
         BlockReport(
@@ -91,7 +94,7 @@ def _variant_report(
             crop_xyxy=tuple(in_crop[i].tolist()),
             attention=tuple(output.attention_weights[:, i].tolist()) if len(layout(variant)) else None,
             attribution={method: float(attribution.block_scores[i]) for method, attribution in attributions.items()},
-            attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in over_time.items()},
+            attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in block_courses.items()},
         )
         for i, name in enumerate(pooled.names)
     )
@@ -111,7 +114,8 @@ def _variant_report(
         pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in attributions.items()} for key in POOLED_INTO},
         trust=trust,
         presence=answer.presence,
-        units={unit: (right, left) for unit, (right, left) in zip(config.units, unit_peaks, strict=True)},
+        units={unit: (max(right), max(left)) for unit, (right, left) in units_over_time.items()},
+        units_over_time=units_over_time,
     )
 
 

@@ -24,11 +24,12 @@ from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
+from mexplain.face_records import SteadyClip
 from mexplain.media.sandbox import client
 from mexplain.model.config import NUISANCE_UNITS, ModelConfig
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
-from mexplain.records import Clip, ClipInfo, Evidence, Moment, SteadyClip
+from mexplain.records import Clip, ClipInfo, Evidence, Moment
 
 # The kinds of moments, the most relevant first, and what they mean.
 KINDS = {

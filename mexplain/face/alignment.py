@@ -18,7 +18,8 @@ from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
 from mexplain.face.motion_path import phase_shift
 from mexplain.face.orientation import to_file
-from mexplain.records import AlignedClip, Clip, FaceTrack, SteadyClip
+from mexplain.face_records import FaceTrack, SteadyClip
+from mexplain.records import AlignedClip, Clip
 
 MIN_IOD_PX = 12
 SMALL_IOD_PX = 30

@@ -26,7 +26,8 @@ from mexplain.face.landmarker import (
 )
 from mexplain.face.mesh import COUNT
 from mexplain.face.motion_path import FaceViews, linear_share
-from mexplain.records import Clip, FaceTrack
+from mexplain.face_records import FaceTrack
+from mexplain.records import Clip
 
 LOOKS = 7  # frames searched in full for every face there is
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.

@@ -9,7 +9,7 @@ from mexplain.errors import SettingError
 from mexplain.media.files import write_text
 from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DISCLAIMER = (
     "This shows how a model decides. It does not read people: what a face shows does not tell what someone feels. "
     "Do not use it to judge anyone; in workplaces and education the EU bans inferring emotions (AI Act, Art. 5(1)(f))."
@@ -17,10 +17,10 @@ DISCLAIMER = (
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """A report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 1.
+    """A report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 2.
 
     Pictures and attribution maps are left out. Times are seconds, boxes pixels of the file (``xyxy``) or shares of the
-    aligned crop (``crop_xyxy``), attributions logits.
+    aligned crop (``crop_xyxy``), attributions logits. Version 2 adds keys to version 1 and takes none away.
     """
     info = report.info
     document = {
@@ -89,6 +89,9 @@ def _variant(variant: VariantReport) -> dict[str, Any]:
         "label": variant.label,
         "presence": variant.presence,
         "action_units": {str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units.items()},
+        "action_units_over_time": {
+            str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units_over_time.items()
+        },
         "probabilities": variant.probabilities,
         "logits": variant.logits,
         "blocks": [_block(block) for block in variant.blocks],

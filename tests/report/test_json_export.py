@@ -18,7 +18,7 @@ def number(value):
 
 
 def test_the_head_of_the_document(document, report, person_path, checkpoint):
-    assert document["schema_version"] == SCHEMA_VERSION == 1 and document["disclaimer"] == DISCLAIMER
+    assert document["schema_version"] == SCHEMA_VERSION == 2 and document["disclaimer"] == DISCLAIMER
     assert document["clip"] == {
         "path": str(person_path),
         "fps": 30.0,
@@ -53,6 +53,10 @@ def test_each_variant_of_the_document(document, checkpoint):
         assert sum(variant["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert variant["label"] == max(variant["probabilities"], key=variant["probabilities"].get)
         assert number(variant["convergence_delta"])
+        for unit, sides in variant["action_units_over_time"].items():
+            for side in ("right", "left"):
+                assert len(sides[side]) == len(document["times_s"]) and all(map(number, sides[side]))
+                assert max(sides[side]) == variant["action_units"][unit][side]
         assert list(variant["outside_blocks"]) == ["integrated_gradients"]
         assert [block["name"] for block in variant["blocks"]] == list(pooling_layout(variant["variant"]).names)
 
