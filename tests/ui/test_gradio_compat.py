@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import re
+import time
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -75,6 +76,20 @@ def page():
     yield served
     served.release = True
     served.blocks.close(verbose=False)
+
+
+def test_a_stream_that_was_just_closed_is_noticed_before_the_next_answer(page):
+    session = "quick visitor"
+
+    def answer_s():
+        started = time.monotonic()
+        assert page.join("remember", "a", None, session=session).status_code == 200
+        return time.monotonic() - started
+
+    answer_s()
+    page.result(session)  # the stream ends with its last event
+    assert answer_s() >= gradio_compat._STREAM_CLOSES_S
+    assert page.result(session)[1] == "a"
 
 
 def test_the_version_is_pinned_to_the_one_that_is_tested():

@@ -3,6 +3,7 @@
 Each part has a test in ``tests/ui/test_gradio_compat.py`` that fails where another version changes it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -25,10 +26,16 @@ __all__ = ["BlockFunction", "FnIndexInferError", "ImageData"]
 UploadHandler = Callable[..., Awaitable[tuple[list[Any], list[Any], list[Any]]]]
 
 
+# Longer than it takes a browser to notice that its stream of messages was closed.
+_STREAM_CLOSES_S = 0.05
+
+
 class QueueWithoutAnalytics(Queue):
     """Gradio's queue, which records nothing of its events and drops messages to clients that have hung up.
 
-    A subclass may refuse an event in ``check``, which may raise ``HTTPException``.
+    A browser's stream of messages is closed after its last event. Who clicks at that instant would not open another
+    one, and wait for ever, if the answer overtook the news; so that answer comes a little later. A subclass may refuse
+    an event in ``check``, which may raise ``HTTPException``.
     """
 
     def __init__(self, page: gr.Blocks) -> None:
@@ -42,7 +49,10 @@ class QueueWithoutAnalytics(Queue):
 
     async def push(self, body: Any, request: Request, username: str | None) -> Any:
         """Put an event into the queue once it is checked."""
-        self.check(self.blocks.fns.get(body.fn_index), body.session_hash or "")
+        session = body.session_hash or ""
+        self.check(self.blocks.fns.get(body.fn_index), session)
+        if session in self.pending_messages_per_session and not self.pending_event_ids_session.get(session):
+            await asyncio.sleep(_STREAM_CLOSES_S)
         return await super().push(body, request, username)
 
     def send_message(self, event: Event, event_message: EventMessage) -> None:
