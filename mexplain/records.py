@@ -227,9 +227,11 @@ class VariantReport:
     """One variant's prediction of a clip, and its explanation by each method.
 
     ``label`` is the most probable class, or "none" where there is no more evidence of an expression than in clips
-    without one; ``presence`` is the probability that there is one. ``units`` maps each action unit to how far it got,
-    0..1, on the subject's right and left; ``units_over_time`` to how far it has got in each frame since the first one
-    (right, left), of which ``units`` are the maxima. ``target`` is the class explained.
+    without one; ``presence`` is the probability that there is one. ``label_set`` are the labels that cannot be ruled
+    out at 90 %, the most probable first: none where the label is "none" or the checkpoint has no threshold for them.
+    ``units`` maps each action unit to how far it got, 0..1, on the subject's right and left; ``units_over_time`` to how
+    far it has got in each frame since the first one (right, left), of which ``units`` are the maxima. ``target`` is the
+    class explained.
 
     By method: ``difference`` is the target's logit less that for the baseline; ``maps`` the signed attribution of each
     pixel of the aligned crop in each frame, in logits; ``outside_blocks`` the attribution in no block, so that blocks
@@ -253,6 +255,7 @@ class VariantReport:
     presence: float = 1.0
     units: dict[int, tuple[float, float]] = field(default_factory=dict)
     units_over_time: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
+    label_set: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

@@ -161,7 +161,12 @@ def _report_paths(options: argparse.Namespace) -> dict[Path, Path]:
 
 
 def _summary(clip: Path, report: "Report") -> str:
-    labels = (f"{v.label} ({v.probabilities.get(v.label, 1 - v.presence):.2f}) [{v.variant}]" for v in report.variants)
+    from mexplain.explain.decision import alternatives
+
+    labels = (
+        f"{v.label} ({v.probabilities.get(v.label, 1 - v.presence):.2f}) {alternatives(v)}".rstrip() + f" [{v.variant}]"
+        for v in report.variants
+    )
     window = "at {:.2f} to {:.2f} s.".format(*report.window_s)
     return " ".join(
         [f"{clip.name}:", ", ".join(labels), window, report.summary, *(f"Note: {note}" for note in report.notes)]

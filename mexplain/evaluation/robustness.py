@@ -15,6 +15,7 @@ from mexplain.evaluation.calibration import (
     withheld,
 )
 from mexplain.evaluation.intervals import Share, share_of
+from mexplain.evaluation.label_sets import LabelSetScore, score_label_sets
 from mexplain.model.calibration import Calibration
 from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.sampling import LIVELY_NUISANCE, NUISANCE_ONLY, PROBE, SHIFTED, STILL, TEST_MIXTURES, Mixture
@@ -31,12 +32,13 @@ class MixtureScore:
     """Scores on one kind of clips with expressions.
 
     ``missed`` is the share of clips peaking at 0.03 to 0.10 IOD that are called "none"; ``reliability`` that of the
-    classes, with a 95 % bootstrap interval over clips of its error.
+    classes, with a 95 % bootstrap interval over clips of its error; ``label_sets`` is None where there are none.
     """
 
     missed: Share
     reliability: Reliability
     error_interval: tuple[float, float]
+    label_sets: LabelSetScore | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def _score(predictions: SimulatedPredictions, variant: str, calibration: Mapping
         missed=share_of(withheld(predictions, variant, calibration)[plain]),
         reliability=reliability(predictions, variant, calibration),
         error_interval=(low, high),
+        label_sets=score_label_sets(predictions, variant, calibration),
     )
 
 

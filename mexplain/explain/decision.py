@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.explain.window import EXPRESSIONS, SpottingResult
 from mexplain.model.calibration import Calibration
-from mexplain.records import NONE, Evidence, Moment
+from mexplain.records import NONE, Evidence, Moment, VariantReport
 
 # The shares of presence and of the class probabilities that are kept where no rest precedes a movement. A judgement:
 # a sure answer stays one, an unsure one becomes "none".
@@ -36,12 +36,17 @@ Outcome = Literal["expression", "nothing moves", "speaks", "no brief moment", "n
 
 @dataclass(frozen=True)
 class VariantPrediction:
-    """One variant's label, "none" included, the probability of each class, and that there is an expression at all."""
+    """One variant's label, "none" included, the probability of each class, and that there is an expression at all.
+
+    ``label_set`` are the labels that cannot be ruled out at 90 %, the most probable one first: none where the label is
+    "none", or where the checkpoint has no threshold for them.
+    """
 
     variant: str
     label: str
     probabilities: dict[str, float]
     presence: float
+    label_set: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,9 @@ class Circumstances:
         classes = kept * calibration.classes(logits) + (1 - kept) / len(labels)
         found = there > 0 and there >= calibration.none_below
         label = labels[int(classes.argmax())] if found else NONE
-        return VariantPrediction(variant, label, dict(zip(labels, classes.tolist(), strict=True)), there)
+        kept_labels = calibration.label_set(classes)
+        label_set = tuple(labels[k] for k in np.argsort(-classes, kind="stable") if found and kept_labels[k])
+        return VariantPrediction(variant, label, dict(zip(labels, classes.tolist(), strict=True)), there, label_set)
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,11 @@ class Decision:
         if self.circumstances.speech_s is not None:
             notes += (f"The person speaks from {_times(self.circumstances.speech_s)}; the mouth moves for that, too.",)
         return notes if self.circumstances.rest_before else (*notes, _NO_REST_NOTE)
+
+
+def alternatives(answer: VariantPrediction | VariantReport) -> str:
+    """The other labels that cannot be ruled out at 90 %, as in "or disgust, or others"; empty where there are none."""
+    return ", ".join(f"or {label}" for label in answer.label_set if label != answer.label)
 
 
 def circumstances_of(

@@ -116,6 +116,7 @@ def _variant_report(
         presence=answer.presence,
         units={unit: (max(right), max(left)) for unit, (right, left) in units_over_time.items()},
         units_over_time=units_over_time,
+        label_set=answer.label_set,
     )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
-from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.decision import VARIANT_NAMES, alternatives
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -169,6 +169,7 @@ def _decision(variant: VariantReport, plots: _PlotEmbedder) -> dict[str, object]
         "none_found": variant.label == NONE,
         "label": label,
         "probability": percent(variant.probabilities[label]),
+        "alternatives": alternatives(variant) if label == variant.label else "",
         "presence": wording.presence(variant),
         "probabilities": plots.embed(probability_bars(variant), f"Probabilities, {title}: {listed}"),
     }

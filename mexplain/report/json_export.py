@@ -87,6 +87,7 @@ def _variant(variant: VariantReport) -> dict[str, Any]:
     return {
         "variant": variant.variant,
         "label": variant.label,
+        "label_set": variant.label_set,
         "presence": variant.presence,
         "action_units": {str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units.items()},
         "action_units_over_time": {

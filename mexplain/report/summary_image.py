@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
-from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.decision import VARIANT_NAMES, alternatives
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
@@ -51,6 +51,7 @@ def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"
         answer = f"{name[0].upper()}{name[1:]}: none found"
     else:
         answer = f"{name[0].upper()}{name[1:]}: {variant.label}, {percent(variant.probabilities[variant.label])}"
+        answer = f"{answer} {alternatives(variant)}".rstrip()
     parts = [text_bar(_SIDE, answer, 18)]
     if all(block.attention is not None for block in variant.blocks):
         parts += _face(attention_face(report, variant), "Where it looked (attention)", "attention", 0.0, 1.0, "")

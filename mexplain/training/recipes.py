@@ -15,6 +15,7 @@ from torch import nn
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.calibration import FITTED_ON, concatenate_predictions, fit_calibration, predict_simulated
 from mexplain.evaluation.composite import score_composite
+from mexplain.evaluation.label_sets import fit_label_sets
 from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.recording_cache import RecordingSet, stabilized_recordings
 from mexplain.evaluation.robustness import score_robustness
@@ -121,7 +122,8 @@ def calibrate_checkpoint(
     floor = best_floor([recording for kind in spotted.values() for recording in kind])
     for name, kind in spotted.items():
         _log.info("moments in %s recordings of validation people: %s", name, score_floor(kind, floor))
-    write_calibration(checkpoint, fit_calibration(concatenate_predictions(predictions)), floor)
+    calibration = fit_calibration(concatenate_predictions(predictions))
+    write_calibration(checkpoint, fit_label_sets(predictions, calibration), floor)
 
 
 def evaluate_checkpoint(

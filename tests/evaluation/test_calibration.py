@@ -80,7 +80,7 @@ def test_temperature_changes_no_answer() -> None:
     assert len(right) == (predictions.labels >= 0).sum() and np.array_equal(twice, np.tile(right, 2))
 
 
-@pytest.mark.parametrize("values", [{"temperature": 0.0}, {"scale": -1.0}, {"none_below": 1.5}])
+@pytest.mark.parametrize("values", [{"temperature": 0.0}, {"scale": -1.0}, {"none_below": 1.5}, {"set_threshold": 2.0}])
 def test_impossible_calibrations_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(SettingError, match="calibration needs"):
         Calibration(**values)
@@ -89,7 +89,7 @@ def test_impossible_calibrations_are_refused(values: dict[str, float]) -> None:
 def test_calibration_is_kept_with_the_weights(tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     copytree(SHIPPED, folder)
-    wanted = {"24": Calibration(), "10": Calibration(2.0, 1.5, -0.5, 0.4), "uncropped": Calibration()}
+    wanted = {"24": Calibration(), "10": Calibration(2.0, 1.5, -0.5, 0.4, 0.2), "uncropped": Calibration()}
     write_calibration(folder, wanted, 0.7)
     loaded = load_checkpoint(folder)
     assert (loaded.calibration, loaded.moment_floor) == (wanted, 0.7)

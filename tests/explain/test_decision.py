@@ -45,7 +45,11 @@ def decisions(draw) -> tuple[Decision, dict[str, Calibration]]:
     """A random decision, and the calibration of each variant in it."""
     circumstances = draw(CIRCUMSTANCES)
     given_answers = dict(zip(VARIANTS, draw(ANSWERS), strict=True))
-    calibration = {v: Calibration(none_below=none_below) for v, (none_below, _, _) in given_answers.items()}
+    threshold = draw(st.none() | SHARES)
+    calibration = {
+        v: Calibration(none_below=none_below, set_threshold=threshold)
+        for v, (none_below, _, _) in given_answers.items()
+    }
     answers = {
         v: circumstances.answer(v, LABELS, calibration[v], raw, np.array(logits))
         for v, (_, raw, logits) in given_answers.items()
@@ -59,6 +63,8 @@ def test_a_label_is_given_where_and_only_where_presence_reaches_the_threshold(ma
     for variant, answer in decision.variants.items():
         reached = answer.presence > 0 and answer.presence >= calibration[variant].none_below
         assert (answer.label != NONE) == reached
+        has_set = reached and calibration[variant].set_threshold is not None
+        assert answer.label_set[:1] == ((answer.label,) if has_set else ())
         assert 0 <= answer.presence <= 1 and sum(answer.probabilities.values()) == pytest.approx(1)
         if not decision.circumstances.moves:
             assert answer.presence == 0
@@ -81,15 +87,30 @@ def test_every_place_that_shows_an_answer_shows_the_same(made) -> None:
     decision, _ = made
     blank = make_report("10")
     variants = tuple(
-        replace(blank.variants[0], variant=v, label=a.label, presence=a.presence, probabilities=a.probabilities)
+        replace(
+            blank.variants[0],
+            variant=v,
+            label=a.label,
+            label_set=a.label_set,
+            presence=a.presence,
+            probabilities=a.probabilities,
+        )
         for v, a in decision.variants.items()
     )
     report = replace(blank, variants=variants, summary=decision.summary, notes=decision.notes)
     document = to_json(report)
     assert document["summary"] == decision.summary and document["notes"] == list(decision.notes)
     assert {v["label"] for v in document["variants"]} == decision.labels
+    assert [tuple(v["label_set"]) for v in document["variants"]] == [a.label_set for a in decision.variants.values()]
     if not decision.circumstances.moves:
         assert all("An expression is there: 0 %" in presence(variant) for variant in variants)
+
+
+def test_the_page_names_the_labels_that_cannot_be_ruled_out() -> None:
+    report = make_report("10")
+    unsure = replace(report.variants[0], label_set=("happiness", "disgust", "others"))
+    assert "or disgust, or others</span>" in to_html(replace(report, variants=(unsure,)))
+    assert "ruled out" not in to_html(report)
 
 
 def test_the_page_has_the_sentence_of_the_record() -> None:

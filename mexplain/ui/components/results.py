@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
+from mexplain.explain.decision import alternatives
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -42,10 +43,11 @@ class View:
 
 
 def verdict(variant: VariantReport) -> str:
-    """A variant's answer, its probability, and the action units it saw."""
+    """A variant's answer, its probability, the labels it cannot rule out, and the action units it saw."""
     found = variant.label != NONE
     label = max(variant.probabilities, key=variant.probabilities.__getitem__) if found else variant.target
-    answer = render_html("verdict", found=found, label=label, share=percent(variant.probabilities[label]))
+    share, others = percent(variant.probabilities[label]), alternatives(variant)
+    answer = render_html("verdict", found=found, label=label, share=share, alternatives=others)
     return answer + wording.presence(variant)
 
 

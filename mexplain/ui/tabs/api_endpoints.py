@@ -205,7 +205,12 @@ def _path(clip: str | None) -> Path:
 
 
 def _answer(answer: VariantPrediction) -> dict[str, Any]:
-    return {"label": answer.label, "probabilities": answer.probabilities, "presence": answer.presence}
+    return {
+        "label": answer.label,
+        "label_set": list(answer.label_set),
+        "probabilities": answer.probabilities,
+        "presence": answer.presence,
+    }
 
 
 def without_path(report: dict[str, Any], name: str, sha256: str) -> dict[str, Any]:
