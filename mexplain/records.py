@@ -182,11 +182,20 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Check:
-    """One test of an explanation, whether it passed, and its finding as a sentence."""
+    """One test of an explanation, whether it passed, and its finding as a sentence.
+
+    ``passed`` is None where the test does not apply: what it asks is true by construction, or cannot be asked.
+    ``p_value`` is how often scores that know nothing do as well (0..1), None where nothing was counted.
+    """
 
     key: str
-    passed: bool
+    passed: bool | None
     description: str
+    p_value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.p_value is not None and not 0 <= self.p_value <= 1:
+            raise SettingError(f"A p-value must be from 0 to 1; got {self.p_value:g}.")
 
 
 @dataclass(frozen=True)

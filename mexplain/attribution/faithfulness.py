@@ -244,12 +244,12 @@ def _checks(report: FaithfulnessReport, attribution: Attribution) -> tuple[Check
 
 def _summary(report: FaithfulnessReport, checks: Sequence[Check], attribution: Attribution, best: Sequence[str]) -> str:
     """Summarise a report in a few sentences; ``best`` are the names of the blocks from the highest score down."""
-    noted = [c.description for c in checks if c.key == "attention" or (c.key == "randomisation" and not c.passed)]
+    noted = [c.description for c in checks if c.key == "attention" or (c.key == "randomisation" and c.passed is False)]
     sentences = " ".join([_flip_sentence(report, best), *noted])
     if abs(attribution.difference) < NEGLIGIBLE_LOGIT:
         sentences = "There is next to nothing to explain: the baseline gets the same answer."
-    passed = sum(c.passed for c in checks)
-    return f"{sentences} It passes {passed} of {len(checks)} checks."
+    verdicts = [c.passed for c in checks if c.passed is not None]
+    return f"{sentences} It passes {sum(verdicts)} of {len(verdicts)} checks."
 
 
 def _flip_sentence(report: FaithfulnessReport, best: Sequence[str]) -> str:

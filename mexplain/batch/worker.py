@@ -111,7 +111,7 @@ def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, An
         f"{method}: {check.key}"
         for method, trust in variant.trust.items()
         for check in trust.checks
-        if not check.passed
+        if check.passed is False
     }
     row = {
         "label": variant.label,

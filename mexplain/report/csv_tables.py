@@ -38,7 +38,7 @@ VARIANT_COLUMNS: dict[str, str] = {
     "METHOD_deletion": "mean probability while the highest-scoring blocks are held still one by one (low is good)",
     "METHOD_insertion": "mean probability while only they are let move (high is good)",
     "METHOD_checks_passed": "how many of the checks of this explanation it passed",
-    "METHOD_checks": "how many there were",
+    "METHOD_checks": "how many of them apply to it",
     "weights_sha256": "which weights",
     "device": "where it ran",
     "seconds": "how long it took, all variants together",
@@ -110,8 +110,8 @@ def _variant_row(report: Report, variant: VariantReport) -> dict[str, Any]:
     row |= {f"{method}_outside": value for method, value in variant.outside_blocks.items()}
     for method, trust in variant.trust.items():
         row |= {f"{method}_deletion": trust.deletion_auc, f"{method}_insertion": trust.insertion_auc}
-        row |= {f"{method}_checks_passed": sum(check.passed for check in trust.checks)}
-        row |= {f"{method}_checks": len(trust.checks)}
+        row |= {f"{method}_checks_passed": sum(check.passed is True for check in trust.checks)}
+        row |= {f"{method}_checks": sum(check.passed is not None for check in trust.checks)}
     return row
 
 

@@ -121,7 +121,9 @@ def _trust(trust: FaithfulnessReport) -> dict[str, Any]:
     values["single_deletion"] = _agreement(trust.single_deletion)
     values["attention"] = _agreement(trust.attention) if trust.attention else None
     # The names that readers of schema version 1 know.
-    values["checks"] = [{"key": c.key, "passed": c.passed, "says": c.description} for c in trust.checks]
+    values["checks"] = [
+        {"key": c.key, "passed": c.passed, "says": c.description, "p_value": c.p_value} for c in trust.checks
+    ]
     return values | {"sentence": values.pop("summary")}
 
 
