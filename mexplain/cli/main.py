@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from mexplain import __version__
 from mexplain.cli import (
+    agreement,
+    annotations,
     bench_explanations,
     calibrate,
     compare_variants,
@@ -39,6 +41,8 @@ COMMANDS: tuple[Command, ...] = (
     compare_variants.COMMAND,
     bench_explanations.COMMAND,
     explain_archive.COMMAND,
+    annotations.COMMAND,
+    agreement.COMMAND,
     hub.COMMAND,
 )
 _EXAMPLES = """examples:
@@ -48,6 +52,8 @@ _EXAMPLES = """examples:
   {prog} simulate photo.jpg --aus 6,12 --side left --intensity 0.05 --out clip.mp4
   {prog} train --preset lite --faces photos --out my_checkpoint
   {prog} evaluate --checkpoint my_checkpoint --faces photos
+  {prog} annotations reports --format elan,boris --out marks
+  {prog} agreement coder.eaf --with reports/clip.json --out agreement
   {prog} evaluate --protocol loso --dataset casme2=CASME2 --dataset samm=SAMM --out loso
 """
 

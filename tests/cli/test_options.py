@@ -6,7 +6,7 @@ import shlex
 import pytest
 from support.paths import PERSON
 
-from mexplain.batch import discovery, engines, runner
+from mexplain.batch import discovery, engines, marked_files, runner
 from mexplain.cli import command
 from mexplain.cli.main import COMMANDS, main
 from mexplain.evaluation.datasets.readers import DATASETS
@@ -36,6 +36,7 @@ def unreadable_data(monkeypatch):
         (faces, "_read"),
         (faces, "_known_landmarks"),
         (known_clips, "read_clip"),
+        (marked_files, "_read"),
     ):
         monkeypatch.setattr(module, name, read)
 
@@ -82,7 +83,9 @@ CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
 COMPARE = "compare-variants --faces {faces} --out {new} --device cpu"
 BENCH = "bench-explanations --out {new} --device cpu"
 ARCHIVE = "explain-archive {empty} --out {new} --device cpu"
-VALID = (EXPLAIN, SIMULATE, TRAIN, EVALUATE, LOSO, CALIBRATE, COMPARE, BENCH, ARCHIVE)
+ANNOTATIONS = "annotations {file} {empty} --out {new}"
+AGREEMENT = "agreement {file} --with {empty} --out {new}"
+VALID = (EXPLAIN, SIMULATE, TRAIN, EVALUATE, LOSO, CALIBRATE, COMPARE, BENCH, ARCHIVE, ANNOTATIONS, AGREEMENT)
 
 # What is added to options that can be, or a whole line, and a part of the sentence that refuses it.
 CASES = [
@@ -231,6 +234,15 @@ CASES = [
     (f"{ARCHIVE} --compare {{empty}}", "holds no archive"),
     (f"{ARCHIVE} --compare {{archive}}", "holds no table"),
     (f"{ARCHIVE} --compare {{new}}", "another archive than --out"),
+    ("annotations {missing} --out {new}", "There is no file or folder"),
+    ("annotations {file}", "required: --out"),
+    ("annotations {file} --out {file}", "is a file"),
+    (f"{ANNOTATIONS} --format praat", "Format must be one of elan, boris, webvtt, csv"),
+    ("agreement {file}", "required: --with"),
+    ("agreement {missing} --with {file}", "There is no file or folder"),
+    ("agreement {file} --with {missing}", "There is no file or folder"),
+    ("agreement {file} --with {file} --out {file}", "is a file"),
+    ("agreement {file} --with {file} --films {missing}", "There is no folder"),
     ("hub push {missing} organisation/name", "is no folder"),
     ("hub push {empty} organisation/name", "lacks config.json"),
     ("hub pull organisation/name --out {faces}", "holds something already"),
