@@ -14,10 +14,11 @@ from mexplain.simulation.facial_motion import reduce_motion
 from mexplain.simulation.head_motion import draw_head_plan
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.lively_schedule import LivelySchedule, draw_lively_schedule
+from mexplain.simulation.muscle_variation import vary_muscles
 from mexplain.simulation.occlusion import OCCLUSIONS
 from mexplain.simulation.recording_camera import draw_camera_plan
 from mexplain.simulation.recording_renderer import RenderingPlan, render_frames
-from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion, vary_muscles
+from mexplain.simulation.sampling import PROBE, draw_expression, draw_speech_motion
 
 _BLINK = 45
 _GAP_S = 0.6

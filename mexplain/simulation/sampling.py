@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.face.mesh import mean_shape, motion_basis
+from mexplain.face.mesh import motion_basis
 from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import (
@@ -24,6 +24,7 @@ from mexplain.simulation.facial_motion import reduce_motion, shape_numbers
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.lively import draw_lively_motion
 from mexplain.simulation.muscle_fibres import fibre_displacement
+from mexplain.simulation.muscle_variation import VARIATION, MuscleVariation, draw_shift, draw_variation
 
 # Independent motions in a clip: two parts of the expression (they need not start together), blink, gaze, twitch, jaw,
 # and three that together make a lively motion (speech, chewing, laughing).
@@ -73,7 +74,7 @@ class Mixture:
     still: float = 0.0
     head_turns: float = 0.0
     camera: float = 0.0
-    variation: float = 0.15
+    variation: float = VARIATION
 
 
 PROBE = Mixture(wide=0.0, empty=0.0, late=0.0, elsewhere=0.0)
@@ -109,13 +110,29 @@ MACRO = Mixture(intensity_iod=(0.05, 0.40), wide_iod=(0.02, 0.40), wide=0.3, emp
 
 
 @dataclass(frozen=True)
+class UnitMotion:
+    """What one action unit on one side (0: the subject's right, 1: left) adds to an independent motion of a clip.
+
+    ``part`` is that motion's number, ``displacement`` the landmarks' at full activation, in the unit of
+    ``ClipPlan.parts``; ``visible`` says whether it counts as acting, rather than being pulled along a little.
+    """
+
+    unit: int
+    side: int
+    part: int
+    displacement: Float[np.ndarray, "478 2"]
+    visible: bool
+
+
+@dataclass(frozen=True)
 class ClipPlan:
     """Random content of one clip: displacement of the landmarks (in IOD of this person) and its course over time.
 
     ``parts`` are independent motions, ``courses`` their activations in each frame. ``units`` is the activation of each
     action unit of ``UNITS`` relative to the first frame, 0..1, on the subject's right and left. ``label`` is -1 for a
     clip without an expression; ``intensity`` is the peak in IOD, ``turn`` a factor of head rotation. In a ``still``
-    clip every frame is the first.
+    clip every frame is the first. ``unit_motions`` add up to the expression's parts; ``seconds`` is the time from the
+    first frame to the last.
     """
 
     label: int
@@ -127,6 +144,8 @@ class ClipPlan:
     units: Float[np.ndarray, "u 2 t"]
     turn: float
     still: bool = False
+    unit_motions: tuple[UnitMotion, ...] = ()
+    seconds: float = 0.0
 
 
 def draw_clip_plan(
@@ -157,10 +176,11 @@ def draw_clip_plan(
     window = draw_empty_window(rng) if empty else draw_window(rng, event, mixture.late, mixture.loose_s)
     times = dense_times(window)
     parts, dense = np.zeros((PARTS, 478, 2), np.float32), np.zeros((PARTS, len(times)), np.float32)
-    acting: list[tuple[int, int, int]] = []  # unit, side, part
+    motions: tuple[UnitMotion, ...] = ()
     if not empty:
         dense[0], dense[1] = event.activation(times), event.activation(times - rng.uniform(0, 0.12) * event.offset_s)
-        acting = draw_expression(rng, parts, labels[label], mixture)
+        motions = draw_expression(rng, parts, labels[label], mixture)
+    acting = [(motion.unit, motion.side, motion.part) for motion in motions if motion.visible]
     acting += _add_nuisance(rng, parts, dense, times, mixture.nuisance, busy=empty)
     if lively:
         event_s = None if empty or window.late else (0.0, event.offset_s)
@@ -183,13 +203,15 @@ def draw_clip_plan(
         # Large expressions come in longer windows, in which the head turns further.
         turn=3.0 if large or (empty and rng.random() < 0.4) else 1.0,
         still=still,
+        unit_motions=motions,
+        seconds=window.end_s - window.start_s,
     )
 
 
 def draw_expression(
     rng: np.random.Generator, parts: np.ndarray, label: str, mixture: Mixture
-) -> list[tuple[int, int, int]]:
-    """Draw an expression into the first two parts; return (unit, side, part) of each action unit that moves visibly."""
+) -> tuple[UnitMotion, ...]:
+    """Draw an expression into the first two parts; return what each action unit adds to them."""
     coding, full = CASME2_CODING[label], MUSCLES[mixture.muscles]
     counts = np.array(list(coding.combinations.values()), float)
     # Rare combinations are drawn more often than they occur, so that each is seen.
@@ -201,20 +223,27 @@ def draw_expression(
     stronger = int(rng.integers(2))
     late = rng.integers(0, 2, len(aus))
     late[0] = 0
-    acting = []
+    drawn: list[tuple[int, int, int, np.ndarray, bool]] = []
     for unit, part in zip(aus, late.tolist(), strict=True):
         strength = rng.uniform(0.6, 1.0)
         for number, side in enumerate(("right", "left")):
             # A one-sided movement pulls a little at the other side; a two-sided one is seldom even.
             even = 1.0 if number == stronger else rng.uniform(0, 0.2) if one_sided else rng.uniform(0.65, 1.0)
-            parts[part] += strength * even * full[unit, side]
-            if even > 0.3:
-                acting.append((unit, number, part))
+            moved = strength * even * full[unit, side]
+            parts[part] += moved
+            drawn.append((unit, number, part, moved, even > 0.3))
     # A muscle seldom moves quite alone.
-    besides = full[int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))]
-    parts[0] += besides * rng.uniform(0, 0.12)
-    parts[:2] = _vary(rng, parts[:2], mixture)
-    return acting
+    unit, side = int(rng.choice([u for u in UNITS if u not in NUISANCE_UNITS])), str(rng.choice(["left", "right"]))
+    moved = full[unit, side] * rng.uniform(0, 0.12)
+    parts[0] += moved
+    drawn.append((unit, int(side == "left"), 0, moved, False))
+    variation = _vary(rng, 2, mixture)
+    parts[:2] = variation.apply(parts[:2])
+    varied = variation.of([part for _, _, part, _, _ in drawn]).apply(np.stack([moved for *_, moved, _ in drawn]))
+    return tuple(
+        UnitMotion(unit, side, part, displacement, visible)
+        for (unit, side, part, _, visible), displacement in zip(drawn, varied, strict=True)
+    )
 
 
 def _add_nuisance(
@@ -260,7 +289,7 @@ def _add_lively(
     if lids.max() > 0.1:
         parts[2], dense[2] = FULL[_BLINK, "left"] + FULL[_BLINK, "right"], lids
         acting = [(_BLINK, 0, 2), (_BLINK, 1, 2)]
-    shapes = _vary(rng, _SHAPES, mixture)
+    shapes = _vary(rng, len(_SHAPES), mixture).apply(_SHAPES)
     parts[LIVELY], dense[LIVELY] = reduce_motion(weights, shapes, LIVELY.stop - LIVELY.start)
     parts[JAW], dense[JAW] = 0.0, motion.course("jawOpen") / 0.3
     return [*acting, (_JAW, 0, JAW), (_JAW, 1, JAW)]
@@ -276,38 +305,5 @@ def draw_speech_motion(rng: np.random.Generator) -> Float[np.ndarray, "478 2"]:
     return motion
 
 
-def _vary(
-    rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"], mixture: Mixture
-) -> Float[np.ndarray, "g 478 2"]:
-    return _shift_muscles(rng, parts) if mixture.shifted else vary_muscles(rng, parts, mixture.variation)
-
-
-def vary_muscles(
-    rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"], variation: float = PROBE.variation
-) -> Float[np.ndarray, "g 478 2"]:
-    """Rotate and scale motions smoothly over the face: muscles differ between people (``Mixture.variation``)."""
-    x, y = mean_shape().T
-    terms = np.stack([np.ones_like(x), x, y - 0.5, x * (y - 0.5)])
-    turn, stretch = (rng.normal(0, size, (len(parts), 1, 4)) @ terms for size in (variation, variation))
-    return _rotate_and_scale(parts, turn[:, 0], np.exp(stretch[:, 0]))
-
-
-def _shift_muscles(rng: np.random.Generator, parts: Float[np.ndarray, "g 478 2"]) -> Float[np.ndarray, "g 478 2"]:
-    """Rotate and scale motions in patches, more than training does, and spread them to neighbouring landmarks."""
-    shape = mean_shape()
-    centres = shape[rng.integers(len(shape), size=10)]
-    patches = np.exp(-((shape[:, None] - centres) ** 2).sum(-1) / (2 * 0.4**2)).T  # 10 478
-    turn, stretch = (np.clip(rng.normal(0, size, (len(parts), 10)) @ patches, -0.7, 0.7) for size in (0.3, 0.3))
-    near = np.exp(-((shape[:, None] - shape) ** 2).sum(-1) / (2 * 0.15**2))
-    spread = np.einsum("mn,gnc->gmc", near / near.sum(1, keepdims=True), parts)
-    return _rotate_and_scale(parts + rng.uniform(0, 0.5) * spread, turn, np.exp(stretch))
-
-
-def _rotate_and_scale(
-    parts: Float[np.ndarray, "g 478 2"], turn: Float[np.ndarray, "g 478"], stretch: Float[np.ndarray, "g 478"]
-) -> Float[np.ndarray, "g 478 2"]:
-    cos, sin = np.cos(turn), np.sin(turn)
-    x, y = parts[..., 0], parts[..., 1]
-    varied = np.stack([cos * x - sin * y, sin * x + cos * y], -1) * stretch[..., None]
-    single: Float[np.ndarray, "g 478 2"] = varied.astype(np.float32)
-    return single
+def _vary(rng: np.random.Generator, count: int, mixture: Mixture) -> MuscleVariation:
+    return draw_shift(rng, count) if mixture.shifted else draw_variation(rng, count, mixture.variation)

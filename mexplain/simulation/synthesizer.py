@@ -20,7 +20,7 @@ from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.head_motion import draw_head_poses, head_parallax
 from mexplain.simulation.mouth_cavity import INNER_LIPS, lip_motion, open_mouths
-from mexplain.simulation.sampling import EYES, JAW, LIVELY, ClipPlan, Mixture, draw_clip_plan
+from mexplain.simulation.sampling import EYES, JAW, LIVELY, PARTS, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
 
 _NOSE_TIP = 4
@@ -89,11 +89,17 @@ class Synthesizer:
         """Return ``size`` clips of ``frames`` frames."""
         return self.make(draw_batch_plan(self.config.labels, len(self.landmarks), size, frames, mixture, seed))
 
-    def make(self, plan: BatchPlan, moving: Float[Tensor, "b s s"] | None = None) -> TrainingBatch:
+    def make(
+        self,
+        plan: BatchPlan,
+        moving: Float[Tensor, "b s s"] | None = None,
+        left_out: Float[np.ndarray, "b 2 478 2"] | None = None,
+    ) -> TrainingBatch:
         """Return the clips of a plan.
 
-        ``moving`` is the share (0..1) of the expression's motion that each pixel keeps, by default all; everything else
-        in the clip stays as it is.
+        ``moving`` is the share (0..1) of the expression's motion that each pixel keeps, by default all; ``left_out``
+        the landmarks' displacement, in each part of the expression and the unit of ``ClipPlan.parts``, that it goes
+        without. Everything else in the clip stays as it is, and so does the scale of what is left.
         """
         clip_plans, mixture, frames, size = plan.clip_plans, plan.mixture, plan.frames, len(plan.clip_plans)
         rng = np.random.default_rng((plan.seed, 1))
@@ -114,15 +120,18 @@ class Synthesizer:
         points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
         parts = np.stack([clip_plan.parts for clip_plan in clip_plans]) * iod[:, None, None, None]
+        moves = parts if left_out is None else np.concatenate([parts, left_out * iod[:, None, None, None]], 1)
         courses = self._put(np.stack([clip_plan.courses for clip_plan in clip_plans]))
         ticks = self._put(self.to_iod[0, 0] * (np.arange(self.config.image_size, dtype=np.float32) + 0.5))
         x, y = ticks + float(self.to_iod[0, 2]), ticks + float(self.to_iod[1, 2])
         # The field is smooth: half the resolution does.
         half_x, half_y = F.avg_pool1d(torch.stack([x, y]), 2)
-        field = self._field(rng, self._put(points), parts, iod, half_x, half_y, shifted=mixture.shifted)
-        field = _double(field)
+        field = _double(self._field(rng, self._put(points), moves, iod, half_x, half_y, shifted=mixture.shifted))
+        field, back = field[:, :PARTS], field[:, PARTS:]
         intensity = np.array([clip_plan.intensity for clip_plan in clip_plans], np.float32)
         peak = _length(field[:, :2].sum(1), 1).amax((1, 2)).clamp_min(1e-6)
+        if left_out is not None:
+            field[:, :2] -= back
         field[:, :2] *= (self._put(intensity * iod) / peak)[:, None, None, None, None]
         if moving is not None:
             field[:, :2] *= moving[:, None, None]

@@ -1,42 +1,48 @@
 """A clip rendered again without parts of its motion: what the answer rests on, in the network's own domain.
 
-The blocks that move most are the players of a cooperative game. Each coalition of them is a clip of the same face with
-the same drift, camera and grain, in which the expression moves the coalition's blocks alone. The class's logits of all
-coalitions give the blocks' Shapley values, what each block is necessary and sufficient for, and their interactions.
+The blocks that move most, or the action units on either side that do, are the players of a cooperative game. Each
+coalition of them is a clip of the same face with the same drift, camera and grain, in which the expression moves the
+coalition's blocks, or with its action units, alone. The class's logits of all coalitions give the players' Shapley
+values, what each is necessary and sufficient for, and their interactions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from mexplain.attribution.algorithms import exact_shapley
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch
 
-PLAYERS = 4  # blocks of one clip: 16 coalitions
-# A block that moves less than this share (mean squared motion) of the strongest one is no player.
+PLAYERS = 4  # of one clip: 16 coalitions
+# What moves less than this share (mean squared motion) of the strongest is no player.
 _LEAST_ENERGY = 0.05
 # Standard deviation, in IOD, of the border between skin that moves and skin that is held.
 _SOFT_IOD = 0.06
 _AT_ONCE = 8
 
 
+UnitSide = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class RenderedGame:
-    """A clip, and the same clip rendered anew with each set of its moving blocks held still.
+    """A clip, and the same clip rendered anew with each set of its players held still.
 
-    ``players`` are numbers of blocks in the pooling layout of a variant, the one that moves most first. Row ``i`` of
-    ``held`` and ``frames`` (aligned RGB) is one coalition: binary digit ``p`` of ``i`` says whether player ``p`` moves,
-    so the last row is the clip itself. ``landmarks_xy`` is the mesh at the onset in pixels of the frames, ``label`` the
-    true class, ``energy`` each block's mean squared motion in squared inter-ocular distances.
+    ``players`` are numbers of blocks in the pooling layout of a variant, or action units with their side (0: the
+    subject's right, 1: left), the one that moves most first. Row ``i`` of ``held`` and ``frames`` (aligned RGB) is one
+    coalition: binary digit ``p`` of ``i`` says whether player ``p`` moves, so the last row is the clip itself.
+    ``landmarks_xy`` is the mesh at the onset in pixels of the frames, ``label`` the true class, ``energy`` the mean
+    squared motion of each block, or of each action unit that is a player, in squared inter-ocular distances.
     """
 
-    players: tuple[int, ...]
+    players: tuple[int, ...] | tuple[UnitSide, ...]
     held: Bool[np.ndarray, "k m"]
     frames: UInt8[np.ndarray, "k t s s 3"]
     landmarks_xy: Float[np.ndarray, "478 2"]
@@ -76,36 +82,85 @@ def render_game(source: Synthesizer, plan: BatchPlan, variant: str, players: int
     pooled = pooling_layout(variant)
     boxes = pooled.boxes(landmarks)
     energy = whole.energy[pooled.variant][0].numpy()
-    strongest = np.argsort(-energy, kind="stable")[:players]
-    chosen = strongest[energy[strongest] >= _LEAST_ENERGY * energy.max()]
-    held = ((np.arange(2 ** len(chosen))[:, None] >> np.arange(len(chosen))) & 1) == 0
+    chosen = _strongest(energy, players)
     side = source.config.image_size
     soft_px = _SOFT_IOD * side / source.config.crop_iod
-    frames = []
+    held, frames = _coalitions(len(chosen)), []
     for row in held:
         still = box_coverage(boxes[chosen[row]], side, side).max(axis=0, initial=0)
         moving = 1 - cv2.GaussianBlur(still.astype(np.float32), (0, 0), soft_px)
         made = whole if not row.any() else source.make(plan, torch.from_numpy(moving)[None])
-        frames.append((made.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8))
+        frames.append(_rounded(made))
     return RenderedGame(
         tuple(chosen.tolist()), held, np.stack(frames), landmarks, int(whole.labels[0]), energy.astype(np.float32)
     )
 
 
+def render_unit_game(source: Synthesizer, plan: BatchPlan, players: int = PLAYERS) -> RenderedGame:
+    """Render a plan of one clip without each set of its ``players`` most moving action units, each side one of them."""
+    whole, clip_plan = source.make(plan), plan.clip_plans[0]
+    moves: dict[UnitSide, Float[np.ndarray, "2 478 2"]] = {}
+    for motion in clip_plan.unit_motions:
+        both = moves.setdefault((motion.unit, motion.side), np.zeros((2, 478, 2), np.float32))
+        both[motion.part] += motion.displacement
+    total = np.stack(list(moves.values()))
+    squared = (total.sum(1) ** 2).sum(-1).mean(-1)
+    chosen = _strongest(squared, players)
+    held, frames = _coalitions(len(chosen)), []
+    for row in held:
+        left_out = total[chosen[row]].sum(0)
+        made = whole if not row.any() else source.make(plan, left_out=left_out[None])
+        frames.append(_rounded(made))
+    peak = np.linalg.norm(clip_plan.parts[:2].sum(0), axis=-1).max()
+    energy = squared[chosen] * (clip_plan.intensity / peak) ** 2
+    names = list(moves)
+    return RenderedGame(
+        tuple(names[number] for number in chosen.tolist()),
+        held,
+        np.stack(frames),
+        whole.landmarks_xy[0],
+        int(whole.labels[0]),
+        energy.astype(np.float32),
+    )
+
+
 @exact_convolutions()
 @torch.inference_mode()
+def coalition_logits(
+    model: MicroExpressionNet, game: RenderedGame, variants: Sequence[str]
+) -> dict[str, Float[np.ndarray, "k c"]]:
+    """Compute each variant's logits of all classes for all coalitions, in their order."""
+    device = next(model.parameters()).device
+    boxes = {name: torch.from_numpy(layout(name).boxes(game.landmarks_xy))[None].to(device) for name in variants}
+    rows: dict[str, list[torch.Tensor]] = {name: [] for name in variants}
+    for start in range(0, len(game.frames), _AT_ONCE):
+        clips = torch.from_numpy(game.frames[start : start + _AT_ONCE]).to(device).permute(0, 1, 4, 2, 3).float() / 255
+        found = model(clips, {name: each.expand(len(clips), -1, -1) for name, each in boxes.items()})
+        for name in variants:
+            rows[name].append(found[name].logits)
+    return {name: torch.cat(each).double().cpu().numpy() for name, each in rows.items()}
+
+
 def play_game(
     model: MicroExpressionNet, game: RenderedGame, variant: str, class_index: int | None = None
 ) -> tuple[int, GameValues]:
     """Compute the class explained (by default the one predicted of the clip) and what its logit owes to each player."""
-    boxes = torch.from_numpy(layout(variant).boxes(game.landmarks_xy))[None]
-    rows = []
-    for start in range(0, len(game.frames), _AT_ONCE):
-        clips = torch.from_numpy(game.frames[start : start + _AT_ONCE]).permute(0, 1, 4, 2, 3).float() / 255
-        rows.append(model(clips, {variant: boxes.expand(len(clips), -1, -1)})[variant].logits)
-    logits = torch.cat(rows)
+    logits = coalition_logits(model, game, [variant])[variant]
     index = int(logits[-1].argmax()) if class_index is None else class_index
-    return index, game_values(logits[:, index].double().numpy())
+    return index, game_values(logits[:, index])
+
+
+def leading_unit(game: RenderedGame, values: GameValues) -> tuple[int, int | None]:
+    """Return the action unit that an answer owes most, and its side: None if the weaker side has half of the stronger.
+
+    ``game`` is one of action units; a unit's two sides count together.
+    """
+    owed: dict[int, list[float]] = {}
+    for (unit, side), value in zip(game.players, values.shapley.tolist(), strict=True):  # type: ignore[misc]
+        owed.setdefault(unit, [0.0, 0.0])[side] = value
+    unit = max(owed, key=lambda each: sum(owed[each]))
+    stronger = int(owed[unit][1] > owed[unit][0])
+    return unit, None if owed[unit][1 - stronger] >= 0.5 * owed[unit][stronger] else stronger
 
 
 def game_values(logits: Float[np.ndarray, "k"]) -> GameValues:
@@ -139,3 +194,19 @@ def _interactions(logits: Float[np.ndarray, "k"], count: int) -> Float[np.ndarra
             weight = factorial[size[apart]] * factorial[count - size[apart] - 2] / factorial[count - 1]
             values[one, other] = values[other, one] = float((weight * joint).sum())
     return values
+
+
+def _strongest(energy: Float[np.ndarray, "n"], players: int) -> Int[np.ndarray, "m"]:
+    strongest = np.argsort(-energy, kind="stable")[:players]
+    chosen: Int[np.ndarray, "m"] = strongest[energy[strongest] >= _LEAST_ENERGY * energy.max()]
+    return chosen
+
+
+def _coalitions(players: int) -> Bool[np.ndarray, "k {players}"]:
+    held: Bool[np.ndarray, "k m"] = ((np.arange(2**players)[:, None] >> np.arange(players)) & 1) == 0
+    return held
+
+
+def _rounded(made: TrainingBatch) -> UInt8[np.ndarray, "t s s 3"]:
+    frames: UInt8[np.ndarray, "t s s 3"] = (made.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    return frames

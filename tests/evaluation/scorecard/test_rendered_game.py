@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -5,7 +6,14 @@ import pytest
 import torch
 from support.pattern_faces import pattern_faces
 
-from mexplain.evaluation.scorecard.rendered_game import game_values, play_game, render_game
+from mexplain.evaluation.scorecard.rendered_game import (
+    RenderedGame,
+    game_values,
+    leading_unit,
+    play_game,
+    render_game,
+    render_unit_game,
+)
 from mexplain.face.blocks import box_coverage, pooling_layout
 from mexplain.model.config import PRESETS
 from mexplain.simulation.sampling import TEST_MIXTURES
@@ -83,3 +91,48 @@ def test_the_game_is_about_the_answer_to_the_clip(checkpoint, game):
         logits = checkpoint.model(clip, {"10": boxes})["10"].logits[0]
     assert index == int(logits.argmax())
     assert values.logits[-1] == pytest.approx(float(logits.max()), abs=1e-4)
+
+
+def test_action_units_add_up_to_the_expression(source):
+    for mixture in (TEST_MIXTURES["rough"], TEST_MIXTURES["shifted"]):
+        for seed in range(4):
+            (clip_plan,) = draw_batch_plan(CONFIG.labels, 4, 1, CONFIG.frames, mixture, seed).clip_plans
+            total = np.zeros((2, 478, 2), np.float32)
+            for motion in clip_plan.unit_motions:
+                total[motion.part] += motion.displacement
+            np.testing.assert_allclose(total, clip_plan.parts[:2], atol=1e-5 * np.abs(total).max())
+
+
+def test_what_two_sets_of_action_units_move_adds_up(source, plan):
+    (clip_plan,) = plan.clip_plans
+    left_out = np.zeros((1, 2, 478, 2), np.float32)
+    for motion in clip_plan.unit_motions[::2]:
+        left_out[0, motion.part] += motion.displacement
+    rest = clip_plan.parts[None, :2] - left_out
+    whole, none = source.make(plan).motion, source.make(plan, left_out=clip_plan.parts[None, :2]).motion
+    with_rest, with_first = source.make(plan, left_out=left_out).motion, source.make(plan, left_out=rest).motion
+    largest = float((whole - none).abs().max())
+    assert float((with_rest - none).abs().max()) > 0.2 * largest
+    torch.testing.assert_close(with_rest + with_first, whole + none, atol=1e-4 * largest, rtol=0.0)
+
+
+def test_each_coalition_of_action_units_is_rendered(source, plan):
+    game = render_unit_game(source, plan)
+    assert len(game.frames) == 2 ** len(game.players) >= 4
+    assert np.array_equal(game.clip, render_game(source, plan, "10", players=1).clip)
+    assert {unit for unit, _ in game.players} <= {motion.unit for motion in plan.clip_plans[0].unit_motions}
+    assert list(game.energy) == sorted(game.energy, reverse=True)
+    change = np.abs(game.frames.astype(int) - game.clip.astype(int)).max(axis=(1, 2, 3, 4))
+    assert (change[:-1] > 3).all() and change[-1] == 0
+
+
+def test_the_two_sides_of_an_action_unit_count_together(game):
+    players = ((4, 0), (12, 1), (12, 0))
+    units = RenderedGame(players, game.held, game.frames, game.landmarks_xy, 0, game.energy)
+
+    def found(*shapley: float):
+        return leading_unit(units, replace(game_values(np.zeros(8)), shapley=np.float32(shapley)))
+
+    assert found(1.0, 0.8, 0.7) == (12, None)
+    assert found(1.0, 1.2, 0.1) == (12, 1)
+    assert found(2.0, 0.8, 0.7) == (4, 0)
