@@ -1,7 +1,8 @@
 """The scorecard of one checkpoint's explanations: the records, and how they are read from JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ from mexplain.errors import CheckpointError
 from mexplain.media.json_records import parse_json_record
 
 SCORECARD = "scorecard.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_FIRST_VERSION = re.compile(rb'\s*\{\s*"schema_version":\s*1\s*,')
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``count`` clips and its 95 % interval, bootstrapped over people."""
+    """A mean over ``count`` clips, or a fit to as many values, and its 95 % interval, bootstrapped over people."""
 
     mean: float
     low: float
@@ -31,7 +33,9 @@ class Scorecard:
     ``sanity[variant][method]`` holds mean similarities ``maps`` and ``blocks`` (None: not judged by its map) by what is
     random, ``target_sensitivity``, ``mirror`` and ``fails_randomisation``; ``fails`` lists the methods that fail in
     any variant. ``shortcut`` is the result of the planted shortcut (None: not run), ``accuracy`` each variant's
-    share (0..1) of right answers on the clips.
+    share (0..1) of right answers on the clips. ``slices[variant][kind][method][measure]`` are scores of one kind of
+    clips; ``hold[variant]`` says how well pixels held still predict the logits of clips rendered again: ``r2`` and
+    ``slope``, over ``count`` coalitions. Scorecards of the first version have neither.
     """
 
     checkpoint_sha256: str
@@ -44,6 +48,8 @@ class Scorecard:
     fails: tuple[str, ...]
     shortcut: dict[str, Any] | None
     accuracy: dict[str, Estimate]
+    slices: dict[str, dict[str, dict[str, dict[str, Estimate | None]]]] = field(default_factory=dict)
+    hold: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:
@@ -52,9 +58,11 @@ class Scorecard:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Scorecard":
-        """Parse the JSON of ``to_json``; raises ``CheckpointError`` for anything else."""
+        """Parse the JSON of ``to_json``, now or in the first version; raises ``CheckpointError`` for anything else."""
+        # A scorecard lies beside its weights, which stay good; what is new in the second version is empty then.
+        version = 1 if _FIRST_VERSION.match(text if isinstance(text, bytes) else text.encode()) else SCHEMA_VERSION
         return parse_json_record(
-            text, cls, CheckpointError, name=f"{SCORECARD} is not a scorecard: it", schema_version=SCHEMA_VERSION
+            text, cls, CheckpointError, name=f"{SCORECARD} is not a scorecard: it", schema_version=version
         )
 
 

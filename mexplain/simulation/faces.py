@@ -24,6 +24,8 @@ _KEPT_FOR = {
 # A little wider and finer than what the network sees, so that a shifted or turned view still finds picture.
 MARGIN = 1.1
 CROP_PX = 176
+# Quality of WebP from which on nothing is lost, and how finely landmarks are saved.
+_LOSSLESS, _FINE_IOD = 101, 1e-4
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -85,6 +87,29 @@ def check_splits(folders: Sequence[Path], splits: Sequence[str]) -> None:
             raise SettingError(
                 f"None of the people in {', '.join(map(str, folders))} is among those kept for {_KEPT_FOR[split]}."
             )
+
+
+def save_faces(faces: FaceSet, stem: Path) -> None:
+    """Write the crops, one below the other, as one lossless picture (``STEM.webp``), all else as ``STEM.npz``."""
+    strip = cv2.cvtColor(np.concatenate(list(faces.crops)), cv2.COLOR_RGB2BGR)
+    _, code = cv2.imencode(".webp", strip, [cv2.IMWRITE_WEBP_QUALITY, _LOSSLESS])
+    stem.with_suffix(".webp").write_bytes(code.tobytes())
+    points = np.round(faces.landmarks_iod / _FINE_IOD).astype(np.int16)
+    np.savez_compressed(stem.with_suffix(".npz"), landmarks_iod=points, names=np.array(faces.names))
+
+
+def read_faces(stem: Path) -> FaceSet:
+    """Return what ``save_faces`` wrote; raises ``FaceError`` for files that are not there or do not fit together."""
+    picture, table = stem.with_suffix(".webp"), stem.with_suffix(".npz")
+    if not (picture.is_file() and table.is_file()):
+        raise FaceError(f"There are no faces at {stem}: it takes {picture.name} and {table.name}.")
+    with np.load(table) as file:
+        points, names = file["landmarks_iod"], tuple(file["names"].tolist())
+    strip = _read(picture)
+    if strip.shape != (len(names) * CROP_PX, CROP_PX, 3):
+        raise FaceError(f"{picture.name} does not hold the {len(names)} faces that {table.name} is about.")
+    crops = strip.reshape(len(names), CROP_PX, CROP_PX, 3)
+    return FaceSet(crops, points.astype(np.float32) * np.float32(_FINE_IOD), names)
 
 
 def _photos(folder: Path) -> list[Path]:

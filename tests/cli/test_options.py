@@ -35,7 +35,7 @@ def unreadable_data(monkeypatch):
         (image, "read_photo"),
         (faces, "_read"),
         (faces, "_known_landmarks"),
-        (known_clips, "read_clip"),
+        (known_clips, "read_faces"),
         (marked_files, "_read"),
     ):
         monkeypatch.setattr(module, name, read)

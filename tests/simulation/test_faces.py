@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.pattern_faces import pattern_faces
 
 from mexplain.errors import FaceError
-from mexplain.simulation.faces import SPLITS, FaceSet, load_faces, split_of
+from mexplain.simulation.faces import SPLITS, FaceSet, load_faces, read_faces, save_faces, split_of
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,18 @@ def test_splits_share_nobody(faces: FaceSet) -> None:
 def test_a_folder_without_photos_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FaceError, match="holds no photos"):
         load_faces([tmp_path], 2.8)
+
+
+def test_faces_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    faces = pattern_faces()
+    save_faces(faces, tmp_path / "people")
+    again = read_faces(tmp_path / "people")
+    assert again.names == faces.names
+    assert np.array_equal(again.crops, faces.crops)
+    np.testing.assert_allclose(again.landmarks_iod, faces.landmarks_iod, atol=6e-5)
+    save_faces(FaceSet(faces.crops[:1], faces.landmarks_iod[:1], faces.names[:1]), tmp_path / "one")
+    (tmp_path / "one.npz").replace(tmp_path / "people.npz")
+    with pytest.raises(FaceError, match="does not hold the 1 faces"):
+        read_faces(tmp_path / "people")
+    with pytest.raises(FaceError, match="no faces at"):
+        read_faces(tmp_path / "nobody")

@@ -7,12 +7,13 @@ from typing import Any
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
-from mexplain.evaluation.scorecard.known_clips import KnownClips, check_fit
+from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
+from mexplain.evaluation.scorecard.known_clips import KnownClips
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_check
 from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import ScorecardRun, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
-from mexplain.evaluation.scorecard.scorecard_table import collect_scores, markdown
+from mexplain.evaluation.scorecard.scorecard_table import markdown
 from mexplain.media.files import write_text
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.config import ModelConfig
@@ -46,8 +47,8 @@ def run_scorecard(
     target = resolve_device(device)
     loaded = load_checkpoint(checkpoint, revision=revision, device=target)
     check_bench_folder(out, bench_identity(loaded.sha256, methods, variants or loaded.model.variants))
-    known = _simulate(loaded.model.config, faces, clips) if faces else known_clips.load_known_clips(count=clips)
-    check_fit(known, loaded.model.config)
+    config = loaded.model.config
+    known = _simulate(config, faces, clips) if faces else known_clips.load_known_clips(clips, config)
     run = ScorecardRun(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
     rows, checks = run.measure()
     check = _shortcut(run, len(faces) == 0) if shortcut else None
@@ -79,6 +80,8 @@ def build_scorecard(
         fails=tuple(fails),
         shortcut=None if check is None else asdict(check),
         accuracy=accuracy,
+        slices=collect_slices(rows),
+        hold=collect_hold(rows),
     )
 
 
@@ -90,5 +93,5 @@ def _simulate(config: ModelConfig, faces: list[Path], clips: int) -> KnownClips:
 
 def _shortcut(run: ScorecardRun, shipped: bool) -> Shortcut | None:
     # A head needs many clips to learn from, even if few are scored.
-    known = known_clips.load_known_clips() if shipped else run.known
+    known = known_clips.load_known_clips(config=run.model.config) if shipped else run.known
     return shortcut_check(run.model, known, run.methods)

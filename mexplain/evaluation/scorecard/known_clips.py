@@ -1,34 +1,57 @@
-"""Simulated clips with a known explanation, shipped with the package or newly made."""
+"""Simulated clips with a known explanation, rendered from shipped faces or from others."""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, UInt8
 
-from mexplain.errors import ClipError, SettingError
+from mexplain.errors import SettingError
+from mexplain.evaluation.scorecard.rendered_game import RenderedGame, render_game, render_unit_game
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.progress import track
-from mexplain.media.video import read_clip, write_video
-from mexplain.model.config import NUISANCE_UNITS, UNITS, ModelConfig
-from mexplain.simulation.faces import FaceSet
-from mexplain.simulation.sampling import TEST_MIXTURES, Mixture
-from mexplain.simulation.synthesizer import Synthesizer
+from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS, ModelConfig
+from mexplain.simulation.faces import FaceSet, read_faces
+from mexplain.simulation.sampling import TEST_MIXTURES, ClipPlan, Mixture
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, draw_batch_plan
 
-SHIPPED = Path(str(files("mexplain.evaluation.scorecard") / "data" / "known_clips"))
+# Faces of people who do not exist and whom no training saw (``save_faces``), cut out for the preset ``lite``.
+SHIPPED = Path(str(files("mexplain.evaluation.scorecard") / "data" / "known_people"))
+SHIPPED_CLIPS = 200
 SEED = 20_230_078
-# Frames of all shipped clips stand in one film, which may last a minute at most.
-_FPS = 50.0
-# Coarser, and the compression costs the network right answers.
-_CRF = 9
-# Motion is smooth, so it is kept at half the frames' resolution.
-_SHRINK = 2
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """What a known clip is rendered from: one person's face, and a plan of one clip."""
+
+    person: FaceSet
+    config: ModelConfig
+    plan: BatchPlan
+
+    @property
+    def clip_plan(self) -> ClipPlan:
+        """The plan of the clip."""
+        return self.plan.clip_plans[0]
+
+    @cached_property
+    def source(self) -> Synthesizer:
+        """What renders the clip."""
+        return Synthesizer(self.person, self.config, torch.device("cpu"))
+
+    def game(self, variant: str) -> RenderedGame:
+        """Render the clip with each set of the blocks that move most held still (``variant`` names their layout)."""
+        return render_game(self.source, self.plan, variant)
+
+    def unit_game(self) -> RenderedGame:
+        """Render the clip without each set of the action units, on either side, that move most."""
+        return render_unit_game(self.source, self.plan)
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,8 @@ class KnownClip:
     ``frames`` are aligned RGB, ``landmarks_xy`` the mesh at the onset in their pixels; ``label`` is a class number.
     ``expression`` is how far the expression moves each pixel at its apex, ``nuisance`` how far all else moves it at
     most, both in inter-ocular distances; ``course`` the expression's activation (0..1) in each frame; ``aus`` the
-    action units that act, ``person`` whose face it is.
+    action units that act, ``person`` whose face it is. ``recipe`` renders it again with parts held still (None: it was
+    changed after it was rendered).
     """
 
     frames: UInt8[np.ndarray, "t s s 3"]
@@ -49,11 +73,19 @@ class KnownClip:
     nuisance: Float32[np.ndarray, "s s"]
     course: Float32[np.ndarray, "t"]
     aus: tuple[int, ...]
+    recipe: ClipRecipe | None = None
 
     @property
     def size(self) -> int:
         """The side of a frame, in pixels."""
         return int(self.frames.shape[1])
+
+    @property
+    def frame_ms(self) -> float | None:
+        """The time from one frame to the next; None for a clip without a recipe."""
+        if self.recipe is None:
+            return None
+        return 1000 * self.recipe.clip_plan.seconds / (len(self.frames) - 1)
 
     @property
     def moving(self) -> np.ndarray:
@@ -136,77 +168,28 @@ def simulate_known_clips(
     return KnownClips(clips, folders, seed, digest.hexdigest())
 
 
-def save_known_clips(known: KnownClips, stem: Path) -> None:
-    """Write the frames as one video (``STEM.mp4``) and their ground truth (``STEM.npz``).
+def load_known_clips(count: int | None = None, config: ModelConfig = PRESETS["lite"]) -> KnownClips:
+    """Return the first ``count`` clips (default: all) of the shipped people, as a network of a config takes them.
 
-    The video's compression becomes part of the clips; the ground truth stays the same.
+    Raises ``SettingError`` if there are fewer, or if the network sees more of a face than the shipped ones show.
     """
-    first = known.clips[0]
-    write_video(stem.with_suffix(".mp4"), np.concatenate([clip.frames for clip in known]), _FPS, crf=_CRF)
-    units = np.array([[unit in clip.aus for unit in UNITS] for clip in known])
-    np.savez_compressed(
-        stem.with_suffix(".npz"),
-        frames=len(first.frames),
-        seed=known.seed,
-        label=np.array([clip.label for clip in known], np.int8),
-        person=np.array([clip.person for clip in known]),
-        # A hundredth of a pixel is finer than landmarks are known.
-        landmarks_xy=np.stack([np.round(clip.landmarks_xy * 100) for clip in known]).astype(np.int16),
-        course=np.stack([clip.course for clip in known]).astype(np.float16),
-        units=units,
-        unit_names=np.array(UNITS),
-        expression=_halves([clip.expression for clip in known]),
-        nuisance=_halves([clip.nuisance for clip in known]),
-    )
-
-
-def load_known_clips(stem: Path = SHIPPED, count: int | None = None) -> KnownClips:
-    """Return the first ``count`` clips (default: all) that ``save_known_clips`` wrote.
-
-    Raises ``SettingError`` if there are fewer, ``ClipError`` for files that do not fit together.
-    """
-    film, truth = stem.with_suffix(".mp4"), stem.with_suffix(".npz")
-    if not truth.is_file():
-        raise ClipError(f"There are no known clips at {stem}: {truth.name} is missing.")
-    digest = hashlib.sha256(film.read_bytes() + truth.read_bytes()) if film.is_file() else hashlib.sha256()
-    with np.load(truth) as file:
-        table = dict(file)
-    t, total = int(table["frames"]), len(table["label"])
-    wanted = total if count is None else count
-    if not 1 <= wanted <= total:
-        raise SettingError(f"There are {total} known clips, so 1 to {total} can be used without --faces; got {wanted}.")
-    frames = read_clip(film, end_s=(wanted * t - 0.5) / _FPS, max_frames=total * t).frames
-    if len(frames) != wanted * t:
-        raise ClipError(f"{film.name} does not hold the {wanted * t} frames that {truth.name} is about.")
-    frames = frames.reshape(wanted, t, *frames.shape[1:])
-    clips = tuple(
-        KnownClip(
-            frames=frames[k],
-            landmarks_xy=table["landmarks_xy"][k].astype(np.float32) / 100,
-            label=int(table["label"][k]),
-            person=str(table["person"][k]),
-            expression=_grown(table["expression"][k], frames.shape[2]),
-            nuisance=_grown(table["nuisance"][k], frames.shape[2]),
-            course=table["course"][k].astype(np.float32),
-            aus=tuple(table["unit_names"][table["units"][k]].tolist()),
-        )
-        for k in range(wanted)
-    )
-    return KnownClips(clips, "shipped", int(table["seed"]), digest.hexdigest())
-
-
-def check_fit(known: KnownClips, config: ModelConfig) -> None:
-    """Raise ``SettingError`` if the clips have another size or length than a network takes."""
-    t, size = known.clips[0].frames.shape[:2]
-    if (t, size) != (config.frames, config.image_size):
+    wanted = SHIPPED_CLIPS if count is None else count
+    if not 1 <= wanted <= SHIPPED_CLIPS:
         raise SettingError(
-            f"This network takes clips of {config.frames} frames of {config.image_size} px, the known ones have "
-            f"{t} of {size} px; give --faces, so that new ones are made."
+            f"There are {SHIPPED_CLIPS} known clips, so 1 to {SHIPPED_CLIPS} can be used without --faces; got {wanted}."
         )
+    if config.crop_iod != PRESETS["lite"].crop_iod:
+        raise SettingError(
+            f"This network takes frames of {config.crop_iod:.2f} inter-ocular distances, the faces of the known clips "
+            f"are cut out for {PRESETS['lite'].crop_iod:.2f}; give --faces, so that others are used."
+        )
+    known = simulate_known_clips(read_faces(SHIPPED), config, wanted)
+    return KnownClips(known.clips, "shipped", known.seed, known.sha256)
 
 
 def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> KnownClip:
-    batch = Synthesizer(person, config, torch.device("cpu")).batch(1, config.frames, mixture, seed)
+    recipe = ClipRecipe(person, config, draw_batch_plan(config.labels, 1, 1, config.frames, mixture, seed))
+    batch = recipe.source.make(recipe.plan)
     acting: Int[np.ndarray, "a"] = np.flatnonzero(batch.units[0].amax((1, 2)).numpy() > 0.3)
     return KnownClip(
         frames=(batch.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8),
@@ -217,16 +200,5 @@ def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mix
         nuisance=batch.nuisance[0].numpy().astype(np.float32),
         course=batch.course[0].numpy().astype(np.float32),
         aus=tuple(UNITS[i] for i in acting.tolist() if UNITS[i] not in NUISANCE_UNITS),
+        recipe=recipe,
     )
-
-
-def _halves(motions: list[Float32[np.ndarray, "s s"]]) -> Float[np.ndarray, "n h h"]:
-    side = len(motions[0]) // _SHRINK
-    halves: Float[np.ndarray, "n h h"] = (
-        np.stack(motions).reshape(-1, side, _SHRINK, side, _SHRINK).mean(axis=(2, 4)).astype(np.float16)
-    )
-    return halves
-
-
-def _grown(motion: Float[np.ndarray, "h h"], size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    return cv2.resize(motion.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Measures of agreement between an attribution and the true motion, as pure functions with descriptions.
+"""Measures of an attribution with their descriptions, and those against the true motion as pure functions.
 
 Where values tie, what is expected of breaking ties at random counts, so that nothing is won by the order of pixels.
 """
@@ -19,17 +19,58 @@ _BEGUN = 0.05
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of an attribution against the truth; ``better`` is "higher", "lower" or, if neither, ""."""
+    """A measure of an attribution against the truth; ``better`` is "higher", "lower" or, if neither, "".
+
+    ``asks`` is the question: what the network "used", as a rendered game tells, or what "moved".
+    """
 
     key: str
     name: str
     says: str
     better: str = "higher"
+    asks: str = "moved"
 
 
 MEASURES: dict[str, Measure] = {
     measure.key: measure
     for measure in (
+        Measure(
+            "game_top",
+            "Top block",
+            "How often, of the up to four blocks that move most, the one with the largest score is the one that the "
+            "answer owes most: its mean contribution when clips are rendered again without some of the blocks.",
+            asks="used",
+        ),
+        Measure(
+            "game_pearson",
+            "Correlation",
+            "Mean linear correlation, within a clip, of these blocks' scores with what the answer owes them.",
+            asks="used",
+        ),
+        Measure(
+            "game_spearman", "Rank correlation", "The same of their order: 1 is the same, 0 is chance.", asks="used"
+        ),
+        Measure(
+            "game_sign",
+            "Sign",
+            "How often a score has the sign of what the answer owes the block, among blocks that it owes a tenth of "
+            "the largest: 0.5 is chance.",
+            asks="used",
+        ),
+        Measure(
+            "game_sum",
+            "Sum",
+            "What these blocks' scores add up to against what the answer loses when all of them are rendered still: "
+            "the smaller over the larger, 0 where they differ in sign. Only for methods that add up.",
+            asks="used",
+        ),
+        Measure(
+            "still_blocks",
+            "On still blocks",
+            "Share of the absolute scores on blocks that the expression leaves still (under 1 % of the strongest).",
+            "lower",
+            asks="used",
+        ),
         Measure(
             "pointing",
             "Pointing",
@@ -63,6 +104,14 @@ MEASURES: dict[str, Measure] = {
             "Timing",
             "How often the positive attribution peaks between onset and apex, a frame more or less.",
         ),
+        Measure("time_mass", "Mass in time", "Share of the positive attribution in frames between onset and offset."),
+        Measure(
+            "lag_ms",
+            "Lag, ms",
+            "How long after the apex the positive attribution peaks, in milliseconds; negative before it.",
+            "",
+        ),
+        Measure("off_ms", "Off by, ms", "How far from the apex it peaks, before or after, in milliseconds.", "lower"),
         Measure(
             "nuisance_mass",
             "Nuisance mass",
@@ -126,6 +175,18 @@ def timing(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray, "t
     return float(((frames >= onset - 1) & (frames <= apex + 1))[values == values.max()].mean())
 
 
+def time_mass(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray, "t"]) -> float | None:
+    """Return the share of a positive course in the frames in which the expression acts; None if it is 0 throughout."""
+    whole = float(positive_course.sum())
+    return float(positive_course[course > _BEGUN].sum()) / whole if whole > 0 else None
+
+
+def lag(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray, "t"]) -> float | None:
+    """Return how many frames after the apex a course peaks, on average where it ties; None if it is 0 throughout."""
+    values = _rounded(positive_course)
+    return float((values == values.max()).nonzero()[0].mean() - course.argmax()) if values.max() > 0 else None
+
+
 def ranking(attribution: Float[np.ndarray, "t s s"], scores: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:
     """Return the block scores, or zeros for a constant map, which ranks no block."""
     total = _rounded(attribution.sum(axis=0, dtype=np.float64))
@@ -142,12 +203,19 @@ def measure_all(
     energy: Float[np.ndarray, "m"],
     course: Float[np.ndarray, "t"],
     tells_when: bool,
+    frame_ms: float | None = None,
 ) -> dict[str, float | None]:
-    """Return all measures of one attribution except ``gap_ok`` and ``seconds``; None for those that do not apply."""
+    """Return all measures against the motion except ``gap_ok`` and ``seconds``; None for those that do not apply.
+
+    ``frame_ms`` is the time from one frame to the next.
+    """
     total = attribution.sum(axis=0, dtype=np.float64)
     positive = attribution.clip(min=0)
     in_space = positive.sum(axis=0, dtype=np.float64)
     inside, off_face = mass(in_space, moving), mass(in_space, ~face)
+    in_time = positive.sum(axis=(1, 2), dtype=np.float64)
+    late = lag(in_time, course) if tells_when else None
+    late_ms = None if late is None or frame_ms is None else late * frame_ms
     return {
         "pointing": pointing(total, moving),
         "block_pointing": block_pointing(scores, energy),
@@ -155,7 +223,10 @@ def measure_all(
         "mass_ratio": None if inside is None else inside / float(moving.sum() / face.sum()),
         "rank_accuracy": rank_accuracy(total, moving),
         "auroc": auroc(scores, energy),
-        "timing": timing(positive.sum(axis=(1, 2), dtype=np.float64), course) if tells_when else None,
+        "timing": timing(in_time, course) if tells_when else None,
+        "time_mass": time_mass(in_time, course) if tells_when else None,
+        "lag_ms": late_ms,
+        "off_ms": None if late_ms is None else abs(late_ms),
         "nuisance_mass": mass(in_space, disturbed) if disturbed.any() else None,
         "off_face": off_face,
     }

@@ -76,7 +76,7 @@ def shortened(clip: KnownClip) -> KnownClip:
     others[1 + int(np.abs(others[1:] - apex).argmin())] = apex
     chosen = np.unique(others)
     chosen = np.pad(chosen, (0, _FRAMES - len(chosen)), mode="edge")
-    return replace(clip, frames=clip.frames[chosen], course=clip.course[chosen])
+    return replace(clip, frames=clip.frames[chosen], course=clip.course[chosen], recipe=None)
 
 
 def cue_pixels(size: int, label: int) -> Bool[np.ndarray, "{size} {size}"]:

@@ -1,4 +1,4 @@
-"""A figure of a scorecard: how well each method finds what moved, beside what knows nothing."""
+"""Figures of a scorecard: how well each method tells what the network uses, or what moved, beside reference maps."""
 
 from collections.abc import Sequence
 
@@ -8,39 +8,44 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
-from mexplain.evaluation.scorecard.scorecard_table import by_auroc
+from mexplain.evaluation.scorecard.scorecard_table import by_auroc, by_use, tells_what_is_used
 from mexplain.model.scorecard import Estimate, Scorecard
 from mexplain.report.templating import render
 from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER
 
-_SHOWN = ("auroc", "mass_ratio", "pointing")
-_BARE = "face"
+QUESTIONS = ("used", "moved")
+_SHOWN = {"used": ("game_top", "game_pearson", "game_sign"), "moved": ("auroc", "mass_ratio", "pointing")}
+# What the dotted line shows, and its words.
+_LINE = {"used": ("motion", "how far each block moves"), "moved": ("face", "the bare face, spread evenly")}
 _ROW_PX, _TOP_PX, _BOTTOM_PX = 36, 30, 78
 _GAP = 0.05
 
 
-def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
-    """Return three measures of every method, with 95 % intervals, best block AUROC first.
+def scorecard_figure(scorecard: Scorecard, variant: str, asks: str = "used") -> go.Figure:
+    """Return three measures of every method, with 95 % intervals, the best first.
 
-    The dotted line is what the bare face gets, spread evenly; hollow dots fail the check with random weights. Names
-    stand above their dots, so that the figure fits a phone. Raises ``SettingError`` for a variant that was not scored.
+    ``asks`` is the question: what the network "used" or what "moved" (``Measure``). The dotted line is what motion
+    itself gets, or the bare face, spread evenly; hollow dots fail the check with random weights. Names stand above
+    their dots, so that the figure fits a phone. Raises ``SettingError`` for a variant or question that was not scored.
     """
+    if asks not in QUESTIONS:
+        raise SettingError(f"asks must be one of {', '.join(QUESTIONS)}; got {asks!r}")
     if variant not in scorecard.scores:
         raise SettingError(f"variant must be one of {', '.join(scorecard.scores)}; got {variant!r}")
     methods = scorecard.scores[variant]
-    order = by_auroc(methods)
+    order, shown, (bare_key, bare_text) = (by_use if asks == "used" else by_auroc)(methods), _SHOWN[asks], _LINE[asks]
     figure = go.Figure()
-    width = (1 - _GAP * (len(_SHOWN) - 1)) / len(_SHOWN)
+    width = (1 - _GAP * (len(shown) - 1)) / len(shown)
     height = _ROW_PX * len(order)
-    for number, key in enumerate(_SHOWN):
+    for number, key in enumerate(shown):
         axis = "" if number == 0 else str(number + 1)
         left = number * (width + _GAP)
-        found = {method: methods[method][key] for method in order}
+        found = {method: methods[method].get(key) for method in order}
         low, high = _range(key, list(found.values()))
         for hollow in (False, True):
             rows = [(row, method) for row, method in enumerate(order) if _fails(scorecard, variant, method) == hollow]
             _add_dots(figure, axis, [(row, method, e) for row, method in rows if (e := found[method])], hollow)
-        bare = found.get(_BARE)
+        bare = found.get(bare_key)
         if bare:
             _add_line(figure, axis, bare.mean, len(order))
         figure.update_layout(
@@ -88,7 +93,7 @@ def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
             font={"size": 12},
         )
     figure.add_annotation(
-        text="Dot: mean; bar: 95 % interval over people.<br>Dotted: the bare face, spread evenly.<br>"
+        text=f"Dot: mean; bar: 95 % interval over people.<br>Dotted: {bare_text}.<br>"
         "Hollow: fails, for it hardly changes with random weights.",
         xref="paper",
         yref="paper",
@@ -117,16 +122,17 @@ def scorecard_figure(scorecard: Scorecard, variant: str) -> go.Figure:
 
 
 def scorecard_page(scorecard: Scorecard) -> str:
-    """HTML page with a figure for each variant; complete in itself."""
-    figures = {
-        variant: scorecard_figure(scorecard, variant).to_html(
-            full_html=False,
-            div_id=f"scorecard-{variant}",
-            include_plotlyjs=number == 0,
-            config={"displayModeBar": False, "responsive": True},
-        )
-        for number, variant in enumerate(scorecard.scores)
-    }
+    """HTML page with figures for each variant; complete in itself."""
+    asked = [asks for asks in QUESTIONS if asks == "moved" or tells_what_is_used(scorecard)]
+    figures: dict[str, dict[str, str]] = {asks: {} for asks in asked}
+    for asks in asked:
+        for variant in scorecard.scores:
+            figures[asks][variant] = scorecard_figure(scorecard, variant, asks).to_html(
+                full_html=False,
+                div_id=f"scorecard-{asks}-{variant}",
+                include_plotlyjs=not any(figures.values()),
+                config={"displayModeBar": False, "responsive": True},
+            )
     return render("mexplain.evaluation.scorecard", "scorecard.html", scorecard=scorecard, figures=figures) + "\n"
 
 
@@ -185,4 +191,6 @@ def _fails(scorecard: Scorecard, variant: str, method: str) -> bool:
 def _range(key: str, found: Sequence[Estimate | None]) -> tuple[float, float]:
     if key == "mass_ratio":
         return 0.0, 1.06 * max([e.high for e in found if e], default=1.0)
-    return (0.0, 1.04)
+    if key == "game_pearson":
+        return min([-0.04, *(e.low for e in found if e)]), 1.04
+    return 0.0, 1.04

@@ -1,4 +1,4 @@
-"""Reference maps that explain nothing: a method must score better than all of them."""
+"""Reference maps made without the network: a method must score better than all that do not know what moved."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from mexplain.face.blocks import pool_into_blocks
 
 @dataclass(frozen=True)
 class ReferenceMap:
-    """A map that depends neither on the expression nor on the network; ``says`` describes it."""
+    """A map that does not depend on the network that is explained; ``says`` describes it."""
 
     key: str
     name: str
@@ -26,17 +26,19 @@ GUESSES: dict[str, ReferenceMap] = {
         ReferenceMap("face", "Whole face", "The same everywhere on the face (in the 24 blocks), nothing beside it."),
         ReferenceMap("centre", "Centre", "A bump in the middle of the face, at all times."),
         ReferenceMap("random", "Random", "Another random number for each pixel, block and frame."),
+        ReferenceMap("motion", "Motion itself", "How far the expression moves each pixel and block in each frame."),
+        ReferenceMap("random_weights", "Random weights", "The default method on a network with random weights."),
     )
 }
-
-
+# Not made from the clip alone.
+RANDOM_WEIGHTS = "random_weights"
 NAMES = {key: named.name for table in (METHODS, GUESSES) for key, named in table.items()}
 
 
 def reference_maps(
     clip: KnownClip, variant: str, seed: int
 ) -> dict[str, tuple[Float[np.ndarray, "t s s"], Float[np.ndarray, "m"]]]:
-    """Return each reference map and its block scores."""
+    """Return each reference map and its block scores, except that of random weights."""
     t, size, boxes = len(clip.frames), clip.size, clip.boxes(variant)
     rng = np.random.default_rng(seed)
     still = np.ones((t, 1, 1), np.float32)
@@ -51,4 +53,5 @@ def reference_maps(
         "face": (still * clip.face.astype(np.float32), even),
         "centre": (still * bump, pool_into_blocks(bump, boxes)[0]),
         "random": (rng.random((t, size, size), np.float32), rng.random(len(boxes), np.float32)),
+        "motion": (clip.course[:, None, None] * clip.expression, clip.energy(variant).astype(np.float32)),
     }

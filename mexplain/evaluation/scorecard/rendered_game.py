@@ -8,6 +8,7 @@ values, what each is necessary and sufficient for, and their interactions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -156,7 +157,7 @@ def leading_unit(game: RenderedGame, values: GameValues) -> tuple[int, int | Non
     ``game`` is one of action units; a unit's two sides count together.
     """
     owed: dict[int, list[float]] = {}
-    for (unit, side), value in zip(game.players, values.shapley.tolist(), strict=True):  # type: ignore[misc]
+    for (unit, side), value in zip(cast("tuple[UnitSide, ...]", game.players), values.shapley.tolist(), strict=True):
         owed.setdefault(unit, [0.0, 0.0])[side] = value
     unit = max(owed, key=lambda each: sum(owed[each]))
     stronger = int(owed[unit][1] > owed[unit][0])

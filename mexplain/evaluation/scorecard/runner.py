@@ -3,27 +3,35 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
-from mexplain.attribution.attribute import attribute_target
-from mexplain.attribution.registry import METHODS
+from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.registry import METHODS, Method
 from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
+from mexplain.evaluation.scorecard.clip_games import ClipGame, play_clip_games
+from mexplain.evaluation.scorecard.game_metrics import measure_game
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
-from mexplain.evaluation.scorecard.reference_maps import reference_maps
-from mexplain.evaluation.scorecard.sanity_checks import sanity_of_clip
+from mexplain.evaluation.scorecard.reference_maps import RANDOM_WEIGHTS, reference_maps
+from mexplain.evaluation.scorecard.sanity_checks import CHEAP, randomised, sanity_of_clip
 from mexplain.media.files import write_json_file, write_text
 from mexplain.media.progress import Progress
 from mexplain.model.network import MicroExpressionNet
 
-CLIPS, SANITY, IDENTITY = "clips.jsonl", "sanity.jsonl", "run.json"
+CLIPS, GAMES, SANITY, IDENTITY = "clips.jsonl", "games.jsonl", "sanity.jsonl", "run.json"
 # Raise this when the numbers of a clip change their meaning, so that runs of two versions do not mix.
-_VERSION = 1
+_VERSION = 2
+# What an explanation by random weights is made with.
+_DEFAULT_METHOD = "integrated_gradients"
+# Where expressions stop being faint, and where what moves beside them is much, in inter-ocular distances.
+FAINT_IOD, MUCH_IOD = 0.04, 0.02
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,14 @@ class ScorecardRun:
     def measure(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return a row for each clip and one for each clip of the sanity checks, resuming a stopped run.
 
+        Each clip's rendered games are played first, and kept with the rest.
+
         Raises ``SettingError`` if ``out`` holds a run of another network, other clips or other methods.
         """
         self._claim()
         few = tuple(self.known)[: self.sanity_clips]
-        rows = self._each(CLIPS, tuple(self.known), self._score, "clips")
+        games = self._each(GAMES, tuple(self.known), self._play, "clips rendered without their parts")
+        rows = self._each(CLIPS, tuple(self.known), lambda n, clip: self._score(n, clip, games[n]), "clips")
         checks = self._each(SANITY, few, self._check, "sanity checks")
         return rows, checks
 
@@ -81,8 +92,13 @@ class ScorecardRun:
                 progress.advance()
         return [done[number] for number in numbers]
 
-    def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:
-        return score_clip(self.model, clip, number, self.methods, self.variants, self.device)
+    def _play(self, number: int, clip: KnownClip) -> dict[str, Any]:
+        games = play_clip_games(self.model, clip, self.variants, self.device)
+        return {"clip": number, "variants": {variant: asdict(game) for variant, game in games.items()}}
+
+    def _score(self, number: int, clip: KnownClip, played: Mapping[str, Any]) -> dict[str, Any]:
+        games = {variant: ClipGame(**game) for variant, game in played["variants"].items()}
+        return score_clip(self.model, clip, number, self.methods, self.variants, self.device, games)
 
     def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
         variants = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
@@ -116,37 +132,87 @@ def score_clip(
     methods: Sequence[str],
     variants: Sequence[str],
     device: torch.device,
-    settings: Mapping[str, Mapping[str, float]] | None = None,
+    games: Mapping[str, ClipGame],
 ) -> dict[str, Any]:
     """Return one clip's row: each variant's prediction, and every measure of every method and reference map.
 
     The class that the network predicts is explained, right or wrong.
     """
     frames = clip.input(device)
-    truth: dict[str, Any] = {key: getattr(clip, key) for key in ("moving", "face", "disturbed", "course")}
     row: dict[str, Any] = {"clip": number, "person": clip.person, "label": clip.label, "variants": {}}
+    row["slices"] = slices_of(clip, model.config.labels)
     targets = build_targets(model, frames[None], clip.landmarks_xy[None], variants)[0]
+    unlearned = randomised(model, "everything", 2000 + number, clip)
     for variant in variants:
-        target = targets[variant]
-        energy = clip.energy(variant)
+        target, game = targets[variant], games[variant]
+        truth = _Truth(clip, clip.energy(variant), game.values.shapley, game.players)
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
             start = time.perf_counter()
-            attribution = attribute_target(target, method, settings=(settings or {}).get(method))
+            attribution = attribute_target(target, method)
             seconds = time.perf_counter() - start
-            when = METHODS[method].tells_when
-            blocks = ranking(attribution.map, attribution.block_scores)
-            scores[method] = measure_all(attribution.map, blocks, energy=energy, tells_when=when, **truth)
+            scores[method] = truth.measure(attribution, METHODS[method])
             scores[method]["gap_ok"] = None if attribution.gap is None else float(attribution.complete)
             scores[method]["seconds"] = round(seconds, 4)
         for key, (guessed, blocks) in reference_maps(clip, variant, number).items():
-            scores[key] = measure_all(guessed, blocks, energy=energy, tells_when=True, **truth)
+            scores[key] = truth.measure_map(guessed, blocks)
+        scores[RANDOM_WEIGHTS] = truth.measure(
+            _explain_unlearned(unlearned, clip, frames, variant, target.class_index), METHODS[_DEFAULT_METHOD]
+        )
         row["variants"][variant] = {
             "predicted": target.class_index,
             "right": target.class_index == clip.label,
+            "game": asdict(game),
             "methods": {method: {key: _short(value) for key, value in s.items()} for method, s in scores.items()},
         }
     return row
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What is known of one clip and variant."""
+
+    clip: KnownClip
+    energy: Float[np.ndarray, "m"]
+    owed: Float[np.ndarray, "k"]
+    players: tuple[int, ...]
+
+    def measure(self, attribution: Attribution, method: Method) -> dict[str, float | None]:
+        """Return all measures of an attribution."""
+        blocks = ranking(attribution.map, attribution.block_scores)
+        return self.measure_map(attribution.map, blocks, method.tells_when, method.signed, method.complete)
+
+    def measure_map(
+        self,
+        pixels: Float[np.ndarray, "t s s"],
+        blocks: Float[np.ndarray, "m"],
+        tells_when: bool = True,
+        signed: bool = False,
+        complete: bool = False,
+    ) -> dict[str, float | None]:
+        """Return all measures of a map and its block scores."""
+        areas = {key: getattr(self.clip, key) for key in ("moving", "face", "disturbed", "course", "frame_ms")}
+        game = measure_game(blocks, self.owed, self.players, self.energy, signed=signed, complete=complete)
+        return {**game, **measure_all(pixels, blocks, energy=self.energy, tells_when=tells_when, **areas)}
+
+
+def slices_of(clip: KnownClip, labels: Sequence[str]) -> list[str]:
+    """Name the kinds of clips that a clip is of: its strength, label, sides, and how much else moves."""
+    kinds = ["faint" if clip.expression.max() < FAINT_IOD else "strong", labels[clip.label]]
+    kinds.append("much else moves" if clip.nuisance.max() > MUCH_IOD else "little else moves")
+    if clip.recipe is not None:
+        acting = [(motion.unit, motion.side) for motion in clip.recipe.clip_plan.unit_motions if motion.visible]
+        two_sided = any((unit, 1 - side) in acting for unit, side in acting)
+        kinds.append("two-sided" if two_sided else "one-sided")
+    return kinds
+
+
+def _explain_unlearned(
+    network: MicroExpressionNet, clip: KnownClip, frames: Float[torch.Tensor, "t 3 s s"], variant: str, index: int
+) -> Attribution:
+    mesh = clip.landmarks_xy[None]
+    target = build_targets(network, frames[None], mesh, [variant], class_index=index)[0][variant]
+    return attribute_target(target, _DEFAULT_METHOD, settings=CHEAP[_DEFAULT_METHOD])
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,63 +1,25 @@
-"""Means and intervals of a scorecard's measures, and its Markdown tables."""
+"""The Markdown tables of a scorecard."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-from jaxtyping import Float
 
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.model.scorecard import Estimate, Scorecard
 
-_RESAMPLES, _SEED = 1000, 0
-_COLUMNS = (
-    *("pointing", "mass_ratio", "rank_accuracy", "auroc", "timing", "nuisance_mass"),
+_USED = ("game_top", "game_pearson", "game_spearman", "game_sign", "game_sum", "still_blocks")
+_MOVED = (
+    *("pointing", "mass_ratio", "rank_accuracy", "auroc", "timing", "time_mass", "lag_ms", "off_ms", "nuisance_mass"),
     *("randomised", "target_sensitivity", "seconds"),
 )
 _HEADINGS = {"randomised": "Similarity, random weights", "target_sensitivity": "Target sensitivity"}
-
-
-def estimate(values: Sequence[float | None], people: Sequence[str]) -> Estimate | None:
-    """Return the mean of the values that are not None, with a bootstrap interval over people.
-
-    A person's clips are drawn together, for they are more alike than those of others.
-    """
-    known = [(value, person) for value, person in zip(values, people, strict=True) if value is not None]
-    if not known:
-        return None
-    numbers = np.array([value for value, _ in known], np.float64)
-    names, index = np.unique([person for _, person in known], return_inverse=True)
-    sums, counts = np.bincount(index, numbers), np.bincount(index)
-    drawn = _draws(len(names))
-    means = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, (0.025, 0.975))
-    mean, low, high = (round(float(x), 4) for x in (numbers.mean(), low, high))
-    return Estimate(mean, low, high, len(numbers))
-
-
-def collect_scores(
-    rows: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, dict[str, dict[str, Estimate | None]]], dict[str, Estimate]]:
-    """Return scores and accuracy of each variant from the rows of a run."""
-    people = [row["person"] for row in rows]
-    scores: dict[str, dict[str, dict[str, Estimate | None]]] = {}
-    accuracy: dict[str, Estimate] = {}
-    for variant in rows[0]["variants"]:
-        parts = [row["variants"][variant] for row in rows]
-        right = estimate([float(part["right"]) for part in parts], people)
-        if right is not None:
-            accuracy[variant] = right
-        scores[variant] = {
-            method: {key: estimate([part["methods"][method].get(key) for part in parts], people) for key in MEASURES}
-            for method in parts[0]["methods"]
-        }
-    return scores, accuracy
+# Digits after the point, where two are too many or would mislead.
+_DIGITS = {"lag_ms": 0, "off_ms": 0}
 
 
 def markdown(scorecard: Scorecard) -> str:
-    """Return the scorecard as Markdown."""
+    """Return the scorecard as Markdown: what the network uses, then what moved."""
     parts = [
         "# Scorecard of the explanations",
         f"{scorecard.clips} clips of {scorecard.people} people ({scorecard.source}) whose explanation is known; "
@@ -68,11 +30,34 @@ def markdown(scorecard: Scorecard) -> str:
     for variant, methods in scorecard.scores.items():
         right = scorecard.accuracy[variant]
         parts += [f"## {variant}", f"Right answers: {right.mean:.0%} ({right.low:.0%} to {right.high:.0%})."]
-        parts.append(_table(scorecard, variant, by_auroc(methods)))
+        if tells_what_is_used(scorecard):
+            order = by_use(methods)
+            parts += ["### What the network uses", _table(scorecard, variant, order, _USED)]
+            if variant in scorecard.hold:
+                parts.append(_hold(scorecard.hold[variant]))
+            if variant in scorecard.slices:
+                parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
+        parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
     if scorecard.shortcut:
         parts += ["## A planted shortcut", _shortcut(scorecard.shortcut)]
     return "\n\n".join(parts) + "\n"
+
+
+def tells_what_is_used(scorecard: Scorecard) -> bool:
+    """Whether clips were rendered again without their parts, as scorecards of the first version's were not."""
+    return any(score.get("game_top") for methods in scorecard.scores.values() for score in methods.values())
+
+
+def by_use(methods: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
+    """Return methods from the best at telling what the network uses to the worst, then the reference maps."""
+
+    def score(method: str) -> tuple[float, ...]:
+        found = (methods[method].get(key) for key in ("game_top", "game_pearson"))
+        return tuple(-each.mean if each else 1.0 for each in found)
+
+    explaining = sorted((method for method in methods if method in METHODS), key=score)
+    return [*explaining, *(method for method in methods if method not in METHODS)]
 
 
 def by_auroc(methods: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
@@ -86,28 +71,56 @@ def by_auroc(methods: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
     return [*explaining, *(method for method in methods if method not in METHODS)]
 
 
-def _table(scorecard: Scorecard, variant: str, order: Sequence[str]) -> str:
-    headings = [_HEADINGS.get(key) or MEASURES[key].name for key in _COLUMNS]
+def _table(scorecard: Scorecard, variant: str, order: Sequence[str], columns: Sequence[str]) -> str:
+    headings = [_HEADINGS.get(key) or MEASURES[key].name for key in columns]
     lines = ["| Method | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
     for method in order:
         sanity = scorecard.sanity.get(variant, {}).get(method)
-        name = NAMES.get(method, method)
-        cells = [f"*{name}*" if method not in METHODS else name]
-        for key in _COLUMNS:
+        cells = [_name(method)]
+        for key in columns:
             if key == "randomised":
                 cells.append(_randomised(sanity) if sanity else "-")
             elif key == "target_sensitivity":
                 cells.append(f"{sanity['target_sensitivity']:.2f}" if sanity else "-")
             else:
-                cells.append(_cell(scorecard.scores[variant][method][key], key))
+                cells.append(_cell(scorecard.scores[variant][method].get(key), key))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _slices(slices: Mapping[str, Mapping[str, Mapping[str, Estimate | None]]], order: Sequence[str]) -> str:
+    headings = [f"{kind} ({_clips(methods)})" for kind, methods in slices.items()]
+    lines = ["| Method | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
+    for method in order:
+        cells = [_cell(methods[method]["game_top"], "game_top") for methods in slices.values()]
+        lines.append("| " + " | ".join([_name(method), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _clips(methods: Mapping[str, Mapping[str, Estimate | None]]) -> int:
+    return max((found["game_top"].count for found in methods.values() if found["game_top"]), default=0)
+
+
+def _hold(hold: Mapping[str, Estimate]) -> str:
+    r2, slope = hold["r2"], hold["slope"]
+    return (
+        f"Holding pixels still, which the checks of an explanation rest on, predicts the answers to clips rendered "
+        f"again with R2 {r2.mean:.3f} ({r2.low:.3f} to {r2.high:.3f}) and slope {slope.mean:.2f} ({slope.low:.2f} to "
+        f"{slope.high:.2f}; {r2.count} coalitions)."
+    )
+
+
+def _name(method: str) -> str:
+    name = NAMES.get(method, method)
+    return name if method in METHODS else f"*{name}*"
 
 
 def _cell(found: Estimate | None, key: str) -> str:
     if found is None:
         return "-"
-    return f"{found.mean:.2f}" if key == "seconds" else f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+    digits = _DIGITS.get(key, 2)
+    mean, low, high = (f"{value:.{digits}f}" for value in (found.mean, found.low, found.high))
+    return mean if key == "seconds" else f"{mean} ({low} to {high})"
 
 
 def _randomised(sanity: Mapping[str, Any]) -> str:
@@ -120,13 +133,14 @@ def _both(sanity: Mapping[str, Any]) -> tuple[Mapping[str, float] | None, Mappin
 
 
 def _legend() -> str:
-    lines = [f"- **{measure.name}**: {measure.says}" for key, measure in MEASURES.items() if key in _COLUMNS]
+    lines = [f"- **{measure.name}**: {measure.says}" for key, measure in MEASURES.items() if key in (*_USED, *_MOVED)]
     return "\n".join(
         [
             *lines,
             "- **Target sensitivity**: 1 less the rank correlation of the block scores for the predicted and for the "
             "least likely class; 0: the same for every class.",
-            "- Rows in italics explain nothing: what a method must beat. *Whole face* knows where the face is.",
+            "- Rows in italics explain nothing: what a method must beat. *Whole face* knows where the face is, *Motion "
+            "itself* what moved, though not what the network makes of it.",
         ]
     )
 
@@ -148,8 +162,3 @@ def _shortcut(shortcut: Mapping[str, Any]) -> str:
             f"{'yes' if found['exposing'] else '**no**'} |"
         )
     return "\n".join(lines)
-
-
-def _draws(people: int) -> Float[np.ndarray, "r p"]:
-    rng = np.random.default_rng(_SEED)
-    return rng.multinomial(people, np.full(people, 1 / people), size=_RESAMPLES).astype(np.float64)

@@ -1,12 +1,13 @@
 """Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
-from mexplain.evaluation.scorecard.plots import scorecard_figure
-from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.evaluation.scorecard.plots import QUESTIONS, scorecard_figure
+from mexplain.evaluation.scorecard.scorecard_table import markdown, tells_what_is_used
 from mexplain.model.checkpoint import CARD
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
@@ -43,14 +44,24 @@ class TrustTab:
                 gr.Markdown(_body((folder / CARD).read_text(encoding="utf-8")))
 
     def _scorecard(self, card: Scorecard) -> None:
+        """Put what the network uses first, where that was measured, and what moved second."""
+        asked = [asks for asks in QUESTIONS if asks == "moved" or tells_what_is_used(card)]
         with gr.Column(elem_id="scorecard"):
-            gr.HTML(render_html("scorecard", clips=card.clips, people=card.people))
+            gr.HTML(render_html("scorecard", clips=card.clips, people=card.people, used="used" in asked))
             choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
             which = gr.Radio(choices, value="10", label="Variant", elem_id="scored")
-            plot = gr.Plot(scorecard_figure(card, "10"), show_label=False, container=False)
-            which.input(lambda variant: scorecard_figure(card, variant), which, plot, **QUICK)
+            plots = []
+            for asks in asked:
+                gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get("10")))
+                plots.append(gr.Plot(scorecard_figure(card, "10", asks), show_label=False, container=False))
+            which.input(lambda chosen: _figures(card, chosen, asked), which, plots, **QUICK)
             with gr.Accordion("All numbers, all variants", open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
+
+
+def _figures(card: Scorecard, variant: str, asked: list[str]) -> Any:
+    figures = [scorecard_figure(card, variant, asks) for asks in asked]
+    return figures if len(figures) > 1 else figures[0]
 
 
 def _body(card: str) -> str:
