@@ -63,7 +63,9 @@ def row(person: str, kinds: list[str], held: list[float], logits: list[float]) -
 
 
 def test_holding_still_is_compared_with_rendering_again():
-    rows = [row(f"{i}", ["a"], [i + 0.0, i + 1.0, i + 3.0, 9.0], [2.0 * i, 2.0 * i + 2, 2.0 * i + 6, 1.0]) for i in range(6)]
+    rows = [
+        row(f"{i}", ["a"], [i + 0.0, i + 1.0, i + 3.0, 9.0], [2.0 * i, 2.0 * i + 2, 2.0 * i + 6, 1.0]) for i in range(6)
+    ]
     found = collect_hold(rows)["10"]
     assert found["slope"].mean == pytest.approx(2)
     assert found["slope"].count == 18

@@ -10,7 +10,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import CheckpointError, SettingError
 from mexplain.evaluation.scorecard import metrics
 from mexplain.evaluation.scorecard.bench import run_scorecard
-from mexplain.evaluation.scorecard.estimates import collect_scores, estimate
+from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices, estimate
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, load_known_clips
 from mexplain.evaluation.scorecard.planted_shortcut import Shortcut
 from mexplain.evaluation.scorecard.plots import scorecard_figure, scorecard_page
@@ -286,6 +286,9 @@ def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
     written = Scorecard.from_json((tmp_path / "scorecard.json").read_text())
     assert (written.clips, written.people, written.source) == (2, 2, "shipped")
     assert set(written.scores["10"]) == {"grad_cam", "attention", *GUESSES}
+    assert written.scores["10"]["grad_cam"]["game_pearson"].count == 2
+    assert written.hold["10"]["r2"].mean > 0.5
+    assert {"faint", "strong"} & set(written.slices["10"])
     assert Scorecard.from_json(written.to_json()) == written
     assert markdown(written) == text
     assert read_scorecard(tmp_path, checkpoint.sha256) == written
@@ -312,12 +315,15 @@ def hand_made_scorecard() -> Scorecard:
                 "10": {
                     "right": True,
                     "methods": {
-                        "saliency": {"auroc": 0.6, "mass_ratio": 1.2, "pointing": 0.4},
-                        "grad_cam": {"auroc": 0.9, "mass_ratio": 2.2, "pointing": 0.7},
-                        "face": {"auroc": 0.5, "mass_ratio": 1.0, "pointing": 0.2},
+                        "saliency": {"auroc": 0.6, "mass_ratio": 1.2, "pointing": 0.4, "game_top": 0.8},
+                        "grad_cam": {"auroc": 0.9, "mass_ratio": 2.2, "pointing": 0.7, "game_top": 0.5},
+                        "face": {"auroc": 0.5, "mass_ratio": 1.0, "pointing": 0.2, "game_top": 0.3},
+                        "motion": {"auroc": 1.0, "mass_ratio": 3.0, "pointing": 1.0, "game_top": 0.4},
                     },
+                    "game": {"held": [0.1 * i, 1.0, 2.0], "logits": [0.0, 1.0, 2.0]},
                 }
             },
+            "slices": ["faint"],
         }
         for i in range(3)
     ]
@@ -325,22 +331,48 @@ def hand_made_scorecard() -> Scorecard:
     stages = dict.fromkeys(STAGES, 0.5)
     failing = {"clips": 1, "maps": stages, "blocks": stages, "target_sensitivity": 0.2, "mirror": 0.9}
     sanity = {"10": {"saliency": {**failing, "fails_randomisation": True}}}
-    return Scorecard("ab" * 32, 3, 3, "shipped", 0, scores, sanity, ("saliency",), None, accuracy)
+    measured = {"slices": collect_slices(rows), "hold": collect_hold(rows)}
+    return Scorecard("ab" * 32, 3, 3, "shipped", 0, scores, sanity, ("saliency",), None, accuracy, **measured)
 
 
-def test_the_figure_orders_methods_and_marks_failures():
-    figure = scorecard_figure(hand_made_scorecard(), "10")
+@pytest.mark.parametrize(("asks", "order"), [("moved", ["Grad", "Sal"]), ("used", ["Sal", "Grad"])])
+def test_the_figure_orders_methods_and_marks_failures(asks, order):
+    figure = scorecard_figure(hand_made_scorecard(), "10", asks)
     assert isinstance(figure, go.Figure)
     texts = [note.text for note in figure.layout.annotations]
     names = [text for text in texts if text.startswith(("Grad", "Sal", "<i>"))]
-    assert names[0] == "Grad-CAM"
-    assert "fails" in names[1]
+    assert [name[: len(start)] for name, start in zip(names, order, strict=False)] == order
+    assert "fails" in names[order.index("Sal")] and "fails" not in names[order.index("Grad")]
     assert "Whole face" in names[2]
     hollow = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
-    assert len(hollow) == 3
-    assert all(list(trace.y) == [1] for trace in hollow)
+    assert hollow and all(list(trace.y) == [order.index("Sal")] for trace in hollow)
     with pytest.raises(SettingError, match="variant"):
-        scorecard_figure(hand_made_scorecard(), "24")
+        scorecard_figure(hand_made_scorecard(), "24", asks)
+    with pytest.raises(SettingError, match="asks"):
+        scorecard_figure(hand_made_scorecard(), "10", "wants")
+
+
+def test_what_the_network_uses_comes_first():
+    made = hand_made_scorecard()
+    text = markdown(made)
+    assert text.index("### What the network uses") < text.index("| Saliency | 0.80") < text.index("### What moved")
+    assert "R2 0.967" in text and "6 coalitions" in text
+    assert "| Method | faint (3) |" in text
+    assert scorecard_page(made).index("what the network uses") < scorecard_page(made).index("what moved")
+
+
+def test_scorecards_of_the_first_version_say_what_moved():
+    values = json.loads(hand_made_scorecard().to_json())
+    assert values["schema_version"] == 2
+    old = {key: value for key, value in values.items() if key not in ("slices", "hold")}
+    read = Scorecard.from_json(json.dumps({**old, "schema_version": 1}))
+    assert read.hold == read.slices == {}
+    for methods in read.scores.values():
+        for score in methods.values():
+            del score["game_top"]
+    assert "network uses" not in markdown(read) and "network uses" not in scorecard_page(read)
+    with pytest.raises(CheckpointError, match="schema_version 2, got 3"):
+        Scorecard.from_json(json.dumps({**old, "schema_version": 3}))
 
 
 def test_a_known_clip_counts_its_areas_from_its_motion(shipped):
