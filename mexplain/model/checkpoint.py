@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.scorecard import SCORECARD
+from mexplain.model.unit_thresholds import UnitThresholds
 from mexplain.settings import shipped_folder
 
 SCHEMA_VERSION = 1
@@ -39,10 +40,14 @@ VGG16_BN = ("timm/vgg16_bn.tv_in1k", "model.safetensors")
 
 @dataclass(frozen=True)
 class CalibrationTable:
-    """Calibration of each variant, and the evidence (0..1) that a moment needs (``moment_floor``)."""
+    """Calibration of each variant, and the evidence (0..1) that a moment needs (``moment_floor``).
+
+    ``units`` holds each variant's thresholds of action units; None in checkpoints that were calibrated without.
+    """
 
     variants: dict[str, Calibration]
     moment_floor: float
+    units: dict[str, UnitThresholds] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class CheckpointConfig:
 class Checkpoint:
     """A network in evaluation mode, where its weights came from, and their SHA-256.
 
-    ``calibration`` maps each variant to its calibration; ``moment_floor`` is the evidence (0..1) that a moment needs.
+    ``calibration`` maps each variant to its calibration; ``moment_floor`` is the evidence (0..1) that a moment needs;
+    ``unit_thresholds`` maps each variant to its thresholds of action units, empty where none were fitted.
     ``id`` is the folder's name, or repository and commit; ``revision`` the commit on the Hub (None: a local folder).
     ``folder`` holds the files, a cached copy of them if they came from the Hub.
     """
@@ -77,6 +83,7 @@ class Checkpoint:
     moment_floor: float
     folder: Path
     revision: str | None = None
+    unit_thresholds: dict[str, UnitThresholds] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -141,7 +148,8 @@ def load_checkpoint(
     # Without calibration, probabilities are those of the logits, and the label is never "none".
     table = config.calibration or CalibrationTable({}, 0.5)
     calibration = {variant: table.variants.get(variant, Calibration()) for variant in config.variants}
-    return Checkpoint(model, label, sha256, calibration, table.moment_floor, folder, commit)
+    units = {variant: (table.units or {}).get(variant, UnitThresholds({})) for variant in config.variants}
+    return Checkpoint(model, label, sha256, calibration, table.moment_floor, folder, commit, units)
 
 
 # The name that people who know the Hub look for.
@@ -222,10 +230,15 @@ def _layouts(variants: Sequence[str]) -> dict[str, Any]:
     return places
 
 
-def write_calibration(folder: Path, calibration: dict[str, Calibration], moment_floor: float) -> None:
-    """Write the calibration of each variant into the config of a local checkpoint."""
+def write_calibration(
+    folder: Path,
+    calibration: dict[str, Calibration],
+    moment_floor: float,
+    units: dict[str, UnitThresholds] | None = None,
+) -> None:
+    """Write the calibration of each variant, and its thresholds of action units, into the config of a checkpoint."""
     config = _read_config(folder)
-    _write_config(folder, replace(config, calibration=CalibrationTable(calibration, moment_floor)))
+    _write_config(folder, replace(config, calibration=CalibrationTable(calibration, moment_floor, units)))
     # The recorded hash of the config no longer fits.
     (folder / SUMS).unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from mexplain.face.mesh import motion_basis
 from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.simulation.action_units import full_displacement, gaze_displacement
 from mexplain.simulation.events import (
+    Event,
     dense_times,
     draw_blink,
     draw_empty_window,
@@ -132,7 +133,8 @@ class ClipPlan:
     action unit of ``UNITS`` relative to the first frame, 0..1, on the subject's right and left. ``label`` is -1 for a
     clip without an expression; ``intensity`` is the peak in IOD, ``turn`` a factor of head rotation. In a ``still``
     clip every frame is the first. ``unit_motions`` add up to the expression's parts; ``seconds`` is the time from the
-    first frame to the last.
+    first frame to the last. ``event`` is the expression's timing, ``starts_s`` when it begins in each of its parts, in
+    seconds after the first frame.
     """
 
     label: int
@@ -146,6 +148,8 @@ class ClipPlan:
     still: bool = False
     unit_motions: tuple[UnitMotion, ...] = ()
     seconds: float = 0.0
+    event: Event | None = None
+    starts_s: tuple[float, float] = (0.0, 0.0)
 
 
 def draw_clip_plan(
@@ -177,8 +181,10 @@ def draw_clip_plan(
     times = dense_times(window)
     parts, dense = np.zeros((PARTS, 478, 2), np.float32), np.zeros((PARTS, len(times)), np.float32)
     motions: tuple[UnitMotion, ...] = ()
+    delay_s = 0.0
     if not empty:
-        dense[0], dense[1] = event.activation(times), event.activation(times - rng.uniform(0, 0.12) * event.offset_s)
+        delay_s = rng.uniform(0, 0.12) * event.offset_s
+        dense[0], dense[1] = event.activation(times), event.activation(times - delay_s)
         motions = draw_expression(rng, parts, labels[label], mixture)
     acting = [(motion.unit, motion.side, motion.part) for motion in motions if motion.visible]
     acting += _add_nuisance(rng, parts, dense, times, mixture.nuisance, busy=empty)
@@ -205,6 +211,8 @@ def draw_clip_plan(
         still=still,
         unit_motions=motions,
         seconds=window.end_s - window.start_s,
+        event=None if empty else event,
+        starts_s=(-window.start_s, delay_s - window.start_s),
     )
 
 

@@ -9,11 +9,13 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mexplain.evaluation.recognition import ABLATION, RecognitionScore
 from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.evaluation.unit_tables import BADLY_SEEN_F1
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import write_text
 from mexplain.model.checkpoint import CARD, CONFIG, METRICS
 from mexplain.model.scorecard import read_scorecard
 from mexplain.report.templating import render
+from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
 from mexplain.training.variant_study import read_variant_study, variant_study_table
@@ -46,6 +48,13 @@ def moments_table(metrics: dict[str, Any]) -> str:
     return _render("moments_table", kinds=kinds) if kinds else ""
 
 
+def units_table(metrics: dict[str, Any]) -> str:
+    """Markdown tables of action units, from ``metrics.json``; empty where they were not scored."""
+    kinds = metrics.get("action_units")
+    names = {unit: action_unit.name for unit, action_unit in ACTION_UNITS.items()}
+    return _render("units_table", kinds=kinds, names=names, badly=BADLY_SEEN_F1) if kinds else ""
+
+
 def write_card(folder: Path) -> None:
     """Write ``README.md`` beside some weights from their config, ``metrics.json`` and ``training.json``."""
     config, metrics = _read(folder / CONFIG), _read(folder / METRICS)
@@ -65,6 +74,7 @@ def write_card(folder: Path) -> None:
         robustness=robustness_table(metrics),
         composite=composite_table(metrics),
         moments=moments_table(metrics),
+        units=units_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
         facts={"base": None, "mixture": None, "minutes": None} | facts,

@@ -20,6 +20,7 @@ from mexplain.evaluation.recognition import ablation_config, score_recognition
 from mexplain.evaluation.recording_cache import RecordingSet, stabilized_recordings
 from mexplain.evaluation.robustness import score_robustness
 from mexplain.evaluation.spotting import LOWEST_FLOOR, SpottedRecording, best_floor, score_floor, spot_recordings
+from mexplain.evaluation.unit_scores import calibrate_units, score_unit_mixtures
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import CONFIG, METRICS, load_checkpoint, write_calibration
@@ -37,6 +38,7 @@ from mexplain.training.model_card import (
     moments_table,
     robustness_table,
     score_table,
+    units_table,
     write_card,
 )
 from mexplain.training.request import RANDOM, TrainingRequest
@@ -47,6 +49,8 @@ _TEST_SEED = 20_230_077
 # Processes that read recordings side by side; each takes about 1 GB.
 WORKERS = min(os.cpu_count() or 1, 12)
 _RECORDINGS = {"calm": False, "lively": True}
+# One clip in which each action unit moves, for as many clips of other scores.
+_UNIT_SHARE = 10
 _log = logging.getLogger("mexplain.train")
 
 
@@ -123,7 +127,8 @@ def calibrate_checkpoint(
     for name, kind in spotted.items():
         _log.info("moments in %s recordings of validation people: %s", name, score_floor(kind, floor))
     calibration = fit_calibration(concatenate_predictions(predictions))
-    write_calibration(checkpoint, fit_label_sets(predictions, calibration), floor)
+    units = calibrate_units(model, source, wanted=max(clips // _UNIT_SHARE, 1), seed=_TEST_SEED)
+    write_calibration(checkpoint, fit_label_sets(predictions, calibration), floor, units)
 
 
 def evaluate_checkpoint(
@@ -171,6 +176,12 @@ def evaluate_checkpoint(
     metrics["composite"] = {
         name: {variant: asdict(score) for variant, score in scores.items()} for name, scores in composite.items()
     }
+    units = score_unit_mixtures(
+        loaded.model, loaded.unit_thresholds, source, wanted=max(clips // _UNIT_SHARE, 1), seed=_TEST_SEED
+    )
+    metrics["action_units"] = {
+        name: {variant: asdict(table) for variant, table in by_variant.items()} for name, by_variant in units.items()
+    }
     if recordings:
         spotted = _spot(
             loaded.model, people, RecordingSet(recordings, _TEST_SEED, takes="test"), cache, loaded.moment_floor
@@ -179,6 +190,7 @@ def evaluate_checkpoint(
         metrics["moments"] = {"recordings": recordings, "kinds": kinds}
     tables.append(f"{robustness_table(metrics)}\n")
     tables.append(f"{composite_table(metrics)}\n")
+    tables.append(f"{units_table(metrics)}\n")
     tables.append(moments_table(metrics))
     if out is not None:
         write_json_file(out, metrics)

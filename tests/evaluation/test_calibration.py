@@ -20,6 +20,7 @@ from mexplain.evaluation.calibration import (
 from mexplain.model.calibration import Calibration
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint, write_calibration
 from mexplain.model.config import CASME2_LABELS
+from mexplain.model.unit_thresholds import UnitThresholds
 from mexplain.simulation.sampling import draw_clip_plan
 
 
@@ -93,6 +94,10 @@ def test_calibration_is_kept_with_the_weights(tmp_path: Path) -> None:
     write_calibration(folder, wanted, 0.7)
     loaded = load_checkpoint(folder)
     assert (loaded.calibration, loaded.moment_floor) == (wanted, 0.7)
+    assert all(not thresholds for thresholds in loaded.unit_thresholds.values())
+    units = {"24": UnitThresholds({}), "10": UnitThresholds({4: 0.5, 12: 0.25}), "uncropped": UnitThresholds({})}
+    write_calibration(folder, wanted, 0.7, units)
+    assert load_checkpoint(folder).unit_thresholds == units
     config = json.loads((folder / "config.json").read_text())
     config["calibration"]["variants"]["10"]["heat"] = 1
     (folder / "config.json").write_text(json.dumps(config))

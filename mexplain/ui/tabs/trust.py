@@ -14,6 +14,7 @@ from mexplain.records import VARIANTS
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import QUICK, Hub, tab_intro
+from mexplain.ui.components.unit_scores_table import unit_scores_html
 from mexplain.ui.text import WORDS, render_html
 
 
@@ -28,6 +29,8 @@ class TrustTab:
         else:
             self._scorecard(card)
         gr.HTML(render_html("words"))
+        if units := unit_scores_html(folder, hub.checkpoint().sha256):
+            gr.HTML(units, elem_id="unit_scores")
         if ablation := read_ablation(folder, hub.checkpoint().sha256):
             with gr.Column(elem_id="lesson"):
                 gr.HTML(
