@@ -1,4 +1,4 @@
-"""The command ``evaluate``: a checkpoint tested on simulated clips, or with ``--protocol loso`` on data sets."""
+"""The command ``evaluate``: a checkpoint tested on simulated clips, or with ``--protocol`` on data sets."""
 
 import argparse
 from pathlib import Path
@@ -15,13 +15,15 @@ from mexplain.cli.command import (
     check_out_folder,
 )
 from mexplain.cli.loso import LOSO_OPTIONS, add_loso_options, check_loso, run_loso_command
+from mexplain.cli.spot import check_spot, run_spot_command
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Either on simulated clips of people kept out (--checkpoint, --faces), or on coded clips of real people "
-        "(--protocol loso, --dataset, --out), each subject left out in turn. Started again with the same --out, it "
-        "goes on where it was stopped."
+        "(--protocol loso, --dataset, --out), each subject left out in turn, or on long videos of real people, in "
+        "which expressions are spotted without training (--protocol spot, --dataset, --out). Started again with "
+        "the same --out, it goes on where it was stopped."
     )
     simulated = parser.add_argument_group("on simulated clips")
     simulated.add_argument("--checkpoint", metavar="DIR", help="folder, or Hub repository, of the checkpoint")
@@ -42,7 +44,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if options.protocol:
-        return check_loso(options)
+        return check_spot(options) if options.protocol == "spot" else check_loso(options)
     check_given(options, needed=("checkpoint", "faces"), odd=LOSO_OPTIONS, why="without --protocol loso")
     # One test takes half as many clips.
     check_count("clips", options.clips, least=2)
@@ -61,7 +63,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if options.protocol:
-        return run_loso_command(options)
+        return run_spot_command(options) if options.protocol == "spot" else run_loso_command(options)
 
     from mexplain.training.recipes import evaluate_checkpoint
 

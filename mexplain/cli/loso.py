@@ -7,6 +7,7 @@ from pathlib import Path
 from mexplain.batch.job import Cluster
 from mexplain.cli.command import check_device, check_given, check_out_folder
 from mexplain.errors import SettingError
+from mexplain.evaluation.datasets.long_videos import LONG_VIDEO_DATASETS
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.loso.protocol import PROTOCOLS
 from mexplain.evaluation.loso.request import FineTuning, LosoRequest
@@ -19,9 +20,16 @@ LOSO_OPTIONS = (
 def add_loso_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only this protocol has."""
     group = parser.add_argument_group("on data sets")
-    group.add_argument("--protocol", choices=["loso"], help="loso: leave one subject out")
     group.add_argument(
-        "--dataset", action="append", metavar="NAME=PATH", help=f"may be repeated; NAME: {', '.join(DATASETS)}"
+        "--protocol",
+        choices=["loso", "spot"],
+        help="loso: leave one subject out; spot: find expressions in long videos, untrained",
+    )
+    group.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME=PATH",
+        help=f"may be repeated; NAME: {', '.join(DATASETS)}; with spot {', '.join(LONG_VIDEO_DATASETS)}",
     )
     group.add_argument(
         "--classes", metavar="NAME", help=f"{', '.join(PROTOCOLS)} (default: what suits the data sets given)"
@@ -72,18 +80,16 @@ def loso_request(options: argparse.Namespace) -> LosoRequest:
     )
 
 
-def parse_sources(texts: Sequence[str]) -> dict[str, Path]:
+def parse_sources(texts: Sequence[str], known: Sequence[str] = tuple(DATASETS)) -> dict[str, Path]:
     """The folder of each data set from ``NAME=PATH``; raises ``SettingError`` for anything else."""
     sources: dict[str, Path] = {}
     for text in texts:
         name, equals, path = text.partition("=")
-        if name not in DATASETS or not equals or not path:
-            raise SettingError(
-                f"A data set must be given as NAME=PATH, NAME one of {', '.join(DATASETS)}; got {text!r}."
-            )
+        if name not in known or not equals or not path:
+            raise SettingError(f"A data set must be given as NAME=PATH, NAME one of {', '.join(known)}; got {text!r}.")
         if name in sources:
             raise SettingError(f"The data set {name} was given twice; list its clips in one place.")
         sources[name] = Path(path)
     if not sources:
-        raise SettingError(f"At least one --dataset NAME=PATH is needed, NAME one of {', '.join(DATASETS)}.")
+        raise SettingError(f"At least one --dataset NAME=PATH is needed, NAME one of {', '.join(known)}.")
     return sources

@@ -9,6 +9,7 @@ from support.paths import PERSON
 from mexplain.batch import discovery, engines, marked_files, runner
 from mexplain.cli import command
 from mexplain.cli.main import COMMANDS, main
+from mexplain.evaluation.datasets.long_videos import LONG_VIDEO_DATASETS
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.media import image, video
@@ -46,8 +47,9 @@ def unreadable_data(monkeypatch):
     for name in ("_below", "_listed", "_matching"):
         monkeypatch.setattr(discovery, name, read_when_drawn)
     monkeypatch.setattr(client, "start", lambda: None)
-    for name in DATASETS:
-        monkeypatch.setitem(DATASETS, name, read)
+    for readers in (DATASETS, LONG_VIDEO_DATASETS):
+        for name in readers:
+            monkeypatch.setitem(readers, name, read)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +81,14 @@ TRAIN = "train --faces {faces} --out {new} --device cpu"
 TRAIN_AND_SCORE = "train-and-score --faces {faces} --out {new} --device cpu"
 EVALUATE = "evaluate --checkpoint {checkpoint} --faces {faces} --device cpu"
 LOSO = "evaluate --protocol loso --dataset casme2={casme2} --out {new} --device cpu"
+SPOT = "evaluate --protocol spot --dataset samm_long={samm} --out {new} --device cpu"
 CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
 COMPARE = "compare-variants --faces {faces} --out {new} --device cpu"
 BENCH = "bench-explanations --out {new} --device cpu"
 ARCHIVE = "explain-archive {empty} --out {new} --device cpu"
 ANNOTATIONS = "annotations {file} {empty} --out {new}"
 AGREEMENT = "agreement {file} --with {empty} --out {new}"
-VALID = (EXPLAIN, SIMULATE, TRAIN, EVALUATE, LOSO, CALIBRATE, COMPARE, BENCH, ARCHIVE, ANNOTATIONS, AGREEMENT)
+VALID = (EXPLAIN, SIMULATE, TRAIN, EVALUATE, LOSO, SPOT, CALIBRATE, COMPARE, BENCH, ARCHIVE, ANNOTATIONS, AGREEMENT)
 
 # What is added to options that can be, or a whole line, and a part of the sentence that refuses it.
 CASES = [
@@ -190,6 +193,13 @@ CASES = [
     (f"{LOSO} --faces {{faces}}", "--faces means nothing with --protocol loso"),
     (f"{LOSO} --device tpu", "Device must be"),
     (f"{LOSO} --init {{empty}}", "lacks config.json"),
+    ("evaluate --protocol spot --out {new}", "--dataset must be given"),
+    ("evaluate --protocol spot --dataset casme2={casme2} --out {new}", "NAME one of samm_long, casme_squared, casme3"),
+    ("evaluate --protocol spot --dataset samm_long={missing} --out {new}", "There is no folder"),
+    ("evaluate --protocol spot --dataset samm_long={samm} --out {file}", "is a file"),
+    (f"{SPOT} --epochs 3", "--epochs means nothing with --protocol spot"),
+    (f"{SPOT} --faces {{faces}}", "--faces means nothing with --protocol spot"),
+    (f"{SPOT} --device tpu", "Device must be"),
     ("calibrate --checkpoint organisation/name --faces {faces}", "is no folder"),
     ("calibrate --checkpoint {empty} --faces {faces}", "lacks config.json"),
     ("calibrate --checkpoint {checkpoint} --faces {missing}", "There is no folder"),

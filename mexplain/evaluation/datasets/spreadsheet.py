@@ -90,6 +90,16 @@ def read_sheet(path: Path, columns: Mapping[str, Sequence[str]], optional: Seque
     )
 
 
+def read_sheets(path: Path) -> dict[str, list[list[str]]]:
+    """Return the cells of each table of an Excel file as stripped text, by the tables' names.
+
+    Raises ``DatasetError`` for a file that is none.
+    """
+    if path.suffix.lower() not in (".xlsx", ".xlsm"):
+        raise DatasetError(f"An Excel file with several tables was expected; got {path.name}.")
+    return dict(_excel(path))
+
+
 def _column_indices(cells: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return the index of each wanted column, of the first if several have the same name."""
     header = [_bare(cell) for cell in cells]
@@ -116,7 +126,7 @@ def _tables(path: Path) -> Iterator[_Table]:
     if not path.is_file():
         raise DatasetError(f"There is no sheet {path}.")
     if path.suffix.lower() in (".xlsx", ".xlsm"):
-        yield from _excel(path)
+        yield from (table for _, table in _excel(path))
         return
     if path.suffix.lower() not in SHEETS:
         raise DatasetError(f"A sheet must be one of {', '.join(SHEETS)}; got {path.name}. Save it as .xlsx or .csv.")
@@ -134,7 +144,7 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _excel(path: Path) -> Iterator[_Table]:
+def _excel(path: Path) -> Iterator[tuple[str, _Table]]:
     # Here, for it takes a while to load and few commands need it.
     import openpyxl
 
@@ -143,7 +153,7 @@ def _excel(path: Path) -> Iterator[_Table]:
     except (BadZipFile, KeyError, ValueError, OSError) as error:
         raise DatasetError(f"{path.name} is not an Excel file that can be read ({error}).") from error
     for sheet in book.worksheets:
-        yield [[_text(cell) for cell in cells] for cells in sheet.iter_rows(values_only=True)]
+        yield sheet.title, [[_text(cell) for cell in cells] for cells in sheet.iter_rows(values_only=True)]
 
 
 def _text(cell: object) -> str:
