@@ -86,8 +86,10 @@ class ScorecardRun:
         progress = Progress(what, len(numbers), done=len(numbers) - len(left))
         with path.open("a", encoding="utf-8") as file, progress:
             for number in left:
-                done[number] = work(number, clips[number])
-                file.write(json.dumps(done[number]) + "\n")
+                line = json.dumps(work(number, clips[number]))
+                # As it would be after it was read back.
+                done[number] = json.loads(line)
+                file.write(line + "\n")
                 file.flush()
                 progress.advance()
         return [done[number] for number in numbers]
