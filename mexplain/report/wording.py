@@ -3,7 +3,9 @@
 from markupsafe import Markup
 
 from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.check import CHECKS
 from mexplain.attribution.registry import METHODS
+from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.model.scorecard import Scorecard
@@ -72,7 +74,9 @@ def trust(variant: VariantReport, method: str) -> Markup:
         numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
     if report.max_sensitivity is not None:
         numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
-    return render_markup("mexplain.report", "trust.html", trust=report, numbers=numbers)
+    return render_markup(
+        "mexplain.report", "trust.html", trust=report, numbers=numbers, kinds=CHECKS, null_rate=percent(NULL_RATE)
+    )
 
 
 def agreement(report: Report, method: str) -> Markup:
