@@ -4,11 +4,12 @@ Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mexplain.errors import FaceError
+from mexplain.errors import FaceError, SettingError
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,34 @@ class SteadyClip:
     def parts(self) -> tuple[slice, ...]:
         """The frames of each stretch; all of them where there are no stretches."""
         return tuple(slice(*part) for part in self.stretches) or (slice(0, len(self.times_s)),)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One action unit that moves and comes back, or is still away at the end.
+
+    ``unit`` is a FACS number, ``side`` the subject's own. ``onset_s`` is when it starts, ``apex_s`` when it is at its
+    furthest, ``offset_s`` when it is back, or the last time that was seen; all in seconds of the file. ``strength`` is
+    how far it gets, 0..1, as the network sees it; ``stronger`` is the side that gets further where both move unevenly;
+    ``size_iod`` how far the skin moves at most, in inter-ocular distances, by optical flow (None: not measured).
+
+    Raises ``SettingError`` for times that do not follow each other, or a strength outside 0..1.
+    """
+
+    unit: int
+    side: Literal["right", "left", "both"]
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    strength: float
+    stronger: Literal["right", "left"] | None = None
+    size_iod: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.onset_s <= self.apex_s <= self.offset_s:
+            raise SettingError(
+                f"A movement's onset, apex and offset must follow each other; got {self.onset_s}, {self.apex_s}, "
+                f"{self.offset_s}."
+            )
+        if not 0 <= self.strength <= 1:
+            raise SettingError(f"A movement's strength must lie in 0 to 1; got {self.strength}.")

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.checks import check_fps, check_window
 from mexplain.errors import ClipError, SettingError
+from mexplain.face_records import Movement
 
 VARIANTS = ("24", "10", "uncropped")
 NONE = "none"  # the label of a clip that shows no expression
@@ -280,8 +281,10 @@ class Report:
     ``apex_frame`` (the one that differs most from it) are the aligned crop, large enough to show. ``baseline`` is the
     key of the baseline. ``agreement`` maps a method to the rank correlation of two variants' scores of the ten blocks,
     for each pair of variants. ``moments`` are those spotted in the clip, best first, and ``evidence`` is what they were
-    spotted in (None for a short clip or a chosen part). ``summary`` says in a sentence what was found, ``notes`` are
-    further sentences. ``checkpoint_revision`` is the Hub commit of the weights, None for weights from a folder.
+    spotted in (None for a short clip or a chosen part). ``summary`` says in a sentence what was found,
+    ``movement_sentence`` what moved and whether the answer rests on it (empty where nothing moved), ``movements`` are
+    what it tells of, ``notes`` further sentences. ``checkpoint_revision`` is the Hub commit of the weights, None for
+    weights from a folder.
     """
 
     info: ClipInfo
@@ -301,3 +304,5 @@ class Report:
     notes: tuple[str, ...] = ()
     checkpoint_revision: str | None = None
     summary: str = ""
+    movements: tuple[Movement, ...] = ()
+    movement_sentence: str = ""

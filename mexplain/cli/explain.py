@@ -168,9 +168,9 @@ def _summary(clip: Path, report: "Report") -> str:
         for v in report.variants
     )
     window = "at {:.2f} to {:.2f} s.".format(*report.window_s)
-    return " ".join(
-        [f"{clip.name}:", ", ".join(labels), window, report.summary, *(f"Note: {note}" for note in report.notes)]
-    )
+    notes = [f"Note: {note}" for note in report.notes]
+    parts = [f"{clip.name}:", ", ".join(labels), window, report.summary, report.movement_sentence, *notes]
+    return " ".join(part for part in parts if part)
 
 
 COMMAND = Command("explain", "explain what the network says of clips", _add_options, _check, _run)

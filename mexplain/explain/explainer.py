@@ -1,7 +1,7 @@
 """One clip's prediction and its attributions, on whatever device still works."""
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from mexplain.attribution.attribute import Attribution, attribute_targets
 from mexplain.attribution.faithfulness import assess
 from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.errors import SettingError
+from mexplain.explain.movement_findings import MovementFindings, describe_movements
 from mexplain.explain.prediction import Prediction, Progress, input_tensor, on_device, predict_clip
 from mexplain.explain.window import SpottingResult
 from mexplain.face.blocks import pooling_layout
@@ -54,6 +55,11 @@ class Explainer:
     def notes(self) -> tuple[str, ...]:
         """Plain sentences on what failed so far, for the user."""
         return self._fallback.notes
+
+    @cached_property
+    def movement_findings(self) -> MovementFindings:
+        """What moved in the clip, and whether the answer rests on it."""
+        return describe_movements(self.prediction, self._fallback.run)
 
     def targets(self, request: ExplainRequest = ExplainRequest()) -> dict[str, AttributionTarget]:
         """Each variant's target for the request's baseline and label; ``SettingError`` for unknown ones."""

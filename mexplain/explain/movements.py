@@ -1,15 +1,14 @@
 """Movements of the face: which action unit moves, on which side, and when."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.errors import SettingError
+from mexplain.face_records import Movement
 
-Side = Literal["right", "left", "both"]
+__all__ = ["UNIT_THRESHOLD", "Movement", "find_movements"]
 
 # The activation that a unit must reach where weights come without thresholds of their own.
 UNIT_THRESHOLD = 0.35
@@ -22,35 +21,6 @@ _EVEN_SHARE = 0.75
 _LOW, _HIGH, _BEFORE = 0.2, 0.8, 0.674
 # Peaks of one unit are apart if the activation falls below this share of the lower one between them.
 _DIP = 0.5
-
-
-@dataclass(frozen=True)
-class Movement:
-    """One action unit that moves and comes back, or is still away at the end.
-
-    ``unit`` is a FACS number, ``side`` the subject's own. ``onset_s`` is when it starts, ``apex_s`` when it is at its
-    furthest, ``offset_s`` when it is back, or the last time that was seen; all in seconds of the file. ``strength`` is
-    how far it gets, 0..1, as the network sees it; ``stronger`` is the side that gets further where both move unevenly.
-
-    Raises ``SettingError`` for times that do not follow each other, or a strength outside 0..1.
-    """
-
-    unit: int
-    side: Side
-    onset_s: float
-    apex_s: float
-    offset_s: float
-    strength: float
-    stronger: Literal["right", "left"] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.onset_s <= self.apex_s <= self.offset_s:
-            raise SettingError(
-                f"A movement's onset, apex and offset must follow each other; got {self.onset_s}, {self.apex_s}, "
-                f"{self.offset_s}."
-            )
-        if not 0 <= self.strength <= 1:
-            raise SettingError(f"A movement's strength must lie in 0 to 1; got {self.strength}.")
 
 
 def find_movements(

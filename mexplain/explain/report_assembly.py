@@ -66,6 +66,8 @@ def assemble_report(
         moments=prediction.moments,
         evidence=prediction.evidence,
         summary=decision.summary,
+        movements=explainer.movement_findings.movements,
+        movement_sentence=explainer.movement_findings.sentence,
     )
 
 

@@ -48,6 +48,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "baseline": report.baseline,
         "elapsed_s": report.elapsed_s,
         "summary": report.summary,
+        "movement_sentence": report.movement_sentence,
+        "movements": [asdict(movement) for movement in report.movements],
         "notes": report.notes,
         "variants": [_variant(variant) for variant in report.variants],
         "agreement": {

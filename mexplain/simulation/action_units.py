@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.errors import SettingError
+from mexplain.face.facs import FACS
 from mexplain.face.mesh import COUNT, LEFT_PUPIL, RIGHT_PUPIL, motion_basis
 
 SIDES = ("both", "left", "right")
@@ -20,25 +21,26 @@ class ActionUnit:
     shapes: tuple[str, ...]
 
 
-ACTION_UNITS: dict[int, ActionUnit] = {
-    1: ActionUnit("inner brow raiser", ("browInnerUp",)),
-    2: ActionUnit("outer brow raiser", ("browOuterUp",)),
-    4: ActionUnit("brow lowerer", ("browDown",)),
-    5: ActionUnit("upper lid raiser", ("eyeWide",)),
-    6: ActionUnit("cheek raiser", ("cheekSquint", "cheekRaiser")),
-    7: ActionUnit("lid tightener", ("eyeSquint",)),
-    9: ActionUnit("nose wrinkler", ("noseSneer",)),
-    10: ActionUnit("upper lip raiser", ("mouthUpperUp",)),
-    12: ActionUnit("lip corner puller", ("mouthSmile",)),
-    14: ActionUnit("dimpler", ("mouthDimple",)),
-    15: ActionUnit("lip corner depressor", ("mouthFrown",)),
-    17: ActionUnit("chin raiser", ("mouthShrugLower",)),
-    20: ActionUnit("lip stretcher", ("mouthStretch",)),
-    24: ActionUnit("lip presser", ("mouthPress",)),
-    25: ActionUnit("lips part", ("mouthLowerDown",)),
-    26: ActionUnit("jaw drop", ("jawOpen",)),
-    45: ActionUnit("blink", ("eyeBlink",)),
+_SHAPES: dict[int, tuple[str, ...]] = {
+    1: ("browInnerUp",),
+    2: ("browOuterUp",),
+    4: ("browDown",),
+    5: ("eyeWide",),
+    6: ("cheekSquint", "cheekRaiser"),
+    7: ("eyeSquint",),
+    9: ("noseSneer",),
+    10: ("mouthUpperUp",),
+    12: ("mouthSmile",),
+    14: ("mouthDimple",),
+    15: ("mouthFrown",),
+    17: ("mouthShrugLower",),
+    20: ("mouthStretch",),
+    24: ("mouthPress",),
+    25: ("mouthLowerDown",),
+    26: ("jawOpen",),
+    45: ("eyeBlink",),
 }
+ACTION_UNITS = {unit: ActionUnit(FACS[unit].name, shapes) for unit, shapes in _SHAPES.items()}
 
 
 def parse_action_units(text: str) -> tuple[int, ...]:

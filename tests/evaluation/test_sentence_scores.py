@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mexplain.evaluation.scorecard.known_clips import load_known_clips
+from mexplain.evaluation.sentence_scores import ToldMovement, outputs_of, parse_sentence
+from mexplain.explain.decision import Circumstances, Decision, VariantPrediction
+from mexplain.explain.movement_findings import describe_movements
+from mexplain.explain.movement_sentence import movement_sentence
+from mexplain.explain.prediction import Prediction, calibrate_output
+from mexplain.explain.unit_reliance import Reliance
+from mexplain.face.facs import FACS
+from mexplain.face_records import Movement
+from mexplain.model.config import NUISANCE_UNITS
+from mexplain.records import NONE, AlignedClip, ClipInfo
+
+UNITS = st.sampled_from([unit for unit in FACS if unit not in NUISANCE_UNITS])
+
+
+def decided(*labels: str, **circumstances) -> Decision:
+    answers = {str(n): VariantPrediction(str(n), label, {}, float(label != NONE)) for n, label in enumerate(labels)}
+    return Decision(Circumstances(**circumstances), answers)
+
+
+@st.composite
+def movements(draw) -> Movement:
+    onset, rise, fall = (draw(st.integers(0, 40)) / 100 for _ in range(3))
+    return Movement(
+        unit=draw(UNITS),
+        side=draw(st.sampled_from(["right", "left", "both"])),
+        onset_s=onset,
+        apex_s=onset + rise,
+        offset_s=onset + rise + fall,
+        strength=draw(st.floats(0.36, 1.0)),
+        stronger=draw(st.sampled_from([None, "right", "left"])),
+        size_iod=draw(st.floats(0.0, 0.2)),
+    )
+
+
+@given(
+    st.lists(movements(), min_size=1, max_size=4, unique_by=lambda movement: movement.unit),
+    st.sampled_from(["gone", "gone in some", "weaker", "same"]),
+    st.sampled_from([("happiness",) * 3, ("happiness", "disgust", NONE)]),
+)
+def test_a_sentence_is_read_back_as_what_it_was_made_of(moved, outcome, labels) -> None:
+    reliance = Reliance(tuple(movement.unit for movement in moved), outcome, 1, 3)
+    text = movement_sentence(moved, {}, decided(*labels), reliance)
+    told = parse_sentence(text)
+    assert told.outcome == outcome
+    read = {movement.unit: movement for movement in told.movements}
+    assert len(read) == len(moved)
+    for movement in moved:
+        # What happens at the same time is told with the times of the first.
+        said = read[movement.unit]
+        assert said.side == (movement.side if FACS[movement.unit].sided else "both")
+        assert (said.onset_s, said.offset_s) == pytest.approx((movement.onset_s, movement.offset_s), abs=0.11)
+
+
+def test_the_sentence_of_a_smile() -> None:
+    corners = Movement(12, "both", 0.21, 0.4, 0.58, 0.9, "right", 0.043)
+    cheeks = Movement(6, "both", 0.25, 0.4, 0.55, 0.37, None, 0.01)
+    blink = Movement(45, "both", 0.7, 0.75, 0.8, 0.9)
+    decision = decided("happiness", "happiness", "happiness")
+    text = movement_sentence([blink, corners, cheeks], {}, decision, Reliance((12, 6), "gone", 3, 3))
+    assert text == (
+        "Both lip corners (AU12) rise slightly (0.04 IOD) from 0.21 to 0.58 s, the right side more; at the same time "
+        "perhaps both cheeks (AU6) rise faintly. The answer “happiness” rests on these movements: held still, it is "
+        "gone. Besides, both eyes (AU45) blink from 0.70 to 0.80 s."
+    )
+    assert parse_sentence(text).movements[1] == ToldMovement(6, "both", 0.21, 0.58, perhaps=True)
+
+
+def test_the_sentence_follows_the_decision() -> None:
+    brow = [Movement(4, "left", 0.1, 0.2, 0.3, 0.8, None, 0.06)]
+    assert movement_sentence(brow, {}, decided(NONE, moves=False), None) == ""
+    assert movement_sentence([], {}, decided(NONE), None) == ""
+    assert "cannot be told" in movement_sentence([], {}, decided("others"), None)
+    told = movement_sentence(brow, {}, decided(NONE), None)
+    assert told == "All the same, the left brow (AU4) is lowered clearly (0.06 IOD) from 0.10 to 0.30 s."
+    assert movement_sentence(brow, {}, decided("others", speech_s=(0.0, 1.0)), None).startswith("While the person")
+    assert "from about 0.10" in movement_sentence(brow, {}, decided("others", rest_before=False), None)
+    both = movement_sentence(brow, {}, decided("others", "disgust"), Reliance((4,), "gone in some", 1, 2))
+    assert both.endswith("The answers rest partly on this movement: held still, 1 of 2 are gone.")
+
+
+def test_what_moves_is_told_rightly_of_known_clips(checkpoint) -> None:
+    assert unit_precision(checkpoint, 12) >= 0.8
+
+
+@pytest.mark.slow
+def test_what_moves_is_told_rightly_of_all_known_clips(checkpoint) -> None:
+    assert unit_precision(checkpoint, 200) >= 0.9
+
+
+def unit_precision(checkpoint, count: int) -> float:
+    """The share of the units told of shipped clips that act in them."""
+    right = []
+    for clip in load_known_clips(count=count):
+        times = np.linspace(0, 0.5, len(clip.frames))
+        aligned = AlignedClip(clip.frames, times, clip.landmarks_xy, np.eye(2, 3, dtype=np.float32))
+        outputs = outputs_of(checkpoint, aligned)
+        circumstances = Circumstances((0.0, 0.5))
+        answers = {v: calibrate_output(checkpoint, v, output, circumstances) for v, output in outputs.items()}
+        info = ClipInfo("known", 24.0, len(times), 0.5, clip.size, clip.size)
+        prediction = Prediction(
+            checkpoint, info, (0.0, 0.5), aligned, aligned, outputs, answers, (), None, circumstances
+        )
+        told = parse_sentence(describe_movements(prediction, lambda work: work(torch.device("cpu"))).sentence)
+        right += [movement.unit in clip.aus for movement in told.movements if movement.unit not in NUISANCE_UNITS]
+    assert len(right) >= count
+    return float(np.mean(right))
