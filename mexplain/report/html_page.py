@@ -18,6 +18,7 @@ from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.json_export import DISCLAIMER, write_report_text
+from mexplain.report.movement_table import movement_table
 from mexplain.report.templating import render
 from mexplain.report.visuals.animation import Animation, AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import (
@@ -34,6 +35,7 @@ from mexplain.report.visuals.plots import (
     percent,
     probability_bars,
 )
+from mexplain.report.visuals.unit_courses import unit_courses, unit_rows
 
 MOTION = "motion"
 # More than this is left out, so that the page can still be sent by mail.
@@ -83,6 +85,10 @@ def to_html(
             ),
             moments=[text for text, _ in wording.moment_choices(report)],
             motion=videos.get(MOTION),
+            courses=plots.embed(unit_courses(report), "How far each part of the face has moved, over time")
+            if unit_rows(report)
+            else None,
+            movements=movement_table(report, methods[0] if methods else ""),
             decisions=[_decision(variant, plots) for variant in report.variants],
             attention=[_attention(report, variant, videos, plots) for variant in report.variants],
             methods=[

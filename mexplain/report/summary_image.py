@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES, alternatives
 from mexplain.records import NONE, Report, VariantReport
-from mexplain.report.visuals.annotations import colour_bar, text_bar
+from mexplain.report.visuals.annotations import colour_bar, paragraph_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
     attention_face,
@@ -17,6 +17,7 @@ from mexplain.report.visuals.heatmap_overlay import (
     in_grey,
 )
 from mexplain.report.visuals.plots import percent
+from mexplain.report.visuals.unit_courses import unit_courses_picture
 
 _SIDE, _GAP = 420, 12
 _PAPER = (20, 24, 29)
@@ -24,6 +25,8 @@ _PAPER = (20, 24, 29)
 
 def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     """One picture with a column for each variant: the answer above two faces, a legend above each face.
+
+    Above them stands the sentence about what moved, below them the panel of action units over time.
 
     The upper face shows attention (the face as it is where a variant computes none), the lower one what pushed the
     answer, by the first method that was run; without one, it is left out.
@@ -35,8 +38,10 @@ def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     for column in columns:
         parts += [np.pad(column, ((0, height - len(column)), (0, 0), (0, 0))), gap]
     picture = np.concatenate(parts, axis=1)
-    note = text_bar(picture.shape[1], "This shows how a model decides. It does not read people. (mexplain)")
-    return np.concatenate([picture, note])
+    width = picture.shape[1]
+    panel = unit_courses_picture(report, width)
+    note = text_bar(width, "This shows how a model decides. It does not read people. (mexplain)")
+    return np.concatenate([paragraph_bar(width, report.movement_sentence), picture, panel, note])
 
 
 def summary_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:

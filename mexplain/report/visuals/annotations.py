@@ -46,6 +46,22 @@ def text_bar(width: int, text: str, size: int = 13) -> UInt8[np.ndarray, "h {wid
     return bar
 
 
+def paragraph_bar(width: int, text: str, size: int = 15) -> UInt8[np.ndarray, "h {width} 3"]:
+    """A bar with a text in as many lines as it takes; of no height where there is no text."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _text_width(f"{lines[-1]} {word}", size, 450) <= width - 2 * _MARGIN:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    leading = size + 6
+    bar = np.empty((len(lines) * leading + (_MARGIN if lines else 0), width, 3), np.uint8)
+    bar[:] = _BACKGROUND
+    for number, line in enumerate(lines, start=1):
+        draw_text(bar, line, _MARGIN, number * leading, size=size)
+    return bar
+
+
 def time_bars(times_s: Float[np.ndarray, "t"], width: int, slowdown: float) -> UInt8[np.ndarray, "t h {width} 3"]:
     """For each frame, a bar with its number, its time in the clip, the slowdown, and a marker on a time line."""
     start, duration = float(times_s[0]), max(float(times_s[-1] - times_s[0]), 1e-9)

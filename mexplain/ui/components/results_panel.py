@@ -9,8 +9,10 @@ import gradio as gr
 from mexplain.attribution.baselines import BASELINES
 from mexplain.records import VARIANTS, Report, VariantReport
 from mexplain.report import wording
+from mexplain.report.movement_table import movement_table
 from mexplain.report.visuals.heatmap_overlay import Quantity
 from mexplain.report.visuals.plots import evidence_curve
+from mexplain.report.visuals.unit_courses import unit_courses, unit_rows
 from mexplain.ui.components import results
 from mexplain.ui.components.common import OWN_ANSWER, Hub
 from mexplain.ui.components.results import View
@@ -57,6 +59,10 @@ class ResultsPanel:
                 gr.HTML(render_html("moments"))
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
                 self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
+            with gr.Column(visible=False, elem_id="courses") as self.courses_box:
+                gr.HTML(render_html("courses"))
+                self.courses = gr.Plot(show_label=False, container=False, elem_classes="unit-courses")
+                self.movements = gr.HTML(elem_id="movements")
             with gr.Group(elem_id="switches"):
                 self._lay_out_view_inputs()
                 self._lay_out_request_inputs()
@@ -117,6 +123,7 @@ class ResultsPanel:
         """The components that ``updates`` change."""
         return [
             self.box, self.answer, self.moments_box, self.curve, self.moment, self.about, self.legend,
+            self.courses_box, self.courses, self.movements,
             self.agreement, self.magnified, self.made_with, *(part for column in self.columns for part in column),
         ]  # fmt: skip
 
@@ -134,7 +141,10 @@ class ResultsPanel:
         """Component updates for ever fuller reports of the session; of the columns only what differs is updated."""
         states: dict[str, ColumnState] = {}
         for number, report in enumerate(reports):
-            update = {self.agreement: self._agreement_html(report, session.method)}
+            update = {
+                self.agreement: self._agreement_html(report, session.method),
+                self.movements: movement_table(report, session.method),
+            }
             if number == 0:
                 update |= self._first_update(report, session, view)
             before, states = states, {v.variant: ColumnState.of(v, view, session.method) for v in report.variants}
@@ -145,12 +155,18 @@ class ResultsPanel:
     def _first_update(self, report: Report, session: Session, view: View) -> dict[Any, Any]:
         update: dict[Any, Any] = {
             self.box: gr.Column(visible=True),
-            self.answer: render_html("answer", sentence=report.summary, notes=report.notes),
+            self.answer: render_html(
+                "answer", sentence=report.summary, movements=report.movement_sentence, notes=report.notes
+            ),
             self.about: wording.about_method(session.method, report.baseline, self.hub.scorecard()),
             self.legend: results.legend(view, session.method),
             self.magnified: "",
             self.moments_box: gr.Column(visible=report.evidence is not None),
         }
+        rows = bool(unit_rows(report))
+        update[self.courses_box] = gr.Column(visible=rows)
+        if rows:
+            update[self.courses] = unit_courses(report)
         if report.evidence is not None:
             middle = sum(report.window_s) / 2
             inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
