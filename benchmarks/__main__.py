@@ -1,9 +1,12 @@
-"""``python -m benchmarks``: times, ratios, the floor; ``check``: answers against float64; ``memory``: of a minute."""
+"""``python -m benchmarks``: times, ratios, the floor; ``check``: answers against float64; ``memory``: of a minute;
+``nulls``: how often scores that know nothing pass the checks of an explanation.
+"""
 
 import argparse
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,16 +17,22 @@ from benchmarks.clips import inputs
 from benchmarks.table import table
 from mexplain.model.checkpoint import SHIPPED, load_checkpoint
 from mexplain.model.device import resolve_device
+from mexplain.model.network import MicroExpressionNet
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line asks for, print it, and write it as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("speed", "check", "memory"), default="speed", help="what to measure"
+        "what", nargs="?", choices=("speed", "check", "memory", "nulls"), default="speed", help="what to measure"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--clips", type=int, default=1, help="clips at once at most: 1, 8 and 64 up to that are timed")
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=1,
+        help="clips at once at most: 1, 8 and 64 up to that are timed; nulls: of the shipped known clips",
+    )
     parser.add_argument("--frames", type=int, help="frames of each clip, by default as many as the network takes")
     parser.add_argument("--repeats", type=int, default=3, help="warm calls of each stage")
     parser.add_argument("--json", type=Path, help="where to write everything")
@@ -40,6 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     started, load = time.perf_counter(), os.getloadavg()
     checkpoint = load_checkpoint(SHIPPED, device=resolve_device(chosen.device))
     model = checkpoint.model
+    if chosen.what == "nulls":
+        _nulls(model, chosen.clips, chosen.json)
+        return
     if chosen.what == "check":
         found = check(model, inputs(chosen.clips, model.config, model.mean.device, chosen.frames), chosen.steps)
     elif chosen.what == "memory":
@@ -58,6 +70,21 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(found))
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _nulls(model: MicroExpressionNet, clips: int, json_path: Path | None) -> None:
+    # The other measurements do without PyAV, which reads the known clips.
+    from mexplain.evaluation.scorecard.known_clips import load_known_clips
+    from mexplain.evaluation.scorecard.null_rates import null_rates, null_rates_table
+
+    rates = null_rates(model, load_known_clips(count=clips).clips)
+    print(null_rates_table(rates))
+    if json_path:
+        plain = {
+            variant: {row: {key: asdict(share) for key, share in checks.items()} for row, checks in rows.items()}
+            for variant, rows in rates.items()
+        }
+        json_path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

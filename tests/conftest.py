@@ -22,7 +22,7 @@ from support.browsers import open_browser
 from support.paths import PERSON
 from support.running_hub import Visitor, run_hub
 
-from mexplain.attribution import faithfulness
+from mexplain.attribution import random_orders
 from mexplain.batch.job import Cluster
 from mexplain.explain.explain import explain
 from mexplain.face.alignment import align
@@ -112,8 +112,7 @@ def checkpoint():
 @pytest.fixture
 def lightly_tested(monkeypatch):
     """Put explanations to few tests: how well they are tested is tested elsewhere."""
-    monkeypatch.setattr(faithfulness, "_RANDOM_ORDERS", 1)
-    monkeypatch.setattr(faithfulness, "_RANDOM_MASKS", 2)
+    monkeypatch.setattr(random_orders, "ORDERS", 2)
 
 
 @pytest.fixture(scope="session")

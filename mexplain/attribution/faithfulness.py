@@ -1,7 +1,6 @@
 """Tests of one attribution against the network: deletion, insertion, infidelity, sensitivity and others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,33 +8,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.check import count_passed, run_checks
+from mexplain.attribution.random_orders import (
+    areas,
+    best_first,
+    compared_steps,
+    held_sets,
+    is_flipped,
+    logits_with_sets_held,
+    probabilities_along,
+    random_orders,
+    random_sets,
+)
 from mexplain.attribution.rank_correlation import null_band, spearman
-from mexplain.attribution.registry import METHODS
+from mexplain.attribution.score_tests import falls_alone, infidelity_of, mean_attention, score_p_values
 from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.records import Agreement, Check, FaithfulnessReport
 
-_RANDOM_ORDERS, _RANDOM_MASKS, _NOISY_COPIES = 8, 12, 2
+_NOISY_COPIES = 2
 _GREY_LEVEL = 1 / 255
 # Compression alone changes the logits of a still face by as much.
 NEGLIGIBLE_LOGIT = 0.02
-
-
-@dataclass(frozen=True)
-class _DeletionCurves:
-    """Blocks held still one after the other: in the attribution's order, in its reverse, and in random orders.
-
-    ``held`` is the number of blocks held at each step; ``probabilities`` are the class's, ``classes`` the predicted
-    ones, in a row for each order.
-    """
-
-    held: tuple[int, ...]
-    probabilities: Float[np.ndarray, "o s"]
-    classes: Int[np.ndarray, "o s"]
-
-    @property
-    def areas(self) -> list[float]:
-        """The mean probability over the share of blocks held, for each order."""
-        return [float(area) for area in np.trapezoid(self.probabilities, np.array(self.held) / self.held[-1], axis=1)]
 
 
 def assess(
@@ -44,38 +37,42 @@ def assess(
     """Test an attribution of a target; ``names`` are those of its blocks.
 
     The picture outside of all blocks moves throughout. ``thorough`` adds the sensitivity to noise, which repeats the
-    attribution for each noisy copy. Random orders and masks are the same at each call.
+    attribution for each noisy copy. Random orders are the same at each call, and for all methods.
     """
     scores, count = attribution.block_scores, len(names)
-    best = np.argsort(-scores, kind="stable")
-    curves, logits_without = _deletion_curves(target, best)
-    areas = curves.areas
-    flips = _flips(target, curves)
-    random_flips = [flip for flip in flips[2:] if flip is not None]
+    orders = best_first(target, scores[None])
+    both = np.concatenate([orders, orders[:, ::-1]])
+    steps = _reported_steps(count)
+    # All sets of blocks at once: each call encodes the blocks anew.
+    own = held_sets(both, steps).reshape(-1, count)
+    logits_with_sets_held(target, np.concatenate([random_sets(target), own]))
+    deletion, insertion = probabilities_along(target, both, steps)
+    deletion_auc, insertion_auc = areas(target, both)
+    p_values = {key: float(values[0]) for key, values in score_p_values(target, scores[None]).items()}
+    gap_share = None if attribution.gap is None else abs(attribution.gap) / max(abs(attribution.difference), 1e-9)
+    checks = run_checks(attribution, p_values, gap_share)
     attention = None
     if len(target.boxes) and attribution.method != "attention":
-        weights = target.attention_weights.mean(0).double().cpu().numpy()
-        attention = Agreement(spearman(np.abs(scores), weights), null_band(count))
-    gap_share = None if attribution.gap is None else abs(attribution.gap) / max(abs(attribution.difference), 1e-9)
-    report = FaithfulnessReport(
+        attention = Agreement(spearman(np.abs(scores), mean_attention(target)), null_band(count))
+    flips_after, random_flips_after = _flips(target, orders, steps)
+    best = [names[i] for i in orders[0]]
+    return FaithfulnessReport(
         gap_share=gap_share,
-        held=curves.held,
-        deletion=tuple(curves.probabilities[0].tolist()),
-        insertion=tuple(curves.probabilities[1].tolist()),
-        deletion_auc=areas[0],
-        insertion_auc=areas[1],
-        random_aucs=tuple(areas[2:]),
-        flips_after=flips[0],
-        random_flips_after=float(np.mean(random_flips)) if len(random_flips) == _RANDOM_ORDERS else None,
-        single_deletion=_single_deletion(target, scores, logits_without),
-        infidelity=_infidelity(target, attribution),
+        held=steps,
+        deletion=tuple(deletion.tolist()),
+        insertion=tuple(insertion.tolist()),
+        deletion_auc=float(deletion_auc),
+        insertion_auc=float(insertion_auc),
+        random_aucs=tuple(areas(target, random_orders(target)).tolist()),
+        flips_after=flips_after,
+        random_flips_after=random_flips_after,
+        single_deletion=Agreement(spearman(scores, falls_alone(target)), null_band(count)),
+        infidelity=infidelity_of(target, scores),
         max_sensitivity=_max_sensitivity(target, attribution) if thorough else None,
         attention=attention,
-        checks=(),
-        summary="",
+        checks=checks,
+        summary=_summary(checks, attribution, _flip_sentence(flips_after, random_flips_after, best)),
     )
-    checks = _checks(report, attribution)
-    return replace(report, checks=checks, summary=_summary(report, checks, attribution, [names[i] for i in best]))
 
 
 def agree(scores: dict[str, Float[np.ndarray, "m"]]) -> dict[tuple[str, str], Agreement]:
@@ -88,79 +85,29 @@ def agree(scores: dict[str, Float[np.ndarray, "m"]]) -> dict[tuple[str, str], Ag
     }
 
 
-def _deletion_curves(
-    target: AttributionTarget, best: Int[np.ndarray, "m"]
-) -> tuple[_DeletionCurves, Float[Tensor, "m k"]]:
-    """Compute the deletion curves, and the logits with each block alone held still, in one pass over unique masks.
+def _reported_steps(count: int) -> tuple[int, ...]:
+    """Return at how many blocks held the curves are reported: the first few exactly, of many blocks every fourth."""
+    exact = range(count + 1) if count <= 12 else (*range(7), *range(8, count, 4), count)
+    return tuple(sorted({*exact, *compared_steps(count)}))
 
-    ``best`` are the blocks from the highest score to the lowest.
+
+def _flips(
+    target: AttributionTarget, order: Int[np.ndarray, "1 m"], steps: Sequence[int]
+) -> tuple[int | None, float | None]:
+    """Find after how many blocks an order changes the predicted class, and random orders on average.
+
+    None where it never does, or some of them never do; 0 where the class explained is not the predicted one.
     """
-    count = len(best)
-    # The first few steps are reported exactly; where there are many blocks, the others may be coarser.
-    steps = list(range(count + 1)) if count <= 12 else [*range(7), *range(8, count, 4), count]
-    rng = np.random.default_rng(0)
-    orders = [best, best[::-1], *(rng.permutation(count) for _ in range(_RANDOM_ORDERS))]
-    held = np.stack([[np.isin(np.arange(count), order[:step]) for step in steps] for order in orders])
-    masks = np.concatenate([held.reshape(-1, count), np.eye(count, dtype=bool)])
-    unique, inverse = np.unique(masks, axis=0, return_inverse=True)
-    moving = torch.from_numpy(np.pad(~unique, ((0, 0), (0, 1)), constant_values=True)).to(target.frames)
-    with torch.inference_mode(False):
-        logits = target.logits_with_blocks_moving(moving)[torch.from_numpy(inverse.ravel()).to(moving.device)]
-    curves, logits_without = logits[:-count].unflatten(0, (len(orders), -1)), logits[-count:]
-    probabilities = curves.softmax(-1)[..., target.class_index].double().cpu().numpy()
-    return _DeletionCurves(tuple(steps), probabilities, curves.argmax(-1).cpu().numpy()), logits_without
-
-
-def _flips(target: AttributionTarget, curves: _DeletionCurves) -> list[int | None]:
-    """Find the number of blocks after which each order changes the predicted class, None where it never does.
-
-    0 where the class explained is not the predicted one.
-    """
-    predicted = int(target.logits.argmax())
-    if target.class_index != predicted:
-        return [0] * len(curves.classes)
-    changed = curves.classes != predicted
-    return [curves.held[int(row.argmax())] if row.any() else None for row in changed]
-
-
-def _single_deletion(
-    target: AttributionTarget, scores: Float[np.ndarray, "m"], logits_without: Float[Tensor, "m k"]
-) -> Agreement:
-    """Compare the scores with the fall of the logit when each block alone is held still."""
-    alone = logits_without[:, target.class_index].double().cpu().numpy()
-    falls = float(target.logits[target.class_index]) - alone
-    return Agreement(spearman(scores, falls), null_band(len(scores)))
-
-
-def _infidelity(target: AttributionTarget, attribution: Attribution) -> float:
-    """Compute the infidelity of a map (Yeh et al. 2019), as a share of the mean square of the logit's falls.
-
-    A random set of blocks is held still; the fall of the logit is compared with the sum of the map over their cells.
-    The map is scaled to fit best, so that methods with units of their own can be compared.
-    """
-    from captum.metrics import infidelity
-
-    ones = torch.ones_like(target.frames[:, :, 0])
-    expected = torch.from_numpy(attribution.map)[None].to(ones)
-
-    logits: list[Tensor] = []
-
-    def score(moving: Tensor) -> Tensor:
-        logits.append(target.logits_with_pixels_held(1 - moving)[:, target.class_index])
-        return logits[-1]
-
-    def perturb(moving: Tensor) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(0)
-        blocks = (torch.rand(len(moving), len(target.scored_boxes), generator=generator) < 0.5).to(moving)
-        pixels = target.held_pixels(torch.cat([blocks, torch.ones_like(blocks[:, :1])], dim=1))
-        held = pixels[:, None].expand_as(moving).contiguous()
-        return held, moving - held
-
-    with torch.inference_mode(False), torch.no_grad():
-        error = float(infidelity(score, perturb, ones, expected, n_perturb_samples=_RANDOM_MASKS, normalize=True)[0])
-    # Captum also scores the clip itself, whose logit does not fall.
-    mean_square = float((target.logits[target.class_index] - torch.cat(logits)).square().sum()) / _RANDOM_MASKS
-    return min(error / mean_square, 1.0) if mean_square > 0 else 0.0
+    if target.class_index != int(target.logits.argmax()):
+        return 0, 0.0
+    (flipped,) = is_flipped(target, order, steps)
+    own = steps[int(flipped.argmax())] if flipped.any() else None
+    compared = compared_steps(order.shape[1])
+    by_then = np.logical_or.accumulate(is_flipped(target, random_orders(target), compared), axis=1).mean(0)
+    if by_then[-1] < 1:
+        return own, None
+    # The mean is the sum of the shares not yet flipped after 0, 1, 2, ... blocks; between the steps, straight lines.
+    return own, float(np.trapezoid(1 - by_then, compared)) + 0.5
 
 
 def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> float:
@@ -192,74 +139,28 @@ def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> flo
         return float(sensitivity_max(explain, target.frames, perturb, n_perturb_samples=_NOISY_COPIES)[0])
 
 
-def _checks(report: FaithfulnessReport, attribution: Attribution) -> tuple[Check, ...]:
-    """Judge each measure of a report, with a sentence."""
-    checks = []
-
-    def check(key: str, passed: bool, yes: str, no: str) -> None:
-        checks.append(Check(key, passed, yes if passed else no))
-
-    if report.gap_share is not None:
-        missed = "less than 0.1 %" if report.gap_share < 0.001 else f"{report.gap_share:.1%}".replace("%", " %")
-        check(
-            "completeness",
-            attribution.complete,
-            f"The scores add up to what they explain, but for {missed}.",
-            f"The scores miss {missed} of what they explain.",
-        )
-    check(
-        "deletion",
-        report.deletion_auc < min(report.random_aucs),
-        "Holding still the blocks it ranks first takes the answer away sooner than any random order does.",
-        "Holding still the blocks it ranks first takes the answer away no sooner than random orders do.",
-    )
-    check(
-        "insertion",
-        report.insertion_auc > max(report.random_aucs),
-        "Letting only those blocks move brings the answer about sooner than any random order does.",
-        "Letting only those blocks move brings the answer about no sooner than random orders do.",
-    )
-    check(
-        "single_deletion",
-        report.single_deletion.beyond_chance,
-        "The higher a block's score, the more the answer loses when that block alone is held still.",
-        "A block's score does not tell how much the answer loses when that block alone is held still.",
-    )
-    if report.attention is not None:
-        check(
-            "attention",
-            report.attention.beyond_chance,
-            "The attention map agrees with it.",
-            "The attention map agrees with it no more than chance would.",
-        )
-    check(
-        "randomisation",
-        not METHODS[attribution.method].fails_randomisation,
-        "With random weights in the network, this method's picture is another one.",
-        "With random weights in the network, this method's picture stays much the same: it shows the clip, not the "
-        "network.",
-    )
-    return tuple(checks)
-
-
-def _summary(report: FaithfulnessReport, checks: Sequence[Check], attribution: Attribution, best: Sequence[str]) -> str:
-    """Summarise a report in a few sentences; ``best`` are the names of the blocks from the highest score down."""
-    noted = [c.description for c in checks if c.key == "attention" or (c.key == "randomisation" and c.passed is False)]
-    sentences = " ".join([_flip_sentence(report, best), *noted])
+def _summary(checks: tuple[Check, ...], attribution: Attribution, flip: str) -> str:
+    """Summarise tests in a few sentences."""
+    noted = [
+        c.description
+        for c in checks
+        if (c.key == "attention" and c.passed is not None) or (c.key == "randomisation" and c.passed is False)
+    ]
+    sentences = " ".join([flip, *noted])
     if abs(attribution.difference) < NEGLIGIBLE_LOGIT:
         sentences = "There is next to nothing to explain: the baseline gets the same answer."
-    verdicts = [c.passed for c in checks if c.passed is not None]
-    return f"{sentences} It passes {sum(verdicts)} of {len(verdicts)} checks."
+    passed, applying = count_passed(checks)
+    return f"{sentences} It passes {passed} of {applying} checks."
 
 
-def _flip_sentence(report: FaithfulnessReport, best: Sequence[str]) -> str:
-    if report.flips_after is None:
+def _flip_sentence(flips_after: int | None, random_flips_after: float | None, best: Sequence[str]) -> str:
+    if flips_after is None:
         return "Even with all blocks held still the answer stays: it does not rest on their movement alone."
-    if report.flips_after == 0:
+    if flips_after == 0:
         return "The class explained is not the network's answer."
-    top = " and ".join(best[:2]) if report.flips_after == 2 else best[0]
+    top = " and ".join(best[:2]) if flips_after == 2 else best[0]
     groups = {1: f"the top block ({top})", 2: f"the 2 top blocks ({top})"}
-    held = groups.get(report.flips_after, f"the {report.flips_after} top blocks")
-    if report.random_flips_after is None:
+    held = groups.get(flips_after, f"the {flips_after} top blocks")
+    if random_flips_after is None:
         return f"Holding {held} still flips the answer; random blocks do not always."
-    return f"Holding {held} still flips the answer; in random order it takes {report.random_flips_after:.1f} blocks."
+    return f"Holding {held} still flips the answer; in random order it takes about {random_flips_after:.0f} blocks."

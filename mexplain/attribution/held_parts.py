@@ -23,16 +23,20 @@ _NEGLIGIBLE = 1e-3
 
 @dataclass(frozen=True)
 class HeldParts:
-    """The attentions' input for a clip, and how it changes where one part of the picture is held still.
+    """The attentions' input for a clip, and with one part of the picture held still.
 
-    ``clip`` and ``still`` are the input for the clip and for the baseline. ``change`` is, for each part, the input with
-    it alone held less that for the clip, and ``strength`` its square, summed over channels.
+    ``looks`` are the input with each part alone held, then that for the clip, last that for the baseline. ``strength``
+    is, for each part, the square of how much holding it changes the clip's, summed over channels; 0 where that is
+    negligible.
     """
 
-    clip: Float[Tensor, "t h w c"]
-    still: Float[Tensor, "t h w c"]
-    change: Float[Tensor, "m t h w c"]
-    strength: Float[Tensor, "m t h w"]
+    looks: Float[Tensor, "p2 t h w c"]
+    strength: Float[Tensor, "p t h w"]
+
+    @property
+    def clip(self) -> Float[Tensor, "t h w c"]:
+        """The attentions' input for the clip."""
+        return self.looks[-2]
 
     def touching(self, top: Span, left: Span) -> Bool[np.ndarray, "m"]:
         """Find the parts that change anything in a region of cells."""
@@ -44,24 +48,29 @@ class HeldParts:
         """Compute a region of the attentions' input for several sets of held parts."""
         rows, columns = slice(*top), slice(*left)
         strength = self.strength[:, :, rows, columns].flatten(1)  # p n
-        change = self.change[:, :, rows, columns].flatten(1, 3)  # p n c
-        clip = self.clip[:, rows, columns]
+        looks = self.looks[:, :, rows, columns]
         touching = torch.from_numpy(self.touching(top, left)).to(held.device)
-        strength, change, chosen = strength[touching], change[touching], held[:, touching]
-        if not len(strength):
-            return clip.expand(len(held), *clip.shape)
-        largest, part = (strength * chosen[:, :, None]).max(1)  # k n
-        cells = torch.arange(change.shape[1], device=change.device)
-        moved = change[part, cells].mul_((largest > 0)[..., None]).add_(clip.flatten(0, 2))
-        seen = moved.unflatten(1, clip.shape[:3])
+        if not touching.any():
+            return looks[-2].expand(len(held), *looks.shape[1:])
+        strength, chosen = strength[touching], held[:, touching]
+        looks = looks[torch.cat([touching, touching.new_ones(2)])]
+        largest, look = (strength * chosen[:, :, None]).max(1)  # k n
+        look[largest == 0] = len(looks) - 2
         # What only held parts change is still.
         moving = (~chosen).to(strength) @ (strength > 0).to(strength)
-        covered = (moving == 0).unflatten(1, clip.shape[:3])
-        return torch.where(covered[..., None], self.still[:, rows, columns], seen)
+        look[moving == 0] = len(looks) - 1
+        # Whole cells are copied from one table: arithmetic on the cells of all sets takes much longer.
+        table = looks.flatten(0, 3)
+        cells = table.shape[0] // len(looks)
+        places = look * cells + torch.arange(cells, device=look.device)
+        seen: Float[Tensor, "k t r s c"] = table.index_select(0, places.flatten()).unflatten(
+            0, (len(held), *looks.shape[1:4])
+        )
+        return seen
 
     def whole_inputs(self, held: Bool[Tensor, "k m"], size: int) -> Iterator[Float[Tensor, "_ t c h w"]]:
         """Yield the attentions' input for several sets of held parts, ``size`` sets at a time."""
-        height, width = self.clip.shape[1:3]
+        height, width = self.looks.shape[2:4]
         for batch in held.split(size):
             yield self.region(batch, (0, height), (0, width)).movedim(-1, 2)
 
@@ -87,15 +96,9 @@ def encode_held_parts(
 
     clip = seen(features[0]).contiguous()
     still = seen(features[1]).expand_as(clip)
-    change = torch.stack(
-        [
-            seen(model.encode(torch.lerp(frames, baseline, part)[None])[0]) - clip
-            if part.any()
-            else torch.zeros_like(clip)
-            for part in parts
-        ]
-    )
-    strength = change.square().sum(-1)
+    held = [seen(model.encode(torch.lerp(frames, baseline, part)[None])[0]) if part.any() else clip for part in parts]
+    looks = torch.stack([*held, clip, still])
+    strength = torch.stack([(look - clip).square().sum(-1) for look in held])
     least = _NEGLIGIBLE**2 * strength.flatten(1).amax(1)
     strength = torch.where(strength > least[:, None, None, None], strength, torch.zeros_like(strength))
-    return HeldParts(clip, still, change, strength)
+    return HeldParts(looks, strength)

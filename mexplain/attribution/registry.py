@@ -28,7 +28,8 @@ class Method:
     that of its values; ``signed`` says whether they can be negative, ``complete`` whether they add up to the difference
     between clip and baseline, ``tells_when`` whether they differ from frame to frame. ``fails_randomisation`` marks a
     method whose map hardly changes when the network's weights are random numbers, as measured on the shipped weights
-    (``scorecard.json``): it shows the clip rather than the network.
+    (``scorecard.json``): it shows the clip rather than the network. ``by_construction`` are keys of ``CHECKS`` in
+    ``mexplain.attribution.check`` that tell nothing of this method, for what they ask is how it works.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Method:
     complete: bool = False
     tells_when: bool = True
     fails_randomisation: bool = False
+    by_construction: tuple[str, ...] = ()
 
     def checked(self, settings: Mapping[str, int | float]) -> dict[str, int | float]:
         """Complete ``settings`` with defaults; raises ``SettingError`` for an unknown name or a value out of range."""
@@ -135,6 +137,7 @@ METHODS: dict[str, Method] = {
                 Parameter("cells", 8, 1, 100, "Its side, in cells of the trunk's features (28 across the picture)."),
                 Parameter("stride", 4, 1, 100, "How far it moves at a time."),
             ),
+            by_construction=("single_deletion",),
         ),
         Method(
             "block_ablation",
@@ -143,6 +146,7 @@ METHODS: dict[str, Method] = {
             "What two blocks both show is credited to neither, and shared skin is held still with each. Not when.",
             algorithms.block_ablation,
             tells_when=False,
+            by_construction=("single_deletion",),
         ),
         Method(
             "shapley",
@@ -167,6 +171,7 @@ METHODS: dict[str, Method] = {
             algorithms.attention,
             unit="weight",
             signed=False,
+            by_construction=("attention",),
         ),
         Method(
             "attention_x_gradient",
@@ -174,6 +179,7 @@ METHODS: dict[str, Method] = {
             "Each gate's weight times the slope of the logit there: what would be lost if the gate closed a little.",
             "Only the path through the gates: what the network sees in the frame as a whole is left out.",
             algorithms.attention_x_gradient,
+            by_construction=("attention",),
         ),
     )
 }

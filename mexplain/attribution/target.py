@@ -25,7 +25,8 @@ _BATCH = 8
 _EMBEDDINGS_BATCH = 256
 
 
-@dataclass(frozen=True)
+# Compared by identity: what is known of a target is kept as long as it lives.
+@dataclass(frozen=True, eq=False)
 class AttributionTarget:
     """The logit that one variant gives a clip for class number ``class_index``, and the one that it gives a baseline.
 

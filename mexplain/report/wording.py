@@ -3,7 +3,9 @@
 from markupsafe import Markup
 
 from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.check import CHECKS
 from mexplain.attribution.registry import METHODS
+from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.model.scorecard import Scorecard
@@ -72,7 +74,9 @@ def trust(variant: VariantReport, method: str) -> Markup:
         numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
     if report.max_sensitivity is not None:
         numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
-    return render_markup("mexplain.report", "trust.html", trust=report, numbers=numbers)
+    return render_markup(
+        "mexplain.report", "trust.html", trust=report, numbers=numbers, kinds=CHECKS, null_rate=percent(NULL_RATE)
+    )
 
 
 def agreement(report: Report, method: str) -> Markup:
@@ -90,19 +94,20 @@ def agreement(report: Report, method: str) -> Markup:
 
 
 def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:
-    """A sentence on how well a method finds what is known to have moved."""
+    """A sentence on how well a method tells what the network uses, and finds what is known to have moved."""
     scores = scorecard.scores.get(variant, {}) if scorecard else {}
     if scorecard is None or method not in scores:
         return "These weights come without a scorecard: how well this method does with them is not known."
     results = []
-    for key, text in (
-        ("pointing", "it points at what moved in {:.0%} of them (a plain face would in {:.0%})"),
-        ("mass_ratio", "puts {:.1f} times as much there as an even spread over the face would"),
-        ("auroc", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
+    for key, reference, text in (
+        ("game_top", "motion", "it names the block that the answer owes most in {:.0%} (motion itself in {:.0%})"),
+        ("pointing", "face", "points at what moved in {:.0%} (a plain face would in {:.0%})"),
+        ("mass_ratio", "face", "puts {:.1f} times as much there as an even spread over the face would"),
+        ("auroc", "face", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
     ):
-        score, face_score = scores[method][key], scores.get("face", {}).get(key)
-        if score is not None and face_score is not None:
-            results.append(text.format(score.mean, face_score.mean).replace("%", " %"))
+        score, compared_with = scores[method].get(key), scores.get(reference, {}).get(key)
+        if score is not None and compared_with is not None:
+            results.append(text.format(score.mean, compared_with.mean).replace("%", " %"))
     return (
         f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
         f"{'; '.join(results)}."

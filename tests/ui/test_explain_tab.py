@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.running_hub import QUICK, ROOT
 
+from mexplain.attribution.check import CHECKS
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
 from mexplain.simulation.recordings import RecordingPlan, render_recording
@@ -64,7 +65,7 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     page.locator(".picture .pause").first.click()
     assert page.evaluate("document.querySelector('.picture video').paused")
     assert page.locator(".picture ol.key li").count() >= 2 * 3
-    assert page.locator(".checks li").count() == 6 + 6 + 5
+    assert page.locator(".checks li").count() == 3 * len(CHECKS)
     assert "agree" in page.inner_text("#agreement")
     assert "simulated expressions" in page.inner_text("#weights")
     visitor.check()

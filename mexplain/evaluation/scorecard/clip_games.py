@@ -1,8 +1,8 @@
 """Rendered games of known clips as each variant answers them, and what holding pixels still predicts of the answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,13 @@ from jaxtyping import Float
 from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.known_clips import KnownClip
-from mexplain.evaluation.scorecard.rendered_game import GameValues, RenderedGame, coalition_logits, game_values
+from mexplain.evaluation.scorecard.rendered_game import (
+    GameValues,
+    RenderedGame,
+    Stretch,
+    coalition_logits,
+    game_values,
+)
 from mexplain.face.blocks import pooling_layout
 from mexplain.model.network import MicroExpressionNet
 
@@ -22,17 +28,32 @@ class ClipGame:
 
     ``players`` are numbers of blocks in the variant's pooling layout. ``logits`` are those of all coalitions, in the
     order of ``RenderedGame``; ``held`` those of the clip itself with the pixels of the same blocks held at the onset.
+    ``stretches`` are the players of the game in time, and ``stretch_logits`` its logits.
     """
 
     class_index: int
     players: tuple[int, ...]
     logits: tuple[float, ...]
     held: tuple[float, ...]
+    stretches: tuple[Stretch, ...] = ()
+    stretch_logits: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "ClipGame":
+        """Make a game of what ``dataclasses.asdict`` made of it, also by way of JSON."""
+        stretches = tuple((int(first), int(last)) for first, last in values["stretches"])
+        numbers = {key: tuple(values[key]) for key in ("players", "logits", "held", "stretch_logits")}
+        return cls(values["class_index"], stretches=stretches, **numbers)
 
     @property
     def values(self) -> GameValues:
         """What the logit owes to each player."""
         return game_values(np.array(self.logits, np.float64))
+
+    @property
+    def owed_in_time(self) -> Float[np.ndarray, "k"]:
+        """The logit's debt to each stretch."""
+        return game_values(np.array(self.stretch_logits, np.float64)).shapley
 
 
 def play_clip_games(
@@ -48,6 +69,8 @@ def play_clip_games(
     for variant in variants:
         layouts.setdefault(pooling_layout(variant).variant, []).append(variant)
     frames, found = clip.input(device)[None], {}
+    in_time = clip.recipe.time_game()
+    stretch_logits = coalition_logits(model, in_time, variants)
     for pooled, sharing in layouts.items():
         game = clip.recipe.game(pooled)
         rendered = coalition_logits(model, game, sharing)
@@ -60,6 +83,8 @@ def play_clip_games(
                 cast("tuple[int, ...]", game.players),
                 tuple(np.round(rendered[variant][:, index], 6).tolist()),
                 tuple(np.round(held[variant], 6).tolist()),
+                cast("tuple[Stretch, ...]", in_time.players),
+                tuple(np.round(stretch_logits[variant][:, index], 6).tolist()),
             )
     return {variant: found[variant] for variant in variants}
 

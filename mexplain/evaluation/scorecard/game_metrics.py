@@ -16,6 +16,7 @@ _STILL = 0.01
 _SAME = 1e-6
 
 GAME_MEASURES = ("game_top", "game_pearson", "game_spearman", "game_sign", "game_sum", "still_blocks")
+TIME_MEASURES = ("time_top", "time_pearson")
 
 
 def measure_game(
@@ -47,6 +48,17 @@ def measure_game(
     if complete:
         found["game_sum"] = sum_ratio(float(told.sum()), float(owed.sum()))
     return found
+
+
+def measure_time_game(
+    course: Float[np.ndarray, "t"], owed: Float[np.ndarray, "k"], stretches: tuple[tuple[int, int], ...]
+) -> dict[str, float | None]:
+    """Return the measures of an attribution's course against a game in time; None with fewer than two stretches."""
+    if len(stretches) < 2:
+        return dict.fromkeys(TIME_MEASURES)
+    told = np.array([course[first : last + 1].sum(dtype=np.float64) for first, last in stretches])
+    owed = owed.astype(np.float64)
+    return {"time_top": top_agreement(told, owed), "time_pearson": pearson(told, owed)}
 
 
 def top_agreement(told: Float[np.ndarray, "k"], owed: Float[np.ndarray, "k"]) -> float:

@@ -13,7 +13,12 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 
 from mexplain.errors import SettingError
-from mexplain.evaluation.scorecard.rendered_game import RenderedGame, render_game, render_unit_game
+from mexplain.evaluation.scorecard.rendered_game import (
+    RenderedGame,
+    render_game,
+    render_time_game,
+    render_unit_game,
+)
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.progress import track
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS, ModelConfig
@@ -52,6 +57,10 @@ class ClipRecipe:
     def unit_game(self) -> RenderedGame:
         """Render the clip without each set of the action units, on either side, that move most."""
         return render_unit_game(self.source, self.plan)
+
+    def time_game(self) -> RenderedGame:
+        """Render the clip with the expression held at the onset in each set of a few stretches of time."""
+        return render_time_game(self.source, self.plan)
 
 
 @dataclass(frozen=True)

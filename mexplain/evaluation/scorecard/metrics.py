@@ -65,6 +65,18 @@ MEASURES: dict[str, Measure] = {
             asks="used",
         ),
         Measure(
+            "time_top",
+            "Top stretch",
+            "How often, of three stretches of time, the one with the largest score is that which the answer owes most.",
+            asks="used",
+        ),
+        Measure(
+            "time_pearson",
+            "Correlation in time",
+            "Mean linear correlation, within a clip, of the stretches' scores with what the answer owes them.",
+            asks="used",
+        ),
+        Measure(
             "still_blocks",
             "On still blocks",
             "Share of the absolute scores on blocks that the expression leaves still (under 1 % of the strongest).",

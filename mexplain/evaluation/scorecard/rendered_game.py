@@ -1,13 +1,13 @@
 """A clip rendered again without parts of its motion: what the answer rests on, in the network's own domain.
 
-The blocks that move most, or the action units on either side that do, are the players of a cooperative game. Each
-coalition of them is a clip of the same face with the same drift, camera and grain, in which the expression moves the
-coalition's blocks, or with its action units, alone. The class's logits of all coalitions give the players' Shapley
-values, what each is necessary and sufficient for, and their interactions.
+The blocks that move most, the action units on either side that do, or stretches of time, are the players of a
+cooperative game. Each coalition of them is a clip of the same face with the same drift, camera and grain, in which the
+expression moves the coalition's blocks, with its action units, or in its stretches, alone. The class's logits of all
+coalitions give the players' Shapley values, what each is necessary and sufficient for, and their interactions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -22,6 +22,9 @@ from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch
 
 PLAYERS = 4  # of one clip: 16 coalitions
+STRETCHES = 3
+# From this activation on an expression has begun.
+_BEGUN = 0.05
 # What moves less than this share (mean squared motion) of the strongest is no player.
 _LEAST_ENERGY = 0.05
 # Standard deviation, in IOD, of the border between skin that moves and skin that is held.
@@ -29,7 +32,9 @@ _SOFT_IOD = 0.06
 _AT_ONCE = 8
 
 
+# An action unit and its side, or the first and the last frame of a stretch.
 UnitSide = tuple[int, int]
+Stretch = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,14 @@ class RenderedGame:
     """A clip, and the same clip rendered anew with each set of its players held still.
 
     ``players`` are numbers of blocks in the pooling layout of a variant, or action units with their side (0: the
-    subject's right, 1: left), the one that moves most first. Row ``i`` of ``held`` and ``frames`` (aligned RGB) is one
-    coalition: binary digit ``p`` of ``i`` says whether player ``p`` moves, so the last row is the clip itself.
-    ``landmarks_xy`` is the mesh at the onset in pixels of the frames, ``label`` the true class, ``energy`` the mean
-    squared motion of each block, or of each action unit that is a player, in squared inter-ocular distances.
+    subject's right, 1: left), the one that moves most first; or stretches of frames in their order. Row ``i`` of
+    ``held`` and ``frames`` (aligned RGB) is one coalition: binary digit ``p`` of ``i`` says whether player ``p`` moves,
+    so the last row is the clip itself. ``landmarks_xy`` is the mesh at the onset in pixels of the frames, ``label`` the
+    true class, ``energy`` the mean squared motion of each block, or of each action unit that is a player, in squared
+    inter-ocular distances (of stretches: their mean activation).
     """
 
-    players: tuple[int, ...] | tuple[UnitSide, ...]
+    players: tuple[int, ...] | tuple[UnitSide, ...] | tuple[Stretch, ...]
     held: Bool[np.ndarray, "k m"]
     frames: UInt8[np.ndarray, "k t s s 3"]
     landmarks_xy: Float[np.ndarray, "478 2"]
@@ -122,6 +128,31 @@ def render_unit_game(source: Synthesizer, plan: BatchPlan, players: int = PLAYER
         whole.landmarks_xy[0],
         int(whole.labels[0]),
         energy.astype(np.float32),
+    )
+
+
+def render_time_game(source: Synthesizer, plan: BatchPlan, stretches: int = STRETCHES) -> RenderedGame:
+    """Render a plan of one clip with the expression held at the onset in each set of up to ``stretches`` stretches.
+
+    They divide the frames in which the expression acts, the first frame of the clip aside, evenly.
+    """
+    whole, clip_plan = source.make(plan), plan.clip_plans[0]
+    acting = np.flatnonzero(np.abs(clip_plan.courses[:2] - clip_plan.courses[:2, :1]).max(0) > _BEGUN)
+    parts = [part for part in np.array_split(acting, stretches) if len(part)]
+    held, frames = _coalitions(len(parts)), []
+    for row in held:
+        courses = clip_plan.courses.copy()
+        still = np.concatenate([acting[:0], *(part for part, holds in zip(parts, row, strict=True) if holds)])
+        courses[:2, still] = courses[:2, :1]
+        made = source.make(replace(plan, clip_plans=(replace(clip_plan, courses=courses),))) if len(still) else whole
+        frames.append(_rounded(made))
+    return RenderedGame(
+        tuple((int(part[0]), int(part[-1])) for part in parts),
+        held,
+        np.stack(frames),
+        whole.landmarks_xy[0],
+        int(whole.labels[0]),
+        np.array([clip_plan.courses[0, part].mean() for part in parts], np.float32),
     )
 
 

@@ -16,7 +16,7 @@ from mexplain.attribution.registry import METHODS, Method
 from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.clip_games import ClipGame, play_clip_games
-from mexplain.evaluation.scorecard.game_metrics import measure_game
+from mexplain.evaluation.scorecard.game_metrics import measure_game, measure_time_game
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
 from mexplain.evaluation.scorecard.reference_maps import RANDOM_WEIGHTS, reference_maps
@@ -86,8 +86,10 @@ class ScorecardRun:
         progress = Progress(what, len(numbers), done=len(numbers) - len(left))
         with path.open("a", encoding="utf-8") as file, progress:
             for number in left:
-                done[number] = work(number, clips[number])
-                file.write(json.dumps(done[number]) + "\n")
+                line = json.dumps(work(number, clips[number]))
+                # As it would be after it was read back.
+                done[number] = json.loads(line)
+                file.write(line + "\n")
                 file.flush()
                 progress.advance()
         return [done[number] for number in numbers]
@@ -97,7 +99,7 @@ class ScorecardRun:
         return {"clip": number, "variants": {variant: asdict(game) for variant, game in games.items()}}
 
     def _score(self, number: int, clip: KnownClip, played: Mapping[str, Any]) -> dict[str, Any]:
-        games = {variant: ClipGame(**game) for variant, game in played["variants"].items()}
+        games = {variant: ClipGame.of(game) for variant, game in played["variants"].items()}
         return score_clip(self.model, clip, number, self.methods, self.variants, self.device, games)
 
     def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def score_clip(
     unlearned = randomised(model, "everything", 2000 + number, clip)
     for variant in variants:
         target, game = targets[variant], games[variant]
-        truth = _Truth(clip, clip.energy(variant), game.values.shapley, game.players)
+        truth = _Truth(clip, clip.energy(variant), game)
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
             start = time.perf_counter()
@@ -170,12 +172,11 @@ def score_clip(
 
 @dataclass(frozen=True)
 class _Truth:
-    """What is known of one clip and variant."""
+    """What is known of one clip, and what one variant owes its parts."""
 
     clip: KnownClip
     energy: Float[np.ndarray, "m"]
-    owed: Float[np.ndarray, "k"]
-    players: tuple[int, ...]
+    game: ClipGame
 
     def measure(self, attribution: Attribution, method: Method) -> dict[str, float | None]:
         """Return all measures of an attribution."""
@@ -192,8 +193,11 @@ class _Truth:
     ) -> dict[str, float | None]:
         """Return all measures of a map and its block scores."""
         areas = {key: getattr(self.clip, key) for key in ("moving", "face", "disturbed", "course", "frame_ms")}
-        game = measure_game(blocks, self.owed, self.players, self.energy, signed=signed, complete=complete)
-        return {**game, **measure_all(pixels, blocks, energy=self.energy, tells_when=tells_when, **areas)}
+        owed, players = self.game.values.shapley, self.game.players
+        found = measure_game(blocks, owed, players, self.energy, signed=signed, complete=complete)
+        if tells_when and self.game.stretches:
+            found |= measure_time_game(pixels.sum(axis=(1, 2)), self.game.owed_in_time, self.game.stretches)
+        return {**found, **measure_all(pixels, blocks, energy=self.energy, tells_when=tells_when, **areas)}
 
 
 def slices_of(clip: KnownClip, labels: Sequence[str]) -> list[str]:

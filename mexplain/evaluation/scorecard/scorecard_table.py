@@ -8,7 +8,16 @@ from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.model.scorecard import Estimate, Scorecard
 
-_USED = ("game_top", "game_pearson", "game_spearman", "game_sign", "game_sum", "still_blocks")
+_USED = (
+    "game_top",
+    "game_pearson",
+    "game_spearman",
+    "game_sign",
+    "game_sum",
+    "time_top",
+    "time_pearson",
+    "still_blocks",
+)
 _MOVED = (
     *("pointing", "mass_ratio", "rank_accuracy", "auroc", "timing", "time_mass", "lag_ms", "off_ms", "nuisance_mass"),
     *("randomised", "target_sensitivity", "seconds"),

@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +60,13 @@ def test_a_tiny_share_has_no_sign():
     assert game_metrics.sign_agreement(np.float64([1, 1, 0]), np.float64([5, -0.4, -2])) == pytest.approx(0.75)
 
 
+def test_stretches_of_time_are_compared_by_their_sums():
+    course, owed = np.float32([0, 3, 1, 0, 2, 1]), np.float32([1.0, 2.0])
+    assert game_metrics.measure_time_game(course, owed, ((1, 2), (3, 5)))["time_top"] == 0
+    assert game_metrics.measure_time_game(course, owed, ((1, 2), (3, 5)))["time_pearson"] == pytest.approx(-1)
+    assert set(game_metrics.measure_time_game(course, owed[:1], ((1, 5),)).values()) == {None}
+
+
 def row(person: str, kinds: list[str], held: list[float], logits: list[float]) -> dict:
     variant = {"game": {"held": held, "logits": logits}, "methods": {"m": {"game_top": float(len(kinds))}}}
     return {"person": person, "slices": kinds, "variants": {"10": variant}}
@@ -89,6 +99,8 @@ def test_games_of_a_clip_are_about_each_variants_answer(checkpoint):
         # With nothing held, both are the clip.
         assert game.held[-1] == pytest.approx(game.logits[-1], abs=1e-3)
         assert np.corrcoef(game.held, game.logits)[0, 1] > 0.5
-        assert ClipGame(**vars(game)) == game
+        assert ClipGame.of(json.loads(json.dumps(asdict(game)))) == game
+        assert len(game.stretch_logits) == 2 ** len(game.stretches)
+        assert game.stretch_logits[-1] == pytest.approx(game.logits[-1], abs=1e-3)
     with pytest.raises(SettingError, match="changed after it was rendered"):
         play_clip_games(checkpoint.model, shortened(clip), ("10",), CPU)

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from mexplain.evaluation.scorecard.rendered_game import (
     leading_unit,
     play_game,
     render_game,
+    render_time_game,
     render_unit_game,
 )
 from mexplain.face.blocks import box_coverage, pooling_layout
@@ -124,6 +125,19 @@ def test_each_coalition_of_action_units_is_rendered(source, plan):
     assert list(game.energy) == sorted(game.energy, reverse=True)
     change = np.abs(game.frames.astype(int) - game.clip.astype(int)).max(axis=(1, 2, 3, 4))
     assert (change[:-1] > 3).all() and change[-1] == 0
+
+
+def test_a_stretch_that_is_held_shows_no_expression(source, plan):
+    game, (clip_plan,) = render_time_game(source, plan), plan.clip_plans
+    assert game.players[0][0] == np.flatnonzero(clip_plan.courses[:2].max(0) > 0.05)[0]
+    assert all(before[1] + 1 == after[0] for before, after in pairwise(game.players))
+    still = source.make(plan, left_out=clip_plan.parts[None, :2]).frames[0]
+    first, last = game.players[0]
+    alone = game.frames[-2][first : last + 1] / 255.0
+    shown = still[first : last + 1].permute(0, 2, 3, 1).numpy()
+    # What tiles of a codec show of the frames before may differ.
+    assert np.abs(alone - shown).mean() < 0.3 * np.abs(game.clip[first : last + 1] / 255.0 - shown).mean()
+    assert np.array_equal(game.clip, render_game(source, plan, "10", players=1).clip)
 
 
 def test_the_two_sides_of_an_action_unit_count_together(game):
