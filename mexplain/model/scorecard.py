@@ -32,7 +32,8 @@ class Scorecard:
     ``scores[variant][method][measure]`` is None where a measure does not apply; the methods include guesses.
     ``sanity[variant][method]`` holds mean similarities ``maps`` and ``blocks`` (None: not judged by its map) by what is
     random, ``target_sensitivity``, ``mirror`` and ``fails_randomisation``; ``fails`` lists the methods that fail in
-    any variant. ``shortcut`` is the result of the planted shortcut (None: not run), ``accuracy`` each variant's
+    any variant. ``shortcuts`` are planted shortcuts by their key, each a ``ShortcutResult``; ``shortcut`` is the single
+    one of the first version. ``accuracy`` is each variant's
     share (0..1) of right answers on the clips. ``slices[variant][kind][method][measure]`` are scores of one kind of
     clips; ``hold[variant]`` says how well pixels held still predict the logits of clips rendered again: ``r2`` and
     ``slope``, over ``count`` coalitions. Scorecards of the first version have neither.
@@ -50,6 +51,7 @@ class Scorecard:
     accuracy: dict[str, Estimate]
     slices: dict[str, dict[str, dict[str, dict[str, Estimate | None]]]] = field(default_factory=dict)
     hold: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    shortcuts: dict[str, dict[str, Any]] = field(default_factory=dict)
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:

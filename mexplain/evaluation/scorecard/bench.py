@@ -1,5 +1,7 @@
 """A scorecard of every attribution method, from a checkpoint and known clips."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,21 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
 from mexplain.evaluation.scorecard.known_clips import KnownClips
-from mexplain.evaluation.scorecard.planted_shortcut import Shortcut, shortcut_check
+from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, shortcut_tests
 from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import ScorecardRun, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import markdown
-from mexplain.media.files import write_text
+from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
+from mexplain.media.files import write_json_file, write_text
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import resolve_device
 from mexplain.model.scorecard import SCORECARD, Scorecard
 from mexplain.simulation.faces import check_splits, load_faces
+
+# Results of shortcuts that a run has finished, beside its other files.
+_SHORTCUTS = "shortcuts.json"
 
 
 def run_scorecard(
@@ -33,7 +39,7 @@ def run_scorecard(
     methods: tuple[str, ...] = tuple(METHODS),
     variants: tuple[str, ...] = (),
     sanity_clips: int = 8,
-    shortcut: bool = True,
+    shortcuts: tuple[str, ...] = tuple(SHORTCUTS),
 ) -> Scorecard:
     """Score every method of explanation on known clips.
 
@@ -51,8 +57,8 @@ def run_scorecard(
     known = _simulate(config, faces, clips) if faces else known_clips.load_known_clips(clips, config)
     run = ScorecardRun(loaded.model, loaded.sha256, known, out, target, methods, variants, sanity_clips)
     rows, checks = run.measure()
-    check = _shortcut(run, len(faces) == 0) if shortcut else None
-    scorecard = build_scorecard(run, rows, checks, check)
+    planted = _shortcuts(run, shortcuts, len(faces) == 0)
+    scorecard = build_scorecard(run, rows, checks, planted)
     write_text(out / SCORECARD, scorecard.to_json())
     write_text(out / "scorecard.md", markdown(scorecard))
     write_text(out / "scorecard.html", scorecard_page(scorecard))
@@ -60,7 +66,7 @@ def run_scorecard(
 
 
 def build_scorecard(
-    run: ScorecardRun, rows: list[dict[str, Any]], checks: list[dict[str, Any]], check: Shortcut | None
+    run: ScorecardRun, rows: list[dict[str, Any]], checks: list[dict[str, Any]], planted: dict[str, dict[str, Any]]
 ) -> Scorecard:
     """Return the scorecard of a run."""
     scores, accuracy = collect_scores(rows)
@@ -78,7 +84,8 @@ def build_scorecard(
         scores=scores,
         sanity=sanity,
         fails=tuple(fails),
-        shortcut=None if check is None else asdict(check),
+        shortcut=None,
+        shortcuts=planted,
         accuracy=accuracy,
         slices=collect_slices(rows),
         hold=collect_hold(rows),
@@ -91,7 +98,16 @@ def _simulate(config: ModelConfig, faces: list[Path], clips: int) -> KnownClips:
     return known_clips.simulate_known_clips(people, config, clips)
 
 
-def _shortcut(run: ScorecardRun, shipped: bool) -> Shortcut | None:
-    # A head needs many clips to learn from, even if few are scored.
-    known = known_clips.load_known_clips(config=run.model.config) if shipped else run.known
-    return shortcut_check(run.model, known, run.methods)
+def _shortcuts(run: ScorecardRun, keys: Sequence[str], shipped: bool) -> dict[str, dict[str, Any]]:
+    """Return the result of each shortcut; those that a stopped run had finished are not tested again."""
+    path = run.out / _SHORTCUTS
+    done: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if left := [key for key in keys if key not in done]:
+        # A head needs many clips to learn from, even if few are scored.
+        known = known_clips.load_known_clips(config=run.model.config) if shipped else run.known
+        for key in left:
+            explained = min(len(run.known), EXPLAINED)
+            found = shortcut_tests(run.model, known, run.methods, shortcuts=(key,), explained=explained)
+            done |= {name: asdict(result) for name, result in found.items()}
+            write_json_file(path, done)
+    return {key: done[key] for key in keys if key in done}

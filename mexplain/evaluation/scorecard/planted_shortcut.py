@@ -1,207 +1,269 @@
-"""A planted shortcut: a network taught to use the background, and the methods that expose it.
+"""Planted shortcuts: heads taught to use a cue, and which explanations and checks give that away.
 
-A spot beside the face changes its brightness, in a place that names the class; the class is drawn without regard to
-the expression. A head trained on such clips must look at the spot, and an honest explanation must point there.
+Clips get a cue that is drawn without regard to their expression. On the same clips one head is taught the cue (misled),
+one the expression (honest), one labels that nothing shows (chance). People whose clips are explained are in none of the
+clips taught. An explanation that is any good must differ between the misled and the honest head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from torch.nn import functional as F
 
-from mexplain.attribution.attribute import attribute_target
+from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.faithfulness import assess
+from mexplain.attribution.registry import METHODS
 from mexplain.attribution.target import AttributionTarget, build_targets
+from mexplain.evaluation.scorecard.estimates import estimate
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
-from mexplain.evaluation.scorecard.metrics import mass
-from mexplain.evaluation.scorecard.sanity_checks import CHEAP
-from mexplain.face.blocks import layout
+from mexplain.evaluation.scorecard.metrics import mass, timing
+from mexplain.evaluation.scorecard.sanity_checks import CHEAP, coarse
+from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS, Shortcut, changed_pixels
+from mexplain.evaluation.scorecard.taught_head import VARIANT, encode_clips, predicted_classes, teach_head
+from mexplain.face.blocks import pooling_layout
 from mexplain.media.progress import track
-from mexplain.model.network import Head, MicroExpressionNet
+from mexplain.model.network import MicroExpressionNet
+from mexplain.model.scorecard import Estimate
 
-VARIANT = "10"
-# Centres of the spots in shares of the picture's side (x, y), clear of all blocks: the corners, then the borders.
-_PLACES = ((0.05, 0.05), (0.95, 0.05), (0.05, 0.95), (0.95, 0.95), (0.05, 0.64), (0.95, 0.64), (0.5, 0.97))
-_SIDE = 0.08
-_STRENGTH = 90.0
-_FRAMES = 4
-# Clips to learn from and to score on; with fewer than the least, the check says nothing.
-_LEARN, _TEST, LEAST = 120, 40, 40
-_EXPLAINED = 4
-_STEPS, _BATCH, _RATE = 50, 24, 3e-3
+FRAMES = 6
+# With fewer clips than these a head learns nothing that can be relied on.
+LEAST = 60
+EXPLAINED = 50
+# These explain a fifth of the clips.
+SLOW = ("occlusion", "block_ablation", "shapley")
+# The methods that explain unless another is asked for come first: their checks run on a fifth of the clips.
+CHECKED = ("integrated_gradients", "shapley")
+# Not checks by name, but what a report says: the answer stays with all blocks held still; most of the scores lie in
+# none of the blocks.
+SIGNS = ("answer_stays", "mostly_outside")
 
 
 @dataclass(frozen=True)
-class Shortcut:
-    """Accuracy of the taught head on unseen people, and the attribution mass of each method.
+class Exposure:
+    """A share of clips (0..1) for the misled head, for the honest one, and by how much the former is larger.
 
-    ``honest_mass_ratio`` and ``planted_mass_ratio`` are the mass ratios on the moving area before and after teaching;
-    ``planted_off_face`` and ``planted_cue`` the shares of the taught network's positive mass beside the face and on the
-    spot; ``cue_ratio`` is the latter over the spot's share of the picture. A method is ``exposing`` if most of the
-    taught network's mass is off the face and its mass ratio is less than half of the honest one.
+    ``exposing`` says that it is larger by more than half, with 97.5 % confidence.
     """
 
-    accuracy: float
+    misled: Estimate
+    honest: Estimate
+    difference: Estimate
+    exposing: bool
+
+
+@dataclass(frozen=True)
+class ShortcutResult:
+    """What heads taught a shortcut, and their explanations, did on clips of unseen people.
+
+    ``accuracy`` is the misled head's on the cue, ``honest_accuracy`` the honest head's on the expression,
+    ``unrelated_accuracy`` that of the head taught labels which nothing shows; ``chance`` is one in the classes.
+
+    ``methods[method]`` holds, as far as it applies, the share of clips with most of the positive attribution where the
+    expression moves nothing (``in_space``), that with its peak neither between onset and apex nor a frame beside
+    (``in_time``), and the mean share of the positive attribution that lies where the cue is to be seen (``at_cue``).
+    ``checks[method][check]`` is how often a check of faithfulness fails, or one of ``SIGNS`` holds. ``maps`` are, by
+    head, the mean shares of the positive attribution in the cells of a square grid over the picture, row by row.
+    """
+
     clips: int
-    methods: dict[str, dict[str, float | bool]]
+    accuracy: Estimate
+    honest_accuracy: Estimate
+    unrelated_accuracy: Estimate
+    chance: float
+    methods: dict[str, dict[str, Exposure]]
+    checks: dict[str, dict[str, Exposure]]
+    maps: dict[str, list[float]]
 
 
-def planted_clips(
-    clips: Sequence[KnownClip], classes: int, seed: int
-) -> tuple[list[KnownClip], list[Bool[np.ndarray, "s s"]]]:
-    """Return shortened copies with random labels, each shown by a spot beside the face, and the masks of the spots."""
-    labels = np.random.default_rng(seed).integers(classes, size=len(clips)).tolist()
-    planted, spots = [], []
-    for clip, label in zip(clips, labels, strict=True):
-        short = shortened(clip)
-        spot = cue_pixels(clip.size, label)
-        frames = short.frames.astype(np.float32)
-        # Towards the middle of the range, so that nothing is clipped.
-        sign = 1.0 if frames[0][spot].mean() < 128 else -1.0
-        growth = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
-        frames = frames + sign * _STRENGTH * growth * spot[:, :, None]
-        planted.append(replace(short, frames=frames.clip(0, 255).round().astype(np.uint8), label=label))
-        spots.append(spot)
-    return planted, spots
+@dataclass(frozen=True)
+class _Heads:
+    """The misled and the honest network, and what they are asked about: clips with and without the cue."""
+
+    misled: MicroExpressionNet
+    honest: MicroExpressionNet
+    plain: Sequence[KnownClip]
+    planted: Sequence[KnownClip]
+
+    def targets(self, number: int) -> tuple[AttributionTarget, AttributionTarget]:
+        clip, device = self.planted[number], next(self.misled.parameters()).device
+        frames, mesh = clip.input(device)[None], clip.landmarks_xy[None]
+        misled, honest = (build_targets(model, frames, mesh, [VARIANT])[0] for model in (self.misled, self.honest))
+        return misled[VARIANT], honest[VARIANT]
 
 
-def shortened(clip: KnownClip) -> KnownClip:
+def shortcut_tests(
+    model: MicroExpressionNet,
+    known: KnownClips,
+    methods: Sequence[str],
+    *,
+    shortcuts: Sequence[str] = tuple(SHORTCUTS),
+    explained: int = EXPLAINED,
+    seed: int = 0,
+) -> dict[str, ShortcutResult]:
+    """Teach copies of a network each shortcut and compare their explanations; none without 10-block head or clips.
+
+    Each method explains ``explained`` clips, the slow ones a fifth of them.
+    """
+    if VARIANT not in model.variants or len(known) < LEAST:
+        return {}
+    return {key: _test(model, known, methods, SHORTCUTS[key], explained, seed) for key in shortcuts}
+
+
+def shortened(clip: KnownClip, count: int = FRAMES) -> KnownClip:
     """Return a clip with a few of its frames, the apex among them, which costs less."""
     apex = int(clip.course.argmax())
-    others = np.linspace(0, len(clip.frames) - 1, _FRAMES).round().astype(int)
-    others[1 + int(np.abs(others[1:] - apex).argmin())] = apex
-    chosen = np.unique(others)
-    chosen = np.pad(chosen, (0, _FRAMES - len(chosen)), mode="edge")
+    chosen = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
+    chosen[1 + int(np.abs(chosen[1:] - apex).argmin())] = apex
     return replace(clip, frames=clip.frames[chosen], course=clip.course[chosen], recipe=None)
 
 
-def cue_pixels(size: int, label: int) -> Bool[np.ndarray, "{size} {size}"]:
-    """Return a mask of the spot that shows a class."""
-    ticks = (np.arange(size) + 0.5) / size
-    x, y = _PLACES[label % len(_PLACES)]
-    return (np.abs(ticks - y) <= _SIDE / 2)[:, None] & (np.abs(ticks - x) <= _SIDE / 2)[None]
-
-
-def train_shortcut(model: MicroExpressionNet, clips: Sequence[KnownClip], seed: int = 0) -> MicroExpressionNet:
-    """Return a copy whose 10-block head was trained on the labels of planted clips.
-
-    Only global attention, fusion, LSTM and classifier are trained; trunk and block attention stay.
-    """
-    taught = MicroExpressionNet(model.config, (VARIANT,)).to(next(model.parameters()).device)
-    own = taught.state_dict()
-    taught.load_state_dict({name: value for name, value in model.state_dict().items() if name in own})
-    head = taught.eval().requires_grad_(False).head(VARIANT)
-    local, differences, labels = _encode_clips(taught, head, clips)
-    learning = [head.global_attention, head.fuse, head.lstm, head.classify]
-    weights = [weight.requires_grad_() for part in learning for weight in part.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.01)
-    generator = torch.Generator().manual_seed(seed)
-    head.global_attention.train()
-    for step in range(_STEPS):
-        batch = torch.randperm(len(labels), generator=generator)[:_BATCH]
-        # Blocks of other clips, so that the face carries no information about the label.
-        faces = torch.randperm(len(labels), generator=generator)[: len(batch)]
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / 10) * (1 - step / _STEPS)
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(
-            head.classify_blocks(local[faces], head.global_embeddings(differences[batch])), labels[batch]
-        )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 5.0)
-        optimizer.step()
-    return taught.eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def head_accuracy(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> float:
-    """Return the 10-block head's accuracy on the clips' labels."""
-    head = model.head(VARIANT)
-    local, differences, labels = _encode_clips(model, head, clips)
-    return float((head.classify_blocks(local, head.global_embeddings(differences)).argmax(1) == labels).float().mean())
-
-
-def shortcut_check(
-    model: MicroExpressionNet, known: KnownClips, methods: Sequence[str], seed: int = 0, explained: int = _EXPLAINED
-) -> Shortcut | None:
-    """Teach a copy of a network the shortcut and score its explanations; None without 10-block head or enough clips.
-
-    Training and explained clips show different people.
-    """
-    if VARIANT not in model.variants or len(known) < LEAST:
-        return None
+def _test(
+    model: MicroExpressionNet, known: KnownClips, methods: Sequence[str], shortcut: Shortcut, explained: int, seed: int
+) -> ShortcutResult:
     people = list(dict.fromkeys(clip.person for clip in known))
-    kept_out = set(people[::4])
-    classes, device = len(model.config.labels), next(model.parameters()).device
-    learn = [clip for clip in known if clip.person not in kept_out][:_LEARN]
-    test = [clip for clip in known if clip.person in kept_out][:_TEST]
-    planted, spots = planted_clips(test, classes, seed + 1)
-    taught = train_shortcut(model, planted_clips(learn, classes, seed)[0], seed)
-    rows: dict[str, list[dict[str, float | None]]] = {method: [] for method in methods}
-    pairs = list(zip(test, planted, spots, strict=True))[:explained]
-    for clip, with_spot, spot in track(pairs, "clips with a planted shortcut"):
-        honest = _target(model, shortened(clip), device)
-        misled = _target(taught, with_spot, device)
+    plain = [shortened(clip) for clip in known]
+    unseen = np.isin([clip.person for clip in known], people[::3])
+    classes, rng = len(model.config.labels), np.random.default_rng(seed)
+    cues, unrelated = rng.integers(classes, size=(2, len(known)))
+    planted = [
+        replace(clip, frames=shortcut.plant(clip, cue), recipe=None)
+        for clip, cue in zip(plain, cues.tolist(), strict=True)
+    ]
+    labels = {"misled": cues, "honest": np.array([clip.label for clip in known]), "unrelated": unrelated}
+    test = np.flatnonzero(unseen)
+    taught, accuracy = _teach(model, planted, labels, unseen, shortcut.steps, seed)
+    heads = _Heads(taught["misled"], taught["honest"], [plain[i] for i in test], [planted[i] for i in test])
+    found = _explain(heads, methods, shortcut.name, min(explained, len(test)))
+    tested = [clip.person for clip in heads.plain]
+    return ShortcutResult(
+        clips=len(test),
+        accuracy=accuracy["misled"],
+        honest_accuracy=accuracy["honest"],
+        unrelated_accuracy=accuracy["unrelated"],
+        chance=round(1 / classes, 4),
+        methods={method: _exposures(each, tested) for method, each in found.methods.items()},
+        checks={method: _exposures(each, tested) for method, each in found.checks.items()},
+        maps={head: np.mean(each, axis=0).round(4).tolist() for head, each in found.grids.items()},
+    )
+
+
+def _teach(
+    model: MicroExpressionNet,
+    clips: Sequence[KnownClip],
+    labels: Mapping[str, Int[np.ndarray, "b"]],
+    unseen: Bool[np.ndarray, "b"],
+    steps: int,
+    seed: int,
+) -> tuple[dict[str, MicroExpressionNet], dict[str, Estimate]]:
+    """Return a network for each set of labels, and its accuracy on the clips of unseen people."""
+    learn = encode_clips(model, [clip for clip, held_out in zip(clips, unseen, strict=True) if not held_out])
+    test = [clip for clip, held_out in zip(clips, unseen, strict=True) if held_out]
+    taught = {name: teach_head(model, learn, each[~unseen], steps=steps, seed=seed) for name, each in labels.items()}
+    encoded, people = encode_clips(model, test), [clip.person for clip in test]
+    accuracy = {
+        name: _sure(estimate((predicted_classes(network, encoded) == labels[name][unseen]).astype(float), people))
+        for name, network in taught.items()
+    }
+    return taught, accuracy
+
+
+# By what is measured: for each clip the value of the misled and of the honest head, None where it does not apply.
+_Pairs = dict[str, list[tuple[float | None, float | None]]]
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the explanations of both heads showed: of each method, of its checks, and on a grid over the picture."""
+
+    methods: dict[str, _Pairs]
+    checks: dict[str, _Pairs]
+    grids: dict[str, list[Float[np.ndarray, "g"]]]
+
+
+def _explain(heads: _Heads, methods: Sequence[str], name: str, count: int) -> _Findings:
+    checked = [method for method in CHECKED if method in methods]
+    shown = [*checked, *methods][0]
+    found = _Findings({m: {} for m in methods}, {m: {} for m in checked}, {"misled": [], "honest": []})
+    for number in track(range(count), f"{name}: clips explained"):
+        targets, clip = heads.targets(number), heads.plain[number]
+        cue = changed_pixels(clip, heads.planted[number].frames)
+        is_first = number < max(1, count // 5)
         for method in methods:
-            rows[method].append(_compare(clip, spot, _positive(honest, method), _positive(misled, method)))
-    return Shortcut(
-        accuracy=round(head_accuracy(taught, planted), 4),
-        clips=min(explained, len(test)),
-        methods={method: _summary(each) for method, each in rows.items()},
-    )
+            if method in SLOW and not is_first:
+                continue
+            both = [_attribute(target, method) for target in targets]
+            when = METHODS[method].tells_when
+            _add(found.methods[method], [_where(each.map.clip(min=0), clip, cue, when) for each in both])
+            if method in checked and is_first:
+                _add(found.checks[method], [_failures(t, a) for t, a in zip(targets, both, strict=True)])
+            if method == shown:
+                for grid, each in zip(found.grids.values(), both, strict=True):
+                    grid.append(_shares_of_picture(each.map.clip(min=0)))
+    return found
 
 
-def _target(model: MicroExpressionNet, clip: KnownClip, device: torch.device) -> AttributionTarget:
-    return build_targets(model, clip.input(device)[None], clip.landmarks_xy[None], [VARIANT])[0][VARIANT]
+def _add(pairs: _Pairs, both: Sequence[Mapping[str, float | None]]) -> None:
+    misled, honest = both
+    for key in dict.fromkeys([*misled, *honest]):
+        pairs.setdefault(key, []).append((misled.get(key), honest.get(key)))
 
 
-def _positive(target: AttributionTarget, method: str) -> Float[np.ndarray, "s s"]:
-    settings = {**CHEAP.get(method, {}), **({"frames": _FRAMES} if method == "occlusion" else {})}
-    positive: Float[np.ndarray, "s s"] = (
-        attribute_target(target, method, settings=settings).map.clip(min=0).sum(axis=0, dtype=np.float64)
-    )
-    return positive
-
-
-def _compare(
-    clip: KnownClip, spot: Bool[np.ndarray, "s s"], before: Float[np.ndarray, "s s"], after: Float[np.ndarray, "s s"]
+def _where(
+    positive: Float[np.ndarray, "t s s"], clip: KnownClip, cue: Bool[np.ndarray, "t s s"], tells_when: bool
 ) -> dict[str, float | None]:
-    share = float(clip.moving.sum() / clip.face.sum())
-    honest_mass, planted_mass, cue_mass = mass(before, clip.moving), mass(after, clip.moving), mass(after, spot)
+    """Return where a positive map lies; None for a map of zeros, and in time for a method that does not tell when."""
+    still = clip.expression < 0.1 * clip.expression.max()
+    away = mass(positive.sum(axis=0, dtype=np.float64), still)
+    timely = timing(positive.sum(axis=(1, 2), dtype=np.float64), clip.course)
     return {
-        "honest_mass_ratio": None if honest_mass is None else honest_mass / share,
-        "planted_mass_ratio": None if planted_mass is None else planted_mass / share,
-        "planted_off_face": mass(after, ~clip.face),
-        "planted_cue": cue_mass,
-        "cue_ratio": None if cue_mass is None else cue_mass / float(spot.mean()),
+        "in_space": None if away is None else float(away > 0.5),
+        "in_time": 1 - timely if tells_when and away is not None else None,
+        "at_cue": mass(positive.reshape(-1, clip.size), cue.reshape(-1, clip.size)),
     }
 
 
-def _summary(rows: Sequence[dict[str, float | None]]) -> dict[str, Any]:
-    means = {}
-    for key in rows[0]:
-        values = [row[key] for row in rows if row[key] is not None]
-        means[key] = round(float(np.mean(np.array(values, np.float64))), 4) if values else 0.0
-    exposing = means["planted_off_face"] > 0.5 and means["planted_mass_ratio"] < 0.5 * means["honest_mass_ratio"]
-    return {**means, "exposing": bool(exposing)}
+def _failures(target: AttributionTarget, attribution: Attribution) -> dict[str, float | None]:
+    """Return which checks of faithfulness fail (1), and which of ``SIGNS`` hold."""
+    report = assess(target, attribution, pooling_layout(VARIANT).names)
+    outside, inside = abs(attribution.outside), float(np.abs(attribution.block_scores).sum())
+    return {
+        **{check.key: float(not check.passed) for check in report.checks if check.passed is not None},
+        "answer_stays": float(report.flips_after is None),
+        "mostly_outside": float(outside > inside),
+    }
 
 
-@torch.no_grad()
-def _encode_clips(
-    model: MicroExpressionNet, head: Head, clips: Sequence[KnownClip]
-) -> tuple[Float[Tensor, "b t nv"], Float[Tensor, "b t c h w"], Int[Tensor, "b"]]:
-    """Return block embeddings, trunk features since the onset, and labels of the clips."""
-    device = next(model.parameters()).device
-    local, differences = [], []
-    for start in range(0, len(clips), 8):
-        batch = clips[start : start + 8]
-        boxes = np.stack([layout(VARIANT).boxes(clip.landmarks_xy) for clip in batch])
-        difference = head.since_onset(model.encode(torch.stack([clip.input(device) for clip in batch])))
-        local.append(head.block_attention(difference, torch.from_numpy(boxes).to(device))[0])
-        differences.append(difference)
-    labels = torch.tensor([clip.label for clip in clips], device=device)
-    return torch.cat(local), torch.cat(differences), labels
+def _attribute(target: AttributionTarget, method: str) -> Attribution:
+    settings = {**CHEAP.get(method, {}), **({"frames": 2} if method == "occlusion" else {})}
+    return attribute_target(target, method, settings=settings)
+
+
+def _shares_of_picture(positive: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
+    """Return the shares of a positive map that lie in the cells of a coarse grid."""
+    cells = coarse(positive)
+    shares: Float[np.ndarray, "g"] = cells / max(float(cells.sum()), 1.0)
+    return shares
+
+
+def _exposures(pairs: _Pairs, people: Sequence[str]) -> dict[str, Exposure]:
+    found = {}
+    for key, values in pairs.items():
+        both = [
+            (misled, honest, people[i]) for i, (misled, honest) in enumerate(values) if None not in (misled, honest)
+        ]
+        if both:
+            found[key] = _exposure(both)
+    return found
+
+
+def _exposure(rows: Sequence[tuple[Any, Any, str]]) -> Exposure:
+    misled, honest, people = zip(*rows, strict=True)
+    more = _sure(estimate(np.subtract(misled, honest).tolist(), people))
+    return Exposure(_sure(estimate(misled, people)), _sure(estimate(honest, people)), more, more.low > 0.5)
+
+
+def _sure(found: Estimate | None) -> Estimate:
+    assert found is not None
+    return found

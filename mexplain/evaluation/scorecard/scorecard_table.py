@@ -6,6 +6,7 @@ from typing import Any
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
+from mexplain.evaluation.scorecard.shortcut_table import shortcut_sections
 from mexplain.model.scorecard import Estimate, Scorecard
 
 _USED = (
@@ -48,8 +49,8 @@ def markdown(scorecard: Scorecard) -> str:
                 parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
         parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
-    if scorecard.shortcut:
-        parts += ["## A planted shortcut", _shortcut(scorecard.shortcut)]
+    if scorecard.shortcuts:
+        parts += ["## Planted shortcuts", shortcut_sections(scorecard.shortcuts)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -152,22 +153,3 @@ def _legend() -> str:
             "itself* what moved, though not what the network makes of it.",
         ]
     )
-
-
-def _shortcut(shortcut: Mapping[str, Any]) -> str:
-    lines = [
-        f"A 10-block head was taught labels that only a spot beside the face shows (right for "
-        f"{shortcut['accuracy']:.0%} of clips of people it had not seen). An explanation that is any good must leave "
-        f"the face and point at the spot; {shortcut['clips']} clips were explained.",
-        "",
-        "| Method | Mass ratio, honest | Mass ratio, misled | Mass off the face | Mass on the spot | Gives it away |",
-        "|---|---|---|---|---|---|",
-    ]
-    for method, found in shortcut["methods"].items():
-        values = (f"{found[key]:.2f}" for key in ("honest_mass_ratio", "planted_mass_ratio", "planted_off_face"))
-        spot = f"{found['planted_cue']:.2f} ({found['cue_ratio']:.1f} x its area)"
-        lines.append(
-            f"| {NAMES.get(method, method)} | {' | '.join(values)} | {spot} | "
-            f"{'yes' if found['exposing'] else '**no**'} |"
-        )
-    return "\n".join(lines)

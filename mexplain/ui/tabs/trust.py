@@ -14,6 +14,7 @@ from mexplain.records import VARIANTS
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import QUICK, Hub, tab_intro
+from mexplain.ui.components.shortcut_lesson import shortcut_lesson
 from mexplain.ui.components.unit_scores_table import unit_scores_html
 from mexplain.ui.text import WORDS, render_html
 
@@ -40,6 +41,9 @@ class TrustTab:
                 )
                 gr.Plot(ablation_figure(ablation), show_label=False, container=False)
                 gr.HTML(render_html("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
+        if card is not None and card.shortcuts:
+            lesson = shortcut_lesson(card.shortcuts, hub.checkpoint().model.config.crop_iod)
+            gr.HTML(lesson, elem_id="shortcuts")
         gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
         gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
         if (folder / CARD).is_file():

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,7 +12,6 @@ from mexplain.evaluation.scorecard import metrics
 from mexplain.evaluation.scorecard.bench import run_scorecard
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices, estimate
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, load_known_clips
-from mexplain.evaluation.scorecard.planted_shortcut import Shortcut
 from mexplain.evaluation.scorecard.plots import scorecard_figure, scorecard_page
 from mexplain.evaluation.scorecard.reference_maps import GUESSES, RANDOM_WEIGHTS, reference_maps
 from mexplain.evaluation.scorecard.runner import ScorecardRun
@@ -279,7 +278,7 @@ def test_one_weight_for_the_whole_picture_points_nowhere(bench):
 
 def test_the_command_writes_a_scorecard(tmp_path, checkpoint):
     options = {"checkpoint": SHIPPED, "clips": 2, "out": tmp_path, "faces": [], "device": "cpu"}
-    few = {"methods": ("grad_cam", "attention"), "variants": ("10",), "sanity_clips": 1, "shortcut": False}
+    few = {"methods": ("grad_cam", "attention"), "variants": ("10",), "sanity_clips": 1, "shortcuts": ()}
     text = markdown(run_scorecard(**options, **few))
     assert "| Grad-CAM |" in text
     assert "*Uniform*" in text
@@ -386,17 +385,6 @@ def test_a_known_clip_counts_its_areas_from_its_motion(shipped):
     assert made.disturbed.sum() == 20 * 112
     still = replace(made, nuisance=np.full((112, 112), 0.004, np.float32))
     assert not still.disturbed.any()
-
-
-def test_the_table_tells_which_methods_give_a_shortcut_away():
-    values = {"honest_mass_ratio": 4.5, "planted_mass_ratio": 0.3, "planted_off_face": 0.84}
-    values |= {"planted_cue": 0.75, "cue_ratio": 115.7}
-    methods = {"occlusion": {**values, "exposing": True}, "attention": {**values, "exposing": False}}
-    found = asdict(Shortcut(1.0, 4, methods))
-    text = markdown(replace(hand_made_scorecard(), shortcut=found))
-    assert "| Occlusion | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | yes |" in text
-    assert "| Attention | 4.50 | 0.30 | 0.84 | 0.75 (115.7 x its area) | **no** |" in text
-    assert Scorecard.from_json(replace(hand_made_scorecard(), shortcut=found).to_json()).shortcut == found
 
 
 def test_the_shipped_scorecard_is_about_the_shipped_weights_and_marks_what_fails(checkpoint):
