@@ -1,5 +1,6 @@
 """``python -m benchmarks``: times, ratios, the floor; ``check``: answers against float64; ``memory``: of a minute;
-``nulls``: how often scores that know nothing pass the checks of an explanation.
+``nulls``: how often scores that know nothing pass the checks of an explanation; ``blendshapes``: what MediaPipe's model
+of them sees.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import memory, network, video
+from benchmarks import blendshapes, memory, network, video
 from benchmarks.check import check
 from benchmarks.clips import inputs
 from benchmarks.table import table
@@ -24,8 +25,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line asks for, print it, and write it as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", choices=("speed", "check", "memory", "nulls"), default="speed", help="what to measure"
+        "what",
+        nargs="?",
+        choices=("speed", "check", "memory", "nulls", "blendshapes"),
+        default="speed",
+        help="what to measure",
     )
+    parser.add_argument("--people", type=int, default=30, help="blendshapes: faces that move")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--clips",
@@ -46,6 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
+    if chosen.what == "blendshapes":
+        print(blendshapes.table(blendshapes.measure(chosen.people)))
+        return
     started, load = time.perf_counter(), os.getloadavg()
     checkpoint = load_checkpoint(SHIPPED, device=resolve_device(chosen.device))
     model = checkpoint.model

@@ -106,6 +106,8 @@ class AlignedClip:
 
     ``frames`` are square RGB crops, evenly spaced in time; ``landmarks_xy`` the mesh at the first (onset) frame and
     in pixels of the crop; ``to_clip`` maps crop pixels to file pixels at the onset (``p_file = A @ p + b``).
+    ``blendshapes`` are how far (0..1) each of ``mexplain.face.blendshapes.BLENDSHAPES`` has got at onset and apex, as
+    MediaPipe sees it (None: not asked for, or no face found).
     """
 
     frames: UInt8[np.ndarray, "t s s 3"]
@@ -113,6 +115,7 @@ class AlignedClip:
     landmarks_xy: Float[np.ndarray, "478 2"]
     to_clip: Float[np.ndarray, "2 3"]
     notes: tuple[str, ...] = ()
+    blendshapes: Float[np.ndarray, "2 b"] | None = None
 
 
 @dataclass(frozen=True)

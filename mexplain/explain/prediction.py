@@ -139,6 +139,7 @@ def predict_clip(
         sizes=(config.image_size, DISPLAY_SIZE),
         crop_iod=config.crop_iod,
         fps=request.fps,
+        blendshapes=True,
         name=path.name,
         tell=lambda stage: timer.enter(stage, shares.get(stage, 0.2)),
     )

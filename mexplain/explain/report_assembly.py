@@ -8,10 +8,12 @@ from jaxtyping import Float
 from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
+from mexplain.explain.blendshape_agreement import agreement_note
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import Prediction
 from mexplain.face.affine import transform_points
-from mexplain.face.blocks import LAYOUTS, box_coverage, layout, pool_into_blocks, pooling_layout
+from mexplain.face.apex import apex_frame
+from mexplain.face.blocks import LAYOUTS, layout, pool_into_blocks, pooling_layout
 from mexplain.records import (
     Agreement,
     AlignedClip,
@@ -44,6 +46,8 @@ def assemble_report(
     )
     finished = [m for m in request.methods if all(m in by_method for by_method in attributions.values())]
     decision = prediction.decision
+    claimed = dict.fromkeys(movement.unit for movement in explainer.movement_findings.movements)
+    seen = agreement_note(prediction.display.blendshapes, claimed)
     return Report(
         info=prediction.info,
         window_s=prediction.window_s,
@@ -55,11 +59,12 @@ def assemble_report(
         elapsed_s=dict(elapsed_s),
         variants=variants,
         onset_frame=prediction.display.frames[0],
-        apex_frame=prediction.display.frames[_apex(aligned)],
+        apex_frame=prediction.display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
         notes=aligned.notes
         + decision.notes
         + _gap_notes(attributions)
         + _method_notes(request.methods)
+        + ((seen,) if seen else ())
         + explainer.notes,
         baseline=request.baseline,
         agreement={method: _agreement(variants, method) for method in finished},
@@ -142,16 +147,6 @@ def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, 
     corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # n 4 2
     in_file = transform_points(to_clip, corners)
     return np.concatenate([in_file.min(axis=1), in_file.max(axis=1)], axis=1)
-
-
-def _apex(aligned: AlignedClip) -> int:
-    """Index of the frame that differs most from the onset in the face, but for the gain and offset of the light."""
-    grey = aligned.frames.mean(axis=-1)
-    face = box_coverage(LAYOUTS["24"].boxes(aligned.landmarks_xy), *grey.shape[1:]).max(axis=0)
-    grey -= (grey * face).sum(axis=(1, 2), keepdims=True) / face.sum()
-    gain = (grey * grey[0] * face).sum(axis=(1, 2), keepdims=True) / max((grey[0] ** 2 * face).sum(), 1e-9)
-    change = np.abs(grey - gain * grey[0])
-    return int((change * face).sum(axis=(1, 2)).argmax())
 
 
 def _gap_notes(attributions: Attributions) -> tuple[str, ...]:

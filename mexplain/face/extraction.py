@@ -6,6 +6,7 @@ decoded it. Nothing here loads the network.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from jaxtyping import Float, UInt8
 from mexplain.errors import FaceError
 from mexplain.face.affine import transform_points
 from mexplain.face.alignment import align_at, stabilize
+from mexplain.face.blendshapes import onset_and_apex
 from mexplain.face.landmarker import FaceLandmarker, count_note, find_face, load_landmarker, open_landmarker
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.orientation import quarter_turns, to_file, turn_clip, turn_note
@@ -63,11 +65,13 @@ def read_aligned(
     sizes: Sequence[int],
     crop_iod: float,
     fps: float | None = None,
+    blendshapes: bool = False,
     tell: TellStage | None = None,
 ) -> tuple[ClipInfo, tuple[float, float], tuple[AlignedClip, ...]]:
     """Read a video: its properties, the window that was read (s), and its face, aligned at several sizes.
 
-    ``fps`` is the camera's rate where the file shows another, and all times are then those before the camera.
+    ``fps`` is the camera's rate where the file shows another, and all times are then those before the camera. With
+    ``blendshapes`` the largest of the aligned clips has those of its onset and apex.
 
     Raises ``ClipError``, ``FaceError`` or ``SettingError`` as ``read_clip``, ``track_face`` and ``align_at`` do.
     """
@@ -75,15 +79,20 @@ def read_aligned(
     tell("decode")
     clip = read_clip(path, start_s, end_s, fps=fps)
     tell("landmarks")
-    with open_landmarker() as landmarker:
+    with open_landmarker(blendshapes=blendshapes) as landmarker:
         turns = quarter_turns(landmarker, clip.frames)
         clip = turn_clip(clip, turns)
         stretches = face_stretches(clip, landmarker)
-    longest = max(stretches, key=lambda stretch: stretch.lasts_s)
-    notes = turn_note(turns) + stretches_note(stretches, clip, longest)
-    clip, track = longest.clip, FaceTrack(longest.track.landmarks_xy, notes + longest.track.notes)
-    tell("align")
-    aligned = align_at(clip, track, frames=frames, sizes=sizes, crop_iod=crop_iod)
+        longest = max(stretches, key=lambda stretch: stretch.lasts_s)
+        notes = turn_note(turns) + stretches_note(stretches, clip, longest)
+        clip, track = longest.clip, FaceTrack(longest.track.landmarks_xy, notes + longest.track.notes)
+        tell("align")
+        aligned = align_at(clip, track, frames=frames, sizes=sizes, crop_iod=crop_iod)
+        if blendshapes:
+            largest = int(np.argmax(sizes))
+            face = aligned[largest]
+            seen = replace(face, blendshapes=onset_and_apex(landmarker, face.frames, face.landmarks_xy))
+            aligned = (*aligned[:largest], seen, *aligned[largest + 1 :])
     return clip.info, (float(clip.times_s[0]), float(clip.times_s[-1])), aligned
 
 

@@ -1,11 +1,13 @@
 """A report as JSON."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
+from mexplain.explain.claimed_blocks import claimed_cosines
 from mexplain.media.files import write_text
 from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
 
@@ -22,7 +24,7 @@ def to_json(report: Report) -> dict[str, Any]:
     Pictures and attribution maps are left out. Times are seconds, boxes pixels of the file (``xyxy``) or shares of the
     aligned crop (``crop_xyxy``), attributions logits. Version 2 adds keys to version 1 and takes none away.
     """
-    info = report.info
+    info, claimed = report.info, dict.fromkeys(movement.unit for movement in report.movements)
     document = {
         "schema_version": SCHEMA_VERSION,
         "disclaimer": DISCLAIMER,
@@ -51,7 +53,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "movement_sentence": report.movement_sentence,
         "movements": [asdict(movement) for movement in report.movements],
         "notes": report.notes,
-        "variants": [_variant(variant) for variant in report.variants],
+        "variants": [_variant(variant, claimed) for variant in report.variants],
         "agreement": {
             method: [{"variants": pair, **_agreement(found)} for pair, found in pairs.items()]
             for method, pairs in report.agreement.items()
@@ -85,7 +87,7 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     return {name: getattr(evidence, name).tolist() for name in ("times_s", "expression", "blink", "speech", "presence")}
 
 
-def _variant(variant: VariantReport) -> dict[str, Any]:
+def _variant(variant: VariantReport, claimed: Collection[int]) -> dict[str, Any]:
     return {
         "variant": variant.variant,
         "label": variant.label,
@@ -102,6 +104,7 @@ def _variant(variant: VariantReport) -> dict[str, Any]:
         "target": variant.target,
         "difference": variant.difference,
         "pooled": variant.pooled,
+        "claimed_units_cosine": claimed_cosines(variant, claimed),
         "trust": {method: _trust(trust) for method, trust in variant.trust.items()},
         "convergence_delta": variant.convergence_delta,
     }
