@@ -55,12 +55,17 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Random content of a batch, small enough to be drawn in another process and sent."""
+    """Random content of a batch, small enough to be drawn in another process and sent.
+
+    Another ``film_seed`` films the same movement of the same faces again: with another crop, drift, camera and grain
+    (None: those that ``seed`` gives).
+    """
 
     seed: int
     frames: int
     mixture: Mixture
     clip_plans: tuple[ClipPlan, ...]
+    film_seed: int | None = None
 
 
 def draw_batch_plan(
@@ -106,7 +111,9 @@ class Synthesizer:
         # Heads that turn and moving cameras draw from their own, so that a mixture without them keeps its clips.
         view_rng = np.random.default_rng((plan.seed, 3))
         turning, filmed = (view_rng.random(size) < share for share in (mixture.head_turns, mixture.camera))
-        torch_rng = torch.Generator(self.device).manual_seed(plan.seed)
+        film_seed = plan.seed if plan.film_seed is None else plan.film_seed
+        film_rng = rng if plan.film_seed is None else np.random.default_rng((film_seed, 1))
+        torch_rng = torch.Generator(self.device).manual_seed(film_seed)
         people = np.array([clip_plan.person for clip_plan in clip_plans])
         flipped = np.array([clip_plan.flipped for clip_plan in clip_plans])
         points = self._faces(people, flipped)
@@ -116,6 +123,8 @@ class Synthesizer:
         # Every length from here on is in inter-ocular distances of the mean shape, as seen in the crop.
         view = self._views(rng, size, mixture)  # crop -> face, constant over the clip
         sway = self._sways(rng, size, frames, mixture)  # residual head motion after alignment
+        if film_rng is not rng:
+            view, sway = self._views(film_rng, size, mixture), self._sways(film_rng, size, frames, mixture)
         inverse = invert(view)
         points = points @ inverse[..., :2].transpose(0, 2, 1) + inverse[:, None, :, 2]
         iod = inter_ocular_distance(points)
@@ -180,7 +189,7 @@ class Synthesizer:
             )
         if filmed.any():
             clips[self._put(filmed)] = adjust(clips[self._put(filmed)], view_rng)
-        clips = degrade(clips, rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
+        clips = degrade(clips, film_rng, torch_rng, mixture.nuisance, shifted=mixture.shifted)
         if (smeared := filmed & (view_rng.random(size) < 0.3)).any():
             clips[self._put(smeared)] = reduce_noise(clips[self._put(smeared)], view_rng)
         still = np.array([clip_plan.still for clip_plan in clip_plans])
@@ -192,7 +201,7 @@ class Synthesizer:
         points = points + np.einsum(
             "bg,bgnc->bnc", np.stack([clip_plan.courses[LIVELY, 0] for clip_plan in clip_plans]), parts[:, LIVELY]
         )
-        on_crop = (points + rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
+        on_crop = (points + film_rng.normal(0, 0.006, points.shape) - self.to_iod[:, 2]) / self.to_iod[0, 0]
         on_crop = on_crop.astype(np.float32)
         boxes = {variant: LAYOUTS[variant].boxes(on_crop) for variant in VARIANTS}
         squared = (field[:, :2].sum(1) / self._put(iod)[:, None, None, None]).pow(2).sum(1)
