@@ -161,7 +161,8 @@ class BlockReport:
 
     ``xyxy`` is in file pixels at the onset, ``crop_xyxy`` in 0..1 of the aligned crop. ``attention`` holds one weight
     in 0..1 for each frame, or None where the variant computes none. ``attribution`` maps a method to a signed score in
-    logits; ``attribution_over_time`` splits it over the frames.
+    logits; ``attribution_over_time`` splits it over the frames. ``interval`` maps a method to the 90 % interval of its
+    score, if the same movement were filmed again; empty where the checkpoint has none for the method.
     """
 
     name: str
@@ -170,6 +171,7 @@ class BlockReport:
     attention: tuple[float, ...] | None
     attribution: dict[str, float]
     attribution_over_time: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    interval: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,20 @@ class Check:
 
 
 @dataclass(frozen=True)
+class TrustEstimate:
+    """How often explanations like one name the block that the network uses most, measured on known clips.
+
+    ``share`` is that of ``count`` explanations of people whom nothing was fitted on, ``interval`` its 95 % interval.
+    Where nothing known of an explanation ``tells`` right ones from others, they are all explanations of its method.
+    """
+
+    share: float
+    interval: tuple[float, float]
+    count: int
+    tells: bool
+
+
+@dataclass(frozen=True)
 class FaithfulnessReport:
     """Tests of how far one attribution of one prediction can be trusted.
 
@@ -215,7 +231,7 @@ class FaithfulnessReport:
     (FunnyBirds). ``infidelity`` is the share of the logit's falls under random holding that the scores miss (0:
     none); ``max_sensitivity`` the largest change of the scores, as a share, under noise of one grey level; None where
     it was not measured. ``attention`` compares the scores with the attention weights, None where there are none.
-    ``summary`` is a few sentences for the user.
+    ``summary`` is a few sentences for the user, ``trust`` how often explanations like it are right (None: not known).
     """
 
     gap_share: float | None
@@ -233,6 +249,7 @@ class FaithfulnessReport:
     attention: Agreement | None
     checks: tuple[Check, ...]
     summary: str
+    trust: TrustEstimate | None = None
 
 
 @dataclass(frozen=True)

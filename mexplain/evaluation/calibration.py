@@ -123,8 +123,8 @@ def _fit(predictions: SimulatedPredictions, variant: str) -> Calibration:
     present = torch.from_numpy(expressive).double()
     log_temperature = torch.zeros(1, dtype=torch.double, requires_grad=True)
     line = torch.tensor([1.0, 0.0], dtype=torch.double, requires_grad=True)
-    _minimise(lambda: F.cross_entropy(logits / log_temperature.exp(), labels), [log_temperature])
-    _minimise(lambda: F.binary_cross_entropy_with_logits(line[0] * raw + line[1], present), [line])
+    minimise(lambda: F.cross_entropy(logits / log_temperature.exp(), labels), [log_temperature])
+    minimise(lambda: F.binary_cross_entropy_with_logits(line[0] * raw + line[1], present), [line])
     scale, shift = line.tolist()
     fitted = Calibration(float(log_temperature.exp().detach()), scale, shift)
     presence = fitted.presence(predictions.presence[variant])
@@ -134,7 +134,8 @@ def _fit(predictions: SimulatedPredictions, variant: str) -> Calibration:
     return replace(fitted, none_below=float(steps[int(np.argmin(wrong))]))
 
 
-def _minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
+def minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
+    """Change weights, which are leaves that need gradients, so that a smooth loss is least (L-BFGS)."""
     optimizer = torch.optim.LBFGS(weights, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -164,6 +164,28 @@ def predict_clip(
     )
 
 
+def predict_aligned(aligned: AlignedClip, checkpoint: Checkpoint, device: torch.device) -> Prediction:
+    """Every variant's prediction of a face that is aligned already, in a part of a clip that was chosen."""
+    model, times = checkpoint.model, aligned.times_s
+    outputs = _predict(on_device(model, device), aligned, device, model.variants)
+    lasts_s, side = float(times[-1] - times[0]), aligned.frames.shape[1]
+    window_s = (float(times[0]), float(times[-1]))
+    circumstances = circumstances_of(window_s, aligned.frames, None, checkpoint.moment_floor)
+    variants = {variant: calibrate_output(checkpoint, variant, outputs[variant], circumstances) for variant in outputs}
+    return Prediction(
+        checkpoint=checkpoint,
+        info=ClipInfo("", (len(times) - 1) / lasts_s, len(times), lasts_s, side, side),
+        window_s=window_s,
+        aligned=aligned,
+        display=aligned,
+        outputs=outputs,
+        variants=variants,
+        moments=(),
+        spotting=None,
+        circumstances=circumstances,
+    )
+
+
 def calibrate_output(
     checkpoint: Checkpoint, variant: str, output: HeadOutput, circumstances: Circumstances
 ) -> VariantPrediction:

@@ -1,6 +1,7 @@
 """One ``Report`` of a prediction, its attributions and how far they can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -11,10 +12,13 @@ from mexplain.attribution.registry import METHODS
 from mexplain.explain.blendshape_agreement import agreement_note
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import Prediction
+from mexplain.explain.trust import estimate_trust, evidence_on, score_intervals
 from mexplain.face.affine import transform_points
 from mexplain.face.apex import apex_frame
 from mexplain.face.blocks import LAYOUTS, layout, pool_into_blocks, pooling_layout
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import (
+    NONE,
     Agreement,
     AlignedClip,
     BlockReport,
@@ -45,6 +49,7 @@ def assemble_report(
         for variant, by_method in attributions.items()
     )
     finished = [m for m in request.methods if all(m in by_method for by_method in attributions.values())]
+    agreement = {method: _agreement(variants, method) for method in finished}
     decision = prediction.decision
     claimed = dict.fromkeys(movement.unit for movement in explainer.movement_findings.movements)
     seen = agreement_note(prediction.display.blendshapes, claimed)
@@ -57,7 +62,7 @@ def assemble_report(
         checkpoint_revision=checkpoint.revision,
         device=str(explainer.device),
         elapsed_s=dict(elapsed_s),
-        variants=variants,
+        variants=tuple(_with_trust(variants, variant, agreement, checkpoint) for variant in variants),
         onset_frame=prediction.display.frames[0],
         apex_frame=prediction.display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
         notes=aligned.notes
@@ -67,7 +72,7 @@ def assemble_report(
         + ((seen,) if seen else ())
         + explainer.notes,
         baseline=request.baseline,
-        agreement={method: _agreement(variants, method) for method in finished},
+        agreement=agreement,
         moments=prediction.moments,
         evidence=prediction.evidence,
         summary=decision.summary,
@@ -94,6 +99,8 @@ def _variant_report(
     boxes = pooled.boxes(aligned.landmarks_xy)
     block_courses = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
     in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
+    explanations = prediction.checkpoint.explanations
+    intervals = {m: score_intervals(a.block_scores, m, variant, explanations) for m, a in attributions.items()}
     blocks = tuple(
         BlockReport(
             name=name,
@@ -102,6 +109,7 @@ def _variant_report(
             attention=tuple(output.attention_weights[:, i].tolist()) if len(layout(variant)) else None,
             attribution={method: float(attribution.block_scores[i]) for method, attribution in attributions.items()},
             attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in block_courses.items()},
+            interval={method: ends[i] for method, ends in intervals.items() if ends},
         )
         for i, name in enumerate(pooled.names)
     )
@@ -125,6 +133,22 @@ def _variant_report(
         units_over_time=units_over_time,
         label_set=answer.label_set,
     )
+
+
+def _with_trust(
+    variants: Sequence[VariantReport],
+    variant: VariantReport,
+    agreement: Mapping[str, Mapping[tuple[str, str], Agreement]],
+    checkpoint: Checkpoint,
+) -> VariantReport:
+    """A variant's report with how often explanations like its own are right, where it found an expression."""
+    if checkpoint.explanations is None or variant.label == NONE:
+        return variant
+    trust = {}
+    for method, report in variant.trust.items():
+        evidence = evidence_on(variants, variant, method, agreement.get(method, {}))
+        trust[method] = replace(report, trust=estimate_trust(evidence, method, checkpoint.explanations))
+    return replace(variant, trust=trust)
 
 
 def _pooled(attribution: Attribution, key: str, variant: str, aligned: AlignedClip) -> dict[str, float]:

@@ -19,6 +19,8 @@ from mexplain.media.files import sha256_of_file, write_json_file
 from mexplain.media.json_records import read_json_record
 from mexplain.model.calibration import Calibration
 from mexplain.model.config import PRESETS, ModelConfig
+from mexplain.model.explanation_calibration import ExplanationCalibration
+from mexplain.model.file_hashes import SUMS, check_sums, read_sums
 from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.scorecard import SCORECARD
@@ -29,8 +31,6 @@ SCHEMA_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 # What was measured of the weights beside them.
 METRICS, CLAIM = "metrics.json", "claim.json"
-# The hash of every file that was published together, as `sha256sum -c` reads them.
-SUMS = "SHA256SUMS"
 # Files that run code when they are read.
 PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
 SHIPPED = shipped_folder("checkpoints")
@@ -55,7 +55,7 @@ class CheckpointConfig:
     """The content of ``config.json``.
 
     ``blocks`` names each variant's blocks in order, ``layouts`` holds their places on a face; ``sha256`` is that of
-    the weights. ``calibration`` is None until it has been fitted.
+    the weights. ``calibration`` and ``explanations`` are None until they have been fitted.
     """
 
     model: ModelConfig
@@ -64,6 +64,7 @@ class CheckpointConfig:
     sha256: Annotated[str, Field(min_length=1)]
     layouts: dict[str, Any] | None = None
     calibration: CalibrationTable | None = None
+    explanations: ExplanationCalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Checkpoint:
     ``calibration`` maps each variant to its calibration; ``moment_floor`` is the evidence (0..1) that a moment needs;
     ``unit_thresholds`` maps each variant to its thresholds of action units, empty where none were fitted.
     ``id`` is the folder's name, or repository and commit; ``revision`` the commit on the Hub (None: a local folder).
-    ``folder`` holds the files, a cached copy of them if they came from the Hub.
+    ``folder`` holds the files, a cached copy of them if they came from the Hub. ``explanations`` is how far they can be
+    relied on, None where that has not been fitted.
     """
 
     model: MicroExpressionNet
@@ -84,6 +86,7 @@ class Checkpoint:
     folder: Path
     revision: str | None = None
     unit_thresholds: dict[str, UnitThresholds] = field(default_factory=dict)
+    explanations: ExplanationCalibration | None = None
 
     @property
     def source(self) -> str:
@@ -149,7 +152,8 @@ def load_checkpoint(
     table = config.calibration or CalibrationTable({}, 0.5)
     calibration = {variant: table.variants.get(variant, Calibration()) for variant in config.variants}
     units = {variant: (table.units or {}).get(variant, UnitThresholds({})) for variant in config.variants}
-    return Checkpoint(model, label, sha256, calibration, table.moment_floor, folder, commit, units)
+    floor, explanations = table.moment_floor, config.explanations
+    return Checkpoint(model, label, sha256, calibration, floor, folder, commit, units, explanations)
 
 
 # The name that people who know the Hub look for.
@@ -243,6 +247,12 @@ def write_calibration(
     (folder / SUMS).unlink(missing_ok=True)
 
 
+def write_explanation_calibration(folder: Path, calibration: ExplanationCalibration) -> None:
+    """Write how far explanations can be relied on into the config of a local checkpoint."""
+    _write_config(folder, replace(_read_config(folder), explanations=calibration))
+    (folder / SUMS).unlink(missing_ok=True)
+
+
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         start = file.read(2)
@@ -287,36 +297,6 @@ def _from_hub(repository: str, revision: str | None) -> Path:
     if sums is not None and SCORECARD in read_sums(sums):
         fetch_if_there(repository, SCORECARD, commit)
     return folder
-
-
-def read_sums(path: Path) -> dict[str, str]:
-    """SHA-256 of each file that a record of hashes lists; raises ``CheckpointError`` for a malformed line."""
-    found = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        sha256, _, name = line.partition("  ")
-        if len(sha256) != 64 or not name:
-            raise CheckpointError(f"{path.name} must hold a SHA-256, two spaces and a name in each line; got {line!r}.")
-        found[name] = sha256
-    return found
-
-
-def check_sums(folder: Path, names: Sequence[str], source: str) -> dict[str, str]:
-    """Compare files with the record of hashes beside them, if there is one, and return the hash of each listed file.
-
-    Raises ``CheckpointError`` for a file that is missing or differs.
-    """
-    record = read_sums(folder / SUMS) if (folder / SUMS).is_file() else {}
-    listed = [name for name in names if name in record]
-    if missing := [name for name in listed if not (folder / name).is_file()]:
-        raise CheckpointError(f"{source} lacks {' and '.join(missing)}, which {SUMS} lists.")
-    hashes = {name: sha256_of_file(folder / name) for name in listed}
-    for name, sha256 in hashes.items():
-        if sha256 != record[name]:
-            raise CheckpointError(
-                f"{source}: {name} has SHA-256 {sha256[:12]}..., but {SUMS} expects {record[name][:12]}...; "
-                f"it is damaged or was changed. Remove {(folder / name).resolve()} and fetch it again."
-            )
-    return hashes
 
 
 def _beside(folder: Path) -> str:

@@ -11,12 +11,10 @@ from mexplain.model.checkpoint import (
     CLAIM,
     CONFIG,
     METRICS,
-    SUMS,
     WEIGHTS,
-    check_sums,
     load_checkpoint,
-    read_sums,
 )
+from mexplain.model.file_hashes import SUMS, check_sums, read_sums
 from mexplain.model.hub_client import fetch_all, fetch_if_there, send, split_revision
 from mexplain.model.scorecard import SCORECARD
 

@@ -21,6 +21,7 @@ from mexplain.report.json_export import DISCLAIMER, write_report_text
 from mexplain.report.movement_table import movement_table
 from mexplain.report.templating import render
 from mexplain.report.visuals.animation import Animation, AnimationOptions, heatmap_animation
+from mexplain.report.visuals.block_bars import block_bars
 from mexplain.report.visuals.heatmap_overlay import (
     Quantity,
     attention_face,
@@ -215,9 +216,17 @@ def _attribution(
         "video": video,
         "faces": faces,
         "over_time": plots.embed(block_time_heatmap(report, variant, "attribution", method), label),
+        "bars": _bars(variant, method, plots),
         "trust": wording.trust(variant, method) if method in variant.trust else "",
         "table": None if attends else _table(variant),
     }
+
+
+def _bars(variant: VariantReport, method: str, plots: _PlotEmbedder) -> _Plot | None:
+    """Bars of the scores with their intervals, if they have any."""
+    figure = block_bars(variant, method)
+    label = f"Score of each block with its interval, {_title(variant)}; {wording.block_order(variant, method)}"
+    return None if figure is None else plots.embed(figure, label)
 
 
 def _facts(report: Report, methods: tuple[str, ...]) -> dict[str, str]:

@@ -118,6 +118,7 @@ def _block(block: BlockReport) -> dict[str, Any]:
         "attention": block.attention,
         "attribution": block.attribution,
         "attribution_over_time": block.attribution_over_time,
+        "interval": block.interval,
     }
 
 
@@ -129,6 +130,7 @@ def _trust(trust: FaithfulnessReport) -> dict[str, Any]:
     values["checks"] = [
         {"key": c.key, "passed": c.passed, "says": c.description, "p_value": c.p_value} for c in trust.checks
     ]
+    values["trust"] = asdict(trust.trust) if trust.trust else None
     return values | {"sentence": values.pop("summary")}
 
 

@@ -8,8 +8,9 @@ from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.trust import tied_blocks
 from mexplain.model.scorecard import Scorecard
-from mexplain.records import Report, VariantReport
+from mexplain.records import BlockReport, Report, TrustEstimate, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.templating import render_markup
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
@@ -18,6 +19,7 @@ from mexplain.simulation.action_units import ACTION_UNITS
 
 _MAX_UNITS, _MIN_UNIT_PROBABILITY = 3, 0.4
 _MIN_SHARE_GAP = 0.15
+_MOST_GROUPS, _MOST_NAMES = 3, 3
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -45,9 +47,22 @@ def moment_choices(report: Report) -> list[tuple[str, int]]:
 
 
 def strongest_blocks(variant: VariantReport, quantity: Quantity, method: str) -> list[tuple[str, str]]:
-    """Name and value of each of the strongest blocks, the strongest first; values have a sign where the method has."""
+    """Name and value of each of the strongest blocks, the strongest first.
+
+    Values of attribution have a sign where the method has, and half of their 90 % interval where there is one.
+    """
     sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
-    return [(block.name, f"{value:{sign}.3g}") for block, value in top_blocks(variant, quantity, method)]
+    return [
+        (block.name, f"{value:{sign}.3g}{_give_or_take(block, quantity, method)}")
+        for block, value in top_blocks(variant, quantity, method)
+    ]
+
+
+def _give_or_take(block: BlockReport, quantity: Quantity, method: str) -> str:
+    if quantity != "attribution" or method not in block.interval:
+        return ""
+    low, high = block.interval[method]
+    return f" ± {(high - low) / 2:.2g}"
 
 
 def presence(variant: VariantReport) -> Markup:
@@ -74,9 +89,49 @@ def trust(variant: VariantReport, method: str) -> Markup:
         numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
     if report.max_sensitivity is not None:
         numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
+    sentences = [sentence for sentence in (trusted(report.trust), block_order(variant, method)) if sentence]
     return render_markup(
-        "mexplain.report", "trust.html", trust=report, numbers=numbers, kinds=CHECKS, null_rate=percent(NULL_RATE)
+        "mexplain.report",
+        "trust.html",
+        trust=report,
+        numbers=numbers,
+        kinds=CHECKS,
+        null_rate=percent(NULL_RATE),
+        sentences=sentences,
     )
+
+
+def trusted(estimate: TrustEstimate | None) -> str:
+    """A sentence on how often explanations like one are right, as measured; empty where that is not known."""
+    if estimate is None:
+        return ""
+    share, low, high = (f"{100 * value:.0f}" for value in (estimate.share, *estimate.interval))
+    named = (
+        f"named the block that the network uses most ({low} to {high}), measured on {estimate.count} of known clips."
+    )
+    if estimate.tells:
+        return f"Of 100 explanations like this one, {share} {named}"
+    return f"Nothing tells whether this explanation is right. Of 100 by its method, {share} {named}"
+
+
+def block_order(variant: VariantReport, method: str) -> str:
+    """A sentence on which blocks are in order and which are tied; empty where scores have no intervals."""
+    groups = tied_blocks(variant.blocks, method)
+    if not groups:
+        return ""
+    if len(groups) == 1:
+        return "If the same movement were filmed again, the order of the blocks could be another one: all are tied."
+    parts = [_tied([block.name for block in group]) for group in groups[:_MOST_GROUPS]]
+    left = sum(len(group) for group in groups[_MOST_GROUPS:])
+    more = f", then {left} more" if left else ""
+    return f"If the same movement were filmed again, this order would hold: {', then '.join(parts)}{more}."
+
+
+def _tied(names: list[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= _MOST_NAMES else f"{len(names)} blocks"
+    return f"{listed} (tied)"
 
 
 def agreement(report: Report, method: str) -> Markup:

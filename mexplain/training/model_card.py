@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mexplain.evaluation.unit_tables import BADLY_SEEN_F1
 from mexplain.face.blocks import LAYOUTS
 from mexplain.media.files import write_text
 from mexplain.model.checkpoint import CARD, CONFIG, METRICS
+from mexplain.model.explanation_calibration import ExplanationCalibration
 from mexplain.model.scorecard import read_scorecard
 from mexplain.report.templating import render
 from mexplain.simulation.action_units import ACTION_UNITS
@@ -55,6 +57,12 @@ def units_table(metrics: dict[str, Any]) -> str:
     return _render("units_table", kinds=kinds, names=names, badly=BADLY_SEEN_F1) if kinds else ""
 
 
+def trust_table(calibration: ExplanationCalibration | Mapping[str, Any]) -> str:
+    """Markdown tables of how far explanations can be relied on, as a record or read from ``config.json``."""
+    values = asdict(calibration) if isinstance(calibration, ExplanationCalibration) else calibration
+    return _render("trust_table", intervals=values["intervals"], trust=values["trust"])
+
+
 def write_card(folder: Path) -> None:
     """Write ``README.md`` beside some weights from their config, ``metrics.json`` and ``training.json``."""
     config, metrics = _read(folder / CONFIG), _read(folder / METRICS)
@@ -88,6 +96,8 @@ def write_card(folder: Path) -> None:
         codings=CASME2_CODING,
         blocks=LAYOUTS["10"].names,
         study=_variant_study(folder, facts),
+        trust=trust_table(config["explanations"]) if config.get("explanations") else "",
+        reliance=config.get("explanations"),
         scorecard=scorecard,
         explanations=markdown(scorecard).partition("\n")[2].replace("## ", "### ") if scorecard else "",
     )

@@ -83,12 +83,27 @@ EVALUATE = "evaluate --checkpoint {checkpoint} --faces {faces} --device cpu"
 LOSO = "evaluate --protocol loso --dataset casme2={casme2} --out {new} --device cpu"
 SPOT = "evaluate --protocol spot --dataset samm_long={samm} --out {new} --device cpu"
 CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
+RELY = "calibrate-explanations --checkpoint {checkpoint} --faces {faces} --out {new} --device cpu"
 COMPARE = "compare-variants --faces {faces} --out {new} --device cpu"
 BENCH = "bench-explanations --out {new} --device cpu"
 ARCHIVE = "explain-archive {empty} --out {new} --device cpu"
 ANNOTATIONS = "annotations {file} {empty} --out {new}"
 AGREEMENT = "agreement {file} --with {empty} --out {new}"
-VALID = (EXPLAIN, SIMULATE, TRAIN, EVALUATE, LOSO, SPOT, CALIBRATE, COMPARE, BENCH, ARCHIVE, ANNOTATIONS, AGREEMENT)
+VALID = (
+    EXPLAIN,
+    SIMULATE,
+    TRAIN,
+    EVALUATE,
+    LOSO,
+    SPOT,
+    CALIBRATE,
+    RELY,
+    COMPARE,
+    BENCH,
+    ARCHIVE,
+    ANNOTATIONS,
+    AGREEMENT,
+)
 
 # What is added to options that can be, or a whole line, and a part of the sentence that refuses it.
 CASES = [
@@ -207,6 +222,11 @@ CASES = [
     (f"{CALIBRATE} --recordings 0", "number of recordings must be at least 1"),
     ("calibrate --checkpoint {checkpoint} --faces {one_person}", "is among those kept for validation"),
     (f"{CALIBRATE} --device tpu", "Device must be"),
+    ("calibrate-explanations --checkpoint organisation/name --faces {faces} --out {new}", "is no folder"),
+    ("calibrate-explanations --checkpoint {checkpoint} --faces {faces} --out {file}", "is a file"),
+    ("calibrate-explanations --checkpoint {checkpoint} --faces {one_person} --out {new}", "is among those kept for"),
+    (f"{RELY} --clips 3", "number of clips must be at least 12"),
+    (f"{RELY} --methods guess", "Method must be one of"),
     (f"{COMPARE} --seeds 0", "number of seeds must be at least 1"),
     (f"{COMPARE} --steps 0", "number of steps must be at least 1"),
     (f"{COMPARE} --clips 0", "number of clips must be at least 1"),

@@ -18,8 +18,9 @@ from support.loopback_hub import TOKEN, Fault, LoopbackHub, Repository, loopback
 from mexplain.cli.main import main
 from mexplain.errors import CheckpointError
 from mexplain.explain.explain import explain
-from mexplain.model.checkpoint import CONFIG, SHIPPED, SUMS, WEIGHTS, from_pretrained, load_checkpoint, save_checkpoint
+from mexplain.model.checkpoint import CONFIG, SHIPPED, WEIGHTS, from_pretrained, load_checkpoint, save_checkpoint
 from mexplain.model.config import PRESETS
+from mexplain.model.file_hashes import SUMS
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.publishing import pull_from_hub, push_to_hub, verify
 from mexplain.records import ExplainRequest
