@@ -25,6 +25,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--init", metavar="PATH", help="checkpoint to go on from, or random (default: random, paper: ImageNet's)"
     )
     parser.add_argument(
+        "--init-share",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="share of the heads of --init in those that result, 0 to below 1 (default 0)",
+    )
+    parser.add_argument(
         "--macro-steps",
         type=int,
         metavar="N",
@@ -47,6 +54,7 @@ def training_request(options: argparse.Namespace, *, minutes: float | None, clip
         macro_steps=options.macro_steps,
         micro_steps=options.micro_steps,
         batch=options.batch,
+        init_share=options.init_share,
         minutes=minutes,
         clips=clips,
         device=options.device,

@@ -1,5 +1,7 @@
 """Training in two stages: the trunk on large expressions, then, with the trunk frozen, the heads on small ones."""
 
+import copy
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -69,9 +71,19 @@ def train(
         macro_steps = 0
         if run.schedule.macro_steps:
             macro_steps = _pretrain_trunk(run, model, MotionHead(channels, len(model.config.units)).to(run.device))
+        before = copy.deepcopy(model.heads.state_dict())
         micro_steps = train_heads(run, model, None if kept else ablation)
+        mix_weights(model.heads, before, run.schedule.init_share)
     save_checkpoint(model, run.out)
     return TrainingResult(model.eval(), ablation.eval(), macro_steps, micro_steps)
+
+
+@torch.no_grad()
+def mix_weights(module: nn.Module, before: Mapping[str, Tensor], share: float) -> None:
+    """Replace a module's weights by a mean of them and of those ``before``, the latter counting ``share`` (0..1)."""
+    for name, value in module.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name], share)
 
 
 def exact_training(preset: str) -> AbstractContextManager[None]:

@@ -72,6 +72,7 @@ def write_card(folder: Path) -> None:
     options = {"preset": preset, "faces": faces, "out": "DIR", "seed": facts.get("seed", 0)}
     options |= {"init": "PATH"} if init not in (None, "random") else {}
     options |= {key.replace("_", "-"): plan[key] for key in ("macro_steps", "micro_steps") if key in plan}
+    options |= {"init-share": plan["init_share"]} if plan.get("init_share") else {}
     scorecard = read_scorecard(folder, config["sha256"])
     body = _render(
         "model_card",

@@ -15,7 +15,9 @@ class TrainingSchedule:
     need, at less cost. In ``held_share`` of the clips parts of the face are held still. ``averaging`` is the factor by
     which earlier weights of the heads count less, for each step; 0 keeps the last ones. ``fixed_norms`` keeps the means
     and variances of the heads' batch norms, which small batches estimate badly. ``check_clips`` clips of people for
-    validation are looked at every ``check_every`` steps.
+    validation are looked at every ``check_every`` steps. ``init_share``, 0 to below 1, is the share that the weights of
+    heads trained before have in those that they end with; a mean of both keeps what the former did well, and gains
+    most of what was learned since (Wortsman et al. 2022, Robust fine-tuning of zero-shot models, section 3).
     """
 
     macro_steps: int
@@ -34,6 +36,7 @@ class TrainingSchedule:
     fixed_norms: bool = False
     check_every: int = 500
     check_clips: int = 200
+    init_share: float = 0.0
 
 
 SCHEDULES: dict[str, TrainingSchedule] = {

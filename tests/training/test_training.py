@@ -46,6 +46,9 @@ def test_impossible_plans_are_refused() -> None:
         TrainingRequest(faces=(Path("a"),), out=Path("b"), minutes=0.0)
     with pytest.raises(SettingError, match="clips"):
         TrainingRequest(faces=(Path("a"),), out=Path("b"), clips=1)
+    for share, init in ((1.0, "c"), (0.5, None), (0.5, "random"), (-0.1, "c")):
+        with pytest.raises(SettingError, match="share"):
+            TrainingRequest(faces=(Path("a"),), out=Path("b"), init=init, init_share=share)
     with pytest.raises(SettingError, match="folder"):
         TrainingRequest(faces=(), out=Path("b"))
 
@@ -133,6 +136,21 @@ def test_heads_that_go_on_keep_norms_and_are_averaged(faces: FaceSet, tmp_path: 
     assert load_checkpoint(tmp_path).model.variants == model.variants
     scores = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines() if "validation" in line]
     assert [line["step"] for line in scores] == [1] and set(scores[0]["false"]) == set(model.variants)
+
+
+def test_heads_that_went_on_are_mixed_with_those_before(faces: FaceSet, tmp_path: Path) -> None:
+    before = build_model("lite")
+    plan = replace(schedule_for("lite", 0, 2, batch=2, trained_before=True), short_frames=3)
+
+    def trained(share: float) -> dict[str, torch.Tensor]:
+        run = TrainingRun(replace(plan, init_share=share), 0, CPU, tmp_path / str(share), faces, faces)
+        return train(run, "lite", (before, None)).model.state_dict()
+
+    new, mixed = trained(0.0), trained(0.25)
+    for name, value in before.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(mixed[name], 0.25 * value + 0.75 * new[name], atol=1e-6), name
+    assert any(not torch.equal(mixed[name], value) for name, value in new.items())
 
 
 def test_a_limit_of_time_ends_the_heads_early(faces: FaceSet, tmp_path: Path) -> None:
