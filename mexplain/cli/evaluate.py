@@ -16,14 +16,22 @@ from mexplain.cli.command import (
 )
 from mexplain.cli.loso import LOSO_OPTIONS, add_loso_options, check_loso, run_loso_command
 from mexplain.cli.spot import check_spot, run_spot_command
+from mexplain.cli.units import check_units, run_units_command
+
+# Check and work of each protocol on data sets.
+_PROTOCOLS = {
+    "loso": (check_loso, run_loso_command),
+    "spot": (check_spot, run_spot_command),
+    "au": (check_units, run_units_command),
+}
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Either on simulated clips of people kept out (--checkpoint, --faces), or on coded clips of real people "
-        "(--protocol loso, --dataset, --out), each subject left out in turn, or on long videos of real people, in "
-        "which expressions are spotted without training (--protocol spot, --dataset, --out). Started again with "
-        "the same --out, it goes on where it was stopped."
+        "(--protocol loso, --dataset, --out), each subject left out in turn. Without training, long videos of real "
+        "people are searched for expressions (--protocol spot), and coded action units looked for (--protocol au). "
+        "Started again with the same --out, it goes on where it was stopped."
     )
     simulated = parser.add_argument_group("on simulated clips")
     simulated.add_argument("--checkpoint", metavar="DIR", help="folder, or Hub repository, of the checkpoint")
@@ -44,7 +52,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if options.protocol:
-        return check_spot(options) if options.protocol == "spot" else check_loso(options)
+        return _PROTOCOLS[options.protocol][0](options)
     check_given(options, needed=("checkpoint", "faces"), odd=LOSO_OPTIONS, why="without --protocol loso")
     # One test takes half as many clips.
     check_count("clips", options.clips, least=2)
@@ -63,7 +71,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if options.protocol:
-        return run_spot_command(options) if options.protocol == "spot" else run_loso_command(options)
+        return _PROTOCOLS[options.protocol][1](options)
 
     from mexplain.training.recipes import evaluate_checkpoint
 

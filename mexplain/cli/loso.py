@@ -22,8 +22,8 @@ def add_loso_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("on data sets")
     group.add_argument(
         "--protocol",
-        choices=["loso", "spot"],
-        help="loso: leave one subject out; spot: find expressions in long videos, untrained",
+        choices=["loso", "spot", "au"],
+        help="loso: leave one subject out; untrained, spot: expressions in long videos; au: coded action units",
     )
     group.add_argument(
         "--dataset",

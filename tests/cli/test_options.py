@@ -82,6 +82,7 @@ TRAIN_AND_SCORE = "train-and-score --faces {faces} --out {new} --device cpu"
 EVALUATE = "evaluate --checkpoint {checkpoint} --faces {faces} --device cpu"
 LOSO = "evaluate --protocol loso --dataset casme2={casme2} --out {new} --device cpu"
 SPOT = "evaluate --protocol spot --dataset samm_long={samm} --out {new} --device cpu"
+UNITS = "evaluate --protocol au --dataset samm={samm} --out {new} --device cpu"
 CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
 RELY = "calibrate-explanations --checkpoint {checkpoint} --faces {faces} --out {new} --device cpu"
 COMPARE = "compare-variants --faces {faces} --out {new} --device cpu"
@@ -96,6 +97,7 @@ VALID = (
     EVALUATE,
     LOSO,
     SPOT,
+    UNITS,
     CALIBRATE,
     RELY,
     COMPARE,
@@ -212,6 +214,10 @@ CASES = [
     ("evaluate --protocol spot --dataset casme2={casme2} --out {new}", "NAME one of samm_long, casme_squared, casme3"),
     ("evaluate --protocol spot --dataset samm_long={missing} --out {new}", "There is no folder"),
     ("evaluate --protocol spot --dataset samm_long={samm} --out {file}", "is a file"),
+    ("evaluate --protocol au --out {new}", "--dataset must be given"),
+    ("evaluate --protocol au --dataset smic={empty} --out {new}", "smic has no coded action units"),
+    ("evaluate --protocol au --dataset samm={missing} --out {new}", "There is no file or folder"),
+    (f"{UNITS} --classes objective", "--classes means nothing with --protocol au"),
     (f"{SPOT} --epochs 3", "--epochs means nothing with --protocol spot"),
     (f"{SPOT} --faces {{faces}}", "--faces means nothing with --protocol spot"),
     (f"{SPOT} --device tpu", "Device must be"),

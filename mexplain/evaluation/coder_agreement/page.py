@@ -101,7 +101,7 @@ def _estimate(each: AgreementEstimate) -> str:
     if each.value is None:
         return NOTHING
     interval = "" if each.low is None or each.high is None else f" ({each.low:.2f} to {each.high:.2f})"
-    return f"{each.value:.2f}{interval}"
+    return f"{each.value:.2f}{interval}".replace("-0.00", "0.00")
 
 
 def _span(span: tuple[float, float] | None) -> str:
