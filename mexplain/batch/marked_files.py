@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import DatasetError
-from mexplain.explain.movements import Movement
 from mexplain.explain.spotting import HEAD
+from mexplain.face_records import Movement
 from mexplain.records import Moment
 from mexplain.report.annotations.files import read_annotations
 from mexplain.report.annotations.from_report import film_of_moments, read_report_marks
@@ -62,6 +62,10 @@ def _film(row: dict[str, Any], ambiguous: bool) -> MarkedFilm:
     """The best moment of a clip, and its movements where the table has them."""
     moments = [Moment(**row["moment"])] if row["moment"] else []
     movements = [Movement(**movement) for movement in row.get("movements") or ()]
-    looked_for = dict.fromkeys((*_EXPRESSIONS, *(f"AU{movement.unit}" for movement in movements)))
+    # Units were looked for in the part that was explained, which the table's older files do not tell.
+    times = row.get("times_s") or ()
+    explained = (times[0], times[-1]) if times else None
+    units = row.get("action_units") or {str(movement.unit): None for movement in movements}
+    looked_for = {**dict.fromkeys(_EXPRESSIONS), **dict.fromkeys((f"AU{unit}" for unit in units), explained)}
     name = row["clip"].replace("/", "_") if ambiguous else row["clip"]
     return film_of_moments(name, moments, movements, looked_for=looked_for)

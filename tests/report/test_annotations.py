@@ -11,6 +11,7 @@ import pytest
 from support.hand_made import make_report
 
 from mexplain.errors import DatasetError, SettingError
+from mexplain.explain.movements import find_movements
 from mexplain.records import Evidence, Moment
 from mexplain.report.annotations.boris import EVENT_COLUMNS, boris_events, boris_project
 from mexplain.report.annotations.elan import elan_text
@@ -255,8 +256,10 @@ def test_a_report_and_its_json_have_the_same_marks(tmp_path):
     variant = replace(
         report.variants[0], units_over_time={12: (rise, tuple(v / 4 for v in rise)), 4: ((0.0,) * 12,) * 2}
     )
+    movements = find_movements(variant.units_over_time, times, {})
     report = replace(
         report,
+        movements=tuple(replace(movement, size_iod=0.05) for movement in movements),
         info=replace(report.info, path="/home/secret/clip.mp4"),
         variants=(variant,),
         moments=(Moment(0.1, 0.4, 0.6, "micro-expression", 0.8),),
@@ -266,6 +269,7 @@ def test_a_report_and_its_json_have_the_same_marks(tmp_path):
     assert in_files(direct.marks) == in_files(read.marks)
     assert (read.name, read.looked_for) == (direct.name, dict(direct.looked_for)) and read.name == "clip.mp4"
     assert [(mark.what, mark.side) for mark in direct.marks] == [("micro-expression", "both"), ("AU12", "right")]
+    assert direct.marks[1].note == "0.050 IOD"
     # Without a search, nothing outside the window was looked at; units that did not move were looked for.
     assert direct.looked_for == dict.fromkeys(("micro-expression", "macro-expression", "AU12", "AU4"), (0.0, 1.0))
     zeros = np.zeros(2, np.float32)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.errors import DatasetError
-from mexplain.explain.movements import Movement, find_movements
 from mexplain.explain.spotting import HEAD, KINDS
+from mexplain.face_records import Movement
 from mexplain.media.files import printable
 from mexplain.media.json_records import read_json_record
 from mexplain.records import Moment, Report
@@ -19,7 +19,7 @@ def film_of_report(report: Report) -> MarkedFilm:
     return film_of_moments(
         report.info.path,
         report.moments,
-        find_movements(variant.units_over_time, report.times_s, {}),
+        report.movements,
         looked_for=_looked_for(report.evidence is not None, report.window_s, variant.units_over_time),
         duration_s=report.info.duration_s,
         fps=report.info.fps,
@@ -45,7 +45,7 @@ def film_of_moments(
             m.side,
             m.apex_s,
             m.strength,
-            f"{m.stronger} more" if m.stronger else "",
+            _note_of(m),
         )
         for m in movements
     ]
@@ -59,17 +59,12 @@ def read_report_marks(path: Path) -> Annotations:
     if not file.variants:
         raise DatasetError(f"{name} holds the answer of no variant; a report's JSON file was expected.")
     variant = next((v for v in file.variants if v.variant == HEAD), file.variants[0])
-    try:
-        over_time = {int(unit): (sides.right, sides.left) for unit, sides in variant.action_units_over_time.items()}
-        movements = find_movements(over_time, file.times_s, {})
-    except ValueError as error:
-        raise DatasetError(f"{name}: its action units over time cannot be read ({error}).") from error
     window = file.window.onset_s, file.window.offset_s
     film = film_of_moments(
         file.clip.path,
         (moment for moment in file.moments if moment.kind in KINDS),
-        movements,
-        looked_for=_looked_for(file.evidence is not None, window, over_time),
+        file.movements,
+        looked_for=_looked_for(file.evidence is not None, window, _units_of(variant, name)),
         duration_s=file.clip.duration_s,
         fps=file.clip.fps,
     )
@@ -83,6 +78,17 @@ def network_name(report: Report) -> str:
 
 def _network(sha256: str) -> str:
     return f"mexplain {sha256[:12]}"
+
+
+def _note_of(movement: Movement) -> str:
+    size = [] if movement.size_iod is None else [f"{movement.size_iod:.3f} IOD"]
+    return "; ".join([*([f"{movement.stronger} more"] if movement.stronger else []), *size])
+
+
+def _units_of(variant: "_VariantFile", name: str) -> list[int]:
+    if not all(unit.isdecimal() for unit in variant.action_units_over_time):
+        raise DatasetError(f"{name}: action units must be numbers; got {', '.join(variant.action_units_over_time)}.")
+    return [int(unit) for unit in variant.action_units_over_time]
 
 
 def _looked_for(
@@ -112,15 +118,9 @@ class _CheckpointFile:
 
 
 @dataclass(frozen=True)
-class _SidesFile:
-    right: tuple[float, ...]
-    left: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class _VariantFile:
     variant: str
-    action_units_over_time: dict[str, _SidesFile] = field(default_factory=dict)
+    action_units_over_time: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class _ReportFile:
 
     clip: _ClipFile
     window: _WindowFile
-    times_s: tuple[float, ...]
     checkpoint: _CheckpointFile
     variants: tuple[_VariantFile, ...]
     moments: tuple[Moment, ...] = ()
+    movements: tuple[Movement, ...] = ()
     evidence: dict[str, tuple[float, ...]] | None = None
