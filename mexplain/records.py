@@ -260,8 +260,8 @@ class VariantReport:
     without one; ``presence`` is the probability that there is one. ``label_set`` are the labels that cannot be ruled
     out at 90 %, the most probable first: none where the label is "none" or the checkpoint has no threshold for them.
     ``units`` maps each action unit to how far it got, 0..1, on the subject's right and left; ``units_over_time`` to how
-    far it has got in each frame since the first one (right, left), of which ``units`` are the maxima. ``target`` is the
-    class explained.
+    far it has got in each frame since the first one (right, left), of which ``units`` are the maxima;
+    ``unit_thresholds`` to the activation from which it counts as moving. ``target`` is the class explained.
 
     By method: ``difference`` is the target's logit less that for the baseline; ``maps`` the signed attribution of each
     pixel of the aligned crop in each frame, in logits; ``outside_blocks`` the attribution in no block, so that blocks
@@ -286,6 +286,7 @@ class VariantReport:
     units: dict[int, tuple[float, float]] = field(default_factory=dict)
     units_over_time: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
     label_set: tuple[str, ...] = ()
+    unit_thresholds: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

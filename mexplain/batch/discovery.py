@@ -14,19 +14,21 @@ VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wm
 
 @dataclass(frozen=True)
 class ArchiveClip:
-    """One clip: its name in the tables, its file, and the person it shows ("" if unknown)."""
+    """One clip: its name in the tables, its file, and the person, group and condition that it shows ("" if unknown)."""
 
     name: str
     path: str
     subject: str = ""
+    group: str = ""
+    condition: str = ""
 
 
 def find_clips(source: str) -> Iterator[ArchiveClip]:
     """Yield the clips, without holding all of them in memory.
 
-    ``source`` is a CSV with a column ``clip`` (and perhaps ``subject``), a folder, or a pattern such as
-    ``clips/**/*.mp4``. Names are relative to the manifest's folder, the folder, or the pattern's. Raises
-    ``DatasetError`` for anything else.
+    ``source`` is a CSV with a column ``clip`` (and perhaps ``subject``, ``group``, ``condition``), a folder, or a
+    pattern such as ``clips/**/*.mp4``. Names are relative to the manifest's folder, the folder, or the pattern's.
+    Raises ``DatasetError`` for anything else.
     """
     path = Path(source)
     if path.is_dir():
@@ -63,7 +65,8 @@ def _listed(manifest: Path) -> Iterator[ArchiveClip]:
             for row in rows:
                 name = (row["clip"] or "").strip()
                 if name:
-                    yield ArchiveClip(name, str(manifest.parent / name), (row.get("subject") or "").strip())
+                    known = {key: (row.get(key) or "").strip() for key in ("subject", "group", "condition")}
+                    yield ArchiveClip(name, str(manifest.parent / name), **known)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{manifest} must be a CSV file in UTF-8 ({error}).") from error
 

@@ -11,14 +11,25 @@ from mexplain.batch.parquet import read_clips
 from mexplain.batch.runner import read_settings, thumbnail_path
 from mexplain.batch.summary import FEWEST, Summary, summarise_rows
 from mexplain.batch.svg_figure import drive_figure
+from mexplain.batch.unit_summary import EVERYBODY, MOST_PEOPLE, UnitUses, summarise_units, unit_summary_csv
 from mexplain.media.files import write_text
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.report.templating import render
+from mexplain.simulation.action_units import ACTION_UNITS
 
-INDEX, CLIPS_PER_PAGE = "index.html", 60
+INDEX, UNITS_TABLE, CLIPS_PER_PAGE = "index.html", "action_units.csv", 60
 _FIGURES_PER_VARIANT = 6
 # A probability that changes less is the same to a reader.
 _MIN_CHANGE = 0.005
+_UNIT_COLUMNS = ("subject", "group", "condition", "variant", "movements", "error")
+_UNIT_HEADINGS = [
+    "action unit",
+    "clips with it",
+    "share of clips",
+    "how far, 0 to 1",
+    "how long, s",
+    "right, left, both",
+]
 _COLUMNS = (
     *("subject", "variant", "label", "presence", "probabilities"),
     *("attention", "block_scores", "failed_checks", "error"),
@@ -26,7 +37,7 @@ _COLUMNS = (
 
 
 def write_index(out: Path, other: Path | None = None) -> Path:
-    """Write ``index.html`` and the pages of clips from the table at ``out``, and return the path of the index.
+    """Write ``index.html``, ``action_units.csv`` and the pages of clips from the table at ``out``; return the index.
 
     ``other`` is an archive of the same clips by another checkpoint, to compare with. Raises ``SettingError`` if a
     folder holds no archive.
@@ -40,6 +51,8 @@ def write_index(out: Path, other: Path | None = None) -> Path:
         before = read_settings(other)
         drift = measure_drift(lambda: read_clips(out, _COLUMNS), lambda: read_clips(other, _COLUMNS), quantity)
     pages = _write_clip_pages(out)
+    units = summarise_units(read_clips(out, _UNIT_COLUMNS))
+    write_text(out / UNITS_TABLE, unit_summary_csv(units))
     labels = sorted({label for counts in summary.labels.values() for label in counts})
     variants = sorted(drift.variants.items()) if drift else []
     page = render(
@@ -49,6 +62,10 @@ def write_index(out: Path, other: Path | None = None) -> Path:
         weights=settings["checkpoint"] if "@" in settings["checkpoint"] else Path(settings["checkpoint"]).name,
         disclaimer=DISCLAIMER,
         links=_links(drift, pages),
+        unit_tables=[_unit_table(found) for found in units if found.by != "person"],
+        unit_columns=_UNIT_HEADINGS,
+        units_table=UNITS_TABLE,
+        most_people=MOST_PEOPLE,
         summary=summary,
         answer_count=sum(sum(counts.values()) for counts in summary.labels.values()),
         labels=labels,
@@ -77,7 +94,7 @@ def write_index(out: Path, other: Path | None = None) -> Path:
 
 
 def _links(drift: Drift | None, pages: int) -> list[tuple[str, str]]:
-    links = [("#answers", "Answers"), ("#drives", "Blocks")]
+    links = [("#answers", "Answers"), ("#drives", "Blocks"), ("#units", "Action units")]
     links += [] if drift is None else [("#drift", "Drift")]
     links += [("#unlike", "Unlike others"), ("#split", "Disagreements"), ("#failed", "No answer")]
     return [*links, *([(_clip_page(1), "All clips")] if pages else [])]
@@ -91,6 +108,27 @@ def _drives(summary: Summary) -> dict[str, list[str]]:
         if len(of_variant) < _FIGURES_PER_VARIANT:
             of_variant.append(drive_figure(f"{found.label} ({found.clips} clips)", found.drives))
     return figures
+
+
+def _unit_table(found: UnitUses) -> tuple[str, list[list[str]]]:
+    """A heading for some clips, and a row for each action unit that moves in them."""
+
+    def with_interval(value: float, interval: tuple[float, float] | None, form: str) -> str:
+        return format(value, form) + (f" ({interval[0]:{form}} to {interval[1]:{form}})" if interval else "")
+
+    rows = [
+        [
+            f"AU{use.unit} {ACTION_UNITS[use.unit].name}",
+            f"{use.clips_moved}",
+            with_interval(use.share, use.share_interval, ".1%"),
+            with_interval(use.strength, use.strength_interval, ".2f"),
+            with_interval(use.duration_s, use.duration_s_interval, ".2f"),
+            f"{use.right}, {use.left}, {use.both}",
+        ]
+        for use in found.uses
+    ]
+    whose = "All clips" if found.by == EVERYBODY else f"{found.by.capitalize()} {found.value}"
+    return f"{whose} ({found.clips}), variant {found.variant}", rows
 
 
 def _drift_row(variant: str, drift: VariantDrift) -> list[str]:

@@ -18,11 +18,21 @@ PART_CLIPS, PART_S = 500, 20.0
 
 _SCORES = pa.map_(pa.string(), pa.float64())
 _TIMES = [(name, pa.float64()) for name in ("onset_s", "apex_s", "offset_s", "score")]
-# A row for each clip and variant. ``block_scores`` maps a method to the scores of its blocks; a clip that could not be
-# explained has ``error`` alone.
+SIDES = ("right", "left")  # the subject's own
+_MOVEMENT = pa.struct(
+    [
+        ("unit", pa.int32()),
+        ("side", pa.string()),
+        *((name, pa.float64()) for name in ("onset_s", "apex_s", "offset_s", "strength")),
+    ]
+)
+# A row for each clip and variant. ``action_units`` maps each unit (FACS number) to its activation at each of
+# ``times_s``, 0..1, on the subject's right and left; ``movements`` are those that reach the variant's threshold.
+# ``block_scores`` maps a method to the scores of its blocks; a clip that could not be explained has ``error`` alone.
 SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string(), nullable=False) for name in ("clip", "sha256", "subject", "variant")),
+        *(pa.field(name, pa.string()) for name in ("group", "condition")),
         pa.field("label", pa.string()),
         pa.field("target", pa.string()),
         pa.field("presence", pa.float64()),
@@ -30,6 +40,9 @@ SCHEMA = pa.schema(
         pa.field("block_scores", pa.map_(pa.string(), _SCORES)),
         pa.field("outside_blocks", _SCORES),
         pa.field("attention", _SCORES),
+        pa.field("times_s", pa.list_(pa.float64())),
+        pa.field("action_units", pa.map_(pa.string(), pa.struct([(side, pa.list_(pa.float64())) for side in SIDES]))),
+        pa.field("movements", pa.list_(_MOVEMENT)),
         pa.field("moment", pa.struct([*_TIMES, ("kind", pa.string())])),
         pa.field("moments", pa.int32()),
         pa.field("failed_checks", pa.list_(pa.string())),
@@ -37,7 +50,7 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
     ]
 )
-_MAPS = ("probabilities", "outside_blocks", "attention")
+_MAPS = ("probabilities", "outside_blocks", "attention", "action_units")
 
 
 class Writer:

@@ -124,7 +124,8 @@ def _tasks(source: str, out: Path, progress: TallyProgress) -> Iterator[ClipTask
             progress.skip(listed_twice=True)
             continue
         seen.add(name)
-        task = ClipTask(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), clip.subject)
+        whom = clip.subject, clip.group, clip.condition
+        task = ClipTask(clip.name, str(Path(clip.path).absolute()), _sha256(Path(clip.path)), *whom)
         if key_of(task.clip, task.sha256) in finished:
             progress.skip()
             continue

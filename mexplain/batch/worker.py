@@ -9,6 +9,7 @@ import torch
 
 from mexplain.errors import CheckpointError, MexplainError
 from mexplain.explain.explain import explain
+from mexplain.explain.movements import find_movements
 from mexplain.media.image import encode_jpeg
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.device import resolve_device
@@ -16,6 +17,8 @@ from mexplain.records import ExplainRequest, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import attention_face, attribution_face
 
 PICTURE_SIDE = 224
+# Of a movement, as in ``mexplain.explain.movements.Movement``.
+MOVEMENT_KEYS = ("unit", "side", "onset_s", "apex_s", "offset_s", "strength")
 # Significant digits of the numbers in the table; more would only take space.
 _DIGITS = 6
 
@@ -38,12 +41,14 @@ class Job:
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One clip to explain: its name in the tables, its file, the SHA-256 of the file, and the person it shows."""
+    """One clip to explain: its name in the tables, its file, the file's SHA-256, and whom it shows ("" if unknown)."""
 
     clip: str
     path: str
     sha256: str
     subject: str = ""
+    group: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ def failed(task: ClipTask, job: Job, reason: str) -> ClipOutcome:
 
 
 def _key(task: ClipTask, variant: str) -> dict[str, Any]:
-    return {"clip": task.clip, "sha256": task.sha256, "subject": task.subject, "variant": variant}
+    whom = {"subject": task.subject, "group": task.group, "condition": task.condition}
+    return {"clip": task.clip, "sha256": task.sha256, **whom, "variant": variant}
 
 
 def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, Any]:
@@ -123,6 +129,15 @@ def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, An
         },
         "outside_blocks": variant.outside_blocks,
         "attention": attention,
+        "times_s": list(report.times_s),
+        "action_units": {
+            str(unit): {"right": list(right), "left": list(left)}
+            for unit, (right, left) in variant.units_over_time.items()
+        },
+        "movements": [
+            {key: getattr(movement, key) for key in MOVEMENT_KEYS}
+            for movement in find_movements(variant.units_over_time, report.times_s, variant.unit_thresholds)
+        ],
         "moment": times,
         "moments": len(report.moments),
         "failed_checks": sorted(failed_checks),
@@ -136,6 +151,8 @@ def _row(task: ClipTask, report: Report, variant: VariantReport) -> dict[str, An
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 

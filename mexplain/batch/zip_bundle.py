@@ -14,7 +14,7 @@ from mexplain.media.files import atomic_write
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS, AlignedClip, ExplainRequest, Report
-from mexplain.report.csv_tables import blocks_csv, columns_in_words, csv_table, variants_csv
+from mexplain.report.csv_tables import blocks_csv, columns_in_words, csv_table, units_csv, variants_csv
 from mexplain.report.html_page import report_animations, to_html
 from mexplain.report.json_export import DISCLAIMER, json_text
 from mexplain.report.summary_image import summary_image, summary_png
@@ -95,6 +95,7 @@ def bundle(
             archive.writestr("overview.csv", overview_csv(outcomes))
             archive.writestr("variants.csv", variants_csv(reports))
             archive.writestr("blocks.csv", blocks_csv(reports))
+            archive.writestr("units.csv", units_csv(reports))
             archive.writestr("about.txt", f"{DISCLAIMER}\n\n{_CONTENTS}\n{columns_in_words()}")
     except OSError as error:
         raise SettingError(f"The file {out} could not be written: {error.strerror or error}.") from error
@@ -126,7 +127,7 @@ _CONTENTS = """In this file:
 overview.csv
   a row for each clip: what each variant answers, and how sure it is (for "none": that there is none), or the reason why
   it could not be explained; folder says where the rest lies
-variants.csv, blocks.csv
+variants.csv, blocks.csv, units.csv
   all clips together; each folder has its own
 NNN_NAME/report.html
   the whole report; open it in a browser, no connection is needed
@@ -158,6 +159,7 @@ def _files(
     yield "card.png", summary_png(summary_image(report))
     yield "variants.csv", variants_csv([report])
     yield "blocks.csv", blocks_csv([report])
+    yield "units.csv", units_csv([report])
     for name, animation in animations.items():
         yield (f"heat_{name}.mp4" if name in VARIANTS else f"{name}.mp4"), animation.mp4()
 

@@ -28,7 +28,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a folder, a quoted pattern such as 'clips/**/*.mp4', or a CSV with columns clip and, if known, subject",
+        help="a folder, a quoted pattern such as 'clips/**/*.mp4', or a CSV with columns clip and, if known, subject, "
+        "group and condition",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     work = parser.add_argument_group("what is asked of each clip")

@@ -1,5 +1,6 @@
 """What moved in a clip, in numbers and in words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mexplain.explain.motion_size import measure_sizes
@@ -28,7 +29,7 @@ def describe_movements(prediction: Prediction, run: DeviceRunner) -> MovementFin
     if decision.outcome == "nothing moves":
         return MovementFindings((), "")
     variant = HEAD if HEAD in prediction.outputs else next(iter(prediction.outputs))
-    thresholds = prediction.checkpoint.unit_thresholds.get(variant, {})
+    thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
     activations = prediction.outputs[variant].units.sigmoid().permute(1, 2, 0).tolist()  # u 2 t
     units_over_time = {
         unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(model.config.units, activations, strict=True)

@@ -11,6 +11,7 @@ from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.blendshape_agreement import agreement_note
 from mexplain.explain.explainer import Explainer
+from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.prediction import Prediction
 from mexplain.explain.trust import estimate_trust, evidence_on, score_intervals
 from mexplain.face.affine import transform_points
@@ -95,6 +96,7 @@ def _variant_report(
     units_over_time = {
         unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(config.units, activations, strict=True)
     }
+    thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
     pooled = pooling_layout(variant)
     boxes = pooled.boxes(aligned.landmarks_xy)
     block_courses = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
@@ -132,6 +134,7 @@ def _variant_report(
         units={unit: (max(right), max(left)) for unit, (right, left) in units_over_time.items()},
         units_over_time=units_over_time,
         label_set=answer.label_set,
+        unit_thresholds={unit: thresholds.get(unit, UNIT_THRESHOLD) for unit in config.units},
     )
 
 

@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.records import Report, VariantReport
 
 # What each column holds; METHOD and LABEL stand for each method that was run and each class, a column each.
@@ -21,6 +22,21 @@ BLOCK_COLUMNS: dict[str, str] = {
     "attention_most": "the largest attention weight in any frame",
     "METHOD": "attribution for the class explained, summed over the frames, in the method's unit (logits for most)",
 }
+# AUnn stands for each action unit by two digits, as in OpenFace's tables, a column each.
+UNIT_COLUMNS: dict[str, str] = {
+    "clip": "name of the file",
+    "variant": "24, 10 or uncropped",
+    "frame": "number of the frame that the network saw, from 1",
+    "timestamp": "when it is shown, in seconds of the file",
+    "AUnn_r": "how far the action unit has got since the first frame, 0 to 5, on the side where it is further; five "
+    "times its activation in JSON, on the scale that OpenFace writes, but of its own way, not of FACS A to E",
+    "AUnn_right_r": "the same on the subject's right",
+    "AUnn_left_r": "the same on the subject's left",
+    "AUnn_c": "1 where it counts as moving on either side: its activation reaches the variant's threshold; else 0",
+    "AUnn_right_c": "the same on the subject's right",
+    "AUnn_left_c": "the same on the subject's left",
+}
+_FULL = 5.0  # the largest intensity in OpenFace's tables
 VARIANT_COLUMNS: dict[str, str] = {
     "clip": "name of the file",
     "onset_s": "first frame explained, in seconds of the file",
@@ -62,6 +78,17 @@ def blocks_csv(reports: Sequence[Report]) -> str:
     return csv_table([name for name in BLOCK_COLUMNS if name != "METHOD"] + methods, rows)
 
 
+def units_csv(reports: Sequence[Report]) -> str:
+    """CSV with a row for each frame of each variant of each report; ``UNIT_COLUMNS`` explains the columns."""
+    units = list(dict.fromkeys(unit for r in reports for v in r.variants for unit in v.units_over_time))
+    columns = [
+        column.replace("nn", f"{unit:02d}")
+        for column in UNIT_COLUMNS
+        for unit in (units if column.startswith("AUnn") else units[:1])
+    ]
+    return csv_table(columns, [row for report in reports for v in report.variants for row in _unit_rows(report, v)])
+
+
 def variants_csv(reports: Sequence[Report]) -> str:
     """CSV with a row for each variant of each report; ``VARIANT_COLUMNS`` explains the columns."""
     methods = _methods(reports)
@@ -85,7 +112,11 @@ def csv_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 def columns_in_words() -> str:
     """Text that explains each column of the tables, a line each."""
     parts = []
-    for title, columns in (("blocks.csv", BLOCK_COLUMNS), ("variants.csv", VARIANT_COLUMNS)):
+    for title, columns in (
+        ("blocks.csv", BLOCK_COLUMNS),
+        ("variants.csv", VARIANT_COLUMNS),
+        ("units.csv", UNIT_COLUMNS),
+    ):
         parts.append("\n".join([title, *(f"  {name}: {says}" for name, says in columns.items())]))
     return "\n\n".join(parts) + "\n"
 
@@ -115,6 +146,18 @@ def _variant_row(report: Report, variant: VariantReport) -> dict[str, Any]:
         row |= {f"{method}_checks_passed": sum(check.passed is True for check in trust.checks)}
         row |= {f"{method}_checks": sum(check.passed is not None for check in trust.checks)}
     return row
+
+
+def _unit_rows(report: Report, variant: VariantReport) -> Iterator[dict[str, Any]]:
+    for number, time_s in enumerate(report.times_s):
+        row: dict[str, Any] = {"clip": _name(report), "variant": variant.variant}
+        row |= {"frame": number + 1, "timestamp": time_s}
+        for unit, (rights, lefts) in variant.units_over_time.items():
+            right, left = rights[number], lefts[number]
+            for side, got in (("", max(right, left)), ("_right", right), ("_left", left)):
+                row[f"AU{unit:02d}{side}_r"] = _FULL * got
+                row[f"AU{unit:02d}{side}_c"] = int(got >= variant.unit_thresholds.get(unit, UNIT_THRESHOLD))
+        yield row
 
 
 def _columns(name: str, methods: Sequence[str], labels: Sequence[str]) -> list[str]:

@@ -94,6 +94,7 @@ def _variant(variant: VariantReport, claimed: Collection[int]) -> dict[str, Any]
         "label_set": variant.label_set,
         "presence": variant.presence,
         "action_units": {str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units.items()},
+        "action_unit_thresholds": {str(unit): value for unit, value in variant.unit_thresholds.items()},
         "action_units_over_time": {
             str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units_over_time.items()
         },

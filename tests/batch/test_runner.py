@@ -26,10 +26,12 @@ from mexplain.batch.worker import Job
 from mexplain.cli.main import main
 from mexplain.errors import DatasetError, SettingError
 from mexplain.explain.explain import explain
+from mexplain.explain.movements import find_movements
 from mexplain.face.landmarker import find_face
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import SHIPPED, Checkpoint
 from mexplain.records import ExplainRequest
+from mexplain.report.json_export import to_json
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 
@@ -85,11 +87,12 @@ def test_clips_are_found_below_a_folder_by_a_pattern_and_in_a_manifest(archive: 
     assert {clip.name for clip in find_clips(f"{archive}/**/clip*.mp4")} == names - set(BAD)
     assert [clip.path for clip in find_clips(str(archive / "clip0.mp4"))] == [str(archive / "clip0.mp4")]
     manifest = tmp_path / "list.csv"
-    manifest.write_text(f"\ufeffclip,subject\n{archive / 'clip0.mp4'},anna\ngone.mp4,\n", encoding="utf-8")
+    manifest.write_text(f"\ufeffclip,subject,group\n{archive / 'clip0.mp4'},anna,old\ngone.mp4,,\n", encoding="utf-8")
     listed = list(find_clips(str(manifest)))
     assert [(clip.path, clip.subject) for clip in listed] == [
         (str(archive / "clip0.mp4"), "anna"), (str(tmp_path / "gone.mp4"), "")
     ]  # fmt: skip
+    assert [(clip.group, clip.condition) for clip in listed] == [("old", ""), ("", "")]
     manifest.write_text("file\na.mp4\n")
     with pytest.raises(DatasetError, match="must have a column clip; it has file"):
         list(find_clips(str(manifest)))
@@ -100,6 +103,7 @@ def test_clips_are_found_below_a_folder_by_a_pattern_and_in_a_manifest(archive: 
 def test_a_row_says_what_a_report_says(done: Path, archive: Path, checkpoint: Checkpoint) -> None:
     request = ExplainRequest(methods=(), variants=("10", "uncropped"), device="cpu")
     report = explain(archive / "clip0.mp4", checkpoint, request)
+    document = to_json(report)
     rows = next(rows for rows in read_clips(done) if rows[0]["clip"] == "clip0.mp4")
     assert [row["variant"] for row in rows] == ["10", "uncropped"]
     for row, variant in zip(rows, report.variants, strict=True):
@@ -108,6 +112,14 @@ def test_a_row_says_what_a_report_says(done: Path, archive: Path, checkpoint: Ch
         assert row["attention"] == pytest.approx(
             {b.name: max(b.attention) for b in variant.blocks if b.attention}, abs=1e-4
         )
+        told = next(v for v in document["variants"] if v["variant"] == variant.variant)
+        assert row["times_s"] == pytest.approx(document["times_s"]) and row["group"] == ""
+        for unit, sides in told["action_units_over_time"].items():
+            for side in ("right", "left"):
+                assert row["action_units"][unit][side] == pytest.approx(sides[side], abs=1e-4)
+        found = find_movements(variant.units_over_time, report.times_s, variant.unit_thresholds)
+        assert [m["unit"] for m in row["movements"]] == [movement.unit for movement in found]
+        assert 12 in [m["unit"] for m in row["movements"]]
         assert row["moment"]["onset_s"] == pytest.approx(report.moments[0].onset_s, abs=1e-3)
     assert (done / thumbnail_path(rows[0]["sha256"])).read_bytes()[:2] == b"\xff\xd8"
 

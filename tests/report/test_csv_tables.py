@@ -10,12 +10,15 @@ from support.hand_made import LABELS, METHOD, make_report
 
 from mexplain.report.csv_tables import (
     BLOCK_COLUMNS,
+    UNIT_COLUMNS,
     VARIANT_COLUMNS,
     blocks_csv,
     columns_in_words,
     csv_table,
+    units_csv,
     variants_csv,
 )
+from mexplain.report.json_export import to_json
 
 
 def rows(text):
@@ -59,6 +62,25 @@ def test_every_column_is_documented(report):
     assert set(rows(variants_csv([explained]))[0]) == documented
     words = columns_in_words()
     assert all(f"  {name}: " in words for name in (*BLOCK_COLUMNS, *VARIANT_COLUMNS))
+
+
+def test_units_over_time_are_those_of_the_json_file(report):
+    explained, _ = report
+    document, found = to_json(explained), rows(units_csv([explained]))
+    assert len(found) == 3 * len(document["times_s"])
+    by_variant = {variant["variant"]: variant for variant in document["variants"]}
+    for number, row in enumerate(found):
+        variant, frame = by_variant[row["variant"]], number % len(document["times_s"])
+        assert int(row["frame"]) == frame + 1 and float(row["timestamp"]) == document["times_s"][frame]
+        for unit, sides in variant["action_units_over_time"].items():
+            threshold, name = variant["action_unit_thresholds"][unit], f"AU{int(unit):02d}"
+            for side in ("right", "left"):
+                assert float(row[f"{name}_{side}_r"]) == pytest.approx(5 * sides[side][frame], rel=1e-4)
+                assert (row[f"{name}_{side}_c"] == "1") == (sides[side][frame] >= threshold)
+            assert float(row[f"{name}_r"]) == max(float(row[f"{name}_{side}_r"]) for side in ("right", "left"))
+            assert int(row[f"{name}_c"]) == max(int(row[f"{name}_{side}_c"]) for side in ("right", "left"))
+    assert {"AU01_r", "AU12_left_r", "AU45_c"} <= set(found[0])
+    assert {name[:2] + "nn" + name[4:] if name[:2] == "AU" else name for name in found[0]} == set(UNIT_COLUMNS)
 
 
 @pytest.mark.parametrize("name", ["=cmd.mp4", "+1.mp4", "@x.mp4", "-2.mp4", 'a,"b"\n.mp4'])

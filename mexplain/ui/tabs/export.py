@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.report.csv_tables import blocks_csv, variants_csv
+from mexplain.report.csv_tables import blocks_csv, units_csv, variants_csv
 from mexplain.report.html_page import report_animations, write_html
 from mexplain.report.json_export import write_json
 from mexplain.report.summary_image import summary_image, summary_png
@@ -139,9 +139,10 @@ class ExportTab:
             paths.append(first.with_suffix(".png"))
             paths[-1].write_bytes(summary_png(summary_image(report)))
         if "csv" in kinds:
-            for name, table in (("variants", variants_csv([report])), ("blocks", blocks_csv([report]))):
+            tables = {"variants": variants_csv, "blocks": blocks_csv, "units": units_csv}
+            for name, table in tables.items():
                 paths.append(first.with_name(f"{stem}_{name}.csv"))
-                paths[-1].write_text(table, encoding="utf-8")
+                paths[-1].write_text(table([report]), encoding="utf-8")
         if "json" in kinds:
             paths.append(first)
             write_json(report, first)
