@@ -67,7 +67,10 @@ def unit_agreements(report: Report, method: str) -> tuple[UnitAgreement, ...]:
 
 @cache
 def own_blocks(unit: int, side: str) -> tuple[str, ...]:
-    """Names of those of the ten blocks in which an action unit moves the skin most."""
+    """Names of those of the ten blocks in which an action unit moves the skin most; on both sides, those of either."""
+    if side == "both":
+        own = {*own_blocks(unit, "right"), *own_blocks(unit, "left")}
+        return tuple(name for name in LAYOUTS[HEAD].names if name in own)
     layout, face = LAYOUTS[HEAD], mean_shape()
     moved: Float[np.ndarray, "478"] = (full_displacement(unit, side) ** 2).sum(-1)
     x0, y0, x1, y1 = layout.boxes(face).T[:, :, None]

@@ -8,16 +8,17 @@ from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.trust import tied_blocks
+from mexplain.face.facs import FACS
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import BlockReport, Report, TrustEstimate, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.templating import render_markup
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
 from mexplain.report.visuals.plots import percent
-from mexplain.simulation.action_units import ACTION_UNITS
 
-_MAX_UNITS, _MIN_UNIT_PROBABILITY = 3, 0.4
+_MAX_UNITS = 3
 _MIN_SHARE_GAP = 0.15
 _MOST_GROUPS, _MOST_NAMES = 3, 3
 
@@ -68,11 +69,12 @@ def _give_or_take(block: BlockReport, quantity: Quantity, method: str) -> str:
 def presence(variant: VariantReport) -> Markup:
     """HTML: the probability that there is an expression at all, and which muscles moved."""
     muscles = []
-    for unit, (right, left) in sorted(variant.units.items(), key=lambda item: -max(item[1]))[:_MAX_UNITS]:
-        if max(right, left) < _MIN_UNIT_PROBABILITY:
-            break
-        side = "" if min(right, left) >= 0.5 * max(right, left) else " on the right" if right > left else " on the left"
-        muscles.append(f"{ACTION_UNITS[unit].name} (AU{unit}){side}")
+    for unit, (right, left) in sorted(variant.units.items(), key=lambda item: -max(item[1])):
+        if max(right, left) >= variant.unit_thresholds.get(unit, UNIT_THRESHOLD):
+            both = min(right, left) >= 0.5 * max(right, left)
+            side = "" if both else " on the right" if right > left else " on the left"
+            muscles.append(f"{FACS[unit].name} (AU{unit}){side}")
+    muscles = muscles[:_MAX_UNITS]
     return render_markup("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
 
 

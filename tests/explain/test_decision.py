@@ -101,7 +101,7 @@ def test_every_place_that_shows_an_answer_shows_the_same(made) -> None:
     told = "The left brow (AU4) is lowered slightly (0.04 IOD) from 0.10 to 0.30 s."
     report = replace(blank, variants=variants, summary=decision.summary, notes=decision.notes, movement_sentence=told)
     document = to_json(report)
-    assert document["movement_sentence"] == told and told in variants_csv([report])
+    assert document["movement_sentence"] == told
     assert document["summary"] == decision.summary and document["notes"] == list(decision.notes)
     assert {v["label"] for v in document["variants"]} == decision.labels
     assert [tuple(v["label_set"]) for v in document["variants"]] == [a.label_set for a in decision.variants.values()]
@@ -117,7 +117,9 @@ def test_the_page_names_the_labels_that_cannot_be_ruled_out() -> None:
 
 
 def test_the_page_has_the_sentence_of_the_record() -> None:
-    page = to_html(replace(make_report("10"), summary="Nothing was seen.", movement_sentence="The chin rises."))
+    report = replace(make_report("10"), summary="Nothing was seen.", movement_sentence="The chin rises.")
+    page = to_html(report)
+    assert "The chin rises." in variants_csv([report])
     assert "<h1>Nothing was seen.</h1>" in page and '<p class="movements">The chin rises.</p>' in page
 
 

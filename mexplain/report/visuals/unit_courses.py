@@ -18,7 +18,7 @@ from mexplain.report.visuals.plots import FONT, INK, PLAIN
 
 RIGHT, LEFT = "#14938a", "#9a6bd1"  # neither blue nor orange, which stand for away and towards
 _MOST_ROWS = 8
-_ROW_PX, _TITLE_SHARE, _TOP_PX, _AXIS_PX = 84, 0.42, 30, 46
+_ROW_PX, _TITLE_SHARE, _TOP_PX, _AXIS_PX = 88, 0.4, 30, 46
 # What marks the onset, the apex and the offset.
 MARKS = ("triangle-right", "diamond", "triangle-left")
 _PAPER, _WHITE, _FAINT = (20, 24, 29), (233, 236, 239), (156, 165, 174)
@@ -89,7 +89,7 @@ def unit_courses(report: Report) -> go.Figure:
         figure.add_trace(_marks(row, base))
         figure.add_annotation(
             text=f"<b>{row.name}</b>, AU{row.unit}",
-            x=0, xref="paper", xanchor="left", y=base + 1, yanchor="top", showarrow=False, font={"size": 13},
+            x=0, xref="paper", xanchor="left", y=base + 1, yanchor="top", yshift=-7, showarrow=False, font={"size": 13},
         )  # fmt: skip
     start, end = report.times_s[0], report.times_s[-1]
     figure.update_xaxes(
