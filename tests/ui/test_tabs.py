@@ -8,6 +8,8 @@ import zipfile
 import pytest
 from support.running_hub import ROOT, Visitor
 
+from mexplain.report.annotations.files import read_annotations
+
 QUERY = "?sample=happiness.mp4&method=attention_x_gradient&opacity=60&sign=magnitude"
 
 
@@ -83,6 +85,7 @@ def test_take_along_and_the_link_that_reopens_it(visitor, visit, tmp_path):
     link = page.input_value("#link textarea, #link input")
     assert link.startswith("http://127.0.0.1")
     assert "method=attention_x_gradient" in link and "sample=happiness.mp4" in link and "opacity=60" in link
+    page.get_by_label("Marks for ELAN, BORIS and players").check()
     page.click("#make")
     page.wait_for_selector("#files a[download]")
     made = {}
@@ -91,7 +94,8 @@ def test_take_along_and_the_link_that_reopens_it(visitor, visit, tmp_path):
         path.write_bytes(visitor.context.request.get(link_to.get_attribute("href")).body())
         made[path.suffix] = path
     visitor.check()
-    assert {".html", ".json", ".png", ".mp4", ".csv"} <= set(made)
+    assert {".html", ".json", ".png", ".mp4", ".csv", ".eaf", ".boris", ".vtt"} <= set(made)
+    assert read_annotations(made[".eaf"]).films[0].name == "happiness.mp4"
     report = json.loads(made[".json"].read_text())
     assert report["clip"]["path"] == "happiness.mp4" and len(report["variants"]) == 3
     assert len(list(csv.DictReader(made[".csv"].open()))) > 10

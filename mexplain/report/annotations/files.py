@@ -49,6 +49,16 @@ def write_annotations(films: Sequence[MarkedFilm], coder: str, formats: Sequence
     return [out / name for name in texts]
 
 
+def film_files(film: MarkedFilm, coder: str, stem: str) -> dict[str, str]:
+    """The texts of one film's marks for ELAN, BORIS and players, by files' names that begin with ``stem``."""
+    return {
+        f"{stem}.eaf": elan_text(film, coder),
+        f"{stem}.boris": boris_project([film], coder),
+        f"{stem}_boris_events.csv": boris_events([film]),
+        f"{stem}.vtt": webvtt_text(film),
+    }
+
+
 def read_annotations(path: Path) -> Annotations:
     """The marks in a file of ELAN, BORIS (project or table of events), WebVTT, or the table of ``marks_csv``.
 

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.report.annotations.files import film_files
+from mexplain.report.annotations.from_report import film_of_report, network_name
 from mexplain.report.csv_tables import blocks_csv, units_csv, variants_csv
 from mexplain.report.html_page import report_animations, write_html
 from mexplain.report.json_export import write_json
@@ -36,6 +38,7 @@ KINDS = {
     "Films (MP4)": "mp4",
     "One picture (PNG)": "png",
     "Tables (CSV)": "csv",
+    "Marks for ELAN, BORIS and players": "marks",
     "Everything, for programs (JSON)": "json",
 }
 
@@ -52,7 +55,10 @@ class ExportTab:
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(render_html("take"))
             self.kinds = gr.CheckboxGroup(
-                list(KINDS.items()), value=list(KINDS.values()), label="Files", elem_id="kinds"
+                list(KINDS.items()),
+                value=[kind for kind in KINDS.values() if kind != "marks"],
+                label="Files",
+                elem_id="kinds",
             )
             with gr.Row():
                 self.make = gr.Button("Make the files", variant="primary", elem_id="make", min_width=160, scale=0)
@@ -138,6 +144,10 @@ class ExportTab:
             tell("the picture", 0.85)
             paths.append(first.with_suffix(".png"))
             paths[-1].write_bytes(summary_png(summary_image(report)))
+        if "marks" in kinds:
+            for name, text in film_files(film_of_report(report), network_name(report), stem).items():
+                paths.append(first.with_name(name))
+                paths[-1].write_text(text, encoding="utf-8")
         if "csv" in kinds:
             tables = {"variants": variants_csv, "blocks": blocks_csv, "units": units_csv}
             for name, table in tables.items():
