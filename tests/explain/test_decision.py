@@ -89,8 +89,7 @@ def test_every_place_that_shows_an_answer_shows_the_same(made) -> None:
     blank = make_report("10")
     variants = tuple(
         replace(
-            blank.variants[0],
-            variant=v,
+            make_report(v).variants[0],
             label=a.label,
             label_set=a.label_set,
             presence=a.presence,
