@@ -75,6 +75,7 @@ class TrialRun:
         """All that trials depend on, as JSON holds it."""
         return {
             "checkpoint_sha256": self.checkpoint.sha256,
+            "calibration": {name: asdict(each) for name, each in self.checkpoint.calibration.items()},
             "people": list(self.people.names),
             "methods": list(self.methods),
             "seed": self.seed,
