@@ -51,7 +51,7 @@ def agreement_text(found: CoderAgreement) -> str:
     facts = (
         f"{found.coder} and {found.other} in {found.films} film{'s' if found.films > 1 else ''} "
         f"({found.minutes:.1f} min); {len(found.disagreements)} disagreements. Intervals of 95 % "
-        f"draw {found.resampled} anew."
+        f"draw anew {found.resampled}."
     )
     return "\n".join([facts, "", *lines, *([""] if found.notes else []), *found.notes])
 
