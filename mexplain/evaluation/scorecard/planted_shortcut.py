@@ -163,7 +163,9 @@ def _teach(
     taught = {name: teach_head(model, learn, each[~unseen], steps=steps, seed=seed) for name, each in labels.items()}
     encoded, people = encode_clips(model, test), [clip.person for clip in test]
     accuracy = {
-        name: _sure(estimate((predicted_classes(network, encoded) == labels[name][unseen]).astype(float), people))
+        name: _sure(
+            estimate((predicted_classes(network, encoded) == labels[name][unseen]).astype(float).tolist(), people)
+        )
         for name, network in taught.items()
     }
     return taught, accuracy
@@ -220,7 +222,7 @@ def _where(
     return {
         "in_space": None if away is None else float(away > 0.5),
         "in_time": 1 - timely if tells_when and away is not None else None,
-        "at_cue": mass(positive.reshape(-1, clip.size), cue.reshape(-1, clip.size)),
+        "at_cue": None if away is None else float(positive[cue].sum(dtype=np.float64) / positive.sum(dtype=np.float64)),
     }
 
 
