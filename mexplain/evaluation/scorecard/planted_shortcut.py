@@ -31,6 +31,8 @@ FRAMES = 6
 # With fewer clips than these a head learns nothing that can be relied on.
 LEAST = 60
 EXPLAINED = 50
+# Of fewer clips an interval says too little for anything to be called exposed.
+LEAST_EXPOSED = 8
 # These explain a fifth of the clips.
 SLOW = ("occlusion", "block_ablation", "shapley")
 # The methods that explain unless another is asked for come first: their checks run on a fifth of the clips.
@@ -44,7 +46,7 @@ SIGNS = ("answer_stays", "mostly_outside")
 class Exposure:
     """A share of clips (0..1) for the misled head, for the honest one, and by how much the former is larger.
 
-    ``exposing`` says that it is larger by more than half, with 97.5 % confidence.
+    ``exposing`` says that it is larger by more than half, with 97.5 % confidence, in ``LEAST_EXPOSED`` clips or more.
     """
 
     misled: Estimate
@@ -263,7 +265,8 @@ def _exposures(pairs: _Pairs, people: Sequence[str]) -> dict[str, Exposure]:
 def _exposure(rows: Sequence[tuple[Any, Any, str]]) -> Exposure:
     misled, honest, people = zip(*rows, strict=True)
     more = _sure(estimate(np.subtract(misled, honest).tolist(), people))
-    return Exposure(_sure(estimate(misled, people)), _sure(estimate(honest, people)), more, more.low > 0.5)
+    exposing = more.low > 0.5 and more.count >= LEAST_EXPOSED
+    return Exposure(_sure(estimate(misled, people)), _sure(estimate(honest, people)), more, exposing)
 
 
 def _sure(found: Estimate | None) -> Estimate:
