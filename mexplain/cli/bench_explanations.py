@@ -14,7 +14,7 @@ from mexplain.cli.command import (
 )
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
-CLIPS_TO_SHIP = 100
+CLIPS_TO_SHIP = 50
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
