@@ -62,10 +62,13 @@ def test_it_opens_from_disk_and_asks_for_nothing(browser, path, width, scheme):
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(255, 255, 255)") == (scheme == "light")
     # Figures answer to the pointer.
-    heat = page.locator("#figure-4 .nsewdrag").first
+    plot = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].find(p => p.data.some(t => t.type === 'heatmap')).id"
+    )
+    heat = page.locator(f"#{plot} .nsewdrag").first
     heat.scroll_into_view_if_needed()
     heat.hover()
-    page.wait_for_selector("#figure-4 .hoverlayer .hovertext")
+    page.wait_for_selector(f"#{plot} .hoverlayer .hovertext")
     page.locator("video").first.evaluate("v => v.play()")
     until(page, "document.querySelector('video').currentTime > 0.2")
     context.close()
