@@ -146,7 +146,12 @@ class SimulatorTab:
                     "",
                     gr.skip(),
                     gr.skip(),
-                    render_html("answer", sentence=simulated_experiment.detection_sentence(movement, so_far), notes=()),
+                    render_html(
+                        "answer",
+                        sentence=simulated_experiment.detection_sentence(movement, so_far),
+                        movements=session.report.movement_sentence,
+                        notes=(),
+                    ),
                     detection_table(so_far),
                 ]
         except StoppedError:
