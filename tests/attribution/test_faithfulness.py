@@ -106,7 +106,7 @@ def test_scores_that_should_add_up_and_do_not_fail(explained):
 def test_scores_dealt_out_anew_foretell_nothing(targets, explained, trust):
     assert 0 <= trust.infidelity < 1
     dealt = replace(explained, block_course=np.roll(explained.block_course, 4, axis=1))
-    assert assess(targets["10"], dealt, NAMES["10"]).infidelity > trust.infidelity + 0.1
+    assert assess(targets["10"], dealt, NAMES["10"]).infidelity > trust.infidelity + 0.05
 
 
 def test_sensitivity_to_noise_is_measured_when_asked_for(targets, trust):

@@ -66,7 +66,7 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
             "checkpoint",
             "device",
         ),
-        *("baseline", "elapsed_s", "summary", "notes", "variants", "agreement"),
+        *("baseline", "elapsed_s", "summary", "movement_sentence", "movements", "notes", "variants", "agreement"),
     ]
     assert document["window"] == {"onset_s": 0.2, "offset_s": 0.6}
     assert document["checkpoint"]["sha256"] == checkpoint.sha256
