@@ -9,6 +9,7 @@ from mexplain.attribution.attribute import attribute_target
 from mexplain.attribution.check import CHECKS, run_checks
 from mexplain.attribution.faithfulness import agree, assess
 from mexplain.attribution.registry import METHODS
+from mexplain.evaluation.scorecard.known_clips import load_known_clips
 from mexplain.face.blocks import pooling_layout
 from mexplain.records import VARIANTS
 
@@ -103,10 +104,15 @@ def test_scores_that_should_add_up_and_do_not_fail(explained):
     assert found["completeness"].passed is False and "miss 50.0 %" in found["completeness"].description
 
 
-def test_scores_dealt_out_anew_foretell_nothing(targets, explained, trust):
-    assert 0 <= trust.infidelity < 1
-    dealt = replace(explained, block_course=np.roll(explained.block_course, 4, axis=1))
-    assert assess(targets["10"], dealt, NAMES["10"]).infidelity > trust.infidelity + 0.05
+def test_scores_dealt_out_anew_foretell_nothing(checkpoint):
+    # Of that smile even the scores that fit best miss half: one mouth corner does for the other.
+    clip = load_known_clips(count=1).clips[0]
+    target = build_target(checkpoint.model, "10", clip.input(torch.device("cpu")), clip.landmarks_xy)
+    told = attribute_target(target, "integrated_gradients")
+    infidelity = assess(target, told, NAMES["10"]).infidelity
+    assert 0 <= infidelity < 0.5
+    dealt = replace(told, block_course=np.roll(told.block_course, 4, axis=1))
+    assert assess(target, dealt, NAMES["10"]).infidelity > infidelity + 0.1
 
 
 def test_sensitivity_to_noise_is_measured_when_asked_for(targets, trust):

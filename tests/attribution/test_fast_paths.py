@@ -126,12 +126,12 @@ def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
 
 def test_a_segment_that_adds_up_badly_is_bisected(checkpoint, smiling, monkeypatch):
     monkeypatch.setattr(path, "POINTS_PER_SEGMENT", 2)
-    monkeypatch.setattr(path, "GAP_SHARE", 0.0001)
+    monkeypatch.setattr(path, "GAP_SHARE", 0.000001)
     monkeypatch.setattr(path, "SEGMENT_ENDS", (0.0, 1.0))
     target = build_target(checkpoint.model, "10", smiling.frames, smiling.landmarks_xy)
     (rough,), (fine,) = gradients([target], most_steps=14), gradients([target], most_steps=200)
-    assert 2 < rough.steps <= fine.steps <= 200
-    assert abs(fine.gap) <= abs(rough.gap)
+    assert 2 < rough.steps <= 14 < fine.steps <= 200
+    assert abs(fine.gap) < abs(rough.gap)
 
 
 # The parts

@@ -77,7 +77,8 @@ def test_a_clip_becomes_a_report_and_a_line(person_path, checkpoint, tmp_path, c
     for name, variant in by_name.items():
         label = variant["label"]
         sure = variant["probabilities"].get(label, 1 - variant["presence"])
-        assert f"{label} ({sure:.2f}) [{name}]" in line
+        others = [f"or {other}" for other in variant["label_set"] if other != label]
+        assert " ".join([f"{label} ({sure:.2f})", ", ".join(others)]).rstrip() + f" [{name}]" in line
 
 
 @pytest.mark.parametrize(

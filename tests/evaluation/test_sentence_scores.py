@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mexplain.evaluation.scorecard.known_clips import load_known_clips
-from mexplain.evaluation.sentence_scores import ToldMovement, outputs_of, parse_sentence
+from mexplain.evaluation.sentence_scores import ToldMovement, parse_sentence
 from mexplain.explain.decision import Circumstances, Decision, VariantPrediction
 from mexplain.explain.movement_findings import describe_movements
 from mexplain.explain.movement_sentence import movement_sentence
-from mexplain.explain.prediction import Prediction, calibrate_output
+from mexplain.explain.prediction import predict_aligned
 from mexplain.explain.unit_reliance import Reliance
 from mexplain.face.facs import FACS
 from mexplain.face_records import Movement
 from mexplain.model.config import NUISANCE_UNITS
-from mexplain.records import NONE, AlignedClip, ClipInfo
+from mexplain.records import NONE, AlignedClip
 
 UNITS = st.sampled_from([unit for unit in FACS if unit not in NUISANCE_UNITS])
 
@@ -100,13 +100,7 @@ def unit_precision(checkpoint, count: int) -> float:
     for clip in load_known_clips(count=count):
         times = np.linspace(0, 0.5, len(clip.frames))
         aligned = AlignedClip(clip.frames, times, clip.landmarks_xy, np.eye(2, 3, dtype=np.float32))
-        outputs = outputs_of(checkpoint, aligned)
-        circumstances = Circumstances((0.0, 0.5))
-        answers = {v: calibrate_output(checkpoint, v, output, circumstances) for v, output in outputs.items()}
-        info = ClipInfo("known", 24.0, len(times), 0.5, clip.size, clip.size)
-        prediction = Prediction(
-            checkpoint, info, (0.0, 0.5), aligned, aligned, outputs, answers, (), None, circumstances
-        )
+        prediction = predict_aligned(aligned, checkpoint, torch.device("cpu"))
         told = parse_sentence(describe_movements(prediction, lambda work: work(torch.device("cpu"))).sentence)
         right += [movement.unit in clip.aus for movement in told.movements if movement.unit not in NUISANCE_UNITS]
     assert len(right) >= count
