@@ -1,7 +1,7 @@
 """``evaluate --protocol loso``: coded clips of real people, each subject left out in turn."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mexplain.batch.job import Cluster
@@ -15,6 +15,9 @@ from mexplain.evaluation.loso.request import FineTuning, LosoRequest
 LOSO_OPTIONS = (
     *("dataset", "classes", "init", "train", "epochs", "seeds", "zero_shot", "out", "engine", "address", "workers"),
 )
+# Those that a protocol without training does not have.
+TRAINING_OPTIONS = tuple(name for name in LOSO_OPTIONS if name not in ("dataset", "out", "init"))
+_SIMULATED_OPTIONS = ("checkpoint", "faces", "clips", "recordings", "cache", "json")
 
 
 def add_loso_options(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +50,25 @@ def add_loso_options(parser: argparse.ArgumentParser) -> None:
 
 def check_loso(options: argparse.Namespace) -> None:
     """Raise ``MexplainError`` for options that cannot be."""
-    simulated = ("checkpoint", "faces", "clips", "recordings", "cache", "json")
-    check_given(options, needed=("dataset", "out"), odd=simulated, why="with --protocol loso")
-    if options.zero_shot:
-        check_given(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
-    loso_request(options)
+
+    def request(options: argparse.Namespace) -> None:
+        if options.zero_shot:
+            check_given(options, needed=(), odd=("train", "epochs", "seeds"), why="with --zero-shot")
+        loso_request(options)
+
+    check_dataset_options("loso", options, request)
+
+
+def check_dataset_options(
+    name: str, options: argparse.Namespace, request: Callable[[argparse.Namespace], object], odd: Sequence[str] = ()
+) -> None:
+    """Raise ``MexplainError`` for options that a protocol on data sets cannot have.
+
+    ``request`` makes what is asked for of the options, and raises it for what cannot be; ``odd`` are options that other
+    protocols alone have.
+    """
+    check_given(options, needed=("dataset", "out"), odd=(*odd, *_SIMULATED_OPTIONS), why=f"with --protocol {name}")
+    request(options)
     check_out_folder(options.out)
     check_device(options.device)
 

@@ -2,21 +2,13 @@
 
 import argparse
 
-from mexplain.cli.command import check_device, check_given, check_out_folder
-from mexplain.cli.loso import LOSO_OPTIONS, parse_sources
+from mexplain.cli.loso import TRAINING_OPTIONS, check_dataset_options, parse_sources
 from mexplain.evaluation.coded_units.request import UnitRequest
-
-_MEANT = ("dataset", "out", "init")
 
 
 def check_units(options: argparse.Namespace) -> None:
     """Raise ``MexplainError`` for options that cannot be."""
-    odd = [name for name in LOSO_OPTIONS if name not in _MEANT]
-    simulated = ("checkpoint", "faces", "clips", "recordings", "cache", "json")
-    check_given(options, needed=("dataset", "out"), odd=(*odd, *simulated), why="with --protocol au")
-    _request(options)
-    check_out_folder(options.out)
-    check_device(options.device)
+    check_dataset_options("au", options, _request, TRAINING_OPTIONS)
 
 
 def run_units_command(options: argparse.Namespace) -> int:
