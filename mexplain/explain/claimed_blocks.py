@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.face.blocks import pooling_layout
+from mexplain.face.blocks import points_inside, pooling_layout
 from mexplain.face.mesh import mean_shape
 from mexplain.records import VariantReport
 from mexplain.simulation.action_units import full_displacement
@@ -15,7 +15,7 @@ from mexplain.simulation.action_units import full_displacement
 def claimed_motion(
     variant: str, units: Mapping[int, tuple[float, float]], claimed: Collection[int]
 ) -> Float[np.ndarray, "m"]:
-    """Return how far the claimed action units, as far as they got, move a variant's blocks on average (IOD).
+    """Mean displacement (IOD) of a variant's blocks by the claimed action units, as far as they got.
 
     ``units`` maps each unit to how far it got, 0..1, on the subject's right and left.
     """
@@ -52,7 +52,6 @@ def _unit_motion(variant: str, unit: int, side: str) -> Float[np.ndarray, "m"]:
     # What is in the middle moves for either side, and counts half for each.
     middle = full_displacement(unit, "right") + full_displacement(unit, "left") - full_displacement(unit, "both")
     shape, moved = mean_shape(), np.linalg.norm(full_displacement(unit, side) - middle / 2, axis=1)
-    boxes = pooling_layout(variant).boxes(shape)
-    inside = ((shape >= boxes[:, None, :2]) & (shape < boxes[:, None, 2:])).all(axis=2)
+    inside = points_inside(pooling_layout(variant).boxes(shape), shape)
     motion: Float[np.ndarray, "m"] = (inside @ moved).astype(np.float64) / np.maximum(inside.sum(axis=1), 1)
     return motion

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mexplain.errors import SettingError
 from mexplain.face.mesh import COUNT, MESH_OF_68, inter_ocular_distance
@@ -112,6 +112,11 @@ def spread_over_pixels(
         (values @ parts.reshape(len(parts), -1)).reshape(*values.shape[:-1], height, width).astype(np.float32)
     )
     return spread
+
+
+def points_inside(boxes: Float[np.ndarray, "n 4"], points: Float[np.ndarray, "p 2"]) -> Bool[np.ndarray, "n p"]:
+    """Tell which points lie inside which boxes."""
+    return np.asarray(((points >= boxes[:, None, :2]) & (points < boxes[:, None, 2:])).all(axis=2))
 
 
 def _shares(

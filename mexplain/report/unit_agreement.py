@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.explain.spotting import HEAD
-from mexplain.face.blocks import LAYOUTS
+from mexplain.face.blocks import LAYOUTS, points_inside
 from mexplain.face.mesh import mean_shape
 from mexplain.face_records import Movement
 from mexplain.model.config import NUISANCE_UNITS
@@ -73,7 +73,5 @@ def own_blocks(unit: int, side: str) -> tuple[str, ...]:
         return tuple(name for name in LAYOUTS[HEAD].names if name in own)
     layout, face = LAYOUTS[HEAD], mean_shape()
     moved: Float[np.ndarray, "478"] = (full_displacement(unit, side) ** 2).sum(-1)
-    x0, y0, x1, y1 = layout.boxes(face).T[:, :, None]
-    inside = (face[:, 0] >= x0) & (face[:, 0] < x1) & (face[:, 1] >= y0) & (face[:, 1] < y1)
-    energy = inside @ moved
+    energy = points_inside(layout.boxes(face), face) @ moved
     return tuple(name for name, each in zip(layout.names, energy, strict=True) if each >= _OWN_SHARE * energy.max())
