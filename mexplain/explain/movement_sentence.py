@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mexplain.explain.decision import Decision, alternatives
+from mexplain.explain.listing import listed
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.unit_reliance import Reliance
 from mexplain.face.facs import FACS
@@ -90,7 +91,7 @@ class _Words:
         lead, *rest = movements[:_MOST]
         text = self._timed(lead)
         if together := [movement for movement in rest if _together(lead, movement)]:
-            text += _SAME_TIME + _listed([self._clause(movement) + _stronger(movement) for movement in together])
+            text += _SAME_TIME + listed([self._clause(movement) + _stronger(movement) for movement in together])
         text += "".join(_LATER + self._timed(movement) for movement in rest if movement not in together)
         more = len(movements) - _MOST
         return text + (_FURTHER[min(more, 2)].format(count=more) if more > 0 else "")
@@ -124,10 +125,6 @@ def _as_sentence(text: str) -> str:
 def _together(first: Movement, second: Movement) -> bool:
     ends = (first.onset_s - second.onset_s, first.offset_s - second.offset_s)
     return max(map(abs, ends)) <= TOGETHER_S
-
-
-def _listed(clauses: Sequence[str]) -> str:
-    return clauses[0] if len(clauses) == 1 else f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
 def _rests(decision: Decision, reliance: Reliance) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mexplain.attribution.check import count_passed
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.records import Report, VariantReport
 
@@ -143,8 +144,8 @@ def _variant_row(report: Report, variant: VariantReport) -> dict[str, Any]:
     row |= {f"{method}_outside": value for method, value in variant.outside_blocks.items()}
     for method, trust in variant.trust.items():
         row |= {f"{method}_deletion": trust.deletion_auc, f"{method}_insertion": trust.insertion_auc}
-        row |= {f"{method}_checks_passed": sum(check.passed is True for check in trust.checks)}
-        row |= {f"{method}_checks": sum(check.passed is not None for check in trust.checks)}
+        passed, applying = count_passed(trust.checks)
+        row |= {f"{method}_checks_passed": passed, f"{method}_checks": applying}
     return row
 
 

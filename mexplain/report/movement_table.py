@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.listing import listed
 from mexplain.explain.movement_sentence import strength_in_words
 from mexplain.face.facs import FACS
 from mexplain.face_records import Movement
@@ -48,7 +49,4 @@ def _row(movement: Movement, look: UnitAgreement | None) -> dict[str, str | int]
 
 
 def _look(look: UnitAgreement) -> str:
-    blocks = (
-        " and ".join(look.blocks) if len(look.blocks) <= 2 else f"{', '.join(look.blocks[:-1])} and {look.blocks[-1]}"
-    )
-    return f"{percent(look.share)} lies in {blocks} (spread evenly: {percent(look.even)}): {look.words}"
+    return f"{percent(look.share)} lies in {listed(look.blocks)} (spread evenly: {percent(look.even)}): {look.words}"

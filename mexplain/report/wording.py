@@ -8,6 +8,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.explain.listing import listed
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.trust import tied_blocks
 from mexplain.face.facs import FACS
@@ -132,8 +133,7 @@ def block_order(variant: VariantReport, method: str) -> str:
 def _tied(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= _MOST_NAMES else f"{len(names)} blocks"
-    return f"{listed} (tied)"
+    return f"{listed(names) if len(names) <= _MOST_NAMES else f'{len(names)} blocks'} (tied)"
 
 
 def agreement(report: Report, method: str) -> Markup:
@@ -203,7 +203,7 @@ def flipped(flip: Flip) -> str:
     """A sentence on which blocks must be held still until an answer changes, and how sure that is."""
     if flip.blocks is None:
         return f"No set of blocks that was tried takes “{flip.before}” away, not even all of them together."
-    blocks = " and ".join([", ".join(flip.blocks[:-1]), flip.blocks[-1]] if len(flip.blocks) > 1 else flip.blocks)
+    blocks = listed(flip.blocks)
     certainty = (
         "No smaller set does"
         if flip.exact

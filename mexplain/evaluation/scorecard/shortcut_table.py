@@ -5,6 +5,7 @@ from typing import Any
 
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
+from mexplain.explain.listing import listed
 
 # What the checks and signs of a report are called here; others go by their key.
 _CHECKS = {
@@ -97,5 +98,4 @@ def _name(key: str) -> str:
 
 
 def _listed(methods: Sequence[str]) -> str:
-    names = [NAMES.get(method, method) for method in methods]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed([NAMES.get(method, method) for method in methods])
