@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.evaluation.calibration import SimulatedPredictions
+from mexplain.evaluation.intervals import middle_95
 from mexplain.evaluation.loso.metrics import confusion_of, score_classes
 from mexplain.evaluation.loso.protocol import FIVE_TO_THREE, MEGC2019
 from mexplain.model.config import NUISANCE_UNITS
@@ -118,8 +119,7 @@ def _score(truth: np.ndarray, predicted: np.ndarray) -> CompositeScore:
     ]
 
     def interval(name: str) -> tuple[float, float]:
-        low, high = np.quantile([getattr(one, name) for one in drawn], (0.025, 0.975)).tolist()
-        return low, high
+        return middle_95(np.array([getattr(one, name) for one in drawn]))
 
     return CompositeScore(
         clips=total.clips,

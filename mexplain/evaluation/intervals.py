@@ -1,9 +1,9 @@
-"""Shares of clips, and how far chance may have moved them."""
+"""How far chance may have moved what was measured: intervals of shares, and of measures of samples drawn anew."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,17 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
     return float(max(0, middle - half)), float(min(1, middle + half))
+
+
+def draw_anew(units: int, draws: int) -> Int[np.ndarray, "d u"]:
+    """Draw as many of some units (people, recordings, films) as there are, with replacement, the same at each call.
+
+    Each row says how often each unit was drawn.
+    """
+    return np.random.default_rng(0).multinomial(units, np.full(units, 1 / max(units, 1)), draws)
+
+
+def middle_95(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
+    """Return the middle 95 % of the values of a measure over samples drawn anew."""
+    low, high = np.quantile(values, (0.025, 0.975)).tolist()
+    return low, high

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from mexplain.errors import SettingError
 from mexplain.evaluation.calibration import SimulatedPredictions, withheld
-from mexplain.evaluation.intervals import Share, share_of
+from mexplain.evaluation.intervals import Share, middle_95, share_of
 from mexplain.model.calibration import Calibration
 
 COVERAGE = 0.9
@@ -78,12 +78,11 @@ def score_label_sets(
     sets = calibration[variant].label_set(shares)
     sizes = sets.sum(1)
     drawn = np.random.default_rng(0).integers(len(sizes), size=(_RESAMPLES, len(sizes)))
-    low, high = np.quantile(sizes[drawn].mean(1), (0.025, 0.975)).tolist()
     return LabelSetScore(
         coverage=share_of(sets[np.arange(len(labels)), labels]),
         accuracy=share_of(shares.argmax(1) == labels),
         size=float(sizes.mean()),
-        size_interval=(low, high),
+        size_interval=middle_95(sizes[drawn].mean(1)),
         single=share_of(sizes == 1),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.model.scorecard import Estimate
 
 DRAWS = 200
@@ -20,8 +21,7 @@ _RIDGE = 0.02
 def person_weights(people: Int[np.ndarray, "n"], draws: int = DRAWS) -> Float[np.ndarray, "b n"]:
     """Return the weights of samples, given whose each is: a row of ones, and ``draws`` rows of people drawn anew."""
     names, index = np.unique(people, return_inverse=True)
-    drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), draws)
-    return np.concatenate([np.ones((1, len(people))), drawn[:, index]]).astype(np.float64)
+    return np.concatenate([np.ones((1, len(people))), draw_anew(len(names), draws)[:, index]]).astype(np.float64)
 
 
 def estimate_of(values: Float[np.ndarray, "b"], count: int) -> Estimate | None:
@@ -29,7 +29,7 @@ def estimate_of(values: Float[np.ndarray, "b"], count: int) -> Estimate | None:
     if not np.isfinite(values[0]):
         return None
     drawn = values[1:][np.isfinite(values[1:])]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (values[0], values[0])
+    low, high = middle_95(drawn) if len(drawn) else (values[0], values[0])
     mean, low, high = (round(float(value), 4) for value in (values[0], low, high))
     return Estimate(mean, low, high, count)
 
@@ -51,7 +51,7 @@ def weighted_f1(
 def weighted_auroc(
     scores: Float[np.ndarray, "n"], true: Bool[np.ndarray, "n"], weights: Float[np.ndarray, "b n"]
 ) -> Float[np.ndarray, "b"]:
-    """Return how often a true sample scores above another, ties counting half."""
+    """Area under the ROC curve, 0..1: how often a true sample scores above another, ties counting half."""
     if not len(scores):
         return np.full(len(weights), np.nan)
     order = np.argsort(scores, kind="stable")

@@ -14,7 +14,7 @@ from mexplain.evaluation.calibration import (
     reliability,
     withheld,
 )
-from mexplain.evaluation.intervals import Share, share_of
+from mexplain.evaluation.intervals import Share, middle_95, share_of
 from mexplain.evaluation.label_sets import LabelSetScore, score_label_sets
 from mexplain.model.calibration import Calibration
 from mexplain.model.network import MicroExpressionNet
@@ -108,11 +108,10 @@ def _score(predictions: SimulatedPredictions, variant: str, calibration: Mapping
     rng = np.random.default_rng(0)
     drawn = (rng.integers(len(plain), size=len(plain)) for _ in range(_RESAMPLES))
     errors = [reliability(_chosen(predictions, which), variant, calibration).error for which in drawn]
-    low, high = np.quantile(errors, (0.025, 0.975)).tolist()
     return MixtureScore(
         missed=share_of(withheld(predictions, variant, calibration)[plain]),
         reliability=reliability(predictions, variant, calibration),
-        error_interval=(low, high),
+        error_interval=middle_95(np.array(errors)),
         label_sets=score_label_sets(predictions, variant, calibration),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.evaluation.recording_cache import StabilizedRecording
 from mexplain.explain.spotting import find_moments, overlap, score_windows
 from mexplain.model.network import MicroExpressionNet
@@ -20,7 +21,7 @@ F1_TOLERANCE = 0.02  # one event in fifty
 LOWEST_FLOOR = 0.15
 _FLOORS = np.linspace(LOWEST_FLOOR, 0.95, 81)
 _GRID_S = 0.01
-_RESAMPLES, _SEED = 1000, 0
+_RESAMPLES = 1000
 # Columns of what is counted in each recording, see ``_count``.
 _MICRO, _EVENT_FREE, _IN_SPEECH, _BLINKS, _SPEAKS = (
     slice(*ends) for ends in ((0, 3), (3, 5), (5, 7), (7, 10), (10, 13))
@@ -106,8 +107,7 @@ def spot_recordings(
 def score_floor(recordings: Sequence[SpottedRecording], floor: float) -> SpottingScore:
     """Score the moments in recordings of one kind; of expressions, those whose evidence exceeds a floor."""
     counts = np.array([_count(recording, floor) for recording in recordings])
-    drawn = np.random.default_rng(_SEED).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), _RESAMPLES)
-    totals = drawn @ counts
+    totals = draw_anew(len(counts), _RESAMPLES) @ counts
 
     def match(columns: slice) -> MatchScore:
         events, found, wrong = counts[:, columns].sum(0).astype(int).tolist()
@@ -241,5 +241,4 @@ def _with_interval(
     measure: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, totals: np.ndarray, columns: slice
 ) -> tuple[float, tuple[float, float]]:
     """A measure of all recordings, and the middle 95 % of it over the resampled ones."""
-    low, high = np.quantile(measure(totals[:, columns]), (0.025, 0.975)).tolist()
-    return float(measure(counts[:, columns].sum(0))), (low, high)
+    return float(measure(counts[:, columns].sum(0))), middle_95(measure(totals[:, columns]))

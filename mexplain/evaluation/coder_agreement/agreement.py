@@ -12,12 +12,13 @@ from mexplain.errors import DatasetError
 from mexplain.evaluation.coder_agreement.kappa import cohen_kappa
 from mexplain.evaluation.coder_agreement.matching import match_spans, span_iou
 from mexplain.evaluation.coder_agreement.pairing import Compared, compare_films, pair_films
+from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.report.annotations.mark import Annotations
 
 MATCH_SHARE = 0.5
 # With fewer films, parts of them are drawn anew for the intervals.
 FEWEST_FILMS, PART_S = 8, 2.0
-_DRAWS, _SEED = 1000, 0
+_DRAWS = 1000
 # What is counted: the coder's events, the other's, matched ones; frames and films by who marked them (see
 # ``cohen_kappa``).
 _EVENTS, _FRAMES, _FILMS = slice(0, 3), slice(3, 7), slice(7, 11)
@@ -167,8 +168,7 @@ class _Tally:
         counts = np.array(
             [sum((unit.get(member, empty) for member in members), empty) for unit in self._counts.values()]
         )
-        share = np.full(len(counts), 1 / len(counts))
-        drawn = np.random.default_rng(_SEED).multinomial(len(counts), share, _DRAWS) @ counts
+        drawn = draw_anew(len(counts), _DRAWS) @ counts
         total = counts.sum(0)
         theirs, ours, matched = total[_EVENTS].astype(int).tolist()
         medians = [_median_ms([d[place] for m in members for d in self._differences[m]]) for place in range(3)]
@@ -238,8 +238,7 @@ def _estimate(value: np.ndarray, drawn: np.ndarray) -> AgreementEstimate:
     # Where most draws have nothing to say, their spread says nothing either.
     if len(drawn) < _DRAWS / 2:
         return AgreementEstimate(float(value))
-    low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
-    return AgreementEstimate(float(value), low, high)
+    return AgreementEstimate(float(value), *middle_95(drawn))
 
 
 def _median_ms(differences: Sequence[float | None]) -> float | None:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.model.scorecard import Estimate
 
-_RESAMPLES, _SEED = 1000, 0
+_RESAMPLES = 1000
 # What slices are compared by.
 SLICED = ("game_top", "game_pearson")
 
@@ -25,10 +26,9 @@ def estimate(values: Sequence[float | None], people: Sequence[str]) -> Estimate 
     numbers = np.array([value for value, _ in known], np.float64)
     names, index = np.unique([person for _, person in known], return_inverse=True)
     sums, counts = np.bincount(index, numbers), np.bincount(index)
-    drawn = _draws(len(names))
+    drawn = draw_anew(len(names), _RESAMPLES)
     means = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, (0.025, 0.975))
-    mean, low, high = (round(float(x), 4) for x in (numbers.mean(), low, high))
+    mean, low, high = (round(float(x), 4) for x in (numbers.mean(), *middle_95(means)))
     return Estimate(mean, low, high, len(numbers))
 
 
@@ -84,12 +84,11 @@ def collect_hold(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estim
         _, index = np.unique(people, return_inverse=True)
         by_person = np.zeros((index.max() + 1, sums.shape[1]))
         np.add.at(by_person, index, sums)
-        drawn, count = _fit(_draws(len(by_person)) @ by_person), int(sums[:, 0].sum())
+        drawn, count = _fit(draw_anew(len(by_person), _RESAMPLES) @ by_person), int(sums[:, 0].sum())
         whole = _fit(by_person.sum(0)[None])
         found[variant] = {}
         for key in ("r2", "slope"):
-            low, high = np.quantile(drawn[key], (0.025, 0.975))
-            mean, low, high = (round(float(x), 4) for x in (whole[key][0], low, high))
+            mean, low, high = (round(float(x), 4) for x in (whole[key][0], *middle_95(drawn[key])))
             found[variant][key] = Estimate(mean, low, high, count)
     return found
 
@@ -104,8 +103,3 @@ def _fit(sums: Float[np.ndarray, "k 6"]) -> dict[str, Float[np.ndarray, "k"]]:
     about_mean = np.maximum(yy - y * y / count, 1e-12)
     slope = (xy - x * y / count) / np.maximum(xx - x * x / count, 1e-12)
     return {"r2": 1 - (xx - 2 * xy + yy) / about_mean, "slope": slope}
-
-
-def _draws(people: int) -> Float[np.ndarray, "r p"]:
-    rng = np.random.default_rng(_SEED)
-    return rng.multinomial(people, np.full(people, 1 / people), size=_RESAMPLES).astype(np.float64)

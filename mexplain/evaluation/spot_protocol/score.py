@@ -13,11 +13,12 @@ from jaxtyping import Float
 
 from mexplain.evaluation.coder_agreement.matching import match_spans
 from mexplain.evaluation.datasets.long_videos import MACRO, MICRO, LongVideo
+from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.evaluation.spot_protocol.search import OTHERS, SearchedVideo
 
 MATCH_SHARE = 0.5
 CLASSES = ("negative", "positive", "surprise")
-_DRAWS, _SEED = 1000, 0
+_DRAWS = 1000
 # What is counted for each subject: of micro- and of macro-expressions the coded, spotted and matched ones; then coded
 # class by answer of the matched ones, and how many of each class were coded.
 _MICRO, _MACRO = slice(0, 3), slice(3, 6)
@@ -69,8 +70,7 @@ def score_videos(videos: Sequence[LongVideo], searched: Sequence[SearchedVideo])
     counts = np.array(list(by_subject.values()))
     drawn = None
     if len(counts) > 1:
-        share = np.full(len(counts), 1 / len(counts))
-        drawn = np.random.default_rng(_SEED).multinomial(len(counts), share, _DRAWS) @ counts
+        drawn = draw_anew(len(counts), _DRAWS) @ counts
     total = counts.sum(0)
     confusion = total[_CONFUSION]
     uf1 = float(_uf1(total)) if confusion.sum() else None
@@ -84,7 +84,7 @@ def score_videos(videos: Sequence[LongVideo], searched: Sequence[SearchedVideo])
         recognised=int(confusion.sum()),
         uf1=uf1,
         strs=None if uf1 is None else float(_f1(total[_MICRO]) * uf1),
-        strs_interval=None if drawn is None or uf1 is None else _interval(_f1(drawn[:, _MICRO]) * _uf1(drawn)),
+        strs_interval=None if drawn is None or uf1 is None else middle_95(_f1(drawn[:, _MICRO]) * _uf1(drawn)),
     )
 
 
@@ -121,7 +121,7 @@ def _kind(total: np.ndarray, drawn: np.ndarray | None, columns: slice) -> Spotte
         matched / max(spotted, 1),
         matched / max(coded, 1),
         float(_f1(total[columns])),
-        None if drawn is None else _interval(_f1(drawn[:, columns])),
+        None if drawn is None else middle_95(_f1(drawn[:, columns])),
     )
 
 
@@ -142,8 +142,3 @@ def _uf1(counts: np.ndarray) -> np.ndarray:
 
 def _together(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts[..., _MICRO] + counts[..., _MACRO])
-
-
-def _interval(drawn: np.ndarray) -> Interval:
-    low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
-    return low, high

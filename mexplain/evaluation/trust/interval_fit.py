@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from mexplain.evaluation.intervals import middle_95
 from mexplain.evaluation.label_sets import COVERAGE
 from mexplain.model.explanation_calibration import IntervalScale
 
@@ -36,8 +37,7 @@ def share_held(pairs: Sequence[Pair], scale: IntervalScale) -> tuple[float, floa
     held = [np.abs(fresh - scores) <= scale.half_widths(scores) for scores, fresh in pairs]
     counts = np.array([(inside.sum(), len(inside)) for inside in held])
     drawn = counts[np.random.default_rng(0).integers(len(counts), size=(_RESAMPLES, len(counts)))].sum(1)
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)).tolist()
-    return float(counts[:, 0].sum() / counts[:, 1].sum()), low, high
+    return float(counts[:, 0].sum() / counts[:, 1].sum()), *middle_95(drawn[:, 0] / drawn[:, 1])
 
 
 def _rows(pairs: Sequence[Pair]) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m"]]:

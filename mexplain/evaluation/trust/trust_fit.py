@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn import functional as F
 
 from mexplain.evaluation.calibration import minimise
-from mexplain.evaluation.intervals import wilson
+from mexplain.evaluation.intervals import middle_95, wilson
 from mexplain.model.explanation_calibration import TrustBin, TrustModel
 
 BINS = 4
@@ -82,7 +82,7 @@ def measure_trust(
     right, (low, high) = _share(named, who)
     rng = np.random.default_rng(0)
     areas = [area_under_roc(said, named, _weights(who, rng)) for _ in range(_RESAMPLES)]
-    area_low, area_high = np.quantile(areas, (0.025, 0.975)).tolist()
+    area_low, area_high = middle_95(np.array(areas))
     return TrustModel(
         weights=model.weights,
         centres=model.centres,
@@ -101,7 +101,7 @@ def measure_trust(
 def area_under_roc(
     said: Float[np.ndarray, "n"], named: Bool[np.ndarray, "n"], weights: Float[np.ndarray, "n"] | None = None
 ) -> float:
-    """Return how often a right explanation is given a higher probability than another; ties count half.
+    """Area under the ROC curve, 0..1: how often a right explanation has a higher probability; ties count half.
 
     ``weights`` count explanations several times, or not at all. 0.5 where all are right, or none.
     """
