@@ -1,6 +1,6 @@
 """``python -m benchmarks``: times, ratios, the floor; ``check``: answers against float64; ``memory``: of a minute;
 ``nulls``: how often scores that know nothing pass the checks of an explanation; ``blendshapes``: what MediaPipe's model
-of them sees.
+of them sees; ``sentences``: how often what is said of muscles, sides and times is right.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks import blendshapes, memory, network, video
 from benchmarks.check import check
 from benchmarks.clips import inputs
 from benchmarks.table import table
-from mexplain.model.checkpoint import SHIPPED, load_checkpoint
+from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.device import resolve_device
 from mexplain.model.network import MicroExpressionNet
 
@@ -27,10 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("speed", "check", "memory", "nulls", "blendshapes"),
+        choices=("speed", "check", "memory", "nulls", "blendshapes", "sentences"),
         default="speed",
         help="what to measure",
     )
+    parser.add_argument("--faces", nargs="+", type=Path, help="sentences: folders of face photos")
+    parser.add_argument("--mixture", default="calm", help="sentences: kind of clips, a key of TEST_MIXTURES")
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="sentences: whose faces")
     parser.add_argument("--people", type=int, default=30, help="blendshapes: faces that move")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -50,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--long", type=float, default=10.0, help="seconds of the long clip (landmarks, memory)")
     parser.add_argument("--steps", type=int, default=400, help="check: points of the float64 reference")
     chosen = parser.parse_args(arguments)
+    if chosen.what == "sentences" and not chosen.faces:
+        parser.error("sentences needs --faces DIR [DIR ...]")
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     if chosen.what == "blendshapes":
@@ -58,6 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     started, load = time.perf_counter(), os.getloadavg()
     checkpoint = load_checkpoint(SHIPPED, device=resolve_device(chosen.device))
     model = checkpoint.model
+    if chosen.what == "sentences":
+        _sentences(checkpoint, chosen.faces, chosen.split, chosen.mixture, chosen.clips)
+        return
     if chosen.what == "nulls":
         _nulls(model, chosen.clips, chosen.json)
         return
@@ -79,6 +87,15 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(found))
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _sentences(checkpoint: Checkpoint, folders: list[Path], split: str, mixture: str, clips: int) -> None:
+    from mexplain.evaluation.sentence_scores import score_sentences
+    from mexplain.simulation.faces import load_faces
+    from mexplain.simulation.sampling import TEST_MIXTURES
+
+    people = load_faces(folders, checkpoint.model.config.crop_iod).split(split)
+    print(score_sentences(checkpoint, people, clips, mixture=TEST_MIXTURES[mixture]))
 
 
 def _nulls(model: MicroExpressionNet, clips: int, json_path: Path | None) -> None:

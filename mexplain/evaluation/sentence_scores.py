@@ -1,33 +1,24 @@
-"""How often the sentence about what moved is right, on simulated clips of which all of it is known.
+"""How often the sentence about what moved is right, on simulated clips of which all of it is known."""
 
-Run as ``python -m mexplain.evaluation.sentence_scores --checkpoint DIR --faces DIR [DIR ...] [--clips 200]``.
-"""
-
-import argparse
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from mexplain.explain.decision import Circumstances
+from mexplain.evaluation.scorecard.rendered_game import rendered_frames
 from mexplain.explain.movement_findings import MovementFindings, describe_movements
-from mexplain.explain.prediction import Prediction, calibrate_output, input_tensor
+from mexplain.explain.prediction import Prediction, predict_aligned, predict_outputs
 from mexplain.explain.unit_reliance import outcome_of
-from mexplain.face.blocks import layout
 from mexplain.face.facs import FACS
 from mexplain.face_records import Movement
-from mexplain.media.progress import configure_logging, track
-from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
+from mexplain.media.progress import track
+from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.config import NUISANCE_UNITS, UNITS
-from mexplain.model.device import exact_convolutions
-from mexplain.model.network import HeadOutput
-from mexplain.records import AlignedClip, ClipInfo
-from mexplain.simulation.faces import FaceSet, load_faces
+from mexplain.records import AlignedClip
+from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import TEST_MIXTURES, ClipPlan, Mixture
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch, draw_batch_plan
 
@@ -163,7 +154,7 @@ def check_sentence(
         outcome, _ = outcome_of(
             prediction,
             predict_rendered(checkpoint, without, clip_plan).outputs,
-            outputs_of(checkpoint, still),
+            predict_outputs(checkpoint.model, still, checkpoint.model.mean.device, checkpoint.model.variants),
         )
         score.add("rests on", outcome == told.outcome)
         if outcome != told.outcome:
@@ -203,51 +194,7 @@ def _crossing(rise: Float[np.ndarray, "n"], times: Float[np.ndarray, "n"]) -> fl
 
 def predict_rendered(checkpoint: Checkpoint, batch: TrainingBatch, clip_plan: ClipPlan) -> Prediction:
     """The prediction of a simulated clip, which is aligned already."""
-    frames = (batch.frames[0].permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    frames = rendered_frames(batch)
     times = np.linspace(0, clip_plan.seconds, len(frames))
     aligned = AlignedClip(frames, times, batch.landmarks_xy[0], np.eye(2, 3, dtype=np.float32))
-    outputs = outputs_of(checkpoint, aligned)
-    circumstances = Circumstances((0.0, clip_plan.seconds))
-    side = frames.shape[1]
-    return Prediction(
-        checkpoint=checkpoint,
-        info=ClipInfo("simulated", len(frames) / clip_plan.seconds, len(frames), clip_plan.seconds, side, side),
-        window_s=circumstances.window_s,
-        aligned=aligned,
-        display=aligned,
-        outputs=outputs,
-        variants={name: calibrate_output(checkpoint, name, output, circumstances) for name, output in outputs.items()},
-        moments=(),
-        spotting=None,
-        circumstances=circumstances,
-    )
-
-
-@exact_convolutions()
-@torch.inference_mode()
-def outputs_of(checkpoint: Checkpoint, aligned: AlignedClip) -> dict[str, HeadOutput]:
-    """Each variant's output for an aligned clip."""
-    model = checkpoint.model
-    frames = input_tensor(aligned, model.mean.device)
-    boxes = {v: torch.from_numpy(layout(v).boxes(aligned.landmarks_xy)).to(frames)[None] for v in model.variants}
-    outputs = model(frames[None], boxes)
-    return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
-
-
-def main() -> None:
-    """Print the scores of a checkpoint's sentences about clips of test people."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", default=str(SHIPPED), help="folder, or Hub repository, of the checkpoint")
-    parser.add_argument("--faces", nargs="+", type=Path, required=True, help="folders of face photos")
-    parser.add_argument("--clips", type=int, default=200, help="number of clips (default 200)")
-    parser.add_argument("--mixture", choices=list(TEST_MIXTURES), default="calm", help="kind of clips (default calm)")
-    parser.add_argument("--split", choices=("validation", "test"), default="test", help="whose faces (default test)")
-    options = parser.parse_args()
-    configure_logging()
-    checkpoint = load_checkpoint(options.checkpoint)
-    people = load_faces(options.faces, checkpoint.model.config.crop_iod).split(options.split)
-    print(score_sentences(checkpoint, people, options.clips, mixture=TEST_MIXTURES[options.mixture]))
-
-
-if __name__ == "__main__":
-    main()
+    return predict_aligned(aligned, checkpoint, checkpoint.model.mean.device)

@@ -30,11 +30,7 @@ def describe_movements(prediction: Prediction, run: DeviceRunner) -> MovementFin
         return MovementFindings((), "")
     variant = HEAD if HEAD in prediction.outputs else next(iter(prediction.outputs))
     thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
-    activations = prediction.outputs[variant].units.sigmoid().permute(1, 2, 0).tolist()  # u 2 t
-    units_over_time = {
-        unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(model.config.units, activations, strict=True)
-    }
-    found = find_movements(units_over_time, tuple(aligned.times_s.tolist()), thresholds)
+    found = find_movements(prediction.units_over_time(variant), tuple(aligned.times_s.tolist()), thresholds)
     movements = measure_sizes(found, prediction.display)
     reliance = run(lambda device: answer_without(prediction, on_device(model, device), movements))
     return MovementFindings(movements, movement_sentence(movements, thresholds, decision, reliance))

@@ -60,6 +60,12 @@ class Prediction:
         """What is said of the clip: labels, presence and sentences that agree."""
         return Decision(self.circumstances, self.variants)
 
+    def units_over_time(self, variant: str) -> dict[int, tuple[tuple[float, ...], tuple[float, ...]]]:
+        """Activation of each action unit, 0..1, as a variant sees it in each frame on the subject's right and left."""
+        activations = self.outputs[variant].units.sigmoid().permute(1, 2, 0).tolist()  # u 2 t
+        units = self.checkpoint.model.config.units
+        return {unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(units, activations, strict=True)}
+
     @property
     def evidence(self) -> Evidence | None:
         """The evidence over the whole clip, in which moments were spotted."""
@@ -146,7 +152,7 @@ def predict_clip(
     if spotting is not None and not part_chosen:
         aligned = replace(aligned, notes=tuple(dict.fromkeys(spotting.notes + aligned.notes)))
     with timer("predict", 0.25):
-        outputs = run(lambda device: _predict(on_device(model, device), aligned, device, request.variants))
+        outputs = run(lambda device: predict_outputs(on_device(model, device), aligned, device, request.variants))
     circumstances = circumstances_of(window_s, aligned.frames, spotting, checkpoint.moment_floor)
     variants = {variant: calibrate_output(checkpoint, variant, outputs[variant], circumstances) for variant in outputs}
     return Prediction(
@@ -167,7 +173,7 @@ def predict_clip(
 def predict_aligned(aligned: AlignedClip, checkpoint: Checkpoint, device: torch.device) -> Prediction:
     """Every variant's prediction of a face that is aligned already, in a part of a clip that was chosen."""
     model, times = checkpoint.model, aligned.times_s
-    outputs = _predict(on_device(model, device), aligned, device, model.variants)
+    outputs = predict_outputs(on_device(model, device), aligned, device, model.variants)
     lasts_s, side = float(times[-1] - times[0]), aligned.frames.shape[1]
     window_s = (float(times[0]), float(times[-1]))
     circumstances = circumstances_of(window_s, aligned.frames, None, checkpoint.moment_floor)
@@ -211,7 +217,7 @@ def on_device(model: MicroExpressionNet, device: torch.device) -> MicroExpressio
 
 @exact_convolutions()
 @torch.inference_mode()
-def _predict(
+def predict_outputs(
     model: MicroExpressionNet, aligned: AlignedClip, device: torch.device, variants: Sequence[str]
 ) -> dict[str, HeadOutput]:
     """Each variant's output, with one pass through the trunk."""

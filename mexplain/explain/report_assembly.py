@@ -92,10 +92,7 @@ def _variant_report(
     output, answer, aligned = prediction.outputs[variant], prediction.variants[variant], prediction.aligned
     config = prediction.checkpoint.model.config
     labels = config.labels
-    activations = output.units.sigmoid().permute(1, 2, 0).tolist()  # u 2 t
-    units_over_time = {
-        unit: (tuple(right), tuple(left)) for unit, (right, left) in zip(config.units, activations, strict=True)
-    }
+    units_over_time = prediction.units_over_time(variant)
     thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
     pooled = pooling_layout(variant)
     boxes = pooled.boxes(aligned.landmarks_xy)

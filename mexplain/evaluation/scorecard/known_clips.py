@@ -18,6 +18,7 @@ from mexplain.evaluation.scorecard.rendered_game import (
     render_game,
     render_time_game,
     render_unit_game,
+    rendered_frames,
 )
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.progress import track
@@ -201,7 +202,7 @@ def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mix
     batch = recipe.source.make(recipe.plan)
     acting: Int[np.ndarray, "a"] = np.flatnonzero(batch.units[0].amax((1, 2)).numpy() > 0.3)
     return KnownClip(
-        frames=(batch.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8),
+        frames=rendered_frames(batch),
         landmarks_xy=batch.landmarks_xy[0].astype(np.float32),
         label=int(batch.labels[0]),
         person=person.names[0],

@@ -194,7 +194,7 @@ def time_mass(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray,
 
 
 def lag(positive_course: Float[np.ndarray, "t"], course: Float[np.ndarray, "t"]) -> float | None:
-    """Return how many frames after the apex a course peaks, on average where it ties; None if it is 0 throughout."""
+    """Lag of a course's peak behind the apex in frames, the mean of peaks that tie; None where it is 0 throughout."""
     values = _rounded(positive_course)
     return float((values == values.max()).nonzero()[0].mean() - course.argmax()) if values.max() > 0 else None
 

@@ -229,7 +229,7 @@ def _where(
 
 
 def _failures(target: AttributionTarget, attribution: Attribution) -> dict[str, float | None]:
-    """Return which checks of faithfulness fail (1), and which of ``SIGNS`` hold."""
+    """Checks of faithfulness that fail (1), and those of ``SIGNS`` that hold."""
     report = assess(target, attribution, pooling_layout(VARIANT).names)
     outside, inside = abs(attribution.outside), float(np.abs(attribution.block_scores).sum())
     return {

@@ -97,7 +97,7 @@ def render_game(source: Synthesizer, plan: BatchPlan, variant: str, players: int
         still = box_coverage(boxes[chosen[row]], side, side).max(axis=0, initial=0)
         moving = 1 - cv2.GaussianBlur(still.astype(np.float32), (0, 0), soft_px)
         made = whole if not row.any() else source.make(plan, torch.from_numpy(moving)[None])
-        frames.append(_rounded(made))
+        frames.append(rendered_frames(made))
     return RenderedGame(
         tuple(chosen.tolist()), held, np.stack(frames), landmarks, int(whole.labels[0]), energy.astype(np.float32)
     )
@@ -117,7 +117,7 @@ def render_unit_game(source: Synthesizer, plan: BatchPlan, players: int = PLAYER
     for row in held:
         left_out = total[chosen[row]].sum(0)
         made = whole if not row.any() else source.make(plan, left_out=left_out[None])
-        frames.append(_rounded(made))
+        frames.append(rendered_frames(made))
     peak = np.linalg.norm(clip_plan.parts[:2].sum(0), axis=-1).max()
     energy = squared[chosen] * (clip_plan.intensity / peak) ** 2
     names = list(moves)
@@ -145,7 +145,7 @@ def render_time_game(source: Synthesizer, plan: BatchPlan, stretches: int = STRE
         still = np.concatenate([acting[:0], *(part for part, holds in zip(parts, row, strict=True) if holds)])
         courses[:2, still] = courses[:2, :1]
         made = source.make(replace(plan, clip_plans=(replace(clip_plan, courses=courses),))) if len(still) else whole
-        frames.append(_rounded(made))
+        frames.append(rendered_frames(made))
     return RenderedGame(
         tuple((int(part[0]), int(part[-1])) for part in parts),
         held,
@@ -239,6 +239,8 @@ def _coalitions(players: int) -> Bool[np.ndarray, "k {players}"]:
     return held
 
 
-def _rounded(made: TrainingBatch) -> UInt8[np.ndarray, "t s s 3"]:
-    frames: UInt8[np.ndarray, "t s s 3"] = (made.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+def rendered_frames(made: TrainingBatch) -> UInt8[np.ndarray, "t s s 3"]:
+    """Frames of the one clip of a batch: aligned RGB of eight bits a channel, as a file holds them."""
+    channels_last = made.frames[0].permute(0, 2, 3, 1).cpu().numpy()
+    frames: UInt8[np.ndarray, "t s s 3"] = (channels_last * 255).round().astype(np.uint8)
     return frames

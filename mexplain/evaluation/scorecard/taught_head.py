@@ -27,7 +27,7 @@ class EncodedClips:
 
 @torch.no_grad()
 def encode_clips(model: MicroExpressionNet, clips: Sequence[KnownClip]) -> EncodedClips:
-    """Return what the 10-block head sees of the clips before anything in it is taught."""
+    """Inputs of the parts of a 10-block head that are taught, for some clips."""
     head, device = model.head(VARIANT), next(model.parameters()).device
     local, differences = [], []
     for start in range(0, len(clips), 8):

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.known_clips import ClipRecipe
-from mexplain.evaluation.scorecard.rendered_game import coalition_logits, game_values
+from mexplain.evaluation.scorecard.rendered_game import coalition_logits, game_values, rendered_frames
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import predict_aligned
@@ -150,7 +150,7 @@ def film_again(recipe: ClipRecipe, seed: int) -> tuple[np.ndarray, Float[np.ndar
     courses = np.stack([np.interp(frames + shift, frames, course) for course in clip_plan.courses])
     moved = replace(clip_plan, courses=courses.astype(np.float32))
     made = recipe.source.make(replace(plan, clip_plans=(moved,), film_seed=int(rng.integers(2**31))))
-    return (made.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8), made.landmarks_xy[0]
+    return rendered_frames(made), made.landmarks_xy[0]
 
 
 def _explainer(
