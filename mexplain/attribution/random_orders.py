@@ -46,7 +46,7 @@ def compared_steps(count: int) -> tuple[int, ...]:
 
 
 def held_sets(orders: Int[np.ndarray, "b m"], steps: Sequence[int]) -> Bool[np.ndarray, "b s m"]:
-    """Return which blocks are held still after each number of steps along each order."""
+    """Sets of blocks that are held still after each number of steps along each order: True is held."""
     places = np.argsort(orders, axis=1)
     return places[:, None, :] < np.array(steps)[None, :, None]
 

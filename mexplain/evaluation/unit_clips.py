@@ -120,7 +120,7 @@ def draw_unit_plans(
 
 
 def units_of_plans(plans: Sequence[ClipPlan], seen: dict[str, Float[np.ndarray, "n u 2 t"]]) -> UnitClips:
-    """Return what each action unit does in clips, beside what variants see."""
+    """Activation of each action unit in clips, beside what variants see of it."""
     rows = [_truth(plan) for plan in plans]
     return UnitClips(
         people=np.array([plan.person for plan in plans]),

@@ -44,7 +44,7 @@ DETECTION_LIMITS: dict[int, DetectionLimit] = {
 
 
 def unit_rises(blendshapes: Float[np.ndarray, "2 b"]) -> dict[int, tuple[float, float]]:
-    """Return by how much the shapes of each action unit rise (0..1) on the subject's right and left.
+    """Rise (0..1) of the shapes of each action unit on the subject's right and left.
 
     ``blendshapes`` are how far each of ``BLENDSHAPES`` has got at the onset and at the apex.
     """
