@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mexplain.evaluation.calibration import minimise
 from mexplain.evaluation.intervals import middle_95, wilson
+from mexplain.evaluation.person_bootstrap import weighted_auroc
 from mexplain.model.explanation_calibration import TrustBin, TrustModel
 
 BINS = 4
@@ -105,14 +106,9 @@ def area_under_roc(
 
     ``weights`` count explanations several times, or not at all. 0.5 where all are right, or none.
     """
-    weights = np.ones(len(said)) if weights is None else weights
-    right, wrong = weights * named, weights * ~named
-    if not right.sum() or not wrong.sum():
-        return 0.5
-    values, place = np.unique(said, return_inverse=True)
-    rights, wrongs = (np.bincount(place, each, len(values)) for each in (right, wrong))
-    below = np.cumsum(wrongs) - wrongs
-    return float((rights * (below + wrongs / 2)).sum() / (right.sum() * wrong.sum()))
+    rows = np.ones((1, len(said))) if weights is None else weights[None]
+    area = float(weighted_auroc(said, named, rows)[0])
+    return area if np.isfinite(area) else 0.5
 
 
 def _weights(who: Int[np.ndarray, "n"], rng: np.random.Generator) -> Float[np.ndarray, "n"]:
