@@ -8,10 +8,11 @@ import torch
 from mexplain.attribution import integrated_gradients as path
 from mexplain.attribution.registry import METHODS, Parameter
 from mexplain.errors import ClipError, SettingError
-from mexplain.explain import explainer, report_assembly
+from mexplain.explain import explainer
 from mexplain.explain.explain import explain, explain_steps
 from mexplain.explain.prediction import DISPLAY_SIZE
 from mexplain.face.alignment import align
+from mexplain.face.apex import apex_frame
 from mexplain.face.blocks import layout
 from mexplain.face.tracking import track_face
 from mexplain.media.video import read_clip
@@ -69,7 +70,7 @@ def test_the_apex_is_where_the_face_differs_most(smile):
     # A smile that starts at 0.1 s peaks at 0.35 of its 0.4 s; the light must not be taken for a movement.
     lit = smile.frames.copy()
     lit[1] = (lit[1] * 0.7).astype(np.uint8)
-    assert report_assembly._apex(replace(smile, frames=lit)) in (10, 11)
+    assert apex_frame(lit, smile.landmarks_xy) in (10, 11)
 
 
 def test_progress_is_told_in_order(report):

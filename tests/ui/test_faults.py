@@ -19,11 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mexplain.batch.zip_bundle import bundle
 from mexplain.errors import MexplainError, OutOfTimeError
-from mexplain.explain import explainer
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.model import device
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
+from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.html_page import write_html
 from mexplain.report.json_export import write_json
@@ -191,7 +191,7 @@ def test_memory_is_tried_in_smaller_steps_and_then_the_cpu():
 
 def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
     monkeypatch.setattr(device, "_gpu_failed", False)
-    real, asked = explainer.on_device, []
+    real, asked = MicroExpressionNet.to, []
 
     def gone(model, where):
         asked.append(where.type)
@@ -199,7 +199,7 @@ def test_a_lost_gpu_is_left_for_the_cpu_and_said(read_clip_once, monkeypatch):
             raise torch.AcceleratorError("CUDA error: unspecified launch failure")
         return real(model, where)
 
-    monkeypatch.setattr(explainer, "on_device", gone)
+    monkeypatch.setattr(MicroExpressionNet, "to", gone)
     *_, told = explain_prediction(Explainer(read_clip_once, Fallback(GPU)), ExplainRequest(("attention",)))
     assert "cuda" in asked and told.device == "cpu"
     assert any("stopped answering" in note and "CPU" in note for note in told.notes)

@@ -59,7 +59,7 @@ class ResultsPanel:
                 gr.HTML(render_html("moments"))
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
                 self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
-            with gr.Column(visible=False, elem_id="courses") as self.courses_box:
+            with gr.Column(elem_id="courses") as self.courses_box:
                 gr.HTML(render_html("courses"))
                 self.courses = gr.Plot(show_label=False, container=False, elem_classes="unit-courses")
                 self.movements = gr.HTML(elem_id="movements")
