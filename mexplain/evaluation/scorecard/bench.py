@@ -11,7 +11,7 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
 from mexplain.evaluation.scorecard.known_clips import KnownClips
-from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, shortcut_tests
+from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, LEAST_EXPOSED, shortcut_tests
 from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import ScorecardRun, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
@@ -99,7 +99,12 @@ def _simulate(config: ModelConfig, faces: list[Path], clips: int) -> KnownClips:
 
 
 def _shortcuts(run: ScorecardRun, keys: Sequence[str], shipped: bool) -> dict[str, dict[str, Any]]:
-    """Return the result of each shortcut; those that a stopped run had finished are not tested again."""
+    """Return the result of each shortcut; those that a stopped run had finished are not tested again.
+
+    None for fewer clips than anything could be exposed with: teaching takes minutes however few are explained.
+    """
+    if len(run.known) < LEAST_EXPOSED:
+        return {}
     path = run.out / _SHORTCUTS
     done: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if left := [key for key in keys if key not in done]:

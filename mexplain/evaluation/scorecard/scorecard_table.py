@@ -5,6 +5,7 @@ from typing import Any
 
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.metrics import MEASURES
+from mexplain.evaluation.scorecard.planted_shortcut import LEAST_EXPOSED
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.shortcut_table import shortcut_sections
 from mexplain.model.scorecard import Estimate, Scorecard
@@ -49,7 +50,9 @@ def markdown(scorecard: Scorecard) -> str:
                 parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
         parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
-    if scorecard.shortcuts:
+    if scorecard.clips < LEAST_EXPOSED:
+        parts += [f"Planted shortcuts: not tested, for that takes {LEAST_EXPOSED} clips or more."]
+    elif scorecard.shortcuts:
         parts += ["## Planted shortcuts", shortcut_sections(scorecard.shortcuts)]
     return "\n\n".join(parts) + "\n"
 
