@@ -104,6 +104,19 @@ def test_thresholds_lie_between_what_moves_and_what_does_not() -> None:
     assert set(found) == {12, 17} and 0.6 < found[12] < 0.91 and 0.01 < found[17] < 0.91
 
 
+def test_a_threshold_seldom_tells_of_what_stays_still() -> None:
+    # A smile is seen better than nothing from .3 on, but so are 3 of 100 faces that do not smile.
+    clips = made([(SMILE, 0, 0.05)] * 20 + [(CHIN, 0, 0.05)] * 100)
+    seen = clips.seen["10"].copy()
+    seen[:10, SMILE, 0] = 0.35
+    seen[20:26, SMILE] = 0.3
+    found = fit_unit_thresholds(replace(clips, seen={"10": seen}), "10")
+    assert 0.3 < found[12] <= 0.35
+    seen[20:26, SMILE] = 0.4
+    found = fit_unit_thresholds(replace(clips, seen={"10": seen}), "10")
+    assert found[12] > 0.4  # half of the smiles are lost, which costs more F1 than those alarms would
+
+
 def test_plans_are_kept_until_each_unit_moves_often_enough() -> None:
     mixture = replace(PROBE, elsewhere=0.5, empty=0.2)
     plans = draw_unit_plans(CASME2_LABELS, 4, 12, mixture, wanted=2, seed=1)
