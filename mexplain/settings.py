@@ -39,6 +39,7 @@ LIMITS = {
     "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", "time to answer one question"),
     "waiting": Limit("MEXPLAIN_MAX_WAITING", 20, "visitors", "waiting in line; others are asked to come back"),
     "kept_mb": Limit("MEXPLAIN_MAX_KEPT_MB", 4000, "MB", "files of all visitors together"),
+    "prepared": Limit("MEXPLAIN_PREPARED_SAMPLES", 4, "samples", "sample clips explained before anyone asks"),
     "keep_s": Limit("MEXPLAIN_KEEP_S", 540, "s", "how long anything of a visitor is kept"),
 }
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -32,15 +31,14 @@ from starlette.middleware import Middleware
 from mexplain.face.extraction import start_sandbox
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
-from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, checkpoint_source, limit
-from mexplain.ui.components.common import Hub, new_session
-from mexplain.ui.components.results import View, films
+from mexplain.ui.components.common import Hub
+from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
-from mexplain.ui.session import Session
+from mexplain.ui.session import PreparedAnswers, Session
 from mexplain.ui.tabs.api import ApiTab
 from mexplain.ui.tabs.compare import CompareTab
 from mexplain.ui.tabs.explain import ExplainTab
@@ -49,6 +47,7 @@ from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
 from mexplain.ui.text import ASSETS, SAMPLES, render_html
+from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 CHECKPOINT = checkpoint_source()
 # Time that running work has to notice that the hub stops, in seconds.
@@ -72,22 +71,14 @@ def scorecard() -> Scorecard | None:
         return None  # errors of the weights are shown where they are used
 
 
-def warm_up(session: Session) -> None:
-    """Explain a sample once and forget it, so that the first visitor does not wait for libraries to load."""
-    with suppress(MexplainError):  # visitors are told
-        for sample in sorted(SAMPLES.glob("*.mp4"))[:1]:
-            for _ in session.explain(sample, checkpoint(), ExplainRequest()):
-                films(session, View(), list(VARIANTS))
-
-
-def build_page(folder: Path) -> HubBlocks:
+def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
     """Lay out the page; sample pictures and visitors' files lie in ``folder``."""
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
     page = HubBlocks(folder, title="mexplain")
     with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
-        hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads)
+        hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads, prepared)
         gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):
@@ -152,7 +143,7 @@ def serve_until(page: HubBlocks, stop: threading.Event) -> None:
 def main() -> None:
     """Serve the hub until SIGTERM or SIGINT; visitors' files are deleted then at the latest."""
     log_to_stderr()
-    stop, session = threading.Event(), new_session()
+    stop, session, prepared = threading.Event(), Session(SESSION_DEVICE), PreparedSamples()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
@@ -172,8 +163,8 @@ def main() -> None:
     start_sandbox()
     try:
         try:
-            page = build_page(folder)
-            threading.Thread(target=warm_up, args=(session,)).start()
+            page = build_page(folder, prepared)
+            threading.Thread(target=prepared.prepare, args=(checkpoint(), session, stop)).start()
         except MexplainError as error:
             page = build_error_page(folder, error)
         serve_until(page, stop)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
 from mexplain.media.files import open_given, sha256_of
 from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.device import Fallback, resolve_device
 from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
 
@@ -29,16 +30,31 @@ class StoppedError(MexplainError):
     """The visitor asked to stop."""
 
 
+@dataclass(frozen=True)
+class PreparedAnswer:
+    """A whole report that was made before anyone asked for it, its prediction, and the pictures of it drawn so far."""
+
+    prediction: Prediction
+    report: Report
+    drawn: OrderedDict[tuple[Any, ...], str]
+
+
+# Prepared answers by the SHA-256 of the clip, that of the weights, and the request.
+PreparedAnswers = Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]
+
+
 @dataclass
 class Session:
     """What is kept for one visitor, and the means to stop what is being computed for them.
 
     ``request`` is the latest one, ``report`` the latest report, ``explainer`` that of its clip, ``drawn`` the pictures
     of that report that were drawn so far. The network runs on ``device``. Explainers are kept by clip, weights and
-    part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first.
+    part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first. What is
+    ``prepared`` belongs to no visitor.
     """
 
     device: str = "auto"
+    prepared: PreparedAnswers = field(default_factory=dict)
     request: ExplainRequest = field(default_factory=ExplainRequest)
     report: Report | None = None
     explainer: Explainer | None = None
@@ -48,11 +64,17 @@ class Session:
     _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)
     _spotting: dict[tuple[str, float | None], SpottingResult] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _running: int = 0
 
     @property
     def prediction(self) -> Prediction | None:
         """What was predicted of the latest clip."""
         return None if self.explainer is None else self.explainer.prediction
+
+    @property
+    def clip_sha256(self) -> str:
+        """The SHA-256 of the latest clip; empty where there is none."""
+        return self._clip[0]
 
     @property
     def method(self) -> str:
@@ -96,12 +118,17 @@ class Session:
         request = replace(request, device=self.device)
         sha256 = _sha256(path)
         clip = (sha256, checkpoint.sha256)
+        self._take_prepared(clip, request)
         key = (*clip, request.variants, request.start_s, request.end_s, request.fps)
         explainer = self._explainers.get(key)
         if explainer is None:
             searched = (sha256, request.fps)
             spotting = self._spotting.get(searched)
-            explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
+            self._running += 1
+            try:
+                explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
+            finally:
+                self._running -= 1
             if explainer.prediction.spotting is not None:
                 self._spotting[searched] = explainer.prediction.spotting
             keep(self._explainers, key, explainer, _MOST_CLIPS)
@@ -109,6 +136,24 @@ class Session:
             self.explainer.forget_targets()
         self.explainer, self._clip = explainer, clip
         yield from self._reports_on(explainer, request, progress)
+
+    def is_prepared(self, path: Path, checkpoint: Checkpoint, request: ExplainRequest) -> bool:
+        """Whether the whole report on a clip was made before anyone asked for it, and no other is being made."""
+        return (
+            not self._running
+            and (_sha256(path), checkpoint.sha256, replace(request, device=self.device)) in self.prepared
+        )
+
+    def _take_prepared(self, clip: tuple[str, str], request: ExplainRequest) -> None:
+        answer, key = self.prepared.get((*clip, request)), (*clip, request)
+        if answer is None or key in self._reports:
+            return
+        window = (request.variants, request.start_s, request.end_s, request.fps)
+        if (*clip, *window) not in self._explainers:
+            # An explainer of its own: what it keeps of its targets changes with what this visitor asks.
+            explainer = Explainer(answer.prediction, Fallback(resolve_device(request.device)))
+            keep(self._explainers, (*clip, *window), explainer, _MOST_CLIPS)
+        keep(self._reports, key, answer.report, _MOST_REPORTS)
 
     def explain_same_window(self, request: ExplainRequest, progress: Progress | None = None) -> Iterator[Report]:
         """Reports on the latest clip and part, whatever part the request names; errors as those of ``explain``.
@@ -122,16 +167,23 @@ class Session:
         yield from self._reports_on(self.explainer, request, self.stoppable(progress))
 
     def _reports_on(self, explainer: Explainer, request: ExplainRequest, progress: Progress) -> Iterator[Report]:
-        self.request, self.drawn = request, OrderedDict()
         key = (*self._clip, request)
-        if known := self._reports.get(key):
+        known, ready = self._reports.get(key), self.prepared.get(key)
+        self.request = request
+        # All who look at a prepared report share its pictures.
+        self.drawn = ready.drawn if ready is not None and ready.report is known else OrderedDict()
+        if known is not None:
             self._reports.move_to_end(key)
             self.report = known
             yield known
             return
-        for report in explain_prediction(explainer, request, progress=progress):
-            self.report = report
-            yield report
+        self._running += 1
+        try:
+            for report in explain_prediction(explainer, request, progress=progress):
+                self.report = report
+                yield report
+        finally:
+            self._running -= 1
         if self.report is not None:
             keep(self._reports, key, self.report, _MOST_REPORTS)
 

@@ -44,6 +44,8 @@ def run_hub(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "TMPDIR": str(folder)}
+    # The first sample alone is explained ahead, which loads what visitors wait for; all would take half a minute.
+    settings |= {"MEXPLAIN_PREPARED_SAMPLES": os.environ.get("MEXPLAIN_PREPARED_SAMPLES", "1")}
     settings |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     log = folder / "log.txt"
     with log.open("w") as out:

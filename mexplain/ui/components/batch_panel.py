@@ -17,7 +17,6 @@ from mexplain.ui.components.common import (
     Hub,
     error_box,
     error_html,
-    new_session,
     progress_callback,
     register_upload,
     stop_button,
@@ -55,7 +54,7 @@ class BatchPanel:
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Explain one clip after the other, each with a row of the table as soon as it is done."""
-        session = session or new_session()
+        session = session or self.hub.new_session()
         hidden = gr.File(visible=False)
         if not clips:
             yield [session, error_html("Choose some clips first."), "", hidden]

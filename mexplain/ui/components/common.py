@@ -22,7 +22,7 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.gradio_compat import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
-from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.session import PreparedAnswers, Session, StoppedError
 from mexplain.ui.text import WORDS, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
@@ -37,13 +37,21 @@ SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "ne
 
 @dataclass(frozen=True)
 class Hub:
-    """What tabs are built with: the network, its scorecard, the visitor's session, whose weights they are, uploads."""
+    """What tabs are built with: the network, its scorecard, the visitor's session, whose weights they are, uploads.
+
+    ``prepared`` are the answers that need not be worked out for a visitor.
+    """
 
     checkpoint: Callable[[], Checkpoint]
     scorecard: Callable[[], Scorecard | None]
     session: gr.State
     custom_weights: bool
     uploads: Uploads
+    prepared: PreparedAnswers
+
+    def new_session(self) -> Session:
+        """Empty session for a new visitor."""
+        return Session(SESSION_DEVICE, self.prepared)
 
     def output_path(self, name: str) -> Path:
         """Path for a new file for the visitor whose event is handled; it is deleted when they leave."""
@@ -57,11 +65,6 @@ class Hub:
     def minutes(self) -> int:
         """Longest time that anything of a visitor is kept, in minutes."""
         return math.ceil((self.uploads.keep_s + self.uploads.sweep_s) / 60)
-
-
-def new_session() -> Session:
-    """Empty session for a new visitor."""
-    return Session(SESSION_DEVICE)
 
 
 def tab_intro(tab: str) -> gr.HTML:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.records import ExplainRequest
-from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, new_session, progress_callback, stop_button
+from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, progress_callback, stop_button
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render_html
 
@@ -36,7 +36,7 @@ class SamplePrompt:
         stop_button(self.halt, self.hub.session, [run])
 
     def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
-        session = session or new_session()
+        session = session or self.hub.new_session()
         yield session, ""
         sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
         try:

@@ -21,7 +21,6 @@ from mexplain.ui.components.common import (
     Hub,
     error_box,
     error_html,
-    new_session,
     progress_callback,
     register_upload,
     stop_button,
@@ -73,12 +72,15 @@ class ExplainTab:
         outputs = [session, self.error, *panel.outputs]
         slow = {**SLOW, "show_progress_on": self.status}
         register_upload(self.clip)
-        clicks = [self.go.click(self.make_room, [session, self.clip], [session, self.error, panel.box], **QUICK)]
-        for button, path in self.samples:
-            filled = [session, self.clip, self.start_s, self.end_s, self.fps, self.error, panel.box]
-            clicks.append(button.click(partial(self.take_sample, str(path)), session, filled, **QUICK))
         inputs = [session, self.clip, self.start_s, self.end_s, self.fps, *values]
-        runs = [click.then(self.explain_clip, inputs, outputs, **slow) for click in clicks]
+        room = self.go.click(self.make_room, [session, self.clip], [session, self.error, panel.box], **QUICK)
+        runs = [room.then(self.explain_clip, inputs, outputs, **slow)]
+        # Counts the samples whose answers are not there yet, and so have to be worked out.
+        unprepared = gr.State(0)
+        filled = [unprepared, self.clip, self.start_s, self.end_s, self.fps, *outputs]
+        for button, path in self.samples:
+            button.click(partial(self.take_sample, path, unprepared), [session, unprepared, *values], filled, **QUICK)
+        runs.append(unprepared.change(self.explain_clip, inputs, outputs, **slow))
         runs.append(panel.moment.input(self.explain_moment, [session, panel.moment, *values], outputs, **slow))
         changes = [component.input for component in panel.request_inputs]
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
@@ -103,20 +105,30 @@ class ExplainTab:
         legend = results.legend(View(link.show, magnitude=magnitude), link.method)  # type: ignore[arg-type]
         request_values = [link.method, link.baseline, link.target or OWN_ANSWER]
         view_values = [link.show, link.grain, magnitude, link.opacity]
-        return [new_session(), clip, *request_values, *view_values, about, legend]
+        return [self.hub.new_session(), clip, *request_values, *view_values, about, legend]
 
     def make_room(self, session: Session | None, clip: str | None) -> list[Any]:
         """Show the empty results, so that nothing jumps when they come, and stop what still runs."""
-        session = session or new_session()
+        session = session or self.hub.new_session()
         if not clip:
             return [session, error_html(WORDS["no_clip"]), gr.skip()]
         session.stop()
         return [session, "", gr.Column(visible=True)]
 
-    def take_sample(self, path: str, session: Session | None) -> list[Any]:
-        """Put a sample in the place of the clip, all of it."""
-        session, error, box = self.make_room(session, path)
-        return [session, path, None, None, None, error, box]
+    def take_sample(
+        self, path: Path, unprepared: gr.State, session: Session | None, count: int, *values: Any
+    ) -> dict[Any, Any]:
+        """Put a sample in the place of the clip, all of it, with its answer if that is there already."""
+        session = session or self.hub.new_session()
+        empty = {self.start_s: None, self.end_s: None, self.fps: None, self.error: ""}
+        update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True), **empty}
+        request, view = _request(values, (None, None, None)), View(*values[4:])
+        if not session.is_prepared(path, self.hub.checkpoint(), request):
+            session.stop()
+            return update | {unprepared: count + 1}
+        for more in self.panel.updates(session, session.explain(path, self.hub.checkpoint(), request), view):
+            update |= more
+        return update
 
     def explain_clip(
         self, session: Session | None, clip: str | None, start_s: float | None, end_s: float | None, fps: float | None,
@@ -125,7 +137,7 @@ class ExplainTab:
         """Explain a clip; each result is shown as soon as it is there."""
         if not clip:
             return
-        session = session or new_session()
+        session = session or self.hub.new_session()
         yield {self.hub.session: session}
         yield from self._explain(session, Path(clip), (start_s, end_s, fps), values, progress)
 
@@ -162,12 +174,9 @@ class ExplainTab:
 
         ``part`` is its start and end in seconds, and the camera's rate; ``values`` are those of the panel.
         """
-        (method, baseline, target, thorough), view, (start_s, end_s, fps) = values[:4], View(*values[4:]), part
-        target, callback = None if target == OWN_ANSWER else target, progress_callback(progress)
+        view, callback = View(*values[4:]), progress_callback(progress)
         try:
-            request = ExplainRequest(
-                (method,), baseline, target, thorough=thorough, start_s=start_s, end_s=end_s, fps=fps
-            )
+            request = _request(values, part)
             if clip is None:
                 reports = session.explain_same_window(request, callback)
             else:
@@ -178,3 +187,10 @@ class ExplainTab:
             yield {self.error: error_html(WORDS["stopped"])}
         except MexplainError as error:
             yield {self.error: error_html(error, WORDS["unexplained"]), self.panel.box: gr.Column(visible=False)}
+
+
+def _request(values: tuple[Any, ...], part: tuple[float | None, float | None, float | None]) -> ExplainRequest:
+    """The request that the panel's values and a part of a clip make; ``SettingError`` for an impossible one."""
+    (method, baseline, target, thorough), (start_s, end_s, fps) = values[:4], part
+    target = None if target == OWN_ANSWER else target
+    return ExplainRequest((method,), baseline, target, thorough=thorough, start_s=start_s, end_s=end_s, fps=fps)

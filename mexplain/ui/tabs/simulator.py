@@ -26,7 +26,6 @@ from mexplain.ui.components.common import (
     error_box,
     error_html,
     image_html,
-    new_session,
     progress_callback,
     register_upload,
     stop_button,
@@ -113,7 +112,7 @@ class SimulatorTab:
         lasts: float, methods: list[str], progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Make a clip, show it and its ground truth, then test one method after the other."""
-        session = session or new_session()
+        session = session or self.hub.new_session()
         yield [session, "", gr.skip(), gr.skip(), "", ""]
         try:
             face = _face(person, photo)

@@ -1,0 +1,59 @@
+"""The shipped samples, explained before anyone asks: whoever clicks one sees the whole answer at once."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from mexplain.errors import MexplainError
+from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.device import step_back
+from mexplain.records import VARIANTS, ExplainRequest
+from mexplain.settings import limit
+from mexplain.ui.components.results import View, films
+from mexplain.ui.session import PreparedAnswer, Session
+from mexplain.ui.text import SAMPLES
+
+
+class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
+    """Answers to the default request, by the SHA-256 of the sample, that of the weights, and the request.
+
+    They are filled in while others read; nothing of a visitor's gets in.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str, ExplainRequest], PreparedAnswer] = {}
+
+    def __getitem__(self, key: tuple[str, str, ExplainRequest]) -> PreparedAnswer:
+        return self._answers[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str, ExplainRequest]]:
+        return iter(tuple(self._answers))
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def prepare(self, checkpoint: Checkpoint, session: Session, stop: threading.Event) -> None:
+        """Explain samples, as many as ``MEXPLAIN_PREPARED_SAMPLES`` says, until ``stop`` is set or the session is stopped.
+
+        The first one also loads the libraries that visitors wait for; the others give way to visitors.
+        """
+        for number, sample in enumerate(sorted(SAMPLES.glob("*.mp4"))[: limit("prepared")]):
+            if stop.is_set():
+                return
+            # A thread cannot take back its low priority, nor give it to the workers that it has already.
+            worker = threading.Thread(target=self._explain, args=(sample, checkpoint, session, number > 0))
+            worker.start()
+            worker.join()
+
+    def _explain(self, sample: Path, checkpoint: Checkpoint, session: Session, give_way: bool) -> None:
+        if give_way:
+            step_back()
+        with suppress(MexplainError):  # visitors are told
+            for _ in session.explain(sample, checkpoint, ExplainRequest()):
+                pass
+            films(session, View(), list(VARIANTS))
+            if session.explainer is not None and session.report is not None:
+                key = (session.clip_sha256, checkpoint.sha256, session.request)
+                self._answers[key] = PreparedAnswer(session.explainer.prediction, session.report, session.drawn)
+                session.explainer.forget_targets()
