@@ -1,6 +1,8 @@
 import threading
+from dataclasses import replace
 from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from mexplain.explain import explainer
@@ -8,8 +10,10 @@ from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.visuals.animation import heatmap_animation
 from mexplain.ui import session as module
 from mexplain.ui.components import results
+from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.components.results import View
-from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.session import PreparedAnswer, Session, StoppedError
+from mexplain.ui.text import SAMPLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lightly_tested")]
 QUICK = ExplainRequest(("attention",), start_s=0.2, end_s=0.7)
@@ -43,6 +47,49 @@ def test_a_second_session_knows_nothing_of_the_first(person_path, checkpoint):
     one, other = Session(), Session()
     next(one.explain(person_path, checkpoint, QUICK))
     assert other.prediction is None and other.report is None and other.targets() == {}
+
+
+def test_a_prepared_answer_is_given_at_once_and_can_be_asked_on(person_path, checkpoint, monkeypatch):
+    maker = Session()
+    *_, made = maker.explain(person_path, checkpoint, QUICK)
+    key = (maker.clip_sha256, checkpoint.sha256, maker.request)
+    prepared = {key: PreparedAnswer(maker.prediction, made, maker.drawn)}
+    monkeypatch.setattr(explainer, "predict_clip", None)
+    one, other = Session(prepared=prepared), Session(prepared=prepared)
+    assert one.is_prepared(person_path, checkpoint, QUICK)
+    assert not one.is_prepared(person_path, checkpoint, replace(QUICK, baseline="mean"))
+    (report,) = one.explain(person_path, checkpoint, QUICK)
+    assert report is made is one.report and one.explainer is not maker.explainer
+    results.films(one, View(), ["24"])
+    # What one visitor has had drawn need not be drawn for another; what they ask next is theirs alone.
+    list(other.explain(person_path, checkpoint, QUICK))
+    assert other.drawn is one.drawn and other.drawn
+    steps = one.explain_same_window(replace(QUICK, methods=("saliency",)))
+    next(steps)
+    assert not one.is_prepared(person_path, checkpoint, QUICK), "another report is being made"
+    *_, last = steps
+    assert one.is_prepared(person_path, checkpoint, QUICK) and other.report is made
+    assert one.report is last and one.drawn is not other.drawn and set(last.variants[0].maps) == {"saliency"}
+
+
+def test_samples_are_prepared_until_the_hub_stops(checkpoint, monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_PREPARED_SAMPLES", "1")
+    prepared, stop = PreparedSamples(), threading.Event()
+    prepared.prepare(checkpoint, Session("cpu"), stop)
+    ((key, answer),) = prepared.items()
+    sample = SAMPLES / "happiness.mp4"
+    assert key == (sha256(sample.read_bytes()).hexdigest(), checkpoint.sha256, ExplainRequest(device="cpu"))
+    *_, asked = Session("cpu").explain(sample, checkpoint, ExplainRequest())
+    for ready, fresh in zip(answer.report.variants, asked.variants, strict=True):
+        assert ready.label == fresh.label and ready.trust.keys() == fresh.trust.keys()
+        assert ready.maps.keys() == fresh.maps.keys() != set()
+        for method, scores in fresh.maps.items():
+            np.testing.assert_allclose(ready.maps[method], scores, atol=1e-4 * np.abs(scores).max())
+    assert len(answer.drawn) == 3
+    stop.set()
+    monkeypatch.delenv("MEXPLAIN_PREPARED_SAMPLES")
+    prepared.prepare(checkpoint, Session("cpu"), stop)
+    assert len(prepared) == 1
 
 
 def test_stop_ends_the_work_and_leaves_the_session_usable(person_path, checkpoint):

@@ -11,6 +11,7 @@ from mexplain.model.device import step_back
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.settings import limit
 from mexplain.ui.components.results import View, films
+from mexplain.ui.components.samples import captions
 from mexplain.ui.session import PreparedAnswer, Session
 from mexplain.ui.text import SAMPLES
 
@@ -34,11 +35,11 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
         return len(self._answers)
 
     def prepare(self, checkpoint: Checkpoint, session: Session, stop: threading.Event) -> None:
-        """Explain samples, as many as ``MEXPLAIN_PREPARED_SAMPLES`` says, until ``stop`` is set or the session is stopped.
+        """Explain as many samples as ``MEXPLAIN_PREPARED_SAMPLES`` says, until ``stop`` is set or the session stopped.
 
         The first one also loads the libraries that visitors wait for; the others give way to visitors.
         """
-        for number, sample in enumerate(sorted(SAMPLES.glob("*.mp4"))[: limit("prepared")]):
+        for number, sample in enumerate([SAMPLES / name for name in captions()][: limit("prepared")]):
             if stop.is_set():
                 return
             # A thread cannot take back its low priority, nor give it to the workers that it has already.

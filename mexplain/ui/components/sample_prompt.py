@@ -1,7 +1,6 @@
 """Contents of a tab while no clip has been explained: how to get one, and a button that explains a sample."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,6 +8,7 @@ import gradio as gr
 from mexplain.errors import MexplainError
 from mexplain.records import ExplainRequest
 from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, progress_callback, stop_button
+from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render_html
 
@@ -38,7 +38,7 @@ class SamplePrompt:
     def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
         session = session or self.hub.new_session()
         yield session, ""
-        sample = sorted(Path(SAMPLES).glob("*.mp4"))[0]
+        sample = SAMPLES / next(iter(captions()))
         try:
             for _ in session.explain(sample, self.hub.checkpoint(), ExplainRequest(), progress_callback(progress)):
                 pass
