@@ -84,9 +84,9 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
             with gr.Tab("Explain", id="explain"):
                 explain = ExplainTab(hub, page)
             with gr.Tab("Compare", id="compare") as tab:
-                CompareTab(hub, tab)
+                CompareTab(hub, tab, explain)
             with gr.Tab("What if", id="what_if") as tab:
-                WhatIfTab(hub, tab)
+                WhatIfTab(hub, tab, explain)
             with gr.Tab("Simulator", id="simulator"):
                 SimulatorTab(hub)
             with gr.Tab("Trust", id="trust"):

@@ -50,7 +50,8 @@ class Session:
     ``request`` is the latest one, ``report`` the latest report, ``explainer`` that of its clip, ``drawn`` the pictures
     of that report that were drawn so far. The network runs on ``device``. Explainers are kept by clip, weights and
     part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first. What is
-    ``prepared`` belongs to no visitor.
+    ``prepared`` belongs to no visitor. ``asked`` says that an explanation was asked for and has not ended; ``waiting``
+    names the tabs that are to be filled when it has.
     """
 
     device: str = "auto"
@@ -59,6 +60,8 @@ class Session:
     report: Report | None = None
     explainer: Explainer | None = None
     drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
+    asked: bool = False
+    waiting: set[str] = field(default_factory=set)
     _clip: tuple[str, str] = ("", "")
     _explainers: OrderedDict[tuple[Any, ...], Explainer] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)
@@ -72,6 +75,11 @@ class Session:
         return None if self.explainer is None else self.explainer.prediction
 
     @property
+    def is_busy(self) -> bool:
+        """Whether an explanation was asked for and has not ended."""
+        return self.asked or self._running > 0
+
+    @property
     def clip_sha256(self) -> str:
         """The SHA-256 of the latest clip; empty where there is none."""
         return self._clip[0]
@@ -83,6 +91,7 @@ class Session:
 
     def stop(self) -> None:
         """End whatever is running at its next step."""
+        self.asked = False
         self._stop.set()
 
     def stoppable(self, progress: Progress | None) -> Progress:

@@ -152,6 +152,12 @@ def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
     page = visitor.page
     visitor.upload(long_clip)
     page.click("#explain")
+    # Whoever looks elsewhere meanwhile is told what happens, and sees the result there.
+    visitor.open_tab("Compare")
+    page.locator("text=this tab fills as soon as").locator("visible=true").wait_for()
+    page.wait_for_selector("#compared h2")
+    visitor.check()
+    visitor.open_tab("Explain")
     visitor.wait_until_done()
     assert page.locator("#picked label").count() >= 2
     before, chosen = (

@@ -50,10 +50,10 @@ def markdown(scorecard: Scorecard) -> str:
                 parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
         parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
-    if scorecard.clips < LEAST_EXPOSED:
-        parts += [f"Planted shortcuts: not tested, for that takes {LEAST_EXPOSED} clips or more."]
-    elif scorecard.shortcuts:
+    if scorecard.shortcuts:
         parts += ["## Planted shortcuts", shortcut_sections(scorecard.shortcuts)]
+    elif scorecard.clips < LEAST_EXPOSED:
+        parts += [f"Planted shortcuts: not tested, for that takes {LEAST_EXPOSED} clips or more."]
     return "\n\n".join(parts) + "\n"
 
 

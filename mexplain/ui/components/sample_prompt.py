@@ -1,4 +1,4 @@
-"""Contents of a tab while no clip has been explained: how to get one, and a button that explains a sample."""
+"""Contents of a tab while it has no explained clip: how to get one, or that one is being explained."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,17 +7,17 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.records import ExplainRequest
-from mexplain.ui.components.common import SLOW, Hub, error_box, error_html, progress_callback, stop_button
+from mexplain.ui.components.common import QUICK, SLOW, Hub, error_box, error_html, progress_callback, stop_button
 from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render_html
 
 
 class SamplePrompt:
-    """Says that a clip is needed, and explains a sample on request."""
+    """Says that a clip is needed, and explains a sample on request; while a clip is being explained, says that."""
 
     def __init__(self, hub: Hub, tab: str) -> None:
-        self.hub = hub
+        self.hub, self.tab = hub, tab
         with gr.Column(visible=True, elem_classes="needs") as self.box:
             gr.HTML(render_html("needs"))
             with gr.Row():
@@ -27,6 +27,16 @@ class SamplePrompt:
                 self.halt = gr.Button("Stop", min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
             self.error = error_box()
+        with gr.Column(visible=False, elem_classes="needs") as self.coming:
+            gr.HTML(render_html("paragraph", kind="wait", sentence=WORDS["coming"]))
+        self.boxes = [self.box, self.coming]
+
+    def updates(self, session: Session | None, ready: bool) -> list[Any]:
+        """What ``boxes`` show beside a tab's contents, which are ``ready`` or not."""
+        coming = session is not None and session.is_busy and not ready
+        if session is not None and coming:
+            session.waiting.add(self.tab)
+        return [gr.Column(visible=not ready and not coming), gr.Column(visible=coming)]
 
     def when_ready(self, show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
         """Have ``show`` fill the tab once the sample is explained; it gets the session and ``inputs``."""
@@ -34,6 +44,21 @@ class SamplePrompt:
         run = self.go.click(self._explain, self.hub.session, [self.hub.session, self.error], **slow)
         run.then(show, [self.hub.session, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.session, [run])
+
+    def fill_after(
+        self, runs: Sequence[Any], show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()
+    ) -> None:
+        """Have ``show`` fill the tab after any of some events, if the visitor waits for it here."""
+
+        # Gradio hands requests to what asks for one by this annotation.
+        def show_if_waiting(request: gr.Request, session: Session | None, *values: Any) -> list[Any]:
+            if session is None or self.tab not in session.waiting:
+                return [gr.skip()] * len(outputs)
+            session.waiting.discard(self.tab)
+            return show(request, session, *values)
+
+        for run in runs:
+            run.then(show_if_waiting, [self.hub.session, *inputs], outputs, **QUICK)
 
     def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
         session = session or self.hub.new_session()

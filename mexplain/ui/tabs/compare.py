@@ -13,6 +13,7 @@ from mexplain.report.visuals.comparison_plots import agreement_figure, differenc
 from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
+from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.text import render_html
 
 _LISTED = 5
@@ -21,9 +22,9 @@ _LISTED = 5
 class CompareTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub, tab: gr.Tab) -> None:
+    def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         tab_intro("compare")
-        needs = SamplePrompt(hub, "compare")
+        self.needs = needs = SamplePrompt(hub, "compare")
         with gr.Column(visible=False, elem_id="comparison") as self.results:
             self.sentence = gr.HTML(elem_id="compared")
             with gr.Row(elem_classes="columns"):
@@ -38,15 +39,16 @@ class CompareTab:
             gr.HTML(render_html("differences"))
             with gr.Row(elem_classes="columns"):
                 self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
-        outputs = [needs.box, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
+        outputs = [*needs.boxes, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
         tab.select(self.show, hub.session, outputs, **QUICK)
         needs.when_ready(self.show, outputs)
+        needs.fill_after(explain.runs, lambda _, session: self.show(session), outputs)
 
     def show(self, session: Session | None) -> list[Any]:
         """Show the comparison of the latest report, or the sample prompt where there is none."""
         report, method = (session.report, session.method) if session else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
-            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
+            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *[gr.skip()] * 9]
         comparison = compare_variants(report, method)
         pictures = []
         for pair in comparison.pairs:
@@ -57,7 +59,7 @@ class CompareTab:
         sentence = render_html("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
         ranked = list(_ranked(comparison))
         plots = [shares_figure(comparison), agreement_figure(comparison) if comparison.comparable else None]
-        return [gr.Column(visible=False), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
+        return [*self.needs.updates(session, ready=True), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
 
 
 def _ranked(comparison: Comparison) -> Iterator[str]:

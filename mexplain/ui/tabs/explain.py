@@ -85,6 +85,7 @@ class ExplainTab:
         changes = [component.input for component in panel.request_inputs]
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
         stop_button(self.halt, session, runs)
+        self.runs = runs
         view_inputs, quick = [session, *panel.view_inputs], {**QUICK, "trigger_mode": "always_last"}
         gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **quick)
         # These two show in the films alone.
@@ -113,6 +114,7 @@ class ExplainTab:
         if not clip:
             return [session, error_html(WORDS["no_clip"]), gr.skip()]
         session.stop()
+        session.asked = True
         return [session, "", gr.Column(visible=True)]
 
     def take_sample(
@@ -125,6 +127,7 @@ class ExplainTab:
         request, view = _request(values, (None, None, None)), View(*values[4:])
         if not session.is_prepared(path, self.hub.checkpoint(), request):
             session.stop()
+            session.asked = True
             return update | {unprepared: count + 1}
         for more in self.panel.updates(session, session.explain(path, self.hub.checkpoint(), request), view):
             update |= more
@@ -187,6 +190,8 @@ class ExplainTab:
             yield {self.error: error_html(WORDS["stopped"])}
         except MexplainError as error:
             yield {self.error: error_html(error, WORDS["unexplained"]), self.panel.box: gr.Column(visible=False)}
+        finally:
+            session.asked = False
 
 
 def _request(values: tuple[Any, ...], part: tuple[float | None, float | None, float | None]) -> ExplainRequest:

@@ -51,7 +51,7 @@ class ExportTab:
         tab_intro("take")
         choices = explain.panel.request_inputs[:3]
         BatchPanel(hub, choices)
-        needs = SamplePrompt(hub, "take")
+        self.needs = needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(render_html("take"))
             self.kinds = gr.CheckboxGroup(
@@ -72,9 +72,10 @@ class ExportTab:
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
         settings = [*choices, *explain.panel.view_inputs]
-        outputs = [needs.box, self.results, self.link]
+        outputs = [*needs.boxes, self.results, self.link]
         tab.select(self.show, [hub.session, *settings], outputs, **QUICK)
         needs.when_ready(self.show, outputs, settings)
+        needs.fill_after(explain.runs, self.show, outputs, settings)
         run = self.make.click(
             self.write, [hub.session, self.kinds], [self.files, self.error], **SLOW, show_progress_on=self.status
         )
@@ -83,7 +84,7 @@ class ExportTab:
     def show(self, request: gr.Request, session: Session | None, *choices: Any) -> list[Any]:
         """Show the kinds of files and the link, or the sample prompt where there is no result."""
         if session is None or session.report is None:
-            return [gr.Column(visible=True), gr.Column(visible=False), gr.skip()]
+            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), gr.skip()]
         name = self.hub.original_name(session.report.info.path)
         method, baseline, target, shown, grain, magnitude, opacity = choices
         settings = PermalinkSettings(
@@ -98,7 +99,7 @@ class ExportTab:
         )
         address = request.request.base_url if request.request else "/"
         link = f"{address}?{to_query(settings)}"
-        return [gr.Column(visible=False), gr.Column(visible=True), link]
+        return [*self.needs.updates(session, ready=True), gr.Column(visible=True), link]
 
     def write(
         self, session: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008

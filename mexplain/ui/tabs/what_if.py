@@ -27,16 +27,17 @@ from mexplain.ui.components.common import (
 )
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.text import ASSETS, WORDS, render_html
 
 
 class WhatIfTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub, tab: gr.Tab) -> None:
+    def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub = hub
         tab_intro("what_if")
-        needs = SamplePrompt(hub, "what_if")
+        self.needs = needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
                 grids = [("10 blocks", "10"), ("24 blocks", "24")]
@@ -62,9 +63,10 @@ class WhatIfTab:
                 self.error = error_box()
                 self.found = gr.HTML(elem_id="smallest")
         parts = [part for pair in self.answers for part in pair]
-        outputs = [needs.box, self.results, self.face, self.found, self.held, *parts]
+        outputs = [*needs.boxes, self.results, self.face, self.found, self.held, *parts]
         tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
         needs.when_ready(self.show, outputs, [self.grid])
+        needs.fill_after(explain.runs, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
         change = [self.held, *parts]
         self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
         self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
@@ -87,9 +89,10 @@ class WhatIfTab:
     def show(self, session: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, all of them moving."""
         if session is None or session.prediction is None:
-            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
+            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *[gr.skip()] * 9]
         value = self._face(session, grid)
-        return [gr.Column(visible=False), gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
+        ready = self.needs.updates(session, ready=True)
+        return [*ready, gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
 
     def hold(self, session: Session | None, value: dict[str, Any], grid: str) -> list[Any]:
         """Show the answers with the chosen blocks held still."""
