@@ -11,6 +11,8 @@ from mexplain.cli.command import (
     check_device,
     check_folders,
     check_out_folder,
+    chosen,
+    chosen_methods,
 )
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
@@ -27,8 +29,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faces", nargs="+", type=Path, default=[], metavar="DIR", help="folders of photos (default: shipped clips)"
     )
+    parser.add_argument(
+        "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="NAME",
+        help="one of those that `methods` lists, or all (default); may be a list. Only a scorecard of all methods and "
+        f"variants on {CLIPS_TO_SHIP} shipped clips or more is kept with the checkpoint",
+    )
     add_checkpoint(parser)
     add_device(parser)
+
+
+def _variants(options: argparse.Namespace) -> tuple[str, ...]:
+    from mexplain.records import VARIANTS
+
+    return chosen("Variant", options.variant or ["all"], VARIANTS)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -36,6 +54,8 @@ def _check(options: argparse.Namespace) -> None:
     check_folders(options.faces)
     check_out_folder(options.out)
     check_device(options.device)
+    _variants(options)
+    chosen_methods(options.method or ["all"])
     if options.faces:
         from mexplain.simulation.faces import check_splits
 
@@ -58,8 +78,11 @@ def _run(options: argparse.Namespace) -> int:
         out=options.out,
         faces=options.faces,
         device=options.device,
+        methods=chosen_methods(options.method or ["all"]),
+        variants=() if options.variant is None else _variants(options),
     )
-    if folder.is_dir() and not options.faces and options.clips >= CLIPS_TO_SHIP:
+    whole = options.method is None and options.variant is None and not options.faces
+    if folder.is_dir() and whole and options.clips >= CLIPS_TO_SHIP:
         write_text(folder / SCORECARD, scorecard.to_json())
         if (folder / METRICS).is_file():
             write_card(folder)

@@ -249,6 +249,8 @@ CASES = [
     (f"{BENCH} --revision main", "has no revision main"),
     (f"{BENCH} --device tpu", "Device must be"),
     ("bench-explanations --out {file}", "is a file"),
+    (f"{BENCH} --method nonsense", "nonsense"),
+    (f"{BENCH} --variant 11", "24, 10, uncropped"),
     ("bench-explanations --out {bench} --device cpu", "a run of another checkpoint"),
     ("explain-archive {missing} --out {new}", "there is no such file"),
     ("explain-archive {empty} --out {file}", "is a file"),

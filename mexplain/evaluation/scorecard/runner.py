@@ -52,6 +52,8 @@ class ScorecardRun:
             object.__setattr__(self, "variants", self.model.variants)
         if unknown := [method for method in self.methods if method not in METHODS]:
             raise SettingError(f"methods must be some of {', '.join(METHODS)}; got {unknown[0]!r}.")
+        if unknown := [variant for variant in self.variants if variant not in self.model.variants]:
+            raise SettingError(f"variants must be some of {', '.join(self.model.variants)}; got {unknown[0]!r}.")
 
     def measure(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return a row for each clip and one for each clip of the sanity checks, resuming a stopped run.
