@@ -36,6 +36,7 @@ from mexplain.settings import LIMITS, checkpoint_source, limit
 from mexplain.ui.components.common import Hub
 from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.server.blocks import HubBlocks
+from mexplain.ui.server.gradio_compat import plot_script
 from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import PreparedAnswers, Session
@@ -127,7 +128,7 @@ def serve_until(page: HubBlocks, stop: threading.Event) -> None:
         page.launch(
             theme=page_theme(),
             css_paths=ASSETS / "style.css",
-            head=f"<script>{(ASSETS / 'hub.js').read_text(encoding='utf-8')}</script>",
+            head=render_html("head", script=(ASSETS / "hub.js").read_text(encoding="utf-8"), plot=plot_script()),
             max_file_size=limit("file_mb") * 1_000_000,
             footer_links=["api", "settings"],
             mcp_server=True,

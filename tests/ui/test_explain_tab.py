@@ -94,6 +94,8 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     page = visitor.page
     assert page.locator(".sample").count() == len(list((ROOT / "samples").glob("*.mp4"))) >= 4
     visitor.check()
+    # The script of plots does not wait for the first plot.
+    page.wait_for_function("performance.getEntriesByType('resource').some(r => r.name.includes('/PlotlyPlot-'))")
     visitor.click_sample()
     assert page.locator(".verdict strong").count() == 3
     assert min(page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.clientWidth)")) >= 300

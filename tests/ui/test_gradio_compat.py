@@ -177,6 +177,11 @@ def test_a_photo_is_passed_on_as_a_path(tmp_path):
     assert image.preprocess(None) is None
 
 
+def test_the_script_of_plots_is_where_browsers_load_it_from():
+    script = Path(gr.__file__).parent / "templates" / "frontend" / gradio_compat.plot_script()
+    assert gradio_compat.plot_script().endswith(".js") and "plotly" in script.read_text(encoding="utf-8").lower()
+
+
 def test_events_are_handled_by_process_api(page):
     parameters = list(inspect.signature(gr.Blocks.process_api).parameters)
     assert parameters[1:3] == ["block_fn", "inputs"] and "session_hash" in parameters

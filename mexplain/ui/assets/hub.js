@@ -61,6 +61,15 @@
   };
   new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });
 
+  // Plots need a script of megabytes: it is loaded while the visitor reads, not when the first answer is there.
+  const loadPlots = () => {
+    if (document.body?.dataset.ready !== "yes") return setTimeout(loadPlots, 200);
+    const name = document.querySelector("meta[name=plot-script]")?.content;
+    // Whoever fails to load it ahead loads it with the first plot.
+    if (name) (window.requestIdleCallback || setTimeout)(() => import(new URL(name, document.baseURI)).catch(() => {}));
+  };
+  loadPlots();
+
   // A figure drawn while its tab was hidden has no width; it takes one when the tab is shown.
   document.addEventListener("click", (event) => {
     if (event.target.closest('[role="tab"]')) setTimeout(() => window.dispatchEvent(new Event("resize")), 60);

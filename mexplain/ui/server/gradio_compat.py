@@ -145,6 +145,12 @@ def wrap_upload_handler(wrap: Callable[[UploadHandler], UploadHandler]) -> None:
     gradio.routes.upload_fn = wrap(gradio.route_utils.upload_fn)  # type: ignore[assignment, attr-defined]
 
 
+def plot_script() -> str:
+    """Address, relative to the page's, of the script that browsers load for a first plot; "" where it is not found."""
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return next((f"assets/{path.name}" for path in sorted(assets.glob("PlotlyPlot-*.js"))), "")
+
+
 def pass_photo_unopened(image: gr.Image) -> None:
     """Have an image component's value be the path of an uploaded file that this process has not decoded.
 
