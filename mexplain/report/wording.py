@@ -79,8 +79,11 @@ def presence(variant: VariantReport) -> Markup:
     return render_markup("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
 
 
-def trust(variant: VariantReport, method: str) -> Markup:
-    """HTML: the checks of one variant's explanation, and the numbers behind them."""
+def trust(variant: VariantReport, method: str, *, folded: bool = False) -> Markup:
+    """HTML: what the checks of one variant's explanation found, each of them, and the numbers behind them.
+
+    ``folded`` hides all but the first until it is asked for.
+    """
     report = variant.trust[method]
     random_auc = sum(report.random_aucs) / len(report.random_aucs)
     numbers = [
@@ -101,6 +104,7 @@ def trust(variant: VariantReport, method: str) -> Markup:
         kinds=CHECKS,
         null_rate=percent(NULL_RATE),
         sentences=sentences,
+        folded=folded,
     )
 
 

@@ -51,7 +51,7 @@ class Session:
     of that report that were drawn so far. The network runs on ``device``. Explainers are kept by clip, weights and
     part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first. What is
     ``prepared`` belongs to no visitor. ``asked`` says that an explanation was asked for and has not ended; ``waiting``
-    names the tabs that are to be filled when it has.
+    names the tabs that had nothing to show when they were looked at.
     """
 
     device: str = "auto"

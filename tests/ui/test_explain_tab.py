@@ -100,6 +100,15 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     assert page.locator(".verdict strong").count() == 3
     assert min(page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.clientWidth)")) >= 300
     visitor.check()
+    # One variant at a time, the others beside it; what the answer was made from makes room, and comes back.
+    tops = page.evaluate("[...document.querySelectorAll('#results .columns > .part')].map(p => p.offsetTop)")
+    assert len(tops) == 3 and len(set(tops)) == 1
+    page.locator("#results .columns").press("ArrowRight")
+    page.wait_for_function("document.querySelector('#results .columns').scrollLeft > 0")
+    assert not page.locator("#input").is_visible()
+    page.click("#another")
+    assert page.locator("#input").is_visible()
+    visitor.check()
     # A method that fails its test is not shown without saying so.
     page.get_by_label("Method").click()
     page.get_by_role("option", name="Saliency").click()

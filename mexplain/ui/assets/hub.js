@@ -34,6 +34,14 @@
     button.textContent = film.paused ? "Play" : "Pause";
   });
 
+  // What is being explained folds away, so that the answer comes first; whoever wants another clip unfolds it.
+  const fold = (folded) => { document.body.dataset.clip = folded ? "folded" : "open"; };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#another")) fold(false);
+    else if (event.target.closest(".sample")) fold(true);
+    else if (event.target.closest("#explain") && document.querySelector("#input video")) fold(true);
+  });
+
   // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
   const inWords = (node) => {
     const place = node.data.match(/^queue: (\d+)\/(\d+)/);
@@ -52,6 +60,12 @@
   const tidy = () => {
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
+    // What went wrong has to do with the clip, most of the time.
+    if (document.body.dataset.clip === "folded" && document.querySelector("#input ~ .problem [role=alert]")) fold(false);
+    document.querySelectorAll("#results .columns:not([tabindex])").forEach((cards) => {
+      // On a phone the variants are cards side by side, which the keyboard can move.
+      Object.entries({ tabindex: 0, role: "group", "aria-label": "The three variants" }).forEach(([k, v]) => cards.setAttribute(k, v));
+    });
     if (still.matches) document.querySelectorAll("video.film[autoplay]").forEach((film) => {
       film.removeAttribute("autoplay");
       film.pause();

@@ -139,7 +139,7 @@ def heatmap(report: Report, variant: VariantReport, view: View, method: str) -> 
 
 def checked(variant: VariantReport, method: str) -> str:
     """Results of the tests of one variant's explanation, once they are known."""
-    results = wording.trust(variant, method) if method in variant.trust else None
+    results = wording.trust(variant, method, folded=True) if method in variant.trust else None
     return render_html("trust", results=results, waiting=WORDS["testing"])
 
 

@@ -34,7 +34,7 @@ class SamplePrompt:
     def updates(self, session: Session | None, ready: bool) -> list[Any]:
         """What ``boxes`` show beside a tab's contents, which are ``ready`` or not."""
         coming = session is not None and session.is_busy and not ready
-        if session is not None and coming:
+        if session is not None and not ready:
             session.waiting.add(self.tab)
         return [gr.Column(visible=not ready and not coming), gr.Column(visible=coming)]
 
@@ -45,10 +45,10 @@ class SamplePrompt:
         run.then(show, [self.hub.session, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.session, [run])
 
-    def fill_after(
-        self, runs: Sequence[Any], show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()
+    def follow(
+        self, changes: Sequence[Any], show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()
     ) -> None:
-        """Have ``show`` fill the tab after any of some events, if the visitor waits for it here."""
+        """Have ``show`` fill the tab at each of ``changes``, if the visitor has looked for its contents in vain."""
 
         # Gradio hands requests to what asks for one by this annotation.
         def show_if_waiting(request: gr.Request, session: Session | None, *values: Any) -> list[Any]:
@@ -57,8 +57,8 @@ class SamplePrompt:
             session.waiting.discard(self.tab)
             return show(request, session, *values)
 
-        for run in runs:
-            run.then(show_if_waiting, [self.hub.session, *inputs], outputs, **QUICK)
+        for change in changes:
+            change(show_if_waiting, [self.hub.session, *inputs], outputs, **QUICK)
 
     def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
         session = session or self.hub.new_session()

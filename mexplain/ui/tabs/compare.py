@@ -42,7 +42,7 @@ class CompareTab:
         outputs = [*needs.boxes, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
         tab.select(self.show, hub.session, outputs, **QUICK)
         needs.when_ready(self.show, outputs)
-        needs.fill_after(explain.runs, lambda _, session: self.show(session), outputs)
+        needs.follow(explain.changes, lambda _, session: self.show(session), outputs)
 
     def show(self, session: Session | None) -> list[Any]:
         """Show the comparison of the latest report, or the sample prompt where there is none."""

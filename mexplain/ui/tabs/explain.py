@@ -63,6 +63,10 @@ class ExplainTab:
                 gr.HTML(render_html("samples"))
                 with gr.Row():
                     self.samples = sample_buttons(self.hub.uploads.folder)
+        # In the place of all that once there is an answer.
+        with gr.Row(elem_id="input_bar"):
+            gr.Button("Another clip or part", elem_id="another", min_width=220, scale=0)
+            self.halt_below = gr.Button("Stop", elem_id="stop_below", min_width=90, scale=0)
         self.status = gr.HTML(elem_id="status")
         self.error = error_box()
 
@@ -85,7 +89,9 @@ class ExplainTab:
         changes = [component.input for component in panel.request_inputs]
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
         stop_button(self.halt, session, runs)
-        self.runs = runs
+        stop_button(self.halt_below, session, runs)
+        # What other tabs show may change with each of these events.
+        self.changes = [room.then, unprepared.change, *(run.then for run in runs)]
         view_inputs, quick = [session, *panel.view_inputs], {**QUICK, "trigger_mode": "always_last"}
         gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **quick)
         # These two show in the films alone.

@@ -75,7 +75,7 @@ class ExportTab:
         outputs = [*needs.boxes, self.results, self.link]
         tab.select(self.show, [hub.session, *settings], outputs, **QUICK)
         needs.when_ready(self.show, outputs, settings)
-        needs.fill_after(explain.runs, self.show, outputs, settings)
+        needs.follow(explain.changes, self.show, outputs, settings)
         run = self.make.click(
             self.write, [hub.session, self.kinds], [self.files, self.error], **SLOW, show_progress_on=self.status
         )

@@ -66,7 +66,7 @@ class WhatIfTab:
         outputs = [*needs.boxes, self.results, self.face, self.found, self.held, *parts]
         tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
         needs.when_ready(self.show, outputs, [self.grid])
-        needs.fill_after(explain.runs, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
+        needs.follow(explain.changes, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
         change = [self.held, *parts]
         self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
         self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
