@@ -80,6 +80,7 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
     with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
         hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads, prepared)
+        gr.HTML(render_html("heading"), elem_id="heading")
         gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explain", id="explain"):

@@ -36,7 +36,7 @@ def hottest(page, column):
 def test_an_uploaded_clip_is_explained_three_times(visit):
     visitor = visit(motion="no-preference")
     page = visitor.page
-    assert "does not read people" in page.inner_text("#intro")
+    assert "does not read people" in page.inner_text("#heading")
     visitor.check()
     visitor.upload(ROOT / "samples" / "disgust.mp4")
     page.click("#explain")
