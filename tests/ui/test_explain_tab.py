@@ -106,6 +106,8 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     page.wait_for_selector("#used .note")
     assert "Do not take it for an explanation" in page.inner_text("#used .note")
     page.wait_for_function("document.querySelectorAll('.checks .no').length > 0")
+    # The address reopens it.
+    page.wait_for_url("**/?method=saliency&sample=*.mp4")
 
 
 def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
