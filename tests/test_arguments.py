@@ -55,7 +55,7 @@ from mexplain.simulation import action_units, subject
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 from mexplain.simulation.subject import StillFace
-from mexplain.ui import quiz
+from mexplain.ui import quiz, simulator_settings
 from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
 
 
@@ -435,6 +435,14 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "from_query": (
         from_query,
         {"query": queries, "labels": st.just(("happiness",)), "samples": st.just(("happiness.mp4",))},
+        60,
+    ),
+    "simulator_from_query": (
+        simulator_settings.simulator_from_query,
+        {
+            "query": st.dictionaries(st.sampled_from(list(simulator_settings.default_texts())), words | some("1e400")),
+            "people": st.just(("Person 1",)),
+        },
         60,
     ),
     "parse_sources": (

@@ -33,6 +33,7 @@ from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, checkpoint_source, limit
+from mexplain.ui.components.address import linked_tab, open_tab_in_address
 from mexplain.ui.components.common import Hub
 from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.server.blocks import HubBlocks
@@ -51,6 +52,7 @@ from mexplain.ui.text import ASSETS, SAMPLES, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 CHECKPOINT = checkpoint_source()
+SCRIPTS = ("hub.js", "address.js")
 # Time that running work has to notice that the hub stops, in seconds.
 SHUTDOWN_S = 5.0
 # Visitors with state in memory; beyond that, whoever was idle longest is forgotten.
@@ -80,22 +82,24 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
     with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
         hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads, prepared)
+        gr.HTML(render_html("heading"), elem_id="heading")
         gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Explain", id="explain"):
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with linked_tab("Explain", "explain"):
                 explain = ExplainTab(hub, page)
-            with gr.Tab("Compare", id="compare") as tab:
+            with linked_tab("Compare", "compare") as tab:
                 CompareTab(hub, tab, explain)
-            with gr.Tab("What if", id="what_if") as tab:
+            with linked_tab("What if", "what_if") as tab:
                 WhatIfTab(hub, tab, explain)
-            with gr.Tab("Simulator", id="simulator"):
-                SimulatorTab(hub)
-            with gr.Tab("Trust", id="trust"):
+            with linked_tab("Simulator", "simulator"):
+                SimulatorTab(hub, page)
+            with linked_tab("Trust", "trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
-            with gr.Tab("Take along", id="take") as tab:
+            with linked_tab("Take along", "take") as tab:
                 ExportTab(hub, tab, explain)
-            with gr.Tab("For programs", id="programs"):
+            with linked_tab("For programs", "programs"):
                 ApiTab(hub, page)
+        open_tab_in_address(page, tabs)
     return page
 
 
@@ -122,13 +126,19 @@ def page_theme() -> gr.themes.Base:
     )
 
 
+def page_head() -> str:
+    """The part of the page's head that is the hub's own: its scripts, and where the one for plots lies."""
+    scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return render_html("head", scripts=scripts, plot=plot_script())
+
+
 def serve_until(page: HubBlocks, stop: threading.Event) -> None:
     """Serve a page until ``stop`` is set."""
     if not stop.is_set():
         page.launch(
             theme=page_theme(),
             css_paths=ASSETS / "style.css",
-            head=render_html("head", script=(ASSETS / "hub.js").read_text(encoding="utf-8"), plot=plot_script()),
+            head=page_head(),
             max_file_size=limit("file_mb") * 1_000_000,
             footer_links=["api", "settings"],
             mcp_server=True,

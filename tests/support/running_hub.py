@@ -121,7 +121,7 @@ class Visitor:
         )
         started = time.monotonic()
         self.page.goto(address + query)
-        self.page.wait_for_selector("#explain")
+        self.page.wait_for_selector("#tabs")
         # What the link asks for is set once the server has answered.
         self.page.wait_for_selector("body[data-ready=yes]")
         observe(time.monotonic() - started, _OPEN_S)

@@ -36,7 +36,7 @@ def hottest(page, column):
 def test_an_uploaded_clip_is_explained_three_times(visit):
     visitor = visit(motion="no-preference")
     page = visitor.page
-    assert "does not read people" in page.inner_text("#intro")
+    assert "does not read people" in page.inner_text("#heading")
     visitor.check()
     visitor.upload(ROOT / "samples" / "disgust.mp4")
     page.click("#explain")
@@ -115,6 +115,8 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     page.wait_for_selector("#used .note")
     assert "Do not take it for an explanation" in page.inner_text("#used .note")
     page.wait_for_function("document.querySelectorAll('.checks .no').length > 0")
+    # The address reopens it.
+    page.wait_for_url("**/?method=saliency&sample=*.mp4")
 
 
 def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):

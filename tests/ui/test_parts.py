@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 from gradio.data_classes import ImageData
 
+from mexplain.ui import simulator_settings
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
+from mexplain.ui.simulator_settings import SimulatorSettings
 from mexplain.ui.zero_gpu import LENT_S, on_gpu
 
 LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
@@ -31,6 +33,28 @@ def test_a_link_that_says_what_cannot_be_changes_nothing(query):
 
 def test_an_opacity_beyond_the_scale_is_the_largest():
     assert from_query({"opacity": "900"}, LABELS, SAMPLES).opacity == 100
+
+
+def test_a_link_sets_the_simulator():
+    query = {"person": "Person 2", "action_units": "6,12,6", "side": "left", "strength_iod": "0.02", "lasts_s": "1"}
+    query |= {"methods": "shapley,saliency", "game": "7"}
+    settings = SimulatorSettings("Person 2", (6, 12), "left", 0.02, 1.0, ("shapley", "saliency"), 7)
+    assert simulator_settings.simulator_from_query(query, ("Person 1", "Person 2")) == settings
+    assert (
+        simulator_settings.simulator_from_query(simulator_settings.default_texts(), ("Person 1",))
+        == SimulatorSettings()
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"person": "../Person 1", "action_units": "99,x,", "side": "up", "methods": "magic"},
+        {"strength_iod": "nan", "lasts_s": "-1", "game": "1e9"},
+    ],
+)
+def test_a_link_that_says_what_cannot_be_leaves_the_simulator(query):
+    assert simulator_settings.simulator_from_query(query, ("Person 1",)) == SimulatorSettings()
 
 
 def test_spaces_lends_a_gpu_where_it_can(monkeypatch):

@@ -62,8 +62,8 @@ def test_nothing_is_left_of_a_visitor(visit, hub_folder, person_path, person_cli
     # While they are there, their clip is, and the files that they asked for; but no path says what they call it.
     assert {"clip", "film", "page", "blocks"} <= set(found_in(hub_folder, needles))
     assert not list(hub_folder.rglob(f"*{TOLD}*"))
-    # A browser keeps nothing either.
-    kept = page.evaluate("JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage)])")
+    # A browser keeps nothing either, and the address names nothing of it.
+    kept = page.evaluate("JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage)])") + page.url
     databases = page.evaluate("indexedDB.databases().then((found) => found.length)")
     assert TOLD not in kept and databases == 0
     visitor.close()

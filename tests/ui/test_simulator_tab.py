@@ -10,6 +10,7 @@ def test_move_a_muscle_and_see_who_noticed(visit):
     page.locator("#tested input").click()
     page.get_by_role("option", name="Attention x gradient").click()
     page.keyboard.press("Escape")
+    page.wait_for_url("**/?*methods=attention_x_gradient*")
     page.click("#move")
     page.wait_for_selector("#truth img")
     assert "mouth corner" in page.get_attribute("#truth img", "alt")
@@ -26,10 +27,15 @@ def test_move_a_muscle_and_see_who_noticed(visit):
 
 
 def test_the_class_game_keeps_the_score(visit):
-    visitor = visit(width=390, scheme="dark")
+    link = "?tab=simulator&person=Person+2&action_units=1,4&side=left&strength_iod=0.1&game=7"
+    visitor = visit(width=390, scheme="dark", query=link)
     page = visitor.page
-    visitor.open_tab("Simulator")
-    page.fill("#seed input", "7")
+    # All that the link says is set.
+    page.wait_for_selector("#simulated >> text=Person 2, who does not exist")
+    page.wait_for_function("document.querySelector('#seed input').value === '7'")
+    assert page.get_by_label("Person 2").is_checked() and page.get_by_label("Their left").is_checked()
+    assert page.input_value("#strength input[type=number]") == "0.1"
+    assert page.locator("#units .token").count() == 2
     page.click("#start")
     for number in range(1, 6):
         page.wait_for_selector(f"#puzzle >> text=Round {number} of 5")

@@ -77,6 +77,20 @@ def test_compare_and_what_if(visitor):
     told = page.locator("#smallest li").all_inner_texts()
     assert all("sets tried" in line or "No set of blocks" in line for line in told)
 
+    # Back and forward move between these tabs, on the same page and with all that is in it.
+    page.evaluate("window.isSamePage = true")
+    page.go_back()
+    page.wait_for_selector("#compared h2")
+    assert "tab=compare" in page.url and "opacity=60" in page.url
+    page.go_back()
+    page.wait_for_selector("#answer h2")
+    assert "tab=" not in page.url and page.locator(".verdict strong").count() == 3
+    page.go_forward()
+    page.go_forward()
+    page.wait_for_selector("#held >> text=Held still")
+    assert "tab=what_if" in page.url and "sign=magnitude" in page.url and page.evaluate("window.isSamePage")
+    visitor.check()
+
 
 def test_take_along_and_the_link_that_reopens_it(visitor, visit, tmp_path):
     page = visitor.page
@@ -138,16 +152,16 @@ def test_many_clips_become_one_table_and_one_zip(visit, tmp_path):
 
 def test_a_tab_without_a_clip_offers_one(visit):
     visitor = visit(width=390)
+    page = visitor.page
     for name in ("Compare", "What if", "Take along"):
         visitor.open_tab(name)
-        visitor.page.wait_for_selector(".needs button:visible >> text=Explain a sample")
+        page.wait_for_selector(".needs button:visible >> text=Explain a sample")
     visitor.check()
 
 
 def test_trust_says_how_good_each_method_is(visit):
-    visitor = visit()
+    visitor = visit(query="?tab=trust")
     page = visitor.page
-    visitor.open_tab("Trust")
     page.wait_for_selector("#scorecard .js-plotly-plot")
     assert (
         "(fails)" in page.inner_text("#scorecard .js-plotly-plot") or page.locator("#scorecard >> text=fails").count()
@@ -158,3 +172,21 @@ def test_trust_says_how_good_each_method_is(visit):
     page.wait_for_selector("#card >> text=Limits and responsible use")
     page.locator("#scored label").first.click()
     visitor.check()
+
+
+def test_whoever_comes_again_reads_the_disclaimer_in_one_line_that_stays(visit):
+    visit().close()
+    visitor = visit(width=390, scheme="dark", query="?tab=trust")
+    page = visitor.page
+    heading = page.locator("#heading")
+    assert not page.locator("#intro").is_visible() and "does not read people" in heading.inner_text()
+    page.wait_for_selector("#scorecard .js-plotly-plot")
+    page.locator("#limits_table").scroll_into_view_if_needed()
+    box = heading.bounding_box()
+    assert page.evaluate("scrollY") > 1000 and box["y"] == 0 and box["height"] < 90
+    # What has the focus is not under it.
+    page.locator("#scored input").first.focus()
+    assert page.locator("#scored input").first.bounding_box()["y"] >= heading.bounding_box()["height"]
+    visitor.check()
+    page.click("#about")
+    assert "deleted within" in page.inner_text("#intro") and page.evaluate("scrollY") == 0

@@ -3,6 +3,23 @@
   "use strict";
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
+  // Whoever has been here before has read the introduction; "About" shows it again.
+  const root = document.documentElement;
+  try {
+    root.classList.toggle("introduced", localStorage.getItem("mexplain-introduced") !== null);
+    localStorage.setItem("mexplain-introduced", "yes");
+  } catch { /* a browser that keeps nothing shows it each time */ }
+  const sayIntroduced = () => {
+    const button = document.querySelector("#about");
+    if (button) button.setAttribute("aria-expanded", String(!root.classList.contains("introduced")));
+  };
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#about")) return;
+    root.classList.toggle("introduced");
+    sayIntroduced();
+    window.scrollTo({ top: 0 });
+  });
+
   // A hint that was closed once stays closed.
   const remember = (hint) => {
     const key = `mexplain-hint-${hint.dataset.hint}`;
@@ -58,6 +75,7 @@
   })).observe(document.documentElement, { childList: true, characterData: true, subtree: true });
 
   const tidy = () => {
+    sayIntroduced();
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
     // What went wrong has to do with the clip, most of the time.

@@ -11,10 +11,10 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
 from mexplain.ui.quiz import QuizAnswer, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score
+from mexplain.ui.simulator_settings import MAX_GAME
 from mexplain.ui.text import WORDS, render_html
 
 _ROUNDS = 5
-_MAX_SEED = 9999
 
 
 @dataclass
@@ -42,7 +42,7 @@ class QuizPanel:
                 with gr.Row():
                     self.seed = gr.Number(
                         None, label="Number of the game (the same number, the same questions)", precision=0, minimum=0,
-                        maximum=_MAX_SEED, elem_id="seed", min_width=160,
+                        maximum=MAX_GAME, elem_id="seed", min_width=160,
                     )  # fmt: skip
                     self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140, scale=0)
                 self.choice = gr.Radio([], label="What moves?", visible=False, elem_id="choice")
@@ -60,7 +60,7 @@ class QuizPanel:
 
     def begin(self, seed: float | None) -> list[Any]:
         """Start a quiz with the given number, or a random one."""
-        number = random.randrange(_MAX_SEED) if seed is None else min(max(int(seed), 0), _MAX_SEED)
+        number = random.randrange(MAX_GAME) if seed is None else min(max(int(seed), 0), MAX_GAME)
         return self.ask(QuizState(quiz_questions(number, _ROUNDS)))
 
     def ask(self, game: QuizState | None) -> list[Any]:

@@ -1,6 +1,7 @@
 """First tab: a clip goes in, three explained answers come out."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mexplain.records import ExplainRequest
 from mexplain.report import wording
 from mexplain.settings import limit
 from mexplain.ui.components import results
+from mexplain.ui.components.address import keep_in_address, set_in_address
 from mexplain.ui.components.common import (
     OWN_ANSWER,
     QUICK,
@@ -29,7 +31,7 @@ from mexplain.ui.components.common import (
 from mexplain.ui.components.results import View
 from mexplain.ui.components.results_panel import ResultsPanel
 from mexplain.ui.components.samples import captions, sample_buttons
-from mexplain.ui.permalink import from_query
+from mexplain.ui.permalink import PermalinkSettings, from_query
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render_html
 
@@ -76,6 +78,7 @@ class ExplainTab:
         outputs = [session, self.error, *panel.outputs]
         slow = {**SLOW, "show_progress_on": self.status}
         register_upload(self.clip)
+        self._keep_in_address()
         inputs = [session, self.clip, self.start_s, self.end_s, self.fps, *values]
         room = self.go.click(self.make_room, [session, self.clip], [session, self.error, panel.box], **QUICK)
         runs = [room.then(self.explain_clip, inputs, outputs, **slow)]
@@ -100,6 +103,15 @@ class ExplainTab:
         opened = page.load(self.restore_link, None, [session, self.clip, *restored], **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
         panel.magnified_box.expand(results.exaggerated, session, panel.magnified, **QUICK)
+
+    def _keep_in_address(self) -> None:
+        usual = {name: str(value) for name, value in asdict(PermalinkSettings()).items() if name != "sample"}
+        texts = {OWN_ANSWER: "", "false": "signed", "true": "magnitude"}
+        keep_in_address([*self.panel.request_inputs[:3], *self.panel.view_inputs], usual, texts)
+        for button, path in self.samples:
+            set_in_address([button.click], "sample", path.name)
+        # A clip of the visitor's is in no link.
+        set_in_address([self.clip.upload, self.clip.clear, self.clip.stop_recording], "sample", "")
 
     def restore_link(self, request: gr.Request) -> list[Any]:
         """A new session, and the settings in the link by which the visitor came."""

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mexplain.records import ExplainRequest
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.action_units import SIDES
 from mexplain.simulation.subject import StillFace, built_in, from_photo, names
+from mexplain.ui.components.address import keep_in_address
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
@@ -34,17 +36,18 @@ from mexplain.ui.components.common import (
 from mexplain.ui.components.image_upload import photo_input
 from mexplain.ui.components.quiz_panel import QuizPanel
 from mexplain.ui.session import Session, StoppedError
+from mexplain.ui.simulator_settings import MAX_METHODS, SimulatorSettings, default_texts, simulator_from_query
 from mexplain.ui.text import WORDS, render_html
 
 OWN_PHOTO = "My own photo"
-MAX_METHODS = 4
 
 
 class SimulatorTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
+        defaults = SimulatorSettings()
         tab_intro("simulator")
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
@@ -57,29 +60,29 @@ class SimulatorTab:
                     )  # fmt: skip
                 self.units = gr.Dropdown(
                     simulated_experiment.muscle_choices(),
-                    value=[12],
+                    value=list(defaults.action_units),
                     multiselect=True,
                     label="Muscles to move",
                     elem_id="units",
                 )
                 sides = [("Both", "both"), ("Their left", "left"), ("Their right", "right")]
                 assert {key for _, key in sides} == set(SIDES)
-                self.side = gr.Radio(sides, value="both", label="Side", elem_id="side")
+                self.side = gr.Radio(sides, value=defaults.side, label="Side", elem_id="side")
                 self.strength = gr.Slider(
-                    0, simulated_experiment.STRONGEST_IOD, 0.06, step=0.005, elem_id="strength",
+                    0, simulated_experiment.STRONGEST_IOD, defaults.strength_iod, step=0.005, elem_id="strength",
                     label="Strength (eye distances; 0.02 to 0.10 is a micro-expression, 0 is none)",
                 )  # fmt: skip
                 self.lasts = gr.Slider(
                     simulated_experiment.SHORTEST_S,
                     simulated_experiment.LONGEST_S,
-                    0.5,
+                    defaults.lasts_s,
                     step=0.05,
                     label="How long it lasts (seconds)",
                     elem_id="lasts",
                 )
                 chosen = [(m.name, m.key) for m in METHODS.values()]
                 self.methods = gr.Dropdown(
-                    chosen, value=["integrated_gradients"], multiselect=True, max_choices=MAX_METHODS,
+                    chosen, value=list(defaults.methods), multiselect=True, max_choices=MAX_METHODS,
                     label="Methods to put to the test", elem_id="tested",
                 )  # fmt: skip
                 with gr.Row():
@@ -102,10 +105,21 @@ class SimulatorTab:
         register_upload(self.photo)
         run = self.go.click(self.run, inputs, outputs, **SLOW, show_progress_on=self.status)
         stop_button(self.halt, hub.session, [run])
-        self.person.change(
-            _show_face, self.person, [self.own, self.clip, self.truth, self.sentence, self.table], **QUICK
-        )
-        QuizPanel(hub)
+        shown = [self.own, self.clip, self.truth, self.sentence, self.table]
+        self.person.change(_show_face, self.person, shown, **QUICK)
+        quiz = QuizPanel(hub)
+        linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods, quiz.seed]
+        page.load(self.restore_link, None, [*linked, *shown], **QUICK)
+        keep_in_address(linked, default_texts())
+
+    def restore_link(self, request: gr.Request) -> list[Any]:
+        """The settings in the link by which the visitor came, and the face that they choose."""
+        people = names()
+        link = simulator_from_query(dict(request.query_params) if request else {}, people)
+        if link == SimulatorSettings():
+            return [gr.skip()] * 12
+        values = [list(value) if isinstance(value, tuple) else value for value in astuple(link)]
+        return [*values, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
 
     def run(
         self, session: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,

@@ -1,0 +1,59 @@
+// The address names the open tab and what was set, so that both can be linked. Back and forward open the tabs that were
+// open before, and leave all else as it is.
+(() => {
+  "use strict";
+  // Texts by the names that they have in the address; null for the usual one, which is left out.
+  const settings = new Map();
+  // Tabs that back and forward asked for, and that are not open yet.
+  const asked = new Set();
+  let tabs = [], opened = null, written = 0;
+
+  const tabOfAddress = () => {
+    const name = new URLSearchParams(location.search).get("tab");
+    return tabs.includes(name) ? name : tabs[0];
+  };
+
+  const write = (method, tab) => {
+    const query = new URLSearchParams(location.search);
+    query.delete("tab");
+    if (tab !== tabs[0]) query.set("tab", tab);
+    settings.forEach((text, name) => text === null ? query.delete(name) : query.set(name, text));
+    const search = query.toString();
+    history[method](history.state, "", `${location.pathname}${search && `?${search}`}${location.hash}`);
+  };
+
+  window.mexplain = {
+    // Update for Gradio's tabs that opens the one in the address; the first where the address names none of them.
+    openTab(names) {
+      tabs = names;
+      return { selected: tabOfAddress(), __type__: "update" };
+    },
+
+    tabOpened(name) {
+      if (name === opened) return;
+      const comesWithPage = opened === null;
+      opened = name;
+      if (name === tabOfAddress()) asked.clear();
+      else if (!asked.delete(name) && !comesWithPage) write("pushState", name);
+    },
+
+    // Usual texts of inputs by name, the inputs' values in the same order, and texts of values that are written otherwise.
+    keepSettings(usual, values, texts = {}) {
+      Object.entries(usual).forEach(([name, text], number) => {
+        const value = String(values[number] ?? "");
+        const now = texts[value] ?? value;
+        settings.set(name, now === text ? null : now);
+      });
+      // A slider tells of every step, and browsers take few addresses a second.
+      clearTimeout(written);
+      written = setTimeout(() => write("replaceState", opened), 300);
+    },
+  };
+
+  window.addEventListener("popstate", () => {
+    const tab = tabOfAddress();
+    asked.add(tab);
+    write("replaceState", tab);
+    document.querySelector("#open_tab").click();
+  });
+})();

@@ -1,0 +1,42 @@
+"""The page's address, which names the open tab and what was set; ``assets/address.js`` keeps it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from mexplain.ui.components.common import PRIVATE
+
+
+def linked_tab(label: str, name: str) -> gr.Tab:
+    """Tab that the address names while it is open."""
+    tab = gr.Tab(label, id=name)
+    # Before all other listeners: the browser calls them one after the other, and waits for those that ask the server.
+    tab.select(None, None, None, js=f"() => window.mexplain.tabOpened({json.dumps(name)})", **PRIVATE)
+    return tab
+
+
+def open_tab_in_address(page: gr.Blocks, tabs: gr.Tabs) -> None:
+    """Open the tab that the address names, when the page comes and on a step back or forward."""
+    # The browser clicks it, for no event of Gradio tells of such a step.
+    step = gr.Button(visible="hidden", elem_id="open_tab")
+    names = json.dumps([tab.id for tab in tabs.children if isinstance(tab, gr.Tab)])
+    gr.on([page.load, step.click], None, None, tabs, js=f"() => window.mexplain.openTab({names})", **PRIVATE)
+
+
+def keep_in_address(inputs: Sequence[Any], usual: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
+    """Have the address hold what visitors set, each input under its name in ``usual``, unless that is the usual text.
+
+    ``texts`` has those that differ from an input's value. To be called before these inputs get other listeners, for the
+    browser waits for each before it calls the next.
+    """
+    arguments = f"{json.dumps(usual)}, values, {json.dumps(texts or {})}"
+    js = f"(...values) => window.mexplain.keepSettings({arguments})"
+    gr.on([component.input for component in inputs], None, list(inputs), None, js=js, **PRIVATE)
+
+
+def set_in_address(triggers: Sequence[Any], name: str, text: str) -> None:
+    """Have events set one thing in the address; an empty text takes it out."""
+    js = f"() => window.mexplain.keepSettings({json.dumps({name: ''})}, {json.dumps([text])})"
+    gr.on(list(triggers), None, None, None, js=js, **PRIVATE)
