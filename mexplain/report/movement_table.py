@@ -15,23 +15,27 @@ from mexplain.report.unit_agreement import UnitAgreement, movement_variant, unit
 from mexplain.report.visuals.plots import percent
 
 
-def movement_table(report: Report, method: str) -> Markup:
-    """HTML: a row for each movement of a report, the strongest first; empty where nothing was found to move."""
+def movement_table(report: Report, method: str, *, growing: bool = False) -> Markup:
+    """HTML: a row for each movement of a report, the strongest first; empty where nothing was found to move.
+
+    A ``growing`` report is to have the method's attribution later; the table keeps room for it.
+    """
     variant = movement_variant(report)
     if not report.movements or variant is None:
         return Markup()
     looks = {agreement.movement: agreement for agreement in unit_agreements(report, method)}
+    missing = "not asked" if looks or not growing else "…"
     return render_markup(
         "mexplain.report",
         "movement_table.html",
-        rows=[_row(movement, looks.get(movement)) for movement in report.movements],
-        looks=bool(looks),
-        method=METHODS[method].name if looks else "",
+        rows=[_row(m, _look(looks[m]) if m in looks else missing) for m in report.movements],
+        looks=bool(looks) or growing,
+        method=METHODS[method].name if looks or growing else "",
         variant=VARIANT_NAMES[variant.variant],
     )
 
 
-def _row(movement: Movement, look: UnitAgreement | None) -> dict[str, str | int]:
+def _row(movement: Movement, look: str) -> dict[str, str | int]:
     words = FACS[movement.unit]
     side: str = movement.side if movement.side != "both" or not words.sided else "both sides"
     if movement.stronger and words.sided:
@@ -44,7 +48,7 @@ def _row(movement: Movement, look: UnitAgreement | None) -> dict[str, str | int]
         "side": side if words.sided else "middle",
         "when": times,
         "size": "" if movement.unit in NUISANCE_UNITS else strength_in_words(movement.size_iod),
-        "look": _look(look) if look else "not asked",
+        "look": look,
     }
 
 

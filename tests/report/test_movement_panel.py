@@ -46,6 +46,16 @@ def test_where_nothing_moves_there_is_no_panel() -> None:
     assert "What moved when" not in to_html(still)
 
 
+def test_a_growing_report_keeps_room_for_its_attribution() -> None:
+    report = report_of(SMILE)
+    early = replace(report, variants=(replace(report.variants[0], pooled={}),))
+    assert "pushed" not in movement_table(early, METHOD)
+    for stage in (early, report):
+        table = movement_table(stage, METHOD, growing=True)
+        assert table.count("<td>") == 4 and "What pushed the answer" in table
+    assert "…" in movement_table(early, METHOD, growing=True) and "…" not in table
+
+
 def test_a_unit_moves_in_its_own_blocks() -> None:
     assert own_blocks(12, "left") == ("mouth corner left",)
     assert set(own_blocks(1, "both")) >= {"inner brow right", "inner brow left"}

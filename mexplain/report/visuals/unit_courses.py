@@ -59,6 +59,11 @@ def unit_rows(report: Report) -> tuple[UnitRow, ...]:
     )
 
 
+def figure_height_px(report: Report) -> int:
+    """The height of the figure of ``unit_courses``, in pixels."""
+    return _ROW_PX * len(unit_rows(report)) + _TOP_PX + _AXIS_PX
+
+
 def unit_courses(report: Report) -> go.Figure:
     """A row for each action unit that moves: its activation on the subject's right and left, onset, apex and offset.
 
@@ -101,7 +106,7 @@ def unit_courses(report: Report) -> go.Figure:
     return figure.update_layout(
         **PLAIN | {"showlegend": True},
         legend=legend,
-        height=_ROW_PX * len(rows) + _TOP_PX + _AXIS_PX,
+        height=figure_height_px(report),
         margin={"l": 8, "r": 18, "t": _TOP_PX, "b": _AXIS_PX},
     )
 

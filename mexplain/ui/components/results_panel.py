@@ -12,7 +12,7 @@ from mexplain.report import wording
 from mexplain.report.movement_table import movement_table
 from mexplain.report.visuals.heatmap_overlay import Quantity
 from mexplain.report.visuals.plots import evidence_curve
-from mexplain.report.visuals.unit_courses import unit_courses, unit_rows
+from mexplain.report.visuals.unit_courses import figure_height_px, unit_courses, unit_rows
 from mexplain.ui.components import results
 from mexplain.ui.components.common import OWN_ANSWER, Hub
 from mexplain.ui.components.results import View
@@ -60,7 +60,7 @@ class ResultsPanel:
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
                 self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
             with gr.Column(elem_id="courses") as self.courses_box:
-                gr.HTML(render_html("courses"))
+                self.courses_intro = gr.HTML()
                 self.courses = gr.Plot(show_label=False, container=False, elem_classes="unit-courses")
                 self.movements = gr.HTML(elem_id="movements")
             with gr.Group(elem_id="switches"):
@@ -123,7 +123,7 @@ class ResultsPanel:
         """The components that ``updates`` change."""
         return [
             self.box, self.answer, self.moments_box, self.curve, self.moment, self.about, self.legend,
-            self.courses_box, self.courses, self.movements,
+            self.courses_box, self.courses_intro, self.courses, self.movements,
             self.agreement, self.magnified, self.made_with, *(part for column in self.columns for part in column),
         ]  # fmt: skip
 
@@ -143,7 +143,7 @@ class ResultsPanel:
         for number, report in enumerate(reports):
             update = {
                 self.agreement: self._agreement_html(report, session.method),
-                self.movements: movement_table(report, session.method),
+                self.movements: movement_table(report, session.method, growing=True),
             }
             if number == 0:
                 update |= self._first_update(report, session, view)
@@ -167,6 +167,7 @@ class ResultsPanel:
         update[self.courses_box] = gr.Column(visible=rows)
         if rows:
             update[self.courses] = unit_courses(report)
+            update[self.courses_intro] = render_html("courses", height=figure_height_px(report))
         if report.evidence is not None:
             middle = sum(report.window_s) / 2
             inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
