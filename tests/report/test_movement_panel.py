@@ -47,7 +47,7 @@ def test_where_nothing_moves_there_is_no_panel() -> None:
 
 
 def test_a_growing_report_keeps_room_for_its_attribution() -> None:
-    report = report_of(SMILE)
+    report = report_of(SMILE, scores={"mouth corner left": 1.0})
     early = replace(report, variants=(replace(report.variants[0], pooled={}),))
     assert "pushed" not in movement_table(early, METHOD)
     for stage in (early, report):

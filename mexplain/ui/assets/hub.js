@@ -79,7 +79,7 @@
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
     // What went wrong has to do with the clip, most of the time.
-    if (document.body.dataset.clip === "folded" && document.querySelector("#input ~ .problem [role=alert]")) fold(false);
+    if (document.body.dataset.clip === "folded" && document.querySelector("#input ~ .problem [role=alert], .toast-body.error")) fold(false);
     document.querySelectorAll("#results .columns:not([tabindex])").forEach((cards) => {
       // On a phone the variants are cards side by side, which the keyboard can move.
       Object.entries({ tabindex: 0, role: "group", "aria-label": "The three variants" }).forEach(([k, v]) => cards.setAttribute(k, v));
