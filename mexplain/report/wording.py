@@ -113,9 +113,8 @@ def trusted(estimate: TrustEstimate | None) -> str:
     if estimate is None:
         return ""
     share, low, high = (f"{100 * value:.0f}" for value in (estimate.share, *estimate.interval))
-    named = (
-        f"named the block that the network uses most ({low} to {high}), measured on {estimate.count} of known clips."
-    )
+    measured_on = f"{estimate.count} explanations of known clips"
+    named = f"named the block that the network uses most ({low} to {high}), measured on {measured_on}."
     if estimate.tells:
         return f"Of 100 explanations like this one, {share} {named}"
     return f"Nothing tells whether this explanation is right. Of 100 by its method, {share} {named}"

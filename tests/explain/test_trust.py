@@ -92,5 +92,5 @@ def test_the_sentence_says_what_was_measured_and_when_nothing_tells() -> None:
     assert said.startswith("Of 100 explanations like this one, 83 named the block") and "(77 to 88)" in said
     blind = ExplanationCalibration({}, {METHOD: model(0.45)})
     said = trusted(estimate_trust(evidence, METHOD, blind))
-    assert "Nothing tells" in said and "75 named" in said and "100 of known clips" in said
+    assert "Nothing tells" in said and "75 named" in said and "100 explanations of known clips" in said
     assert trusted(None) == ""
