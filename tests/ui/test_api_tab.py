@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,13 @@ def clip():
     return handle_file(str(CLIP))
 
 
-def test_only_three_endpoints_are_public_and_documented(client):
+ASKED = {"/explain", "/simulate", "/what_if", "/moments", "/action_units", "/compare"}
+READ = {"/scorecard", "/model_card", "/methods"}
+
+
+def test_few_endpoints_are_public_and_documented(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/explain", "/simulate", "/what_if"}
+    assert set(named) == ASKED | READ
     for endpoint in named.values():
         assert all(parameter["type"] for parameter in endpoint["parameters"])
         assert all(parameter["parameter_name"] for parameter in endpoint["parameters"])
@@ -63,12 +68,27 @@ def test_simulate_gives_a_clip_and_its_truth(client):
     assert {finding["variant"] for finding in told["findings"]} == {"24", "10", "uncropped"}
 
 
+def test_one_thing_of_a_clip_can_be_asked(client, expected, checkpoint):
+    told = client.predict(clip(), None, api_name="/action_units")
+    assert told["movement_sentence"] == expected.movement_sentence
+    assert {movement["unit"] for movement in told["movements"]} == {m.unit for m in expected.movements} >= {12}
+    assert all(len(one["action_units_over_time"]["12"]["left"]) == len(told["times_s"]) for one in told["variants"])
+    found = client.predict(clip(), None, api_name="/moments")
+    assert found["summary"] == expected.summary
+    assert [moment["kind"] for moment in found["moments"]] == [moment.kind for moment in expected.moments]
+    compared = client.predict(clip(), "attention", api_name="/compare")
+    assert set(compared["shares"]) == {"24", "10", "uncropped"} and len(compared["pairs"]) == 3
+    assert all(sum(map(abs, shares.values())) == pytest.approx(1, abs=1e-3) for shares in compared["shares"].values())
+    with pytest.raises(Exception, match="A clip is missing"):
+        client.predict(None, None, api_name="/moments")
+
+
 def test_mistakes_come_back_as_a_sentence(client):
     with pytest.raises(Exception, match="Block must be one of"):
         client.predict(clip(), "ear", "10", api_name="/what_if")
 
 
-def test_mcp_offers_the_same_three_tools(hub, expected):
+def test_mcp_offers_the_same_tools_and_what_is_known_of_them(hub, expected, checkpoint):
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
 
@@ -82,9 +102,15 @@ def test_mcp_offers_the_same_three_tools(hub, expected):
             data = "data:video/mp4;base64," + base64.b64encode(CLIP.read_bytes()).decode()
             name = next(tool.name for tool in tools if tool.name.endswith("explain"))
             arguments = {"clip": data, "method": "attention"}
-            return tools, await session.call_tool(name, arguments)
+            resources = (await session.list_resources()).resources
+            read = {str(one.uri): (await session.read_resource(one.uri)).contents[0].text for one in resources}
+            return tools, read, await session.call_tool(name, arguments)
 
-    tools, answer = asyncio.run(ask())
-    assert len(tools) == 3 and all(tool.description for tool in tools)
+    tools, read, answer = asyncio.run(ask())
+    assert len(tools) == len(ASKED) and all(tool.description for tool in tools)
+    assert set(read) == {"mexplain://scorecard", "mexplain://model-card", "mexplain://methods"}
+    assert json.loads(read["mexplain://scorecard"])["checkpoint_sha256"] == checkpoint.sha256
+    assert "simulated" in read["mexplain://model-card"]
+    assert "integrated_gradients" in json.loads(read["mexplain://methods"])
     report = ast.literal_eval(answer.content[0].text)
     assert [v["label"] for v in report["variants"]] == [v.label for v in expected.variants]

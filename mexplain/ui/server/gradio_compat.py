@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.events
 import gradio.route_utils
 import gradio.routes
 from fastapi import Request
@@ -143,6 +144,12 @@ def drop_missing_files(page: gr.Blocks) -> None:
 def wrap_upload_handler(wrap: Callable[[UploadHandler], UploadHandler]) -> None:
     """Have all pages of this process take in files with a wrapped handler; a second call replaces the first."""
     gradio.routes.upload_fn = wrap(gradio.route_utils.upload_fn)  # type: ignore[assignment, attr-defined]
+
+
+def offer_resource(read: Callable[[], str], uri: str, mime_type: str) -> None:
+    """Offer a text to programs: as a resource over MCP, and by the function's name over HTTP."""
+    resource = gr.mcp.resource(uri, description=read.__doc__, mime_type=mime_type)(read)
+    gradio.events.api(resource, api_name=read.__name__, concurrency_limit=4, concurrency_id="quick")
 
 
 def plot_script() -> str:

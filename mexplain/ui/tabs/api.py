@@ -5,6 +5,7 @@ import gradio as gr
 from mexplain.settings import shipped_folder
 from mexplain.ui.components.common import Hub, tab_intro
 from mexplain.ui.tabs.api_endpoints import Endpoints
+from mexplain.ui.tabs.api_summaries import SummaryEndpoints
 from mexplain.ui.text import render_html
 
 _HERE = "http://127.0.0.1:7860/"
@@ -17,6 +18,7 @@ class ApiTab:
         tab_intro("programs")
         self.examples = gr.HTML(_examples(_HERE), elem_id="programs")
         Endpoints(hub)
+        SummaryEndpoints(hub)
         page.load(self.show, None, self.examples, show_progress="hidden", api_visibility="private")
 
     def show(self, request: gr.Request) -> str:

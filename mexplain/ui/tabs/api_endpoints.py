@@ -1,4 +1,4 @@
-"""Endpoints for programs: three named ones, over HTTP and over MCP."""
+"""Endpoints for programs that explain and change clips, over HTTP and over MCP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,14 +107,14 @@ class Endpoints:
         Returns:
             The report: labels, probabilities, and each block's attention, attribution and trust.
         """
-        with _plain_errors():
-            path = _path(clip)
+        with plain_errors():
+            path = clip_path(clip)
             sha256 = sha256_of_file(path) if path.is_file() else ""
             report = explain(
                 path,
                 self._checkpoint(),
                 ExplainRequest((method,), baseline, target or None, start_s=start_s, end_s=end_s, fps=fps),
-                progress=_stoppable(progress),
+                progress=stoppable(progress),
             )
             return without_path(to_json(report), self.hub.original_name(clip), sha256)
 
@@ -141,12 +141,12 @@ class Endpoints:
         Returns:
             The clip, and what truly moved with what was found.
         """
-        with _plain_errors():
+        with plain_errors():
             face = from_photo(Path(photo)) if photo else built_in(person)
             path = self.hub.output_path("simulated.mp4")
             experiment = run_experiment(
                 face, parse_action_units(action_units), path, self._checkpoint(), side=side,
-                strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=_stoppable(progress),
+                strength_iod=float(strength_iod), lasts_s=float(lasts_s), progress=stoppable(progress),
             )  # fmt: skip
             truth = {
                 "moving_blocks": {variant: list(blocks) for variant, blocks in experiment.moved.moving.items()},
@@ -172,8 +172,8 @@ class Endpoints:
         Returns:
             For each variant its label, probabilities and presence before and after.
         """
-        with _plain_errors():
-            explainer = Explainer.from_clip(_path(clip), self._checkpoint(), progress=_stoppable(progress))
+        with plain_errors():
+            explainer = Explainer.from_clip(clip_path(clip), self._checkpoint(), progress=stoppable(progress))
             names = [name.strip() for name in blocks.split(",") if name.strip()]
             changes = predict_with_blocks_held(explainer.prediction, explainer.targets(), names, layout)
             return [
@@ -186,19 +186,21 @@ class Endpoints:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
+    """Errors of the project as sentences for the client."""
     try:
         yield
     except MexplainError as error:
         raise gr.Error(error_response(error)[1], print_exception=False) from error
 
 
-def _stoppable(progress: gr.Progress) -> Progress:
+def stoppable(progress: gr.Progress) -> Progress:
     """Callback that ends work that takes too long, or for which nobody waits any more."""
     return Session().stoppable(progress_callback(progress))
 
 
-def _path(clip: str | None) -> Path:
+def clip_path(clip: str | None) -> Path:
+    """Path of an uploaded clip; ``SettingError`` if there is none."""
     if not clip:
         raise SettingError(NO_CLIP)
     return Path(clip)
