@@ -559,7 +559,7 @@ options = some(
     "--variant",
     "--out",
     "--html",
-    "--quick",
+    "--thorough",
     "--device",
     "--aus",
     "--side",

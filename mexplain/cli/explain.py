@@ -51,7 +51,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="what to compare with (default onset); see `methods`",
     )
     parser.add_argument("--target", metavar="LABEL", help="class to explain (default: what each variant predicts)")
-    parser.add_argument("--quick", action="store_true", help="leave out how much noise would change an explanation")
+    parser.add_argument("--thorough", action="store_true", help="test also how much noise would change an explanation")
+    # What scripts for 0.1 ask for is what is done anyway now.
+    parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--start", type=float, metavar="S", help="start of the part to explain, in seconds")
     parser.add_argument("--end", type=float, metavar="S", help="its end, in seconds")
     add_fps(parser)
@@ -67,7 +69,7 @@ def _request(options: argparse.Namespace) -> "ExplainRequest":
         methods=chosen_methods(options.method),
         baseline=options.baseline,
         target=options.target,
-        thorough=not options.quick,
+        thorough=options.thorough,
         start_s=options.start,
         end_s=options.end,
         device=options.device,

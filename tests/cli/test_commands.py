@@ -43,7 +43,7 @@ def photo_path(person_clip, tmp_path):
 
 
 # A method that takes no time.
-SWIFT = ("--method", "input_x_gradient", "--quick")
+SWIFT = ("--method", "input_x_gradient")
 
 
 def explain(path, out, *options):
@@ -96,7 +96,7 @@ def test_variants_are_chosen(person_path, tmp_path, options, expected):
 
 
 def test_every_method_can_be_asked_for(person_path, tmp_path):
-    arguments = ["explain", str(person_path), "--out", str(tmp_path), "--variant", "10", "--end", "0.4", "--quick"]
+    arguments = ["explain", str(person_path), "--out", str(tmp_path), "--variant", "10", "--end", "0.4"]
     assert main([*arguments, "--method", "all"]) == 0
     (variant,) = json.loads((tmp_path / "person.json").read_text(encoding="utf-8"))["variants"]
     assert set(variant["trust"]) == set(METHODS)
@@ -110,6 +110,13 @@ def test_every_method_can_be_asked_for(person_path, tmp_path):
         if method.complete:
             total, whole = sum(scores) + variant["outside_blocks"][key], variant["difference"][key]
             assert total == pytest.approx(whole, rel=0.01, abs=1e-3)
+
+
+@pytest.mark.parametrize(("option", "tested"), [((), False), (("--thorough",), True), (("--quick",), False)])
+def test_noise_is_tried_on_request(person_path, tmp_path, option, tested):
+    assert explain(person_path, tmp_path, "--end", 0.2, "--variant", "10", *option) == 0
+    (variant,) = json.loads((tmp_path / "person.json").read_text(encoding="utf-8"))["variants"]
+    assert (variant["trust"]["input_x_gradient"]["max_sensitivity"] is not None) is tested
 
 
 def test_baseline_and_class_are_chosen(person_path, tmp_path):
@@ -135,7 +142,7 @@ def test_methods_and_baselines_are_listed_with_their_limits(capsys):
 
 def test_a_report_can_be_a_page(person_path, tmp_path, fails, capsys):
     page = tmp_path / "new" / "page.html"
-    options = ["--variant", "10", "--method", "attention", "--start", "0.2", "--end", "0.6", "--quick"]
+    options = ["--variant", "10", "--method", "attention", "--start", "0.2", "--end", "0.6"]
     assert main(["explain", str(person_path), "--html", str(page), *options]) == 0
     capsys.readouterr()
     text = page.read_text(encoding="utf-8")

@@ -101,7 +101,7 @@ def test_the_package_describes_itself(programs, run):
 
 def test_a_clip_is_explained(run):
     shutil.copy(PERSON, run.folder / "clip.mp4")
-    said = run("mexplain", "explain", "clip.mp4", "--out", "reports", "--device", "cpu", "--quick", "--end", "0.4")
+    said = run("mexplain", "explain", "clip.mp4", "--out", "reports", "--device", "cpu", "--end", "0.4")
     assert said.startswith("clip.mp4: ")
     report = json.loads((run.folder / "reports" / "clip.json").read_text(encoding="utf-8"))
     assert [variant["variant"] for variant in report["variants"]] == ["24", "10", "uncropped"]
