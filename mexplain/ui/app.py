@@ -52,7 +52,7 @@ from mexplain.ui.text import ASSETS, SAMPLES, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 CHECKPOINT = checkpoint_source()
-SCRIPTS = ("hub.js", "address.js")
+SCRIPTS = ("hub.js", "address.js", "playhead.js")
 # Time that running work has to notice that the hub stops, in seconds.
 SHUTDOWN_S = 5.0
 # Visitors with state in memory; beyond that, whoever was idle longest is forgotten.

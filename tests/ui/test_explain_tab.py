@@ -14,6 +14,18 @@ from mexplain.simulation.recordings import RecordingPlan, render_recording
 SAMPLE = ROOT / "samples" / "happiness.mp4"
 
 
+# The picture that each film shows, and the time at which the line of each figure stands.
+PLACE = """() => {
+  const films = [...document.querySelectorAll('.picture video')];
+  const lines = [...document.querySelectorAll('.playline')].map((line) => {
+    const axis = line.parentElement._fullLayout.xaxis;
+    return axis.p2l(parseFloat(line.style.left) - axis._offset);
+  });
+  const shown = films.map((film) => Math.floor(film.currentTime * Number(film.dataset.fps)));
+  return { films: shown, lines, times: JSON.parse(films[0].dataset.times) };
+}"""
+
+
 def truth(name, variant):
     """Return the blocks of a sample that move at least half as strongly as the strongest."""
     energy = json.loads((ROOT / "samples" / f"{name}.truth.json").read_text())["block_energy"][variant]
@@ -69,6 +81,22 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     assert "agree" in page.inner_text("#agreement")
     assert "simulated expressions" in page.inner_text("#weights")
     visitor.check()
+
+    # One place in time for all: the films stand still there, and a line in each figure shows it.
+    page.locator("#playhead input").press("Home")
+    for _ in range(4):
+        page.locator("#playhead input").press("ArrowRight")
+    page.wait_for_function("[...document.querySelectorAll('.picture video')].every(v => v.paused && !v.seeking)")
+    place = page.evaluate(PLACE)
+    assert place["films"] == [4, 4, 4]
+    assert place["lines"] == pytest.approx([place["times"][4]] * 4, abs=0.01)
+    assert page.inner_text("#playhead output") == f"{place['times'][4]:.2f} s"
+    page.locator(".times .js-plotly-plot").nth(1).click(position={"x": 250, "y": 60})
+    clicked = page.evaluate(PLACE)
+    assert len(set(clicked["films"])) == 1 and clicked["films"][0] > 4
+    assert clicked["lines"] == pytest.approx([clicked["times"][clicked["films"][0]]] * 4, abs=0.01)
+    page.click("#play_all")
+    page.wait_for_function("[...document.querySelectorAll('.picture video')].every(v => !v.paused)")
 
     shown = page.evaluate("[...document.querySelectorAll('.picture video')].map(v => v.src)")
     page.locator("#quantity label").nth(1).click()

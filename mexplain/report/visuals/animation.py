@@ -67,13 +67,15 @@ class AnimationOptions:
 class Animation:
     """RGB pictures at a constant rate of ``fps``; ``alt`` is a text alternative.
 
-    ``peak`` is the number of the picture that shows most: the poster until a viewer presses play.
+    ``peak`` is the number of the picture that shows most: the poster until a viewer presses play. ``times_s`` are the
+    times of the pictures in the clip, in seconds, or empty where the animation is not about one.
     """
 
     pictures: UInt8[np.ndarray, "n h w 3"]
     fps: float
     alt: str
     peak: int
+    times_s: tuple[float, ...] = ()
 
     def write(self, path: Path) -> None:
         """Write an H.264 mp4 that every browser plays; raises ``ClipError`` if it cannot be written."""
@@ -173,7 +175,8 @@ def compose_animation(
     above = np.broadcast_to(legend, (len(pictures), *legend.shape))
     # A player's buttons cover the lower edge, so what colours mean stands above.
     composed = np.concatenate([above, pictures, below], axis=1)
-    return Animation(composed, len(pictures) / shown_s, alt, peak * (_BLENDS + 1))
+    clip_s = np.interp(picture_positions(len(times_s)), np.arange(len(times_s)), times_s)
+    return Animation(composed, len(pictures) / shown_s, alt, peak * (_BLENDS + 1), tuple(clip_s.tolist()))
 
 
 def _block_values_over_time(

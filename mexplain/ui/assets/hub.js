@@ -47,9 +47,12 @@
     const button = event.target.closest(".pause");
     if (!button) return;
     const film = button.parentElement.querySelector("video");
-    if (film.paused) film.play(); else film.pause();
-    button.textContent = film.paused ? "Play" : "Pause";
+    if (film.paused) film.play().catch(() => {}); else film.pause();
   });
+  for (const kind of ["play", "pause"]) document.addEventListener(kind, ({ target }) => {
+    const button = target.closest?.(".player")?.querySelector(".pause");
+    if (button) button.textContent = target.paused ? "Play" : "Pause";
+  }, true);
 
   // What is being explained folds away, so that the answer comes first; whoever wants another clip unfolds it.
   const fold = (folded) => { document.body.dataset.clip = folded ? "folded" : "open"; };

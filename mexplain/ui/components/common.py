@@ -98,6 +98,9 @@ def animation_html(animation: Animation) -> Markup:
         height=height,
         poster=data_uri(animation.pictures[animation.peak]),
         alt=animation.alt,
+        fps=animation.fps,
+        peak=animation.peak,
+        times=[round(time_s, 3) for time_s in animation.times_s],
     )
 
 

@@ -68,6 +68,7 @@ class ResultsPanel:
                 self._lay_out_request_inputs()
             self.about = gr.HTML(wording.about_method("integrated_gradients", "onset", hub.scorecard()), elem_id="used")
             self.legend = gr.HTML(results.legend(View()), elem_id="legend")
+            gr.HTML(render_html("playhead"), elem_id="playhead")
             with gr.Row(elem_classes="columns"):
                 self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
             self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
