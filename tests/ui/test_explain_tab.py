@@ -131,6 +131,10 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     # One variant at a time, the others beside it; what the answer was made from makes room, and comes back.
     tops = page.evaluate("[...document.querySelectorAll('#results .columns > .part')].map(p => p.offsetTop)")
     assert len(tops) == 3 and len(set(tops)) == 1
+    place = page.evaluate(PLACE)
+    assert len(set(place["films"])) == 1 and place["lines"][0] == pytest.approx(
+        place["times"][place["films"][0]], abs=0.01
+    )
     page.locator("#results .columns").press("ArrowRight")
     page.wait_for_function("document.querySelector('#results .columns').scrollLeft > 0")
     assert not page.locator("#input").is_visible()

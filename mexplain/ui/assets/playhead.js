@@ -63,7 +63,10 @@
     film.addEventListener("play", () => { held = false; sayButton(); });
     film.addEventListener("pause", sayButton);
     film.dataset.followed = "yes";
-    const settle = () => { if (held) show(shown, true); else if (film.paused) show(Number(film.dataset.peak), false); };
+    // Films that do not play by themselves show the same place, the first one's most telling.
+    const settle = () => {
+      if (held) show(shown, true); else if (!film.autoplay) show(Number(films()[0].dataset.peak), true);
+    };
     if (film.readyState) settle(); else film.addEventListener("loadedmetadata", settle, { once: true });
   };
 
