@@ -7,12 +7,13 @@ from mexplain.cli.command import (
     Command,
     add_checkpoint,
     add_device,
+    add_variant,
     check_count,
     check_device,
     check_folders,
     check_out_folder,
-    chosen,
     chosen_methods,
+    chosen_variants,
 )
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
@@ -29,9 +30,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faces", nargs="+", type=Path, default=[], metavar="DIR", help="folders of photos (default: shipped clips)"
     )
-    parser.add_argument(
-        "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
-    )
+    add_variant(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -43,18 +42,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def _variants(options: argparse.Namespace) -> tuple[str, ...]:
-    from mexplain.records import VARIANTS
-
-    return chosen("Variant", options.variant or ["all"], VARIANTS)
-
-
 def _check(options: argparse.Namespace) -> None:
     check_count("clips", options.clips)
     check_folders(options.faces)
     check_out_folder(options.out)
     check_device(options.device)
-    _variants(options)
+    chosen_variants(options.variant)
     chosen_methods(options.method or ["all"])
     if options.faces:
         from mexplain.simulation.faces import check_splits
@@ -79,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         faces=options.faces,
         device=options.device,
         methods=chosen_methods(options.method or ["all"]),
-        variants=() if options.variant is None else _variants(options),
+        variants=() if options.variant is None else chosen_variants(options.variant),
     )
     whole = options.method is None and options.variant is None and not options.faces
     if folder.is_dir() and whole and options.clips >= CLIPS_TO_SHIP:

@@ -40,6 +40,13 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the Hub repository")
 
 
+def add_variant(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add ``--variant``."""
+    parser.add_argument(
+        "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
@@ -166,6 +173,16 @@ def chosen(what: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, 
     if not names:
         raise SettingError(f"{what} must be one of {', '.join(known)} or all; got nothing.")
     return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
+
+
+def chosen_variants(texts: Sequence[str] | None, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Variants in comma lists, of those ``known`` or of all that there are; all of these without any list.
+
+    Raises ``SettingError`` for an unknown name.
+    """
+    from mexplain.records import VARIANTS
+
+    return chosen("Variant", texts or ["all"], known or VARIANTS)
 
 
 def chosen_methods(texts: Sequence[str] | None, others: Sequence[str] = ()) -> tuple[str, ...]:

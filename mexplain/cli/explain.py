@@ -11,12 +11,13 @@ from mexplain.cli.command import (
     add_checkpoint,
     add_device,
     add_fps,
+    add_variant,
     check_baseline,
     check_device,
     check_out_file,
     check_out_folder,
-    chosen,
     chosen_methods,
+    chosen_variants,
     complain,
 )
 from mexplain.errors import MexplainError, SettingError
@@ -35,9 +36,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a video of a face")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the reports")
     parser.add_argument("--html", type=Path, metavar="FILE", help="one web page, complete in itself (one clip only)")
-    parser.add_argument(
-        "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
-    )
+    add_variant(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -62,10 +61,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(options: argparse.Namespace) -> "ExplainRequest":
-    from mexplain.records import VARIANTS, ExplainRequest
+    from mexplain.records import ExplainRequest
 
     return ExplainRequest(
-        variants=chosen("Variant", options.variant or ["all"], VARIANTS),
+        variants=chosen_variants(options.variant),
         methods=chosen_methods(options.method),
         baseline=options.baseline,
         target=options.target,

@@ -9,12 +9,13 @@ from mexplain.batch.job import Cluster
 from mexplain.cli.command import (
     Command,
     add_fps,
+    add_variant,
     check_baseline,
     check_device,
     check_installed,
     check_out_folder,
-    chosen,
     chosen_methods,
+    chosen_variants,
     complain,
 )
 from mexplain.errors import SettingError
@@ -33,9 +34,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     work = parser.add_argument_group("what is asked of each clip")
-    work.add_argument(
-        "--variant", action="append", metavar="NAME", help="24, 10, uncropped or all (default); may be a list: 24,10"
-    )
+    add_variant(work)
     work.add_argument(
         "--method",
         action="append",
@@ -84,9 +83,8 @@ def _check(options: argparse.Namespace) -> None:
     check_device(options.device, here=options.engine == "local")
 
     from mexplain.checks import check_fps
-    from mexplain.records import VARIANTS
 
-    chosen("Variant", options.variant or ["all"], VARIANTS)
+    chosen_variants(options.variant)
     check_fps(options.fps)
     _check_compare(options)
     check_baseline(options.baseline)
@@ -117,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     job = Job(
         checkpoint=loaded.source,
         sha256=loaded.sha256,
-        variants=chosen("Variant", options.variant or ["all"], loaded.model.variants),
+        variants=chosen_variants(options.variant, loaded.model.variants),
         methods=_methods(options),
         baseline=options.baseline,
         thorough=options.thorough,

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,6 +95,11 @@ class Session:
         self.asked = False
         self._stop.set()
 
+    def ask_anew(self) -> None:
+        """End whatever is running, and expect another explanation."""
+        self.stop()
+        self.asked = True
+
     def stoppable(self, progress: Progress | None) -> Progress:
         """A progress callback that raises ``StoppedError`` after ``stop``, starting from a clean slate.
 
@@ -133,11 +139,8 @@ class Session:
         if explainer is None:
             searched = (sha256, request.fps)
             spotting = self._spotting.get(searched)
-            self._running += 1
-            try:
+            with self._at_work():
                 explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
-            finally:
-                self._running -= 1
             if explainer.prediction.spotting is not None:
                 self._spotting[searched] = explainer.prediction.spotting
             keep(self._explainers, key, explainer, _MOST_CLIPS)
@@ -186,15 +189,20 @@ class Session:
             self.report = known
             yield known
             return
-        self._running += 1
-        try:
+        with self._at_work():
             for report in explain_prediction(explainer, request, progress=progress):
                 self.report = report
                 yield report
-        finally:
-            self._running -= 1
         if self.report is not None:
             keep(self._reports, key, self.report, _MOST_REPORTS)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
 
     def targets(self) -> dict[str, AttributionTarget]:
         """Each variant's attribution target for the latest clip and the onset baseline."""

@@ -11,12 +11,12 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
 from mexplain.evaluation.scorecard.known_clips import KnownClips
-from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, LEAST_EXPOSED, shortcut_tests
+from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, shortcut_tests
 from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import ScorecardRun, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
 from mexplain.evaluation.scorecard.scorecard_table import markdown
-from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
+from mexplain.evaluation.scorecard.shortcuts import LEAST_EXPOSED, SHORTCUTS
 from mexplain.media.files import write_json_file, write_text
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.config import ModelConfig

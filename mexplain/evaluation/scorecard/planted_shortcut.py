@@ -20,7 +20,7 @@ from mexplain.evaluation.scorecard.estimates import estimate
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import mass, timing
 from mexplain.evaluation.scorecard.sanity_checks import CHEAP, coarse
-from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS, Shortcut, changed_pixels
+from mexplain.evaluation.scorecard.shortcuts import LEAST_EXPOSED, SHORTCUTS, Shortcut, changed_pixels
 from mexplain.evaluation.scorecard.taught_head import VARIANT, encode_clips, predicted_classes, teach_head
 from mexplain.face.blocks import pooling_layout
 from mexplain.media.progress import track
@@ -31,8 +31,6 @@ FRAMES = 6
 # With fewer clips than these a head learns nothing that can be relied on.
 LEAST = 60
 EXPLAINED = 50
-# Of fewer clips an interval says too little for anything to be called exposed.
-LEAST_EXPOSED = 8
 # These explain a fifth of the clips.
 SLOW = ("occlusion", "block_ablation", "shapley")
 # The methods that explain unless another is asked for come first: their checks run on a fifth of the clips.

@@ -5,9 +5,9 @@ from typing import Any
 
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.metrics import MEASURES
-from mexplain.evaluation.scorecard.planted_shortcut import LEAST_EXPOSED
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.shortcut_table import shortcut_sections
+from mexplain.evaluation.scorecard.shortcuts import LEAST_EXPOSED
 from mexplain.model.scorecard import Estimate, Scorecard
 
 _USED = (

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from mexplain.evaluation.scorecard.known_clips import KnownClip
 
+# Of fewer clips an interval says too little for anything to be called exposed.
+LEAST_EXPOSED = 8
 _CLASSES = 7
 # Centres of the spots in shares of the picture's side (x, y), clear of all blocks: the corners, then the borders.
 _PLACES = ((0.05, 0.05), (0.95, 0.05), (0.05, 0.95), (0.95, 0.95), (0.05, 0.64), (0.95, 0.64), (0.5, 0.97))

@@ -131,8 +131,7 @@ class ExplainTab:
         session = session or self.hub.new_session()
         if not clip:
             return [session, error_html(WORDS["no_clip"]), gr.skip()]
-        session.stop()
-        session.asked = True
+        session.ask_anew()
         return [session, "", gr.Column(visible=True)]
 
     def take_sample(
@@ -144,8 +143,7 @@ class ExplainTab:
         update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True), **empty}
         request, view = _request(values, (None, None, None)), View(*values[4:])
         if not session.is_prepared(path, self.hub.checkpoint(), request):
-            session.stop()
-            session.asked = True
+            session.ask_anew()
             return update | {unprepared: count + 1}
         for more in self.panel.updates(session, session.explain(path, self.hub.checkpoint(), request), view):
             update |= more
