@@ -261,3 +261,12 @@ def _sharp() -> Float[np.ndarray, "478"]:
         sharp += depth - kernel @ sharp
     single: Float[np.ndarray, "478"] = sharp.astype(np.float32)
     return single
+
+
+def similarity_about_face(values: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*b 2 3"]:
+    """Return maps that scale by exp(v0), turn by v1 rad and shift by (v2, v3), about the middle of the face."""
+    scale, angle, shift = np.exp(values[..., 0]), values[..., 1], values[..., 2:]
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    middle = np.array([0.0, 0.5])
+    return np.concatenate([linear, (middle - linear @ middle + shift)[..., None]], -1).astype(np.float32)

@@ -1,6 +1,7 @@
 """Clips to train on, made on the device in batches: what moved is known, and so is what must not matter."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from mexplain.simulation.covering import Places, Still, cover_clips
 from mexplain.simulation.degradation import degrade
 from mexplain.simulation.events import random_waves
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
-from mexplain.simulation.head_motion import draw_head_poses, head_parallax
+from mexplain.simulation.head_motion import draw_head_poses, head_parallax, similarity_about_face
 from mexplain.simulation.mouth_cavity import INNER_LIPS, lip_motion, open_mouths
 from mexplain.simulation.sampling import EYES, JAW, LIVELY, PARTS, ClipPlan, Mixture, draw_clip_plan
 from mexplain.simulation.warp import dense_field, sample_bilinear
@@ -89,6 +90,14 @@ class Synthesizer:
         self.landmarks = faces.landmarks_iod
         self.to_iod = crop_to_iod(config.image_size, config.crop_iod)
         self.to_picture = crop_to_iod(CROP_PX, config.crop_iod * MARGIN)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not every system lets another process see a GPU's memory.
+        return self.__dict__ | {"pictures": self.pictures.cpu().numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.pictures = self._put(state["pictures"])
 
     def batch(self, size: int, frames: int, mixture: Mixture, seed: int) -> TrainingBatch:
         """Return ``size`` clips of ``frames`` frames."""
@@ -272,14 +281,14 @@ class Synthesizer:
 
     def _views(self, rng: np.random.Generator, size: int, mixture: Mixture) -> Float[np.ndarray, "b 2 3"]:
         spread = np.array([0.08, 0.05, 0.04, 0.04]) * mixture.nuisance
-        return _similarity(rng.uniform(-1, 1, (size, 4)) * spread)
+        return similarity_about_face(rng.uniform(-1, 1, (size, 4)) * spread)
 
     def _sways(self, rng: np.random.Generator, size: int, t: int, mixture: Mixture) -> Float[np.ndarray, "b t 2 3"]:
         """Draw the head motion that alignment leaves: a slow drift, and jitter from frame to frame."""
         drift = random_waves(rng, size * 4, t).reshape(size, 4, t).transpose(0, 2, 1)
         drift = drift * rng.uniform(0, 1, (size, 1, 1)) ** 3 * np.array([0.006, 0.005, 0.010, 0.010])
         jitter = rng.normal(0, 1, (size, t, 4)) * rng.uniform(0, 1, (size, 1, 1)) ** 3
-        return _similarity((drift + jitter * np.array([0.001, 0.001, 0.0025, 0.0025])) * mixture.nuisance)
+        return similarity_about_face((drift + jitter * np.array([0.001, 0.001, 0.0025, 0.0025])) * mixture.nuisance)
 
     def _parallax(
         self, rng: np.random.Generator, turns: Float[np.ndarray, "b"], t: int, x: Tensor, y: Tensor
@@ -303,15 +312,6 @@ def _double(fields: Float[Tensor, "b g 2 h w"]) -> Float[Tensor, "b g 2 h2 w2"]:
 def _length(vectors: Float[Tensor, "*b"], axis: int) -> Float[Tensor, "*c"]:
     # Over an axis that is not the last, torch's own norm takes twenty times as long on a CPU.
     return vectors.square().sum(axis).sqrt()
-
-
-def _similarity(values: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*b 2 3"]:
-    """Return maps that scale by exp(v0), turn by v1 rad and shift by (v2, v3), about the middle of the face."""
-    scale, angle, shift = np.exp(values[..., 0]), values[..., 1], values[..., 2:]
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
-    middle = np.array([0.0, 0.5])
-    return np.concatenate([linear, (middle - linear @ middle + shift)[..., None]], -1).astype(np.float32)
 
 
 def box_means(pixel_map: Float[Tensor, "b s s"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n"]:

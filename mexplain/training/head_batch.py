@@ -1,29 +1,38 @@
-"""A batch for the heads: the trunk's features of simulated clips with parts held still, and what is taught."""
+"""A batch for the heads: simulated clips with parts held still, and what is taught."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
 from mexplain.training.held_parts import HeadTargets, draw_held_parts, head_targets, hold_parts
 
 
 @dataclass(frozen=True)
 class HeadBatch:
-    """Trunk features of clips, the blocks of each variant in pixels, and what the heads are taught."""
+    """Clips as a camera stores them (RGB in 0..255), the blocks of each variant in pixels, and what is taught.
 
-    features: Float[Tensor, "b t c h w"]
+    Whole grey levels make it a quarter as large, on its way from the process that made it.
+    """
+
+    frames: UInt8[Tensor, "b t 3 s s"]
     boxes: dict[str, Float[Tensor, "b _ 4"]]
     targets: HeadTargets
 
 
-@torch.no_grad()
-def make_head_batch(plan: BatchPlan, source: Synthesizer, model: MicroExpressionNet, held_share: float) -> HeadBatch:
-    """Make the clips of a plan, compute their features, and hold parts still in the share ``held_share`` of them."""
-    batch = source.make(plan)
-    held = draw_held_parts(batch, held_share, plan.seed)
-    features = model.encode(hold_parts(batch.frames, held))
-    return HeadBatch(features, batch.boxes, head_targets(batch, len(model.config.labels), held))
+@dataclass(frozen=True)
+class HeadBatchMaker:
+    """Makes batches for the heads: clips of ``source`` with parts held still in the share ``held_share`` of them."""
+
+    source: Synthesizer
+    held_share: float
+
+    @torch.no_grad()
+    def __call__(self, plan: BatchPlan) -> HeadBatch:
+        """Return the batch of a plan."""
+        batch = self.source.make(plan)
+        held = draw_held_parts(batch, self.held_share, plan.seed)
+        frames = hold_parts(batch.frames, held).mul(255).round().clamp(0, 255).to(torch.uint8)
+        return HeadBatch(frames, batch.boxes, head_targets(batch, len(self.source.config.labels), held))

@@ -14,10 +14,11 @@ from mexplain.evaluation.recognition import ABLATION, ablation_config
 from mexplain.model.checkpoint import load_imagenet_trunk, save_checkpoint
 from mexplain.model.network import Head, MicroExpressionNet, build_model
 from mexplain.simulation.sampling import LIVELY_MICRO, MACRO
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
-from mexplain.training.head_batch import HeadBatch, make_head_batch
+from mexplain.simulation.synthesizer import Synthesizer
+from mexplain.training.batches import Batches, BatchRecipe, BatchSize
+from mexplain.training.head_batch import HeadBatchMaker
 from mexplain.training.losses import head_losses
-from mexplain.training.stage import Batches, TrainingRun, TrainingStage, log
+from mexplain.training.stage import TrainingRun, TrainingStage, log
 from mexplain.training.validation import validation_scores
 
 
@@ -108,9 +109,9 @@ def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: Mo
         schedule.macro_rate,
         limit_s=run.trunk_limit_s,
     )
-    for step, batch in stage.remaining_steps(
-        Batches(run, model, 1, lambda step: (schedule.macro_batch, 3), MACRO, source.make)
-    ):
+    size = BatchSize(schedule.macro_batch, 3, 3)
+    recipe = BatchRecipe(model.config.labels, len(run.train), MACRO, _seed(run, 1), size.at, source.make)
+    for step, batch in stage.remaining_steps(Batches(recipe, run.device)):
         features = model.encode(batch.frames[:, ::2] if step % 4 == 0 else batch.frames[:, :2])
         motion, units = motion_head(features[:, 1] - features[:, 0])
         frame = 2 if step % 4 == 0 else 1
@@ -144,18 +145,16 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
     )
     variants = {name: "10" if name == ABLATION else name for name in heads}
 
-    def sizes(step: int) -> tuple[int, int]:
-        # Not the last quarter, for where that begins is not known where time is limited.
-        short = min(schedule.short_frames, config.frames)
-        return schedule.micro_batch, config.frames if step % 4 == 3 else short
-
-    def make(plan: BatchPlan) -> HeadBatch:
-        return make_head_batch(plan, source, model, schedule.held_share)
-
-    for step, batch in stage.remaining_steps(Batches(run, model, 2, sizes, LIVELY_MICRO, make)):
+    # Not the last quarter, for where that begins is not known where time is limited.
+    size = BatchSize(schedule.micro_batch, min(schedule.short_frames, config.frames), config.frames)
+    make = HeadBatchMaker(source, schedule.held_share)
+    recipe = BatchRecipe(config.labels, len(run.train), LIVELY_MICRO, _seed(run, 2), size.at, make)
+    for step, batch in stage.remaining_steps(Batches(recipe, run.device)):
+        with torch.no_grad():
+            features = model.encode(batch.frames.float() / 255)
         loss, parts = torch.zeros((), device=run.device), {}
         for name, head in heads.items():
-            losses = head_losses(head(batch.features, batch.boxes[variants[name]]), batch.targets, variants[name])
+            losses = head_losses(head(features, batch.boxes[variants[name]]), batch.targets, variants[name])
             parts[name] = losses.label
             loss = loss + losses.label + schedule.gate_supervision * losses.gates
             loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
@@ -168,3 +167,8 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
             stage.log_values(scores)
     stage.close()
     return stage.next_step
+
+
+def _seed(run: TrainingRun, stage: int) -> int:
+    """The seed of a stage's first batch; each step adds one."""
+    return (run.seed * 10 + stage) * 1_000_000

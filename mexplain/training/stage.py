@@ -1,31 +1,26 @@
-"""A resumable run of optimiser steps, and the batch plans that it takes."""
+"""A resumable run of optimiser steps."""
 
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from mexplain.media.files import atomic_write
 from mexplain.media.progress import Progress
-from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.faces import FaceSet
-from mexplain.simulation.sampling import Mixture
-from mexplain.simulation.synthesizer import BatchPlan, draw_batch_plan
+from mexplain.training.batches import Batches, Made
 from mexplain.training.schedule import TrainingSchedule
 
-Made = TypeVar("Made")
 log = logging.getLogger("mexplain.train")
 _WARM_UP_STEPS = 50
 _TRUNK_SHARE = 0.4
@@ -173,41 +168,3 @@ class TrainingStage:
     def _use_average(self) -> None:
         if self.average is not None:
             self.module.load_state_dict(self.average.module.state_dict())
-
-
-class Batches(Dataset[BatchPlan | Made], Generic[Made]):
-    """Batches of a stage, one for each step; other processes prepare them ahead, with equal results.
-
-    Beside a GPU these draw the plans, for it makes the clips faster. Without one, they make the batches as well: two
-    processes of one thread each wait for each other less than two threads do.
-    """
-
-    def __init__(
-        self,
-        run: TrainingRun,
-        model: MicroExpressionNet,
-        stage: int,
-        sizes: Callable[[int], tuple[int, int]],
-        mixture: Mixture,
-        make: Callable[[BatchPlan], Made],
-    ) -> None:
-        self.first, self.last, self.sizes, self.mixture, self.make = 0, 0, sizes, mixture, make
-        self.labels, self.people = model.config.labels, len(run.train)
-        self.seed = (run.seed * 10 + stage) * 1_000_000
-        cores = os.cpu_count() or 1
-        self.on_gpu = run.device.type == "cuda"
-        self.processes = min(4, cores) if self.on_gpu else min(1, cores - 1)
-
-    def from_step(self, first: int, last: int) -> Iterator[Made]:
-        """Yield the batches of steps ``first`` to ``last`` - 1, in order."""
-        self.first, self.last = first, last
-        for item in DataLoader(self, batch_size=None, num_workers=self.processes):
-            yield self.make(item) if self.on_gpu else item
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __getitem__(self, number: int) -> BatchPlan | Made:
-        step = self.first + number
-        plan = draw_batch_plan(self.labels, self.people, *self.sizes(step), self.mixture, self.seed + step)
-        return plan if self.on_gpu else self.make(plan)

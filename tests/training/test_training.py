@@ -1,5 +1,6 @@
 import copy
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,16 +12,18 @@ from support.pattern_faces import pattern_faces
 
 from mexplain.errors import SettingError
 from mexplain.model.checkpoint import load_checkpoint
+from mexplain.model.config import PRESETS
 from mexplain.model.network import build_model
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import MICRO
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
-from mexplain.training.head_batch import HeadBatch, make_head_batch
+from mexplain.simulation.synthesizer import Synthesizer
+from mexplain.training.batches import Batches, BatchRecipe, BatchSize
+from mexplain.training.head_batch import HeadBatch, HeadBatchMaker
 from mexplain.training.learning_curves import draw_curve
 from mexplain.training.loop import train, train_heads
 from mexplain.training.request import TrainingRequest
 from mexplain.training.schedule import schedule_for
-from mexplain.training.stage import Batches, TrainingRun
+from mexplain.training.stage import TrainingRun
 from mexplain.training.variant_study import judge_variants, variant_study_table
 
 pytestmark = pytest.mark.slow
@@ -101,24 +104,34 @@ def test_heads_learn_and_the_trunk_stays(faces: FaceSet, tmp_path: Path) -> None
     assert changed == {"heads"}
 
 
-def test_batches_are_the_same_whoever_makes_them(faces: FaceSet, checkpoint, tmp_path: Path) -> None:
-    run = TrainingRun(schedule_for("lite", 2, 2), 0, CPU, tmp_path, faces, faces)
-    source = Synthesizer(faces, checkpoint.model.config, CPU)
+def test_batches_are_the_same_whoever_makes_them(faces: FaceSet) -> None:
+    make = HeadBatchMaker(Synthesizer(faces, PRESETS["lite"], CPU), 0.5)
+    recipe = BatchRecipe(PRESETS["lite"].labels, len(faces), MICRO, 0, BatchSize(2, 4, 6).at, make)
 
-    def make(plan: BatchPlan) -> HeadBatch:
-        return make_head_batch(plan, source, checkpoint.model, 0.5)
-
-    def made(processes: int, on_gpu: bool) -> list[HeadBatch]:
-        batches = Batches(run, checkpoint.model, 1, lambda step: (2, 3 + step), MICRO, make)
-        batches.processes, batches.on_gpu = processes, on_gpu
+    def made(cores: int) -> list[HeadBatch]:
+        batches = Batches(recipe, CPU)
+        batches.cores = cores
         return list(batches.from_step(1, 4))
 
-    here, elsewhere, planned = made(0, False), made(1, False), made(1, True)
-    assert [batch.features.shape[:2] for batch in here] == [(2, 4), (2, 5), (2, 6)]
-    for one, *others in zip(here, elsewhere, planned, strict=True):
-        for other in others:
-            assert torch.allclose(one.features, other.features, atol=1e-5)
-            assert torch.allclose(one.targets.classes, other.targets.classes, atol=1e-5)
+    here, elsewhere = made(1), made(2)
+    assert [batch.frames.shape[:2] for batch in here] == [(2, 4), (2, 4), (2, 6)]
+    for one, other in zip(here, elsewhere, strict=True):
+        assert torch.equal(one.frames, other.frames)
+        assert torch.allclose(one.targets.classes, other.targets.classes, atol=1e-5)
+
+
+def test_a_process_started_anew_makes_the_same_batches(faces: FaceSet) -> None:
+    recipe = BatchRecipe(
+        PRESETS["lite"].labels,
+        len(faces),
+        MICRO,
+        0,
+        BatchSize(2, 3, 3).at,
+        HeadBatchMaker(Synthesizer(faces, PRESETS["lite"], CPU), 0.5),
+    )
+    batches = pickle.loads(pickle.dumps(Batches(recipe, CPU)))
+    here, there = Batches(recipe, CPU)[0], batches[0]
+    assert torch.equal(here.frames, there.frames)
 
 
 def test_heads_that_go_on_keep_norms_and_are_averaged(faces: FaceSet, tmp_path: Path) -> None:
