@@ -17,6 +17,7 @@ from mexplain.simulation.sampling import LIVELY_MICRO, MACRO
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
 from mexplain.training.head_batch import HeadBatch, make_head_batch
 from mexplain.training.losses import head_losses
+from mexplain.training.schedule import TrainingSchedule
 from mexplain.training.stage import Batches, TrainingRun, TrainingStage, log
 from mexplain.training.validation import validation_scores
 
@@ -122,6 +123,20 @@ def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: Mo
     return stage.next_step
 
 
+def loss_of_heads(
+    heads: nn.ModuleDict, batch: HeadBatch, schedule: TrainingSchedule
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Compute the sum of all heads' losses on a batch, and of each head the part for its labels."""
+    loss, parts = batch.features.new_zeros(()), {}
+    for name, head in heads.items():
+        variant = "10" if name == ABLATION else name
+        losses = head_losses(head(batch.features, batch.boxes[variant]), batch.targets, variant)
+        parts[name] = losses.label
+        loss = loss + losses.label + schedule.gate_supervision * losses.gates
+        loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
+    return loss, parts
+
+
 def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | None) -> int:
     """Train all heads of a network, and ``ablation`` if given, on the same clips with the trunk frozen.
 
@@ -142,7 +157,6 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
         limit_s=run.heads_limit_s,
         fixed_norms=schedule.fixed_norms,
     )
-    variants = {name: "10" if name == ABLATION else name for name in heads}
 
     def sizes(step: int) -> tuple[int, int]:
         # Not the last quarter, for where that begins is not known where time is limited.
@@ -153,12 +167,7 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
         return make_head_batch(plan, source, model, schedule.held_share)
 
     for step, batch in stage.remaining_steps(Batches(run, model, 2, sizes, LIVELY_MICRO, make)):
-        loss, parts = torch.zeros((), device=run.device), {}
-        for name, head in heads.items():
-            losses = head_losses(head(batch.features, batch.boxes[variants[name]]), batch.targets, variants[name])
-            parts[name] = losses.label
-            loss = loss + losses.label + schedule.gate_supervision * losses.gates
-            loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
+        loss, parts = loss_of_heads(heads, batch, schedule)
         stage.step(loss, **parts)
         if (step + 1) % schedule.check_every == 0:
             with stage.averaged():
