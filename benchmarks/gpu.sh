@@ -105,7 +105,7 @@ told() { # the lines of part $1's results that the summary repeats
   local lines
   case $1 in
     tests) lines='^(FAILED|ERROR)' ;;
-    speed*) lines='full explanation|^ratios\.full|share_of_floor' ;;
+    speed*) lines='^  full explanation|^ratios\.full|share_of_floor' ;;
     check) lines='^clips:|same_labels|error_most|within_one' ;;
     training) lines='a_second' ;;
     archive) lines='a_second|^tests_of_trust' ;;
