@@ -47,7 +47,7 @@ summary=$out/summary.txt
 budget=$("$python" -c 'import sys; print(round(60 * float(sys.argv[1])))' "$minutes") || usage
 
 # The weight of a part, and the most seconds it gets.
-weight() { case $1 in tests) echo 100 ;; speed64) echo 45 ;; check | archive) echo 35 ;; *) echo 25 ;; esac; }
+weight() { case $1 in tests) echo 100 ;; speed64) echo 70 ;; check | archive) echo 35 ;; *) echo 25 ;; esac; }
 most() { case $1 in tests | check) echo 120 ;; speed1) echo 60 ;; archive) echo 90 ;; *) echo 75 ;; esac; }
 
 limit() { # the seconds that part $1 may take; "$@" are all that are left, with it
@@ -77,7 +77,7 @@ part_command() { # sets the array `command` for part $1 with $2 seconds, or leav
       # The plain way is one clip's, whatever the size: one call is enough beside 64 clips.
       command=(-m benchmarks speed "${to[@]}" --clips "$size" --sizes "$size" --no-video)
       if $rehearsal; then command+=(--frames 2 --repeats 0 --plain-calls 1)
-      elif [ "$size" -eq 64 ]; then command+=(--repeats 1 --plain-calls 1)
+      elif [ "$size" -eq 64 ]; then command+=(--repeats "$(($2 >= 70))" --plain-calls 1)
       else command+=(--repeats 3 --plain-calls 2); fi
       ;;
     check)

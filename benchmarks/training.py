@@ -62,7 +62,8 @@ def measure(
 def prepare(model: MicroExpressionNet, folder: Path) -> tuple[Synthesizer, Callable[[HeadBatch], None]]:
     """Return what makes clips, and a function that takes a step of copies of the heads."""
     people, device, schedule = read_faces(SHIPPED), model.mean.device, SCHEDULES[model.config.preset]
-    heads = copy.deepcopy(model.heads).requires_grad_(True)
+    # Moved anew, which puts the weights of each Bi-LSTM side by side again, as cuDNN wants them.
+    heads = copy.deepcopy(model.heads).to(device).requires_grad_(True)
     run = TrainingRun(schedule, 0, device, folder, people, people)
     stage = TrainingStage(run, "heads", heads, schedule.micro_steps, schedule.micro_rate, average=schedule.averaging)
 
