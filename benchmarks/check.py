@@ -1,7 +1,8 @@
 """Whether the fast way says what plain integrated gradients and Shapley values say in double precision."""
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from benchmarks import plain
 from benchmarks.clips import Input
+from benchmarks.journal import Journal
 from benchmarks.network import explain
 from mexplain.attribution.rank_correlation import spearman
 from mexplain.attribution.target import build_targets
@@ -20,15 +22,28 @@ from mexplain.records import VARIANTS
 _TIE = 0.01
 
 
-def check(model: MicroExpressionNet, clips: Sequence[Input], steps: int) -> dict[str, object]:
+def check(
+    model: MicroExpressionNet,
+    clips: Iterable[Input],
+    steps: int,
+    journal: Journal | None = None,
+    limit_s: float = math.inf,
+) -> dict[str, object]:
     """Return how far block scores are from the reference, as shares of the largest, and how alike their order is.
 
     The reference takes ``steps`` midpoints through the whole network in float64, one variant and one clip at a time.
-    With 0 steps labels alone are compared.
+    With 0 steps labels alone are compared. ``journal`` hears of each clip and keeps what was found so far; after
+    ``limit_s`` seconds of it no other clip is begun.
     """
-    exact = copy.deepcopy(model).double()
-    same, rows = 0, []
+    exact, journal = copy.deepcopy(model).double(), journal or Journal()
+    same, done, rows = 0, 0, []
     for one in clips:
+        if done and journal.seconds > limit_s:
+            break
+        if done % (1 if steps else 20) == 0:
+            journal(f"clip {done + 1} against float64")
+            if done:
+                journal.keep(_found(same, done, steps, rows))
         found = explain(model, [one]) if steps else None
         for number, variant in enumerate(VARIANTS):
             with torch.no_grad():
@@ -48,10 +63,15 @@ def check(model: MicroExpressionNet, clips: Sequence[Input], steps: int) -> dict
                     exact, target.frames, target.baseline, target.boxes[None], target.class_index, 64
                 )
                 rows.append(("shapley", *_apart(found["shapley"][0].block_scores, by_all.cpu().numpy())))
+        done += 1
+    return _found(same, done, steps, rows)
+
+
+def _found(same: int, clips: int, steps: int, rows: list[tuple]) -> dict[str, object]:
     names = sorted({row[0] for row in rows})
     return {
-        "clips": len(clips),
-        "same_labels_share": same / (len(clips) * len(VARIANTS)),
+        "clips": clips,
+        "same_labels_share": same / (clips * len(VARIANTS)),
         "reference_steps": steps,
         "apart": {name: _summary([row[1:] for row in rows if row[0] == name]) for name in names},
     }

@@ -1,5 +1,7 @@
 """Clips to measure with, the same at each run: simulated on the first frames of the sample clips."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +49,14 @@ def inputs(count: int, config: ModelConfig, device: torch.device, frames: int | 
 
     They have as many frames as the network takes, or only some ``frames`` of those.
     """
-    people = faces()
-    kept = np.linspace(0, config.frames - 1, frames or config.frames).round().astype(int)
-    clips = (_one(number, *people[number % len(people)], config, device) for number in range(count))
-    return [Input(clip.frames[kept], clip.landmarks_xy) for clip in clips]
+    make = _maker(config, device, frames)
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(make, range(count)))
+
+
+def each_input(count: int, config: ModelConfig, device: torch.device, frames: int | None = None) -> Iterator[Input]:
+    """Yield the same clips one by one: each takes a sixth of a second to make."""
+    return map(_maker(config, device, frames), range(count))
 
 
 def film(seconds: float, fps: float, height: int, width: int) -> UInt8[np.ndarray, "t h w 3"]:
@@ -66,6 +72,17 @@ def film(seconds: float, fps: float, height: int, width: int) -> UInt8[np.ndarra
     for number, frame in enumerate(frames):
         frame[top : top + side, left : left + side] = clip.frames[there_and_back[number % len(there_and_back)]]
     return frames
+
+
+def _maker(config: ModelConfig, device: torch.device, frames: int | None) -> Callable[[int], Input]:
+    people = faces()
+    kept = np.linspace(0, config.frames - 1, frames or config.frames).round().astype(int)
+
+    def make(number: int) -> Input:
+        clip = _one(number, *people[number % len(people)], config, device)
+        return Input(clip.frames[kept], clip.landmarks_xy)
+
+    return make
 
 
 def _one(number: int, photo: np.ndarray, marks: np.ndarray, config: ModelConfig, device: torch.device) -> Input:

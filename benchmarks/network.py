@@ -9,7 +9,8 @@ import torch
 
 from benchmarks import floor, plain
 from benchmarks.clips import Input
-from benchmarks.timing import Clock, peak_bytes
+from benchmarks.journal import Journal
+from benchmarks.timing import Clock, peak_bytes, reset_peak
 from mexplain.attribution import integrated_gradients
 from mexplain.attribution.attribute import Attribution, attribute_target, attribute_targets
 from mexplain.attribution.registry import METHODS
@@ -32,26 +33,54 @@ def explain(model: MicroExpressionNet, clips: Sequence[Input]) -> dict[str, list
 
 
 def measure(
-    model: MicroExpressionNet, clips: Sequence[Input], sizes: Sequence[int], repeats: int, methods: Sequence[str]
+    model: MicroExpressionNet,
+    clips: Sequence[Input],
+    sizes: Sequence[int],
+    repeats: int,
+    methods: Sequence[str],
+    journal: Journal,
+    plain_calls: int | None = None,
 ) -> dict[str, object]:
-    """Return the times of all stages, the ratios to the plain way, and the floor."""
+    """Return the times of all stages, the ratios to the plain way, and the floor.
+
+    ``journal`` hears what is timed, and keeps the times so far. ``plain_calls`` is how often the plain way is timed, by
+    default as often as the stages.
+    """
     device = model.mean.device
     tables, ratios = {}, {}
-    plainly, ours, trunk = Clock(device), {size: Clock(device) for size in sizes}, Clock(device)
-    reset_peak(device)
+    clocks: dict[str, Clock] = {}
+
+    def clock(what: str) -> Clock:
+        def tell(name: str) -> None:
+            journal(f"{what}: {name}")
+            so_far = {key: {name: times.row(1) for name, times in one.times.items()} for key, one in clocks.items()}
+            journal.keep({"cut_off_at": f"{what}: {name}", "seconds_so_far": so_far})
+
+        return clocks.setdefault(what, Clock(device, tell))
+
+    plainly, trunk = clock("the plain way"), clock("floor")
+    ours = {size: clock(f"{size} clip(s)") for size in sizes}
     # On a processor the plain way takes a minute, and is neither faster when warm nor for many coalitions at once.
     on_gpu = device.type == "cuda"
-    plain_calls = repeats + 1 if on_gpu else max(1, repeats)
+    if plain_calls is None:
+        plain_calls = repeats + 1 if on_gpu else max(1, repeats)
     timed = _PLAIN if on_gpu else _PLAIN[:-1]
+    if 1 not in sizes:
+        # Many clips must not pay for what the first one loads.
+        clock("first clip")("full explanation", partial(explain, model, clips[:1]))
+    peak = {"full_explanation_bytes": 0}
     for turn in range(repeats + 1):
         # In turns, so that what else the machine does falls on both.
         for size in sizes:
-            if turn <= (1 if size > 8 else repeats):
+            if turn <= _most_repeats(size, repeats):
+                reset_peak(device)
                 ours[size]("full explanation", partial(explain, model, clips[:size]))
+                peak["full_explanation_bytes"] = max(peak["full_explanation_bytes"], peak_bytes(device))
+        reset_peak(device)
         one = clips[turn % len(clips)]
         if turn < plain_calls:
             plain.explanation(model, one, {name: partial(plainly, name) for name in timed})
-    peak = {"with_plain_way_bytes": peak_bytes(device)}
+            peak["plain_way_bytes"] = max(peak.get("plain_way_bytes", 0), peak_bytes(device))
     times = {"integrated_gradients": 3, "attention": 3}
     whole = {name: times.get(name, 1) * plainly.times[name].middle for name in timed}
     cpu = {name: times.get(name, 1) * plainly.times[name].cpu_middle for name in timed}
@@ -72,16 +101,13 @@ def measure(
         ratios[f"integrated_gradients_vs_plain{suffix}"] = (
             size * whole["integrated_gradients"] / ours[size].times["integrated_gradients"].middle
         )
-    if on_gpu:
-        reset_peak(device)
-        explain(model, clips[: sizes[-1]])
-        peak["full_explanation_bytes"] = peak_bytes(device)
     machine = floor.measure(device)
     return {
         "stages_per_clip": tables,
         "plain_per_clip": {name: {"seconds": whole[name], "cpu_seconds": cpu[name]} for name in timed},
         "ratios": ratios,
-        "floor": _floor(trunk, model, clips[: sizes[-1]], machine),
+        # More clips tell nothing more: no batch is larger.
+        "floor": _floor(trunk, model, clips[: min(sizes[-1], _FLOOR_CLIPS)], machine),
         "memory": peak,
         "captum": plain.CAPTUM,
         "machine": {
@@ -94,13 +120,18 @@ def measure(
     }
 
 
+_FLOOR_CLIPS = 8
 _PLAIN = ("attention", "integrated_gradients", "shapley", "shapley_batched")
 
 
-def reset_peak(device: torch.device) -> None:
-    """Forget how much memory a GPU needed so far."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+def attribute_all(model: MicroExpressionNet, clips: Sequence[Input], method: str) -> list[Attribution]:
+    """Attribute what a full explanation asks of one method: of three variants, of Shapley values that of 10 blocks."""
+    asked = [target for targets in _build(model, clips) for target in targets.values()]
+    return attribute_targets([one for one in asked if method != "shapley" or one.variant == "10"], method)
+
+
+def _most_repeats(size: int, repeats: int) -> int:
+    return min(repeats, 1) if size > 8 else repeats
 
 
 def _build(model: MicroExpressionNet, clips: Sequence[Input]) -> list[dict[str, AttributionTarget]]:
@@ -120,7 +151,7 @@ def _stages(
             boxes = torch.stack([targets[variant].boxes for targets in asked])
             model.head(variant)(features, boxes)
 
-    for _ in range(repeats + 1 if len(clips) <= 8 else 2):
+    for _ in range(_most_repeats(len(clips), repeats) + 1):
         with torch.inference_mode():
             features = clock("trunk", lambda: model.encode(frames))
             clock("heads", heads)

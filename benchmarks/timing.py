@@ -42,14 +42,16 @@ class Times:
 
 
 class Clock:
-    """Times calls, one after the other, on one device."""
+    """Times calls, one after the other, on one device; ``tell`` hears the name of each before it begins."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, tell: Callable[[str], None] | None = None) -> None:
+        self.device, self.tell = device, tell
         self.times: dict[str, Times] = {}
 
     def __call__(self, name: str, work: Callable[[], object]) -> object:
         """Run some work under a name: the first time it is cold, then warm."""
+        if self.tell is not None:
+            self.tell(name)
         wait(self.device)
         cpu, started = time.process_time(), time.perf_counter()
         result = work()
@@ -87,3 +89,9 @@ def peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget how much memory a GPU needed so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

@@ -1,5 +1,6 @@
 """Clips and pictures for tests, all made from one short video of a person who does not exist."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,7 +12,9 @@ from mexplain.errors import MexplainError
 from mexplain.media.system_libraries import check_system_libraries
 
 try:
-    check_system_libraries()
+    # Without MediaPipe, as beside a GPU, tests of the network alone run, and need none of them.
+    if importlib.util.find_spec("mediapipe"):
+        check_system_libraries()
 except MexplainError as error:
     pytest.exit(str(error), returncode=2)
 

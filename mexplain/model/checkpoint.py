@@ -21,7 +21,6 @@ from mexplain.model.calibration import Calibration
 from mexplain.model.config import PRESETS, ModelConfig
 from mexplain.model.explanation_calibration import ExplanationCalibration
 from mexplain.model.file_hashes import SUMS, check_sums, read_sums
-from mexplain.model.hub_client import fetch, fetch_if_there, names_in, split_revision
 from mexplain.model.network import MicroExpressionNet
 from mexplain.model.scorecard import SCORECARD
 from mexplain.model.unit_thresholds import UnitThresholds
@@ -130,6 +129,9 @@ def load_checkpoint(
             raise CheckpointError(f"The checkpoint folder {folder} lacks {' and '.join(missing)}.{_beside(folder)}")
         label = folder.resolve().name
     else:
+        # The Hub's client takes longer to import than the network, and a folder does without.
+        from mexplain.model.hub_client import split_revision
+
         repository, wanted = split_revision(str(source), revision)
         folder = _from_hub(repository, wanted)
         commit = folder.name
@@ -168,7 +170,11 @@ def load_imagenet_trunk(model: MicroExpressionNet, path: Path | None = None) -> 
     """
     if model.config.preset != "paper":
         raise CheckpointError(f"ImageNet weights fit the preset paper, not {model.config.preset}.")
-    tensors = _read_tensors(path or fetch(*VGG16_BN, None))
+    if path is None:
+        from mexplain.model.hub_client import fetch
+
+        path = fetch(*VGG16_BN, None)
+    tensors = _read_tensors(path)
     # Both stacks follow the order of torchvision's `features`: conv5_1 and conv5_2 lie at 34 to 38 there, and after
     # the pool at 0 of ours.
     stacks = [(model.trunk, 0), *((model.head(variant).global_attention.convs, 33) for variant in model.variants)]
@@ -283,6 +289,8 @@ def _fill(model: MicroExpressionNet, tensors: dict[str, Tensor], source: str) ->
 
 def _from_hub(repository: str, revision: str | None) -> Path:
     """Folder of the local cache with the files that loading needs, all of one commit."""
+    from mexplain.model.hub_client import fetch, fetch_if_there, names_in
+
     # The config comes first: it tells the commit. Not snapshot_download, for which a record of hashes that the Hub
     # was too busy to send is the same as none.
     folder = fetch(repository, CONFIG, revision).parent

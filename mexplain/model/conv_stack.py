@@ -39,11 +39,11 @@ class ConvStack(nn.Sequential):
 
     def sizes(self, entering: Sequence[int]) -> list[list[int]]:
         """Compute the (channels, height, width) of each layer's input, where the stack's is of size ``entering``."""
-        return _sizes(self.folded(), entering)
+        return _sizes(_without_norms(list(self)), entering)
 
     def widths(self, size: int) -> list[int]:
         """Compute the side of each layer's input, and last of the output, for square inputs of side ``size``."""
-        return [width for _, width, _ in _sizes([*self.folded(), nn.Identity()], (1, size, size))]
+        return [width for _, width, _ in _sizes([*_without_norms(list(self)), nn.Identity()], (1, size, size))]
 
     def receptive_field(self, span: Span, size: int) -> list[tuple[Span, Span]]:
         """Compute the part of each layer's input that a part of the output depends on, along one axis.
@@ -53,7 +53,7 @@ class ConvStack(nn.Sequential):
         """
         low, high = span
         fields = []
-        for layer, width in reversed(list(zip(self.folded(), self.widths(size)[:-1], strict=True))):
+        for layer, width in reversed(list(zip(_without_norms(list(self)), self.widths(size)[:-1], strict=True))):
             padding = (0, 0)
             if isinstance(layer, tuple):
                 stride, edge = layer[0].stride[0], int(layer[0].padding[0])
@@ -120,6 +120,12 @@ def _folded(layers: list[nn.Module]) -> list[Folded]:
         else:
             folded.append((layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer)
     return folded
+
+
+def _without_norms(layers: list[nn.Module]) -> list[Folded]:
+    """List the layers as ``_folded`` does where only their sizes matter: a GPU takes as long to fold as to convolve."""
+    kept = [layer for layer in layers if layer.training or not isinstance(layer, nn.BatchNorm2d)]
+    return [(layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer for layer in kept]
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

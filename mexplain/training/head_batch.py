@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.model.network import MicroExpressionNet
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch
 from mexplain.training.held_parts import HeadTargets, draw_held_parts, head_targets, hold_parts
 
 
@@ -29,10 +30,20 @@ class HeadBatchMaker:
     source: Synthesizer
     held_share: float
 
-    @torch.no_grad()
     def __call__(self, plan: BatchPlan) -> HeadBatch:
         """Return the batch of a plan."""
-        batch = self.source.make(plan)
-        held = draw_held_parts(batch, self.held_share, plan.seed)
-        frames = hold_parts(batch.frames, held).mul(255).round().clamp(0, 255).to(torch.uint8)
-        return HeadBatch(frames, batch.boxes, head_targets(batch, len(self.source.config.labels), held))
+        return hold_in_batch(self.source.make(plan), len(self.source.config.labels), self.held_share, plan.seed)
+
+
+@torch.no_grad()
+def hold_in_batch(batch: TrainingBatch, classes: int, held_share: float, seed: int) -> HeadBatch:
+    """Hold parts of clips still in the share ``held_share`` of them, drawn from ``seed``."""
+    held = draw_held_parts(batch, held_share, seed)
+    frames = hold_parts(batch.frames, held).mul(255).round().clamp(0, 255).to(torch.uint8)
+    return HeadBatch(frames, batch.boxes, head_targets(batch, classes, held))
+
+
+@torch.no_grad()
+def encode_frames(model: MicroExpressionNet, batch: HeadBatch) -> Float[Tensor, "b t c h w"]:
+    """Compute the trunk's features of a batch."""
+    return model.encode(batch.frames.float() / 255)

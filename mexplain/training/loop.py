@@ -16,8 +16,9 @@ from mexplain.model.network import Head, MicroExpressionNet, build_model
 from mexplain.simulation.sampling import LIVELY_MICRO, MACRO
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.batches import Batches, BatchRecipe, BatchSize
-from mexplain.training.head_batch import HeadBatchMaker
+from mexplain.training.head_batch import HeadBatch, HeadBatchMaker, encode_frames
 from mexplain.training.losses import head_losses
+from mexplain.training.schedule import TrainingSchedule
 from mexplain.training.stage import TrainingRun, TrainingStage, log
 from mexplain.training.validation import validation_scores
 
@@ -123,6 +124,20 @@ def _pretrain_trunk(run: TrainingRun, model: MicroExpressionNet, motion_head: Mo
     return stage.next_step
 
 
+def loss_of_heads(
+    heads: nn.ModuleDict, features: Float[Tensor, "b t c h w"], batch: HeadBatch, schedule: TrainingSchedule
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Compute the sum of all heads' losses on a batch with these features, and of each head the part for its labels."""
+    loss, parts = features.new_zeros(()), {}
+    for name, head in heads.items():
+        variant = "10" if name == ABLATION else name
+        losses = head_losses(head(features, batch.boxes[variant]), batch.targets, variant)
+        parts[name] = losses.label
+        loss = loss + losses.label + schedule.gate_supervision * losses.gates
+        loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
+    return loss, parts
+
+
 def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | None) -> int:
     """Train all heads of a network, and ``ablation`` if given, on the same clips with the trunk frozen.
 
@@ -143,21 +158,13 @@ def train_heads(run: TrainingRun, model: MicroExpressionNet, ablation: Head | No
         limit_s=run.heads_limit_s,
         fixed_norms=schedule.fixed_norms,
     )
-    variants = {name: "10" if name == ABLATION else name for name in heads}
 
     # Not the last quarter, for where that begins is not known where time is limited.
     size = BatchSize(schedule.micro_batch, min(schedule.short_frames, config.frames), config.frames)
     make = HeadBatchMaker(source, schedule.held_share)
     recipe = BatchRecipe(config.labels, len(run.train), LIVELY_MICRO, _seed(run, 2), size.at, make)
     for step, batch in stage.remaining_steps(Batches(recipe, run.device)):
-        with torch.no_grad():
-            features = model.encode(batch.frames.float() / 255)
-        loss, parts = torch.zeros((), device=run.device), {}
-        for name, head in heads.items():
-            losses = head_losses(head(features, batch.boxes[variants[name]]), batch.targets, variants[name])
-            parts[name] = losses.label
-            loss = loss + losses.label + schedule.gate_supervision * losses.gates
-            loss = loss + schedule.presence_weight * losses.presence + schedule.unit_weight * losses.units
+        loss, parts = loss_of_heads(heads, encode_frames(model, batch), batch, schedule)
         stage.step(loss, **parts)
         if (step + 1) % schedule.check_every == 0:
             with stage.averaged():

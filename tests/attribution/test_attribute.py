@@ -496,16 +496,3 @@ def test_a_network_in_training_mode_is_refused(checkpoint, smile, frames):
             attribute(checkpoint.model, "10", frames, smile.landmarks_xy)
     finally:
         checkpoint.model.eval()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares with a GPU, and there is none")
-@each_method
-def test_cpu_and_gpu_agree(checkpoint, smile, frames, found, method):
-    expected = found(method, "24")
-    try:
-        model = checkpoint.model.cuda()
-        there = attribute(model, "24", frames.cuda(), smile.landmarks_xy, method=method, settings=QUICK.get(method))
-    finally:
-        checkpoint.model.cpu()
-    largest = float(np.abs(expected.block_scores).max())
-    np.testing.assert_allclose(there.block_scores, expected.block_scores, atol=0.02 * largest)

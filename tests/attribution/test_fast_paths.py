@@ -228,3 +228,47 @@ def test_the_benchmark_writes_what_it_measures(tmp_path, capsys, monkeypatch):
     assert found["floor"]["share_of_floor"] > 0
     assert found["video"]["skipped"]
     assert "full_explanation_vs_plain" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["training", "archive", "profile"])
+def test_the_benchmark_of_other_things_writes_what_it_measures(tmp_path, what):
+    out = tmp_path / "found.json"
+    told = [
+        what,
+        "--device",
+        "cpu",
+        "--clips",
+        "1" if what == "profile" else "2",
+        "--frames",
+        "2",
+        "--repeats",
+        "0",
+        "--json",
+        str(out),
+    ]
+    main([*told, "--batch", "2", "--out", str(tmp_path)])
+    if what == "profile":
+        tables = {path.name: path.read_text() for path in tmp_path.glob("profile_*.txt")}
+        assert set(tables) == {
+            f"profile_{part}.txt" for part in ("explanation", "integrated_gradients", "shapley", "training_step")
+        }
+        assert all("calls of operators" in text and "convolution" in text for text in tables.values())
+        return
+    found = json.loads(out.read_text())
+    if what == "training":
+        assert all(found["clips_a_second"][stage] > 0 for stage in ("plans", "clips", "features", "step", "all"))
+    else:
+        assert found["rates"]["chunks of 1"]["clips_a_second"] > 0 and found["tests_of_trust"]["10_s"] > 0
+
+
+def test_a_benchmark_that_is_cut_off_says_where_it_was(tmp_path, capsys, monkeypatch):
+    def cut_off(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plain, "explanation", cut_off)
+    out = tmp_path / "b.json"
+    with pytest.raises(KeyboardInterrupt):
+        main(["--device", "cpu", "--clips", "1", "--frames", "2", "--no-video", "--json", str(out)])
+    assert json.loads(out.read_text())["cut_off_at"] == "1 clip(s): full explanation"
+    assert "1 clip(s): full explanation" in capsys.readouterr().err

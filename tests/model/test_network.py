@@ -166,13 +166,3 @@ def test_wrong_size_and_missing_head_are_clear_errors(model: MicroExpressionNet)
         build_model("huge")
     with pytest.raises(SettingError, match="heads for 10; got '24'"):
         build_model("lite", ("10",)).head("24")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares with a GPU, and there is none")
-def test_cpu_and_gpu_agree(model: MicroExpressionNet, boxes: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        here = model(clips(1), boxes)
-        there = model.cuda()(clips(1).cuda(), {variant: where.cuda() for variant, where in boxes.items()})
-        model.cpu()
-    for variant in VARIANTS:
-        assert torch.allclose(here[variant].logits, there[variant].logits.cpu(), atol=2e-2)

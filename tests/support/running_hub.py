@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from support.paths import ROOT
 from support.patience import observe, patience_s, until
@@ -156,6 +155,8 @@ class Visitor:
         assert wide <= seen, "the page scrolls sideways"
         # 0.1 is what Web Vitals call good.
         assert worst_jump(self.page.evaluate("window.shifts.splice(0)")) < 0.1, "the page jumps"
+        from axe_playwright_python.sync_playwright import Axe
+
         found = Axe().run(self.page).response["violations"]
         serious = [
             (violation["id"], [node["html"][:200] for node in violation["nodes"]])
