@@ -11,7 +11,7 @@
 #               what one part does not use, later ones may.
 # --check-clips most clips to compare with float64, as many as its time allows.
 # --parts       which parts, in this order: tests speed1 speed8 speed64 check training archive profile.
-# PYTHON        the interpreter (python); MEXPLAIN_GPU_GB the room on the GPU for all parts but archive, which compares.
+# PYTHON        the interpreter (python, else python3); MEXPLAIN_GPU_GB the room on the GPU for all parts but archive, which compares.
 #
 # It needs PyTorch, NumPy, OpenCV, Captum, pydantic, safetensors and jaxtyping; the tests pytest, PyAV and beartype too.
 # A part that fails or is cut off does not stop the next; the exit code is 1 if one did.
@@ -40,7 +40,7 @@ while [ $# -ge 2 ]; do
 done
 [ $# -eq 0 ] || usage
 
-python=${PYTHON:-python}
+python=${PYTHON:-$(command -v python || command -v python3)}
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
 summary=$out/summary.txt
