@@ -73,7 +73,7 @@ class Batches(Dataset[Made], Generic[Made]):
         loader: DataLoader[Made] = DataLoader(
             self,
             batch_size=None,
-            num_workers=self.processes,
+            num_workers=min(self.processes, len(self)),
             # A process that uses a GPU cannot be forked.
             multiprocessing_context="spawn" if self.device.type == "cuda" else None,
             worker_init_fn=partial(_compute_alike, cudnn.allow_tf32, cudnn.benchmark),
