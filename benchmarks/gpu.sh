@@ -47,7 +47,7 @@ summary=$out/summary.txt
 budget=$("$python" -c 'import sys; print(round(60 * float(sys.argv[1])))' "$minutes") || usage
 
 # The weight of a part, and the most seconds it gets.
-weight() { case $1 in tests) echo 100 ;; speed64) echo 70 ;; check | archive) echo 40 ;; *) echo 30 ;; esac; }
+weight() { case $1 in tests) echo 130 ;; speed64) echo 70 ;; check | archive) echo 40 ;; *) echo 30 ;; esac; }
 most() { case $1 in tests | check) echo 120 ;; speed1) echo 60 ;; archive) echo 90 ;; *) echo 75 ;; esac; }
 
 limit() { # the seconds that part $1 may take; "$@" are all that are left, with it
