@@ -34,6 +34,7 @@ def measure(
     rooms = list(gigabytes) if device.type == "cuda" and gigabytes else [gpu_memory_gb()]
     journal("archive: first clip")
     _explain(model, clips[:1])
+    tests = _tests(model, clips[:_TESTED], journal)
     for room in rooms:
         for size in CHUNKS:
             if size > len(clips):
@@ -48,8 +49,8 @@ def measure(
                 clock("all", lambda some=some, size=size: _in_chunks(model, some, size))
             rate = len(some) / clock.times["all"].cold
             found[name] = {"clips": len(some), "clips_a_second": rate, "peak_bytes": peak_bytes(device)}
-            journal.keep({"cut_off_after": name, "rates": found})
-    return {"rates": found, "tests_of_trust": _tests(model, clips[:_TESTED], journal)}
+            journal.keep({"cut_off_after": name, "tests_of_trust": tests, "rates": found})
+    return {"tests_of_trust": tests, "rates": found}
 
 
 def _in_chunks(model: MicroExpressionNet, clips: Sequence[Input], size: int) -> None:

@@ -47,7 +47,7 @@ summary=$out/summary.txt
 budget=$("$python" -c 'import sys; print(round(60 * float(sys.argv[1])))' "$minutes") || usage
 
 # The weight of a part, and the most seconds it gets.
-weight() { case $1 in tests) echo 100 ;; speed64) echo 70 ;; check | archive) echo 35 ;; *) echo 25 ;; esac; }
+weight() { case $1 in tests) echo 130 ;; speed64) echo 70 ;; check | archive) echo 40 ;; *) echo 30 ;; esac; }
 most() { case $1 in tests | check) echo 120 ;; speed1) echo 60 ;; archive) echo 90 ;; *) echo 75 ;; esac; }
 
 limit() { # the seconds that part $1 may take; "$@" are all that are left, with it
@@ -74,14 +74,15 @@ part_command() { # sets the array `command` for part $1 with $2 seconds, or leav
       ;;
     speed1 | speed8 | speed64)
       if [ "$size" -gt "$clips" ]; then why="more than --clips $clips at once" && return; fi
-      # The plain way is one clip's, whatever the size: one call is enough beside 64 clips.
+      # The plain way is one clip's, whatever the size: one call is enough beside many clips.
       command=(-m benchmarks speed "${to[@]}" --clips "$size" --sizes "$size" --no-video)
       if $rehearsal; then command+=(--frames 2 --repeats 0 --plain-calls 1)
       elif [ "$size" -eq 64 ]; then command+=(--repeats "$(($2 >= 70))" --plain-calls 1)
+      elif [ "$size" -eq 8 ]; then command+=(--repeats 2 --plain-calls 1)
       else command+=(--repeats 3 --plain-calls 2); fi
       ;;
     check)
-      command=(-m benchmarks check "${to[@]}" --seconds "$(($2 * 8 / 10))")
+      command=(-m benchmarks check "${to[@]}" --seconds "$(($2 - 12 - $2 / 10))")
       if $rehearsal; then command+=(--clips "$clips" --frames 2 --steps 8)
       else command+=(--clips "$check_clips" --steps 400); fi
       ;;
@@ -90,8 +91,8 @@ part_command() { # sets the array `command` for part $1 with $2 seconds, or leav
       if $rehearsal; then command+=(--clips 4 --repeats 1); else command+=(--clips 160 --repeats 10); fi
       ;;
     archive)
-      command=(-m benchmarks archive "${to[@]}" --clips "$clips" --gigabytes 4 16 48)
-      if $rehearsal; then command+=(--frames 2); fi
+      command=(-m benchmarks archive "${to[@]}" --clips "$clips" --gigabytes 4 48)
+      if $rehearsal; then command+=(--frames 2); elif [ "$2" -ge 75 ]; then command+=(12 24); fi
       ;;
     profile)
       command=(-m benchmarks profile --device "$device" --clips 1 --out "$out")
@@ -140,7 +141,8 @@ while [ $# -gt 0 ]; do
   said=""
   [ "$part" != tests ] || said=$(tail -n 1 "$out/$part.txt")
   [ $code -ne 124 ] && [ $code -ne 137 ] || said="cut off at: $(tail -n 1 "$out/$part.txt")"
-  printf '%-9s exit %3d  %4d s of %4d  %s\n' "$part" "$code" "$((SECONDS - began))" "$seconds" "$said" | tee -a "$summary"
+  printf '%-9s exit %3d  %4d s of %4d  %s\n' "$part" "$code" "$((SECONDS - began))" "$seconds" "$said" |
+    tee -a "$summary"
   told "$part" | tee -a "$summary"
 done
 echo "all in $SECONDS s; results in $out" | tee -a "$summary"
