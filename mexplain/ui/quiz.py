@@ -1,4 +1,4 @@
-"""Quiz for a class: a muscle moves in a clip, the class says where, then the answer is shown."""
+"""Quiz for a class: a muscle moves in a clip, each team says where, then the answer is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import torch
 
 from mexplain.errors import SettingError
 from mexplain.evaluation.simulated_experiment import SimulatedMovement, simulate_movement
+from mexplain.explain.listing import listed
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import mean_shape
 from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
@@ -15,7 +16,7 @@ from mexplain.simulation.subject import StillFace, names
 from mexplain.simulation.warp import dense_field
 
 CHOICES = 4
-MAX_ROUNDS = 20
+MAX_ROUNDS, MAX_TEAMS = 20, 6
 # Faint enough to be hard, strong enough to be fair.
 _STRENGTH_IOD, _LASTS_S = (0.05, 0.10), (0.4, 0.7)
 _GRID = 56
@@ -45,9 +46,10 @@ class QuizQuestion:
 
 @dataclass(frozen=True)
 class QuizAnswer:
-    """Whether a guess was right, and a sentence that says what moved."""
+    """Whether a guess was right, a sentence that says what moved, and one that also says that."""
 
     right: bool
+    truth: str
     says: str
 
 
@@ -113,14 +115,34 @@ def mark_answer(question: QuizQuestion, guess: int) -> QuizAnswer:
     right = guess == question.answer
     unit, where = ACTION_UNITS[question.unit], question.choices[question.answer]
     side = "" if question.side == "both" or not _has_sides(question.unit) else f", {question.side} side"
-    what = f"It was the {where}: AU{question.unit}, {unit.name}{side}, {question.strength_iod:.2f} eye distances."
-    return QuizAnswer(right, f"{'Right.' if right else f'Not the {question.choices[guess]}.'} {what}")
+    truth = f"It was the {where}: AU{question.unit}, {unit.name}{side}, {question.strength_iod:.2f} eye distances."
+    return QuizAnswer(right, truth, f"{'Right.' if right else f'Not the {question.choices[guess]}.'} {truth}")
 
 
 def quiz_score(marks: Sequence[QuizAnswer]) -> str:
     """Sentence with the number of right guesses and that expected by chance; empty before the first guess."""
     right, count = sum(mark.right for mark in marks), len(marks)
     return f"{right} of {count} right; guessing blindly gives {count / CHOICES:.1f} on average." if count else ""
+
+
+def round_sentence(marks: Sequence[QuizAnswer]) -> str:
+    """Sentence with what moved in a round, after which teams saw it; ``marks`` has one guess of each team."""
+    if len(marks) == 1:
+        return marks[0].says
+    right = [str(team) for team, mark in enumerate(marks, 1) if mark.right]
+    who = f"Right: team{'s' if len(right) > 1 else ''} {listed(right)}." if right else "No team was right."
+    return f"{who} {marks[0].truth}"
+
+
+def leading_teams(rounds: Sequence[Sequence[QuizAnswer]]) -> str:
+    """Sentence with the teams that have most right guesses; ``rounds`` has the guesses of all teams in each round."""
+    right = [sum(mark.right for mark in marks) for marks in zip(*rounds, strict=True)]
+    best = [str(team) for team, count in enumerate(right, 1) if count == max(right)]
+    blindly = f"guessing blindly gives {len(rounds) / CHOICES:.1f} on average"
+    if len(best) == len(right):
+        return f"All teams have {max(right)} of {len(rounds)} right; {blindly}."
+    teams = f"Team {best[0]} leads" if len(best) == 1 else f"Teams {listed(best)} lead"
+    return f"{teams} with {max(right)} of {len(rounds)} right; {blindly}."
 
 
 def regions(unit: int, side: str) -> tuple[str, list[str]]:

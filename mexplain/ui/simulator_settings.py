@@ -7,6 +7,7 @@ from typing import Any
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES
+from mexplain.ui.quiz import MAX_TEAMS
 
 MAX_METHODS = 4
 MAX_GAME = 9999
@@ -14,7 +15,7 @@ MAX_GAME = 9999
 
 @dataclass(frozen=True)
 class SimulatorSettings:
-    """What moves, and which methods are tested; ``game`` is the number of the class's game, None for a random one.
+    """What moves, which methods are tested, and the class's game: its number, None for a random one, and its teams.
 
     ``side`` is the subject's own, ``strength_iod`` 0 to ``STRONGEST_IOD``, ``lasts_s`` ``SHORTEST_S`` to ``LONGEST_S``.
     """
@@ -26,6 +27,7 @@ class SimulatorSettings:
     lasts_s: float = 0.5
     methods: tuple[str, ...] = ("integrated_gradients",)
     game: int | None = None
+    teams: int = 1
 
 
 def default_texts() -> dict[str, str]:
@@ -44,10 +46,10 @@ def simulator_from_query(query: Mapping[str, str], people: tuple[str, ...]) -> S
         "lasts_s": _number(query, "lasts_s", SHORTEST_S, LONGEST_S),
         "methods": tuple(text for text in _items(query, "methods") if text in METHODS)[:MAX_METHODS],
         "game": _number(query, "game", 0.0, float(MAX_GAME)),
+        "teams": _number(query, "teams", 1.0, float(MAX_TEAMS)),
     }
     found = {name: value for name, value in found.items() if value not in (None, ())}
-    if "game" in found:
-        found["game"] = int(found["game"])
+    found |= {name: int(found[name]) for name in ("game", "teams") if name in found}
     return SimulatorSettings(**found)
 
 

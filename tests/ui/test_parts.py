@@ -37,8 +37,8 @@ def test_an_opacity_beyond_the_scale_is_the_largest():
 
 def test_a_link_sets_the_simulator():
     query = {"person": "Person 2", "action_units": "6,12,6", "side": "left", "strength_iod": "0.02", "lasts_s": "1"}
-    query |= {"methods": "shapley,saliency", "game": "7"}
-    settings = SimulatorSettings("Person 2", (6, 12), "left", 0.02, 1.0, ("shapley", "saliency"), 7)
+    query |= {"methods": "shapley,saliency", "game": "7", "teams": "4"}
+    settings = SimulatorSettings("Person 2", (6, 12), "left", 0.02, 1.0, ("shapley", "saliency"), 7, 4)
     assert simulator_settings.simulator_from_query(query, ("Person 1", "Person 2")) == settings
     assert (
         simulator_settings.simulator_from_query(simulator_settings.default_texts(), ("Person 1",))
@@ -50,7 +50,7 @@ def test_a_link_sets_the_simulator():
     "query",
     [
         {"person": "../Person 1", "action_units": "99,x,", "side": "up", "methods": "magic"},
-        {"strength_iod": "nan", "lasts_s": "-1", "game": "1e9"},
+        {"strength_iod": "nan", "lasts_s": "-1", "game": "1e9", "teams": "7"},
     ],
 )
 def test_a_link_that_says_what_cannot_be_leaves_the_simulator(query):

@@ -9,7 +9,17 @@ from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in
-from mexplain.ui.quiz import CHOICES, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score, regions
+from mexplain.ui.quiz import (
+    CHOICES,
+    QuizQuestion,
+    leading_teams,
+    mark_answer,
+    quiz_clip,
+    quiz_questions,
+    quiz_score,
+    regions,
+    round_sentence,
+)
 
 
 def test_a_seed_is_a_game():
@@ -67,6 +77,17 @@ def test_guesses_are_marked_and_counted():
     assert quiz_score([]) == ""
     with pytest.raises(SettingError):
         mark_answer(asked, CHOICES)
+
+
+def test_teams_are_told_who_was_right_and_who_leads():
+    (asked,) = quiz_questions(2, 1)
+    right, wrong = (mark_answer(asked, (asked.answer + by) % CHOICES) for by in (0, 1))
+    assert round_sentence([wrong, right, right]).startswith("Right: teams 2 and 3. It was the ")
+    assert round_sentence([wrong, wrong]).startswith("No team was right. It was the ")
+    assert round_sentence([wrong]) == wrong.says
+    assert leading_teams([(wrong, right), (right, right)]).startswith("Team 2 leads with 2 of 2 right; ")
+    assert leading_teams([(right, wrong, right)]).startswith("Teams 1 and 3 lead with 1 of 1 right; ")
+    assert leading_teams([(wrong, right), (right, wrong)]).startswith("All teams have 1 of 2 right; ")
 
 
 def test_impossible_games_are_refused():

@@ -6,6 +6,8 @@ def test_move_a_muscle_and_see_who_noticed(visit):
     page = visitor.page
     visitor.open_tab("Simulator")
     page.wait_for_selector("#simulated img")
+    # The class's game has a number of its own, and not that of everybody.
+    page.wait_for_function("Number(document.querySelector('#seed input').value) > 0")
     page.locator("#tested .token-remove").first.click()
     page.locator("#tested input").click()
     page.get_by_role("option", name="Attention x gradient").click()
@@ -52,4 +54,21 @@ def test_the_class_game_keeps_the_score(visit):
             page.click("#next")
     page.wait_for_selector("#score >> text=The game is over")
     assert not page.locator("#next").is_visible()
+    visitor.check()
+
+    # Another game, for two teams; its address reopens it.
+    page.locator("#teams label").nth(1).click()
+    page.click("#other_game")
+    page.wait_for_function("document.querySelector('#seed input').value !== '7'")
+    number = page.input_value("#seed input")
+    page.click("#start")
+    page.wait_for_url(f"**/?*game={number}*teams=2*")
+    page.wait_for_selector("#choice_2")
+    page.locator("#choice_2 label").first.click()
+    page.click("#reveal")
+    page.wait_for_selector("#score >> text=Team 1 must choose first")
+    page.locator("#choice label").first.click()
+    page.click("#reveal")
+    page.wait_for_selector("#solution h3 >> text=/No team was right|Right: teams 1 and 2/")
+    assert page.locator("#score tbody tr").count() == 2
     visitor.check()

@@ -25,15 +25,21 @@ def open_tab_in_address(page: gr.Blocks, tabs: gr.Tabs) -> None:
     gr.on([page.load, step.click], None, None, tabs, js=f"() => window.mexplain.openTab({names})", **PRIVATE)
 
 
-def keep_in_address(inputs: Sequence[Any], usual: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
+def keep_in_address(
+    inputs: Sequence[Any],
+    usual: Mapping[str, str],
+    texts: Mapping[str, str] | None = None,
+    triggers: Sequence[Any] = (),
+) -> None:
     """Have the address hold what visitors set, each input under its name in ``usual``, unless that is the usual text.
 
-    ``texts`` has those that differ from an input's value. To be called before these inputs get other listeners, for the
+    ``texts`` has those that differ from an input's value; ``triggers`` are further events at which the address is
+    written. To be called before these inputs get other listeners, for the
     browser waits for each before it calls the next.
     """
     arguments = f"{json.dumps(usual)}, values, {json.dumps(texts or {})}"
     js = f"(...values) => window.mexplain.keepSettings({arguments})"
-    gr.on([component.input for component in inputs], None, list(inputs), None, js=js, **PRIVATE)
+    gr.on([*(component.input for component in inputs), *triggers], None, list(inputs), None, js=js, **PRIVATE)
 
 
 def set_in_address(triggers: Sequence[Any], name: str, text: str) -> None:

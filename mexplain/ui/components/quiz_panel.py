@@ -1,4 +1,4 @@
-"""Quiz on the simulator's tab: guess which region moves before it is shown."""
+"""Quiz on the simulator's tab: teams guess which region moves before it is shown."""
 
 import random
 from dataclasses import dataclass, field
@@ -7,10 +7,22 @@ from typing import Any
 import gradio as gr
 
 from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
+from mexplain.explain.listing import listed
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
+from mexplain.ui.components.address import keep_in_address
 from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
-from mexplain.ui.quiz import QuizAnswer, QuizQuestion, mark_answer, quiz_clip, quiz_questions, quiz_score
+from mexplain.ui.quiz import (
+    MAX_TEAMS,
+    QuizAnswer,
+    QuizQuestion,
+    leading_teams,
+    mark_answer,
+    quiz_clip,
+    quiz_questions,
+    quiz_score,
+    round_sentence,
+)
 from mexplain.ui.simulator_settings import MAX_GAME
 from mexplain.ui.text import WORDS, render_html
 
@@ -19,10 +31,14 @@ _ROUNDS = 5
 
 @dataclass
 class QuizState:
-    """Progress of one visitor through a quiz; ``movement`` is the clip that waits for a guess."""
+    """Progress of a class through a quiz; ``movement`` is the clip that waits for guesses.
+
+    ``marks`` has the guesses of all teams in each round so far.
+    """
 
     questions: tuple[QuizQuestion, ...]
-    marks: list[QuizAnswer] = field(default_factory=list)
+    teams: int = 1
+    marks: list[tuple[QuizAnswer, ...]] = field(default_factory=list)
     movement: SimulatedMovement | None = None
 
     @property
@@ -30,9 +46,16 @@ class QuizState:
         """Question to answer now."""
         return self.questions[min(len(self.marks), len(self.questions) - 1)]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all questions were answered."""
+        return len(self.marks) == len(self.questions)
+
 
 class QuizPanel:
-    """Layout and event handlers of the quiz."""
+    """Layout and event handlers of the quiz; the names of ``seed`` and ``teams`` in the address are ``linked``."""
+
+    linked = ("game", "teams")
 
     def __init__(self, hub: Hub) -> None:
         gr.HTML(render_html("game"))
@@ -41,11 +64,18 @@ class QuizPanel:
             with gr.Column(min_width=300, scale=2):
                 with gr.Row():
                     self.seed = gr.Number(
-                        None, label="Number of the game (the same number, the same questions)", precision=0, minimum=0,
+                        None, label="Number of the game", precision=0, minimum=0,
                         maximum=MAX_GAME, elem_id="seed", min_width=160,
                     )  # fmt: skip
-                    self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140, scale=0)
-                self.choice = gr.Radio([], label="What moves?", visible=False, elem_id="choice")
+                    self.teams = gr.Radio(
+                        list(range(1, MAX_TEAMS + 1)), value=1, label="Teams (1: all together)", elem_id="teams",
+                        min_width=260,
+                    )  # fmt: skip
+                with gr.Row():
+                    self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140)
+                    self.other = gr.Button("New number", elem_id="other_game", min_width=140, scale=0)
+                ids = ["choice", *(f"choice_{team}" for team in range(2, MAX_TEAMS + 1))]
+                self.guesses = [gr.Radio([], visible=False, elem_id=name, elem_classes="guess") for name in ids]
                 with gr.Row():
                     self.reveal = gr.Button("Reveal", variant="primary", visible=False, elem_id="reveal", min_width=120)
                     self.next = gr.Button("Next", visible=False, elem_id="next", min_width=120)
@@ -53,58 +83,80 @@ class QuizPanel:
             with gr.Column(min_width=300, scale=3), gr.Row(elem_classes="columns"):
                 self.clip = gr.HTML(elem_id="puzzle", elem_classes="part")
                 self.truth = gr.HTML(elem_id="solution", elem_classes="part")
-        outputs = [self.game, self.clip, self.truth, self.choice, self.reveal, self.next, self.score]
-        self.start.click(self.begin, self.seed, outputs, **QUICK)
-        self.reveal.click(self.guess, [self.game, self.choice], outputs, **QUICK)
+        usual = dict(zip(self.linked, ("", "1"), strict=True))
+        keep_in_address([self.seed, self.teams], usual, triggers=[self.start.click])
+        outputs = [self.game, self.clip, self.truth, *self.guesses, self.reveal, self.next, self.score]
+        self.start.click(self.begin, [self.seed, self.teams], outputs, **QUICK)
+        self.other.click(fresh_number, None, self.seed, **QUICK)
+        self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **QUICK)
         self.next.click(self.ask, self.game, outputs, **QUICK)
 
-    def begin(self, seed: float | None) -> list[Any]:
-        """Start a quiz with the given number, or a random one."""
-        number = random.randrange(MAX_GAME) if seed is None else min(max(int(seed), 0), MAX_GAME)
-        return self.ask(QuizState(quiz_questions(number, _ROUNDS)))
+    def begin(self, seed: float | None, teams: int | None) -> list[Any]:
+        """Start a quiz with the given number, or a fresh one."""
+        number = fresh_number() if seed is None else min(max(int(seed), 0), MAX_GAME)
+        return self.ask(QuizState(quiz_questions(number, _ROUNDS), min(max(int(teams or 1), 1), MAX_TEAMS)))
 
     def ask(self, game: QuizState | None) -> list[Any]:
         """Show the next clip with its choices."""
         if game is None:
-            return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
+            return self._says(None, WORDS["expired"])
         question = game.question
         game.movement = quiz_clip(question, built_in(question.face))
         film = animation_html(Animation(game.movement.clip.frames, FPS, "The clip to guess about", 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
+        teams = range(1, game.teams + 1)
+        labels = [f"Team {team}: what moves?" for team in teams] if game.teams > 1 else ["What moves?"]
+        shown = [gr.Radio(choices, value=None, label=label, visible=True, interactive=True) for label in labels]
         title = f"Round {question.number} of {len(game.questions)}: watch closely"
         return [
             game,
             render_html("captioned", caption=title, content=film),
             "",
-            gr.Radio(choices, value=None, visible=True, interactive=True),
+            *shown,
+            *[gr.Radio(visible=False)] * (MAX_TEAMS - game.teams),
             gr.Button(visible=True),
             gr.Button(visible=False),
             _score(game),
         ]
 
-    def guess(self, game: QuizState | None, choice: int | None) -> list[Any]:
-        """Mark the guess and show what moved."""
+    def guess(self, game: QuizState | None, *choices: int | None) -> list[Any]:
+        """Mark each team's guess and show what moved."""
         if game is None or game.movement is None:
-            return [None, *[gr.skip()] * 5, error_html(WORDS["expired"])]
-        if choice is None:
-            return [game, *[gr.skip()] * 5, error_html("Choose what moves first.")]
-        mark = mark_answer(game.question, choice)
-        game.marks.append(mark)
-        last = len(game.marks) == len(game.questions)
-        truth = render_html(
-            "captioned", caption=mark.says, content=image_html(game.movement.motion_map, game.movement.alt)
-        )
+            return self._says(None, WORDS["expired"])
+        guesses = choices[: game.teams]
+        missing = [str(team) for team, choice in enumerate(guesses, 1) if choice is None]
+        if missing:
+            asked = f"Team {listed(missing)} must choose first." if game.teams > 1 else "Choose what moves first."
+            return self._says(game, asked)
+        marks = tuple(mark_answer(game.question, choice) for choice in guesses if choice is not None)
+        game.marks.append(marks)
+        content = image_html(game.movement.motion_map, game.movement.alt)
         game.movement = None
         return [
             game,
             gr.skip(),
-            truth,
-            gr.Radio(interactive=False),
+            render_html("captioned", caption=round_sentence(marks), content=content),
+            *[gr.Radio(interactive=False)] * game.teams,
+            *[gr.skip()] * (MAX_TEAMS - game.teams),
             gr.Button(visible=False),
-            gr.Button(visible=not last),
+            gr.Button(visible=not game.is_over),
             _score(game),
         ]
 
+    def _says(self, game: QuizState | None, sentence: str) -> list[Any]:
+        return [game, *[gr.skip()] * (4 + MAX_TEAMS), error_html(sentence)]
+
+
+def fresh_number() -> int:
+    """Random number of a game."""
+    return random.randint(1, MAX_GAME)
+
 
 def _score(game: QuizState) -> str:
-    return render_html("score", is_over=len(game.marks) == len(game.questions), score=quiz_score(game.marks))
+    if game.teams == 1:
+        sentence = quiz_score([marks[0] for marks in game.marks])
+    else:
+        sentence = leading_teams(game.marks) if game.marks else ""
+    rounds = range(len(game.questions))
+    teams = list(zip(*game.marks, strict=True)) if game.teams > 1 else []
+    return render_html("score", is_over=game.is_over, score=sentence, rounds=rounds, teams=teams)

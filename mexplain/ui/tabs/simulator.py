@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from mexplain.ui.components.common import (
     tab_intro,
 )
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.components.quiz_panel import QuizPanel
+from mexplain.ui.components.quiz_panel import QuizPanel, fresh_number
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.simulator_settings import MAX_METHODS, SimulatorSettings, default_texts, simulator_from_query
 from mexplain.ui.text import WORDS, render_html
@@ -108,17 +108,19 @@ class SimulatorTab:
         shown = [self.own, self.clip, self.truth, self.sentence, self.table]
         self.person.change(_show_face, self.person, shown, **QUICK)
         quiz = QuizPanel(hub)
-        linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods, quiz.seed]
-        page.load(self.restore_link, None, [*linked, *shown], **QUICK)
-        keep_in_address(linked, default_texts())
+        linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods]
+        page.load(self.restore_link, None, [*linked, quiz.seed, quiz.teams, *shown], **QUICK)
+        texts = default_texts()
+        keep_in_address(linked, {name: texts[name] for name in texts if name not in quiz.linked})
 
     def restore_link(self, request: gr.Request) -> list[Any]:
-        """The settings in the link by which the visitor came, and the face that they choose."""
+        """The settings in the link by which the visitor came, or a fresh game, and the face that they choose."""
         people = names()
         link = simulator_from_query(dict(request.query_params) if request else {}, people)
-        if link == SimulatorSettings():
-            return [gr.skip()] * 12
-        values = [list(value) if isinstance(value, tuple) else value for value in astuple(link)]
+        game = fresh_number() if link.game is None else link.game
+        if replace(link, game=None) == SimulatorSettings():
+            return [*[gr.skip()] * 6, game, *[gr.skip()] * 6]
+        values = [list(value) if isinstance(value, tuple) else value for value in astuple(replace(link, game=game))]
         return [*values, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
 
     def run(
