@@ -45,6 +45,7 @@ from mexplain.ui.tabs.api import ApiTab
 from mexplain.ui.tabs.compare import CompareTab
 from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.tabs.export import ExportTab
+from mexplain.ui.tabs.lesson import LessonTab
 from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
@@ -95,6 +96,8 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
                 SimulatorTab(hub, page)
             with linked_tab("Trust", "trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
+            with linked_tab("Lesson", "lesson"):
+                LessonTab(hub, Path(CHECKPOINT or SHIPPED))
             with linked_tab("Take along", "take") as tab:
                 ExportTab(hub, tab, explain)
             with linked_tab("For programs", "programs"):
@@ -127,9 +130,10 @@ def page_theme() -> gr.themes.Base:
 
 
 def page_head() -> str:
-    """The part of the page's head that is the hub's own: its scripts, and where the one for plots lies."""
+    """The part of the page's head that is the hub's own: scripts, printing, and where the script for plots lies."""
     scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return render_html("head", scripts=scripts, plot=plot_script())
+    printed = (ASSETS / "print.css").read_text(encoding="utf-8")
+    return render_html("head", scripts=scripts, printed=printed, plot=plot_script())
 
 
 def serve_until(page: HubBlocks, stop: threading.Event) -> None:

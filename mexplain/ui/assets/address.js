@@ -32,7 +32,7 @@
     tabOpened(name) {
       if (name === opened) return;
       const comesWithPage = opened === null;
-      opened = name;
+      opened = document.body.dataset.tab = name;
       if (name === tabOfAddress()) asked.clear();
       else if (!asked.delete(name) && !comesWithPage) write("pushState", name);
     },
@@ -50,10 +50,32 @@
     },
   };
 
-  window.addEventListener("popstate", () => {
+  const followAddress = () => {
     const tab = tabOfAddress();
     asked.add(tab);
     write("replaceState", tab);
     document.querySelector("#open_tab").click();
+  };
+  window.addEventListener("popstate", followAddress);
+
+  // A tab is laid out when it opens for the first time.
+  const scrollTo = (place, tries = 200) => {
+    const found = document.querySelector(place);
+    if (found?.offsetParent) found.scrollIntoView();
+    else if (tries) requestAnimationFrame(() => scrollTo(place, tries - 1));
+  };
+
+  // A link to a tab opens it on this page, with all that was worked out here.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="?tab="]');
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    const tab = new URLSearchParams(link.search).get("tab");
+    if (!tabs.includes(tab)) return;
+    event.preventDefault();
+    if (tab !== opened) {
+      write("pushState", tab);
+      followAddress();
+    }
+    scrollTo(link.hash || "#tabs");
   });
 })();

@@ -62,6 +62,8 @@
     else if (event.target.closest("#explain") && document.querySelector("#input video")) fold(true);
   });
 
+  document.addEventListener("click", (event) => { if (event.target.closest("#print_lesson")) window.print(); });
+
   // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
   const inWords = (node) => {
     const place = node.data.match(/^queue: (\d+)\/(\d+)/);

@@ -1,4 +1,4 @@
-"""Sixth tab: files of the latest result, a link to its settings, and many clips at once."""
+"""Seventh tab: files of the latest result, a link to its settings, and many clips at once."""
 
 from dataclasses import replace
 from pathlib import Path
