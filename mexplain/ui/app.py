@@ -53,7 +53,8 @@ from mexplain.ui.text import ASSETS, SAMPLES, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 CHECKPOINT = checkpoint_source()
-SCRIPTS = ("hub.js", "address.js", "playhead.js")
+# The first tells whether someone is here for the first time, which the second notes down.
+SCRIPTS = ("first_visit.js", "hub.js", "address.js", "playhead.js")
 # Time that running work has to notice that the hub stops, in seconds.
 SHUTDOWN_S = 5.0
 # Visitors with state in memory; beyond that, whoever was idle longest is forgotten.
@@ -85,6 +86,7 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
         hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads, prepared)
         gr.HTML(render_html("heading"), elem_id="heading")
         gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
+        gr.HTML(render_html("first_visit"), elem_id="first_visit")
         with gr.Tabs(elem_id="tabs") as tabs:
             with linked_tab("Explain", "explain"):
                 explain = ExplainTab(hub, page)

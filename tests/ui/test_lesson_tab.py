@@ -1,10 +1,11 @@
-"""The lesson for a class."""
+"""The lesson for a class, and the four steps of a first visit."""
 
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.running_hub import Visitor
 
 from mexplain.evaluation.onset_ablation import read_ablation
 from mexplain.model.checkpoint import SHIPPED
@@ -73,3 +74,32 @@ def test_a_class_opens_the_lesson_prints_it_and_plays(visit):
     page.go_back()
     page.locator("#print_lesson").wait_for()
     assert "tab=lesson" in page.url and page.evaluate("window.isSamePage")
+
+
+def test_a_first_visit_has_four_steps_that_come_once(browser, hub):
+    context = browser.new_context()
+    visitor = Visitor(context, hub, width=390, query="?method=attention")
+    page = visitor.page
+    steps = page.locator(".first-visit li")
+    assert page.locator(".first-visit [aria-current=step]").inner_text().endswith("Clip")
+    visitor.check()
+    visitor.click_sample()
+    page.locator("#playhead input").press("ArrowRight")
+    page.locator(".first-visit [aria-current=step] >> text=Test it").press("Enter")
+    page.wait_for_url("**/?*tab=what_if*")
+    page.locator("[data-block='chin'] circle").click()
+    page.locator(".first-visit [aria-current=step] >> text=Doubt it").press("Enter")
+    page.wait_for_url("**/?*tab=trust*")
+    page.wait_for_function("document.querySelectorAll('.first-visit .done').length === 4")
+    assert steps.nth(3).locator("a").inner_text().endswith("(done)")
+    visitor.check()
+    again = Visitor(context, hub)
+    assert not again.page.locator("#first_visit").is_visible()
+    again.page.click("#about")
+    again.page.click("#show_first_visit")
+    assert again.page.evaluate("document.activeElement.closest('li').dataset.step") == "clip"
+    again.page.click("#leave_first_visit")
+    assert not again.page.locator("#first_visit").is_visible()
+    assert again.page.evaluate("document.activeElement.id") == "about"
+    again.check()
+    context.close()
