@@ -70,5 +70,5 @@ def test_the_class_game_keeps_the_score(visit):
     page.locator("#choice label").first.click()
     page.click("#reveal")
     page.wait_for_selector("#solution h3 >> text=/No team was right|Right: teams 1 and 2/")
-    assert page.locator("#score tbody tr").count() == 2
+    assert page.locator("#standings tbody tr").count() == 2
     visitor.check()

@@ -60,7 +60,7 @@ class QuizPanel:
     def __init__(self, hub: Hub) -> None:
         gr.HTML(render_html("game"))
         self.game = gr.State(None)
-        with gr.Row():
+        with gr.Row(elem_classes="quiz"):
             with gr.Column(min_width=300, scale=2):
                 with gr.Row():
                     self.seed = gr.Number(
@@ -73,19 +73,22 @@ class QuizPanel:
                     )  # fmt: skip
                 with gr.Row():
                     self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140)
-                    self.other = gr.Button("New number", elem_id="other_game", min_width=140, scale=0)
+                    self.other = gr.Button("New number", elem_id="other_game", min_width=180, scale=0)
                 ids = ["choice", *(f"choice_{team}" for team in range(2, MAX_TEAMS + 1))]
                 self.guesses = [gr.Radio([], visible=False, elem_id=name, elem_classes="guess") for name in ids]
                 with gr.Row():
                     self.reveal = gr.Button("Reveal", variant="primary", visible=False, elem_id="reveal", min_width=120)
                     self.next = gr.Button("Next", visible=False, elem_id="next", min_width=120)
                 self.score = gr.HTML(elem_id="score")
-            with gr.Column(min_width=300, scale=3), gr.Row(elem_classes="columns"):
-                self.clip = gr.HTML(elem_id="puzzle", elem_classes="part")
-                self.truth = gr.HTML(elem_id="solution", elem_classes="part")
+            with gr.Column(min_width=300, scale=3):
+                with gr.Row(elem_classes="columns"):
+                    self.clip = gr.HTML(elem_id="puzzle", elem_classes="part")
+                    self.truth = gr.HTML(elem_id="solution", elem_classes="part")
+                # Below all else, for it grows.
+                self.standings = gr.HTML(elem_id="standings")
         usual = dict(zip(self.linked, ("", "1"), strict=True))
         keep_in_address([self.seed, self.teams], usual, triggers=[self.start.click])
-        outputs = [self.game, self.clip, self.truth, *self.guesses, self.reveal, self.next, self.score]
+        outputs = [self.game, self.clip, self.truth, *self.guesses, self.reveal, self.next, self.score, self.standings]
         self.start.click(self.begin, [self.seed, self.teams], outputs, **QUICK)
         self.other.click(fresh_number, None, self.seed, **QUICK)
         self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **QUICK)
@@ -116,7 +119,7 @@ class QuizPanel:
             *[gr.Radio(visible=False)] * (MAX_TEAMS - game.teams),
             gr.Button(visible=True),
             gr.Button(visible=False),
-            _score(game),
+            *_scores(game),
         ]
 
     def guess(self, game: QuizState | None, *choices: int | None) -> list[Any]:
@@ -140,11 +143,11 @@ class QuizPanel:
             *[gr.skip()] * (MAX_TEAMS - game.teams),
             gr.Button(visible=False),
             gr.Button(visible=not game.is_over),
-            _score(game),
+            *_scores(game),
         ]
 
     def _says(self, game: QuizState | None, sentence: str) -> list[Any]:
-        return [game, *[gr.skip()] * (4 + MAX_TEAMS), error_html(sentence)]
+        return [game, *[gr.skip()] * (4 + MAX_TEAMS), error_html(sentence), gr.skip()]
 
 
 def fresh_number() -> int:
@@ -152,11 +155,12 @@ def fresh_number() -> int:
     return random.randint(1, MAX_GAME)
 
 
-def _score(game: QuizState) -> str:
+def _scores(game: QuizState) -> list[str]:
+    """Sentence about the score, and table of the teams; the latter is empty for a class that plays as one."""
     if game.teams == 1:
-        sentence = quiz_score([marks[0] for marks in game.marks])
+        sentence, teams = quiz_score([marks[0] for marks in game.marks]), []
     else:
         sentence = leading_teams(game.marks) if game.marks else ""
-    rounds = range(len(game.questions))
-    teams = list(zip(*game.marks, strict=True)) if game.teams > 1 else []
-    return render_html("score", is_over=game.is_over, score=sentence, rounds=rounds, teams=teams)
+        teams = list(zip(*game.marks, strict=True)) or [()] * game.teams
+    table = render_html("standings", rounds=len(game.questions), teams=teams) if teams else ""
+    return [render_html("score", is_over=game.is_over, score=sentence), table]
