@@ -188,7 +188,7 @@ def _show_face(person: str) -> list[Any]:
     if person == OWN_PHOTO:
         return [gr.Column(visible=True), render_html("simulated"), "", "", ""]
     photo = image_html(built_in(person).photo, "The still face")
-    still = render_html("captioned", caption=f"{person}, who does not exist", content=photo)
+    still = render_html("captioned", level=2, caption=f"{person}, who does not exist", content=photo)
     return [gr.Column(visible=False), still, "", "", ""]
 
 
@@ -202,11 +202,13 @@ def _face(person: str, photo: str | None) -> StillFace:
 
 def _clip(movement: SimulatedMovement) -> str:
     film = Animation(movement.clip.frames, FPS, WORDS["simulated_alt"], 0)
-    return render_html("captioned", caption=WORDS["simulated"], content=animation_html(film))
+    return render_html("captioned", level=2, caption=WORDS["simulated"], content=animation_html(film))
 
 
 def _truth(movement: SimulatedMovement) -> str:
-    return render_html("captioned", caption=WORDS["truth"], content=image_html(movement.motion_map, movement.alt))
+    return render_html(
+        "captioned", level=2, caption=WORDS["truth"], content=image_html(movement.motion_map, movement.alt)
+    )
 
 
 def detection_table(detections: tuple[Detection, ...]) -> str:
