@@ -20,6 +20,7 @@ from mexplain.report.templating import render
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.label_coding import CASME2_CODING
 from mexplain.simulation.sampling import TEST_MIXTURES
+from mexplain.training.schedule import SCHEDULES
 from mexplain.training.variant_study import read_variant_study, variant_study_table
 
 FACTS = "training.json"
@@ -68,11 +69,16 @@ def write_card(folder: Path) -> None:
     config, metrics = _read(folder / CONFIG), _read(folder / METRICS)
     facts = _read(folder / FACTS) if (folder / FACTS).is_file() else {}
     plan, preset, init = facts.get("plan", {}), config["model"]["preset"], facts.get("init")
-    faces = " ".join(f"PATH/{name}" for name in facts.get("faces", [])) or "DIR..."
+    faces, scored_faces = (
+        " ".join(f"PATH/{name}" for name in names) or "DIR..."
+        for names in (facts.get("faces", []), metrics.get("faces", facts.get("faces", [])))
+    )
     options = {"preset": preset, "faces": faces, "out": "DIR", "seed": facts.get("seed", 0)}
     options |= {"init": "PATH"} if init not in (None, "random") else {}
     options |= {key.replace("_", "-"): plan[key] for key in ("macro_steps", "micro_steps") if key in plan}
     options |= {"init-share": plan["init_share"]} if plan.get("init_share") else {}
+    usual = SCHEDULES[preset].micro_batch
+    options |= {"batch": plan["micro_batch"]} if plan.get("micro_batch", usual) != usual else {}
     scorecard = read_scorecard(folder, config["sha256"])
     body = _render(
         "model_card",
@@ -91,6 +97,7 @@ def write_card(folder: Path) -> None:
         first={"plan": {}} | (facts.get("base") or facts),
         plan=plan,
         faces=faces,
+        scored_faces=scored_faces,
         people=", ".join(f"{count} {name}" for name, count in facts.get("people", {}).items()) or "not recorded",
         options=" ".join(f"--{key} {value}" for key, value in options.items()),
         start=init if "init" in options else None,

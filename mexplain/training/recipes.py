@@ -155,6 +155,8 @@ def evaluate_checkpoint(
     people = load_faces(faces, loaded.model.config.crop_iod).split("test")
     source = Synthesizer(people, loaded.model.config, target)
     metrics: dict[str, Any] = {"checkpoint_sha256": loaded.sha256, "people": len(people), "clips": clips}
+    # In their order, for in another one the same seed draws other people.
+    metrics["faces"] = [folder.name for folder in faces]
     tables = []
     for name, mixture in track(TEST_MIXTURES.items(), "kinds of test clips"):
         scores = score_recognition(loaded.model, ablation, source, mixture, clips=clips, seed=_TEST_SEED)

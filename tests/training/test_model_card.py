@@ -107,3 +107,16 @@ def test_the_card_tells_what_training_went_on_from(folder) -> None:
     assert "29616 clips in all" in words and "frames-only head stayed as they were" in words
     assert "30 % have lively motion" in words and "In 33 % parts of the face are held still" in words
     assert "--macro-steps 0 --micro-steps 1234" in words and "--init PATH" in words
+
+
+def test_the_card_repeats_the_commands_that_were_typed(folder) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"faces": ["second", "first"]}), encoding="utf-8")
+    facts = json.loads((folder / "training.json").read_text(encoding="utf-8")) | {"faces": ["first", "second"]}
+    facts["plan"] |= {"micro_batch": 24}
+    (folder / "training.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_card(folder)
+    words = (folder / CARD).read_text(encoding="utf-8")
+    # The order of folders settles which people the clips of a seed show.
+    assert "evaluate --checkpoint checkpoints --faces PATH/second PATH/first" in words
+    assert "train --preset lite --faces PATH/first PATH/second" in words and "--batch 24" in words
