@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mexplain.attribution.coalition_table import coalition_members
 from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate
 from mexplain.attribution.target import AttributionTarget
 
@@ -28,13 +29,15 @@ class MethodOutput:
 
     ``pixels`` is at the resolution of the frames or of the trunk's features. ``blocks`` holds a value for each scored
     block, or for each frame and block, and ``outside`` the value of the rest of the picture. ``steps`` is the number of
-    points or clips that the network was run on.
+    points or clips that the network was run on. ``coalition_logits`` are the logits of all classes for every set of
+    blocks that move, in the order of ``mexplain.attribution.coalition_table``, where a method looked at all of them.
     """
 
     pixels: Float[Tensor, "t h w"] | None = None
     blocks: Float[Tensor, "t m"] | Float[Tensor, "m"] | None = None
     outside: float = 0.0
     steps: int = 1
+    coalition_logits: Float[Tensor, "b k"] | None = None
 
 
 def integrated_gradients(target: AttributionTarget, most_steps: int) -> MethodOutput:
@@ -167,15 +170,22 @@ def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> M
     rest = target.frames.new_ones(1, 1)
     coalitions = target.coalitions()
 
-    def value(moving: Tensor) -> Tensor:
-        return coalitions(torch.cat([moving, rest.expand(len(moving), 1)], dim=1))[:, target.class_index].double()
+    def logits(moving: Tensor) -> Tensor:
+        return coalitions(torch.cat([moving, rest.expand(len(moving), 1)], dim=1)).double()
 
+    def value(moving: Tensor) -> Tensor:
+        return logits(moving)[:, target.class_index]
+
+    if 0 < len(target.boxes) <= exact_up_to:
+        table = logits(coalition_members(players, rest.device))
+        return MethodOutput(
+            blocks=exact_shapley(lambda _: table[:, target.class_index], players, rest.device).float(),
+            outside=float(table[0, target.class_index] - target.baseline_logits[target.class_index]),
+            steps=2**players,
+            coalition_logits=table,
+        )
     empty = float(value(rest.new_zeros(1, players))[0])
     outside = empty - float(target.baseline_logits[target.class_index])
-    if 0 < len(target.boxes) <= exact_up_to:
-        return MethodOutput(
-            blocks=exact_shapley(value, players, rest.device).float(), outside=outside, steps=2**players
-        )
     from captum.attr import ShapleyValueSampling
 
     sampler = ShapleyValueSampling(value)
@@ -212,9 +222,9 @@ def _gate_output(target: AttributionTarget, values: Float[Tensor, "t n"]) -> Met
 def exact_shapley(value: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
     """Compute each player's mean contribution over all orders; ``value`` maps coalitions (b, m) to their values."""
     coalitions = torch.arange(2**players, device=device)
-    member = (coalitions[:, None] >> torch.arange(players, device=device)) & 1
-    values = value(member.float())
-    size = member.sum(1)
+    member = coalition_members(players, device)
+    values = value(member)
+    size = member.sum(1).long()
     shares = [1 / (players * math.comb(players - 1, k)) for k in range(players)]
     weight = torch.tensor(shares, dtype=torch.float64, device=device)
     return torch.stack(

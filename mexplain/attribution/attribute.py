@@ -27,6 +27,7 @@ class Attribution:
     up to the map. Methods that work on blocks give the block scores, and the map is those spread over the blocks.
     ``difference`` is the logit of the clip less that of the baseline; ``gap`` the sum of the map less that, None for
     methods that do not promise the two to agree; ``steps`` the number of points or clips that the network was run on.
+    ``coalition_logits`` are those of all sets of blocks, where the method looked at all (``coalition_table``).
     """
 
     method: str
@@ -38,6 +39,7 @@ class Attribution:
     gap: float | None
     difference: float
     steps: int
+    coalition_logits: Float[np.ndarray, "b k"] | None = None
     block_scores: Float[np.ndarray, "m"] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +154,7 @@ def _attribution(target: AttributionTarget, output: MethodOutput, method: Method
         gap=total - target.difference if method.complete else None,
         difference=target.difference,
         steps=output.steps,
+        coalition_logits=None if output.coalition_logits is None else output.coalition_logits.cpu().numpy(),
     )
 
 

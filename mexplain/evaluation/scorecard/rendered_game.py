@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from mexplain.attribution.algorithms import exact_shapley
+from mexplain.attribution.coalition_table import shapley_interactions
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
@@ -207,25 +208,8 @@ def game_values(logits: Float[np.ndarray, "k"]) -> GameValues:
         shapley=shapley.numpy().astype(np.float32),
         necessity=np.array([logits[full] - logits[full ^ (1 << p)] for p in range(count)], np.float32),
         sufficiency=np.array([logits[1 << p] - logits[0] for p in range(count)], np.float32),
-        interactions=_interactions(np.asarray(logits, np.float64), count),
+        interactions=shapley_interactions(np.asarray(logits, np.float64)).astype(np.float32),
     )
-
-
-def _interactions(logits: Float[np.ndarray, "k"], count: int) -> Float[np.ndarray, "{count} {count}"]:
-    """Compute the Shapley interaction index (Grabisch and Roubens 1999) of each pair of players."""
-    numbers = np.arange(len(logits))
-    member = (numbers[:, None] >> np.arange(count)) & 1
-    size = member.sum(1)
-    values = np.zeros((count, count), np.float32)
-    factorial = np.cumprod([1, *range(1, count + 1)]).astype(np.float64)
-    for one in range(count):
-        for other in range(one):
-            apart = numbers[(member[:, one] == 0) & (member[:, other] == 0)]
-            a, b = 1 << one, 1 << other
-            joint = logits[apart + a + b] - logits[apart + a] - logits[apart + b] + logits[apart]
-            weight = factorial[size[apart]] * factorial[count - size[apart] - 2] / factorial[count - 1]
-            values[one, other] = values[other, one] = float((weight * joint).sum())
-    return values
 
 
 def _strongest(energy: Float[np.ndarray, "n"], players: int) -> Int[np.ndarray, "m"]:
