@@ -1,4 +1,4 @@
-"""Frozen records of a face that was followed through a clip.
+"""Frozen records of a face that was followed through a clip, of its movements, and of sets of its blocks.
 
 Coordinates are pixels, x right and y down, with (0, 0) the outer corner of the first pixel. Colours are RGB.
 """
@@ -81,3 +81,26 @@ class Movement:
             )
         if not 0 <= self.strength <= 1:
             raise SettingError(f"A movement's strength must lie in 0 to 1; got {self.strength}.")
+
+
+@dataclass(frozen=True)
+class BlockGame:
+    """What each set of blocks does to a variant's answer when it moves and all other blocks are held still.
+
+    ``method`` is the key of the method that looked at all sets, ``target`` the class whose logit it explains,
+    ``answer`` the variant's likeliest class. ``interactions`` are Shapley interaction indices in logits of the target,
+    a row and a column for each of ``blocks``: above 0 where two blocks need each other, below 0 where one does what the
+    other does. ``additive_share`` (0..1) is the share of the logit's variance over all sets that the best sum over
+    single blocks explains, None where no set differs. ``flipping`` are all minimal sets that, held still, make another
+    class the likeliest; ``sufficing`` all minimal sets that keep the answer as long as they move, whatever else is held
+    still (one empty set where nothing takes it away). No proper subset of a minimal set does the same.
+    """
+
+    method: str
+    target: str
+    answer: str
+    blocks: tuple[str, ...]
+    interactions: tuple[tuple[float, ...], ...]
+    additive_share: float | None
+    flipping: tuple[tuple[str, ...], ...]
+    sufficing: tuple[tuple[str, ...], ...]

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.checks import check_fps, check_window
 from mexplain.errors import ClipError, SettingError
-from mexplain.face_records import Movement
+from mexplain.face_records import BlockGame, Movement
 
 VARIANTS = ("24", "10", "uncropped")
 NONE = "none"  # the label of a clip that shows no expression
@@ -267,7 +267,7 @@ class VariantReport:
     pixel of the aligned crop in each frame, in logits; ``outside_blocks`` the attribution in no block, so that blocks
     and outside add up to the whole; ``trust`` the tests. ``pooled`` maps a layout ("10", "24") and a method to the
     scores of that layout's blocks, so that variants compare. ``convergence_delta`` is the completeness gap of the first
-    method that has one, in logits, None where none has.
+    method that has one, in logits (None: none has), ``block_game`` what sets of blocks do (None: not all were tried).
     """
 
     variant: str
@@ -287,6 +287,7 @@ class VariantReport:
     units_over_time: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
     label_set: tuple[str, ...] = ()
     unit_thresholds: dict[int, float] = field(default_factory=dict)
+    block_game: BlockGame | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

@@ -162,6 +162,7 @@ def _report_paths(options: argparse.Namespace) -> dict[Path, Path]:
 
 
 def _summary(clip: Path, report: "Report") -> str:
+    from mexplain.explain.block_game import block_game_sentence
     from mexplain.explain.decision import alternatives
 
     labels = (
@@ -170,7 +171,8 @@ def _summary(clip: Path, report: "Report") -> str:
     )
     window = "at {:.2f} to {:.2f} s.".format(*report.window_s)
     notes = [f"Note: {note}" for note in report.notes]
-    parts = [f"{clip.name}:", ", ".join(labels), window, report.summary, report.movement_sentence, *notes]
+    games = [block_game_sentence(v.block_game) for v in report.variants if v.block_game]
+    parts = [f"{clip.name}:", ", ".join(labels), window, report.summary, report.movement_sentence, *games, *notes]
     return " ".join(part for part in parts if part)
 
 

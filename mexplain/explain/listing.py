@@ -3,6 +3,6 @@
 from collections.abc import Sequence
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names as "a", "a and b" or "a, b and c"; nothing where there is none."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names as "a", "a and b" or "a, b and c", or with another ``word``; nothing where there is none."""
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -10,6 +10,7 @@ from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.blendshape_agreement import agreement_note
+from mexplain.explain.block_game import read_block_game
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.prediction import Prediction
@@ -95,7 +96,7 @@ def _variant_report(
     units_over_time = prediction.units_over_time(variant)
     thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
     pooled = pooling_layout(variant)
-    boxes = pooled.boxes(aligned.landmarks_xy)
+    names, boxes = pooled.names, pooled.boxes(aligned.landmarks_xy)
     block_courses = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
     in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
     explanations = prediction.checkpoint.explanations
@@ -110,9 +111,14 @@ def _variant_report(
             attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in block_courses.items()},
             interval={method: ends[i] for method, ends in intervals.items() if ends},
         )
-        for i, name in enumerate(pooled.names)
+        for i, name in enumerate(names)
     )
     gaps = [attribution.gap for attribution in attributions.values() if attribution.gap is not None]
+    games = [
+        read_block_game(method, a.coalition_logits, a.class_index, int(output.logits.argmax()), labels, names)
+        for method, a in attributions.items()
+        if a.coalition_logits is not None
+    ]
     predicted = next((a.class_index for a in attributions.values()), int(output.logits.argmax()))
     return VariantReport(
         variant=variant,
@@ -132,6 +138,7 @@ def _variant_report(
         units_over_time=units_over_time,
         label_set=answer.label_set,
         unit_thresholds={unit: thresholds.get(unit, UNIT_THRESHOLD) for unit in config.units},
+        block_game=games[0] if games else None,
     )
 
 

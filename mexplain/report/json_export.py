@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import SettingError
+from mexplain.explain.block_game import block_game_sentence
 from mexplain.explain.claimed_blocks import claimed_cosines
+from mexplain.face_records import BlockGame
 from mexplain.media.files import write_text
 from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 DISCLAIMER = (
     "This shows how a model decides. It does not read people: what a face shows does not tell what someone feels. "
     "Do not use it to judge anyone; in workplaces and education the EU bans inferring emotions (AI Act, Art. 5(1)(f))."
@@ -19,10 +21,11 @@ DISCLAIMER = (
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """A report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 2.
+    """A report as plain dictionaries, lists, strings and numbers (6 significant digits), schema version 3.
 
     Pictures and attribution maps are left out. Times are seconds, boxes pixels of the file (``xyxy``) or shares of the
-    aligned crop (``crop_xyxy``), attributions logits. Version 2 adds keys to version 1 and takes none away.
+    aligned crop (``crop_xyxy``), attributions logits. Each version adds keys to
+    those before and takes none away.
     """
     info, claimed = report.info, dict.fromkeys(movement.unit for movement in report.movements)
     document = {
@@ -108,7 +111,12 @@ def _variant(variant: VariantReport, claimed: Collection[int]) -> dict[str, Any]
         "claimed_units_cosine": claimed_cosines(variant, claimed),
         "trust": {method: _trust(trust) for method, trust in variant.trust.items()},
         "convergence_delta": variant.convergence_delta,
+        "block_game": _block_game(variant.block_game) if variant.block_game else None,
     }
+
+
+def _block_game(game: BlockGame) -> dict[str, Any]:
+    return asdict(game) | {"sentence": block_game_sentence(game)}
 
 
 def _block(block: BlockReport) -> dict[str, Any]:

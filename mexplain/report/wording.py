@@ -6,12 +6,14 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.check import CHECKS
 from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
+from mexplain.explain.block_game import block_game_sentence
 from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.listing import listed
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.trust import tied_blocks
 from mexplain.face.facs import FACS
+from mexplain.face_records import BlockGame
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import BlockReport, Report, TrustEstimate, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
@@ -22,6 +24,7 @@ from mexplain.report.visuals.plots import percent
 _MAX_UNITS = 3
 _MIN_SHARE_GAP = 0.15
 _MOST_GROUPS, _MOST_NAMES = 3, 3
+_MOST_LISTED = 6
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -95,7 +98,9 @@ def trust(variant: VariantReport, method: str, *, folded: bool = False) -> Marku
         numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
     if report.max_sensitivity is not None:
         numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
-    sentences = [sentence for sentence in (trusted(report.trust), block_order(variant, method)) if sentence]
+    game = variant.block_game
+    on_sets = block_game_sentence(game) if game and game.method == method else ""
+    sentences = [sentence for sentence in (trusted(report.trust), block_order(variant, method), on_sets) if sentence]
     return render_markup(
         "mexplain.report",
         "trust.html",
@@ -213,3 +218,35 @@ def flipped(flip: Flip) -> str:
         else "Found by adding one block after the other, the best first; a smaller set may exist"
     )
     return f"Hold {blocks} still, and “{flip.before}” becomes “{flip.after}”. {certainty} ({flip.tried} sets tried)."
+
+
+def minimal_sets_of(game: BlockGame) -> list[tuple[str, str]]:
+    """What every minimal set of a kind does, and the smallest of them as a phrase."""
+    return [
+        (f"Held still, takes “{game.answer}” away", _sets(game.flipping, "no set of blocks")),
+        (f"As long as it moves, keeps “{game.answer}”", _sets(game.sufficing, "no set of blocks")),
+    ]
+
+
+def additive(game: BlockGame) -> str:
+    """A sentence on how far single blocks account for an answer, and on the two that interact most."""
+    if game.additive_share is None:
+        return ""
+    pairs = [
+        (value, one, other)
+        for i, (one, row) in enumerate(zip(game.blocks, game.interactions, strict=True))
+        for other, value in zip(game.blocks[i + 1 :], row[i + 1 :], strict=True)
+    ]
+    value, one, other = max(pairs, key=lambda pair: abs(pair[0]))
+    together = "count more together" if value > 0 else "partly do the same"
+    return (
+        f"Single blocks account for {percent(game.additive_share)} of how the logit of “{game.target}” varies over all "
+        f"sets of blocks. The strongest interaction is between {one} and {other}, which {together} "
+        f"({value:+.2f} logits)."
+    )
+
+
+def _sets(sets: tuple[tuple[str, ...], ...], none: str) -> str:
+    named = "; ".join(listed(chosen) or "nothing at all" for chosen in sets[:_MOST_LISTED]) or none
+    left = len(sets) - _MOST_LISTED
+    return f"{named}; and {left} more" if left > 0 else named

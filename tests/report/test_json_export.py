@@ -18,7 +18,7 @@ def number(value):
 
 
 def test_the_head_of_the_document(document, report, person_path, checkpoint):
-    assert document["schema_version"] == SCHEMA_VERSION == 2 and document["disclaimer"] == DISCLAIMER
+    assert document["schema_version"] == SCHEMA_VERSION == 3 and document["disclaimer"] == DISCLAIMER
     assert document["clip"] == {
         "path": str(person_path),
         "fps": 30.0,
