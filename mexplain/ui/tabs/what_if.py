@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.explain.block_game import block_game_sentence, play_block_game
 from mexplain.explain.counterfactual import WhatIf, predict_with_blocks_held, smallest_flip
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
+from mexplain.face_records import BlockGame
 from mexplain.records import NONE
 from mexplain.report import wording
 from mexplain.report.visuals.plots import before_and_after, percent
@@ -118,8 +120,8 @@ class WhatIfTab:
         if session is None or session.prediction is None:
             yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
             return
-        labels, flips = session.prediction.checkpoint.model.config.labels, list[tuple[str, str]]()
-        targets = session.targets()
+        labels, targets = session.prediction.checkpoint.model.config.labels, session.targets()
+        flips, games = list[tuple[str, str]](), list[tuple[str, BlockGame]]()
 
         words = "Trying sets of blocks in {}".format
         tell_or_stop = session.stoppable(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
@@ -127,13 +129,16 @@ class WhatIfTab:
             for number, (variant, target) in enumerate(targets.items()):
                 flip = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
                 flips.append((VARIANT_NAMES[variant], wording.flipped(flip)))
+                game = play_block_game(target, labels)
+                if game is not None:
+                    games.append((VARIANT_NAMES[variant], game))
                 held: list[Any] = [gr.skip()] * 8
                 if variant == grid and flip.blocks:
                     value = {**value, "chosen": list(flip.blocks)}
                     held = [value, *self.hold(session, value, grid)]
-                yield [render_html("flips", flips=flips), "", *held]
+                yield [_found(flips, games), "", *held]
         except StoppedError:
-            yield [render_html("flips", flips=flips), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
+            yield [_found(flips, games), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
         except MexplainError as error:
             yield ["", error_html(error), *[gr.skip()] * 8]
 
@@ -150,6 +155,15 @@ class WhatIfTab:
                    "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
                   for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip
         return {"face": data_uri(report.apex_frame), "blocks": blocks, "chosen": []}
+
+
+def _found(flips: list[tuple[str, str]], games: list[tuple[str, BlockGame]]) -> str:
+    """The smallest set of each variant, and every minimal one of those whose sets were all tried."""
+    sets = [
+        (variant, wording.minimal_sets_of(game), [block_game_sentence(game), wording.additive(game)])
+        for variant, game in games
+    ]
+    return render_html("flips", flips=flips, games=sets)
 
 
 def _words(change: WhatIf) -> str:
