@@ -15,12 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.coalition_table import coalition_members
-from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate
+from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate, is_complete
 from mexplain.attribution.target import AttributionTarget
 
 # Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
 _PIXELS_AT_ONCE = 4 * 12 * 112 * 112
+# Points of a path that are tried first, and at once.
+_FEW_STEPS, _PATH_BATCH = 14, 4
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,36 @@ class MethodOutput:
     coalition_logits: Float[Tensor, "b k"] | None = None
 
 
-def integrated_gradients(target: AttributionTarget, most_steps: int) -> MethodOutput:
+def integrated_gradients(target: BlockTarget, most_steps: int) -> MethodOutput:
     """Integrate gradients along the straight path from the baseline to the clip, at ``most_steps`` points at most."""
     return integrated_gradients_together([target], most_steps)[0]
 
 
-def integrated_gradients_together(targets: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
-    """Integrate gradients for several targets of one network; its trunk runs once for all variants of a clip."""
+def integrated_gradients_together(targets: Sequence[BlockTarget], most_steps: int) -> list[MethodOutput]:
+    """Integrate gradients for several targets; of this package's network, the trunk runs once for all variants."""
+    own = [target for target in targets if isinstance(target, AttributionTarget)]
+    if len(own) < len(targets):
+        return [_sampled_integral(target, most_steps) for target in targets]
+    return _integrals_of_network(own, most_steps)
+
+
+def _sampled_integral(target: BlockTarget, most_steps: int) -> MethodOutput:
+    """Integrate gradients of any network by Captum, at more and more points until they add up."""
+    from captum.attr import IntegratedGradients
+
+    values, steps = torch.zeros_like(target.frames), 0
+    # Not ``range``: each try doubles the one before.
+    while steps < most_steps:
+        steps = min(max(_FEW_STEPS, 2 * steps), most_steps)
+        values = IntegratedGradients(target.score, multiply_by_inputs=True).attribute(
+            target.frames, target.baseline, n_steps=steps, internal_batch_size=_PATH_BATCH
+        )
+        if is_complete(float(values.double().sum()) - target.difference, target.difference):
+            break
+    return MethodOutput(values.detach()[0].sum(1), steps=steps)
+
+
+def _integrals_of_network(targets: Sequence[AttributionTarget], most_steps: int) -> list[MethodOutput]:
     clips: dict[tuple[int, int], AttributionTarget] = {}
     places: list[tuple[str, int]] = []
     by_variant: dict[str, dict[int, AttributionTarget]] = {}
@@ -77,7 +103,7 @@ def integrated_gradients_together(targets: Sequence[AttributionTarget], most_ste
     return [MethodOutput(gradients[variant].maps[row], steps=gradients[variant].steps[row]) for variant, row in places]
 
 
-def gradient_shap(target: AttributionTarget, samples: int) -> MethodOutput:
+def gradient_shap(target: BlockTarget, samples: int) -> MethodOutput:
     """Compute expected gradients: at a random point of each of ``samples`` equal parts of the path."""
     offsets = torch.rand(samples, generator=torch.Generator().manual_seed(0))
     shares = ((torch.arange(samples) + offsets) / samples).tolist()
@@ -86,12 +112,12 @@ def gradient_shap(target: AttributionTarget, samples: int) -> MethodOutput:
     return MethodOutput((_mean_gradient(target, points) * change)[0].sum(1), steps=samples)
 
 
-def saliency(target: AttributionTarget) -> MethodOutput:
+def saliency(target: BlockTarget) -> MethodOutput:
     """Compute the absolute slope of the logit at each pixel."""
     return MethodOutput(_mean_gradient(target, [target.frames])[0].sum(1).abs())
 
 
-def smoothgrad(target: AttributionTarget, samples: int, noise: float) -> MethodOutput:
+def smoothgrad(target: BlockTarget, samples: int, noise: float) -> MethodOutput:
     """Compute the absolute mean slope over copies of the clip with Gaussian noise of deviation ``noise`` (0..1)."""
     generator = torch.Generator().manual_seed(0)
     shape = target.frames.shape
@@ -100,7 +126,7 @@ def smoothgrad(target: AttributionTarget, samples: int, noise: float) -> MethodO
     return MethodOutput(_mean_gradient(target, points)[0].sum(1).abs(), steps=samples)
 
 
-def input_x_gradient(target: AttributionTarget) -> MethodOutput:
+def input_x_gradient(target: BlockTarget) -> MethodOutput:
     """Multiply each pixel's change from the baseline by the slope of the logit at the clip."""
     from captum.attr import InputXGradient
 
@@ -131,11 +157,11 @@ def grad_cam(target: AttributionTarget) -> MethodOutput:
     return MethodOutput(maps.detach()[:, 0] * math.prod(target.features.shape[-2:]))
 
 
-def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -> MethodOutput:
+def occlusion(target: BlockTarget, frames: int, cells: int, stride: int) -> MethodOutput:
     """Compute the fall of the logit when a window of space and time is held still, spread over its cells."""
     from captum.attr import Occlusion
 
-    t, _, *grid = target.features.shape[1:]
+    t, grid = target.frames.shape[1], target.grid
     window = (min(frames, t), min(cells, grid[0]), min(cells, grid[1]))
     scale = target.frames.shape[-1] // grid[-1]
 
@@ -145,7 +171,7 @@ def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -
 
     with torch.no_grad():
         values = Occlusion(score).attribute(
-            target.features.new_ones(1, t, *grid),
+            target.frames.new_ones(1, t, *grid),
             sliding_window_shapes=window,
             strides=(window[0], min(stride, window[1]), min(stride, window[2])),
             perturbations_per_eval=16,
@@ -153,7 +179,7 @@ def occlusion(target: AttributionTarget, frames: int, cells: int, stride: int) -
     return MethodOutput(values[0] / math.prod(window))
 
 
-def block_ablation(target: AttributionTarget) -> MethodOutput:
+def block_ablation(target: BlockTarget) -> MethodOutput:
     """Compute the fall of the logit when one block, or the picture outside of all blocks, is held still."""
     count = len(target.scored_boxes) + 1
     alone = target.logits_with_blocks_moving(1 - torch.eye(count).to(target.frames))[:, target.class_index]
@@ -161,7 +187,7 @@ def block_ablation(target: AttributionTarget) -> MethodOutput:
     return MethodOutput(blocks=values[:-1], outside=float(values[-1]), steps=count)
 
 
-def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> MethodOutput:
+def shapley(target: BlockTarget, permutations: int, exact_up_to: int) -> MethodOutput:
     """Compute Shapley values of the blocks while the rest of the picture moves: exact for few blocks, else sampled.
 
     ``outside`` is the change of the logit when only the picture outside of all blocks moves.
@@ -176,7 +202,7 @@ def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> M
     def value(moving: Tensor) -> Tensor:
         return logits(moving)[:, target.class_index]
 
-    if 0 < len(target.boxes) <= exact_up_to:
+    if target.tries_all_sets and players <= exact_up_to:
         table = logits(coalition_members(players, rest.device))
         return MethodOutput(
             blocks=exact_shapley(lambda _: table[:, target.class_index], players, rest.device).float(),
@@ -195,7 +221,7 @@ def shapley(target: AttributionTarget, permutations: int, exact_up_to: int) -> M
     return MethodOutput(blocks=values.float(), outside=outside, steps=permutations * players)
 
 
-def attention(target: AttributionTarget) -> MethodOutput:
+def attention(target: BlockTarget) -> MethodOutput:
     """Compute each block's mean gate over the frames, as a sum of shares of the frames."""
     gates = target.attention_weights
     return _gate_output(target, gates / len(gates))
@@ -212,7 +238,7 @@ def attention_x_gradient(target: AttributionTarget) -> MethodOutput:
     return _gate_output(target, values.detach()[0])
 
 
-def _gate_output(target: AttributionTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
+def _gate_output(target: BlockTarget, values: Float[Tensor, "t n"]) -> MethodOutput:
     if len(target.boxes):
         return MethodOutput(blocks=values)
     size = target.frames.shape[-1]
@@ -245,7 +271,7 @@ def _antithetic_orders(players: int, count: int) -> Iterator[list[int]]:
         yield order if number % 2 == 0 else order[::-1]
 
 
-def _mean_gradient(target: AttributionTarget, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
+def _mean_gradient(target: BlockTarget, points: list[Tensor]) -> Float[Tensor, "1 t 3 s s"]:
     from captum.attr import Saliency
 
     total = torch.zeros_like(target.frames)

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.algorithms import MethodOutput
+from mexplain.attribution.block_target import NEEDS, BlockTarget
 from mexplain.attribution.integrated_gradients import is_complete
 from mexplain.attribution.registry import METHODS, Method
-from mexplain.attribution.target import AttributionTarget, build_targets
+from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
 from mexplain.face.blocks import pool_into_blocks, spread_over_pixels
 from mexplain.model.device import exact_convolutions
@@ -86,7 +87,7 @@ def attribute(
 
 
 def attribute_target(
-    target: AttributionTarget,
+    target: BlockTarget,
     method: str,
     *,
     baseline: str = "onset",
@@ -94,14 +95,14 @@ def attribute_target(
 ) -> Attribution:
     """Attribute one target by one method; ``baseline`` is the one that the target was built with.
 
-    Raises ``SettingError`` for an unknown method or setting.
+    Raises ``SettingError`` for an unknown method or setting, or a method that needs what the target does not offer.
     """
     return attribute_targets([target], method, baseline=baseline, settings=settings)[0]
 
 
 @exact_convolutions()
 def attribute_targets(
-    targets: Sequence[AttributionTarget],
+    targets: Sequence[BlockTarget],
     method: str,
     *,
     baseline: str = "onset",
@@ -109,10 +110,14 @@ def attribute_targets(
 ) -> list[Attribution]:
     """Attribute several targets of one network by one method; some methods share the work among them.
 
-    ``baseline`` is the one that the targets were built with. Raises ``SettingError`` for an unknown method or setting.
+    ``baseline`` is the one that the targets were built with. Raises ``SettingError`` for an unknown method or setting,
+    or a method that needs what a target does not offer.
     """
     chosen = _find_method(method)
     values = chosen.checked(settings or {})
+    for target in targets:
+        if missing := [NEEDS[need] for need in chosen.needs if need not in target.offers]:
+            raise SettingError(f"{chosen.name} needs {' and '.join(missing)}, which this recogniser does not give.")
     moving = [target for target in targets if not target.is_still]
     with torch.inference_mode(False), torch.enable_grad():
         if chosen.run_together is not None:
@@ -125,12 +130,12 @@ def attribute_targets(
         ]
 
 
-def _zeros(target: AttributionTarget) -> MethodOutput:
+def _zeros(target: BlockTarget) -> MethodOutput:
     t, size = target.frames.shape[1], target.frames.shape[-1]
     return MethodOutput(target.frames.new_zeros(t, size, size), steps=0)
 
 
-def _attribution(target: AttributionTarget, output: MethodOutput, method: Method, baseline: str) -> Attribution:
+def _attribution(target: BlockTarget, output: MethodOutput, method: Method, baseline: str) -> Attribution:
     t, size = target.frames.shape[1], target.frames.shape[-1]
     if output.pixels is not None:
         coarse = output.pixels.detach().double().cpu().numpy()

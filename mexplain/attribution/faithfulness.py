@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.check import count_passed, run_checks
 from mexplain.attribution.random_orders import (
     areas,
@@ -22,7 +23,6 @@ from mexplain.attribution.random_orders import (
 )
 from mexplain.attribution.rank_correlation import null_band, spearman
 from mexplain.attribution.score_tests import falls_alone, infidelity_of, mean_attention, score_p_values
-from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.records import Agreement, Check, FaithfulnessReport
 
 _NOISY_COPIES = 2
@@ -32,7 +32,7 @@ NEGLIGIBLE_LOGIT = 0.02
 
 
 def assess(
-    target: AttributionTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
+    target: BlockTarget, attribution: Attribution, names: Sequence[str], *, thorough: bool = False
 ) -> FaithfulnessReport:
     """Test an attribution of a target; ``names`` are those of its blocks.
 
@@ -91,9 +91,7 @@ def _reported_steps(count: int) -> tuple[int, ...]:
     return tuple(sorted({*exact, *compared_steps(count)}))
 
 
-def _flips(
-    target: AttributionTarget, order: Int[np.ndarray, "1 m"], steps: Sequence[int]
-) -> tuple[int | None, float | None]:
+def _flips(target: BlockTarget, order: Int[np.ndarray, "1 m"], steps: Sequence[int]) -> tuple[int | None, float | None]:
     """Find after how many blocks an order changes the predicted class, and random orders on average.
 
     None where it never does, or some of them never do; 0 where the class explained is not the predicted one.
@@ -110,7 +108,7 @@ def _flips(
     return own, float(np.trapezoid(1 - by_then, compared)) + 0.5
 
 
-def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> float:
+def _max_sensitivity(target: BlockTarget, attribution: Attribution) -> float:
     """Compute the largest change of the block scores, as a share, under noise of one grey level (Yeh et al. 2019)."""
     from captum.metrics import sensitivity_max
 
@@ -120,14 +118,7 @@ def _max_sensitivity(target: AttributionTarget, attribution: Attribution) -> flo
         scores = []
         # Captum passes a tensor, or a tuple of one.
         for clip in clips[0] if isinstance(clips, tuple) else clips:
-            noisy = build_targets(
-                target.model,
-                clip[None],
-                target.landmarks_xy[None],
-                [target.variant],
-                baseline=attribution.baseline,
-                class_index=target.class_index,
-            )[0][target.variant]
+            noisy = target.of_other_frames(clip, attribution.baseline)
             scores.append(attribute_target(noisy, attribution.method, baseline=attribution.baseline).block_scores)
         return (torch.from_numpy(np.stack(scores)),)
 

@@ -11,26 +11,26 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from mexplain.attribution.target import AttributionTarget
+from mexplain.attribution.block_target import BlockTarget
 
 # With 99, an order that knows nothing is among the best five of all in one of twenty cases.
 ORDERS = 99
-_LOGITS: WeakKeyDictionary[AttributionTarget, dict[bytes, Float[np.ndarray, "k"]]] = WeakKeyDictionary()
+_LOGITS: WeakKeyDictionary[BlockTarget, dict[bytes, Float[np.ndarray, "k"]]] = WeakKeyDictionary()
 
 
-def clip_seed(target: AttributionTarget) -> int:
+def clip_seed(target: BlockTarget) -> int:
     """Return a number that depends on the clip's pixels alone, to draw with: the same on every device."""
     pixels = (target.frames * 255).round().byte().cpu().numpy()
     return zlib.crc32(pixels.tobytes())
 
 
-def random_orders(target: AttributionTarget) -> Int[np.ndarray, "o m"]:
+def random_orders(target: BlockTarget) -> Int[np.ndarray, "o m"]:
     """Draw ``ORDERS`` random orders of a target's scored blocks, the same at each call."""
     rng = np.random.default_rng(clip_seed(target))
     return np.stack([rng.permutation(len(target.scored_boxes)) for _ in range(ORDERS)])
 
 
-def best_first(target: AttributionTarget, scores: Float[np.ndarray, "b m"]) -> Int[np.ndarray, "b m"]:
+def best_first(target: BlockTarget, scores: Float[np.ndarray, "b m"]) -> Int[np.ndarray, "b m"]:
     """Order the blocks from the highest score to the lowest, for each row; equal scores in a random order."""
     ties = np.random.default_rng(clip_seed(target) + 1).random(scores.shape)
     return np.lexsort((ties, -scores), axis=1)
@@ -51,7 +51,7 @@ def held_sets(orders: Int[np.ndarray, "b m"], steps: Sequence[int]) -> Bool[np.n
     return places[:, None, :] < np.array(steps)[None, :, None]
 
 
-def logits_with_sets_held(target: AttributionTarget, held: Bool[np.ndarray, "b m"]) -> Float[np.ndarray, "b k"]:
+def logits_with_sets_held(target: BlockTarget, held: Bool[np.ndarray, "b m"]) -> Float[np.ndarray, "b k"]:
     """Compute the logits of all classes with sets of blocks held still, each set once for a target."""
     known = _LOGITS.setdefault(target, {})
     missing = [row for row in np.unique(held, axis=0) if row.tobytes() not in known]
@@ -64,7 +64,7 @@ def logits_with_sets_held(target: AttributionTarget, held: Bool[np.ndarray, "b m
 
 
 def probabilities_along(
-    target: AttributionTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]
+    target: BlockTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]
 ) -> Float[np.ndarray, "b s"]:
     """Compute the probability of the target's class after each number of steps along each order."""
     logits = _logits_along(target, orders, steps)
@@ -73,7 +73,7 @@ def probabilities_along(
     return share
 
 
-def areas(target: AttributionTarget, orders: Int[np.ndarray, "b m"]) -> Float[np.ndarray, "b"]:
+def areas(target: BlockTarget, orders: Int[np.ndarray, "b m"]) -> Float[np.ndarray, "b"]:
     """Compute the mean probability over the share of blocks held, at the steps that orders are compared at."""
     steps = compared_steps(orders.shape[1])
     probabilities = probabilities_along(target, orders, steps)
@@ -81,15 +81,13 @@ def areas(target: AttributionTarget, orders: Int[np.ndarray, "b m"]) -> Float[np
     return area
 
 
-def is_flipped(
-    target: AttributionTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]
-) -> Bool[np.ndarray, "b s"]:
+def is_flipped(target: BlockTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]) -> Bool[np.ndarray, "b s"]:
     """Tell after which numbers of steps the predicted class is another one than that of the clip."""
     flipped: Bool[np.ndarray, "b s"] = _logits_along(target, orders, steps).argmax(-1) != int(target.logits.argmax())
     return flipped
 
 
-def random_sets(target: AttributionTarget) -> Bool[np.ndarray, "b m"]:
+def random_sets(target: BlockTarget) -> Bool[np.ndarray, "b m"]:
     """Return every set of blocks that is held along the random orders, and each block alone."""
     count = len(target.scored_boxes)
     along = held_sets(random_orders(target), compared_steps(count)).reshape(-1, count)
@@ -97,7 +95,7 @@ def random_sets(target: AttributionTarget) -> Bool[np.ndarray, "b m"]:
 
 
 def _logits_along(
-    target: AttributionTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]
+    target: BlockTarget, orders: Int[np.ndarray, "b m"], steps: Sequence[int]
 ) -> Float[np.ndarray, "b s k"]:
     held = held_sets(orders, steps)
     logits: Float[np.ndarray, "b s k"] = logits_with_sets_held(target, held.reshape(-1, held.shape[-1])).reshape(

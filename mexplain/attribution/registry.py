@@ -29,7 +29,8 @@ class Method:
     between clip and baseline, ``tells_when`` whether they differ from frame to frame. ``fails_randomisation`` marks a
     method whose map hardly changes when the network's weights are random numbers, as measured on the shipped weights
     (``scorecard.json``): it shows the clip rather than the network. ``by_construction`` are keys of ``CHECKS`` in
-    ``mexplain.attribution.check`` that tell nothing of this method, for what they ask is how it works.
+    ``mexplain.attribution.check`` that tell nothing of this method, for what they ask is how it works. ``needs`` are
+    keys of ``NEEDS`` in ``mexplain.attribution.block_target``: what a network must offer beside its logits.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Method:
     tells_when: bool = True
     fails_randomisation: bool = False
     by_construction: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def checked(self, settings: Mapping[str, int | float]) -> dict[str, int | float]:
         """Complete ``settings`` with defaults; raises ``SettingError`` for an unknown name or a value out of range."""
@@ -78,6 +80,7 @@ METHODS: dict[str, Method] = {
                 Parameter("most_steps", 96, 14, 1000, "Points on the way at most; fewer are taken if they add up."),
             ),
             complete=True,
+            needs=("gradient",),
         ),
         Method(
             "gradient_shap",
@@ -86,6 +89,7 @@ METHODS: dict[str, Method] = {
             "Random points make it noisy: it adds up only roughly, and small values mean little.",
             algorithms.gradient_shap,
             parameters=(Parameter("samples", 8, 1, 500, "Random points; more are steadier and slower."),),
+            needs=("gradient",),
         ),
         Method(
             "saliency",
@@ -96,6 +100,7 @@ METHODS: dict[str, Method] = {
             unit="logits per unit of brightness",
             signed=False,
             fails_randomisation=True,
+            needs=("gradient",),
         ),
         Method(
             "smoothgrad",
@@ -110,6 +115,7 @@ METHODS: dict[str, Method] = {
             ),
             signed=False,
             fails_randomisation=True,
+            needs=("gradient",),
         ),
         Method(
             "input_x_gradient",
@@ -117,6 +123,7 @@ METHODS: dict[str, Method] = {
             "Each pixel's change from the baseline times the slope of the logit at the clip itself.",
             "It takes the slope at the end of the way for the whole of it: once an answer is certain, little is left.",
             algorithms.input_x_gradient,
+            needs=("gradient",),
         ),
         Method(
             "grad_cam",
@@ -125,6 +132,7 @@ METHODS: dict[str, Method] = {
             "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in sign.",
             algorithms.grad_cam,
             unit="of its own",
+            needs=("features",),
         ),
         Method(
             "occlusion",
@@ -172,6 +180,7 @@ METHODS: dict[str, Method] = {
             unit="weight",
             signed=False,
             by_construction=("attention",),
+            needs=("attention",),
         ),
         Method(
             "attention_x_gradient",
@@ -180,6 +189,7 @@ METHODS: dict[str, Method] = {
             "Only the path through the gates: what the network sees in the frame as a whole is left out.",
             algorithms.attention_x_gradient,
             by_construction=("attention",),
+            needs=("gates",),
         ),
     )
 }

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.random_orders import (
     areas,
     best_first,
@@ -17,7 +18,6 @@ from mexplain.attribution.random_orders import (
     random_sets,
 )
 from mexplain.attribution.rank_correlation import ranks
-from mexplain.attribution.target import AttributionTarget
 
 # The most that scores which know nothing may pass a check.
 NULL_RATE = 0.05
@@ -26,7 +26,7 @@ _PERMUTATIONS = 1999
 _TIE = 1e-6
 
 
-def score_p_values(target: AttributionTarget, scores: Float[np.ndarray, "b m"]) -> dict[str, Float[np.ndarray, "b"]]:
+def score_p_values(target: BlockTarget, scores: Float[np.ndarray, "b m"]) -> dict[str, Float[np.ndarray, "b"]]:
     """Compute for each row of block scores, and each check, how often scores that know nothing do as well (0..1).
 
     Keys are those of ``CHECKS`` that have a null rate; "attention" only where the variant weighs blocks. A row that
@@ -50,20 +50,20 @@ def score_p_values(target: AttributionTarget, scores: Float[np.ndarray, "b m"]) 
     return {key: np.where(alike, 1.0, values) for key, values in found.items()}
 
 
-def falls_alone(target: AttributionTarget) -> Float[np.ndarray, "m"]:
+def falls_alone(target: BlockTarget) -> Float[np.ndarray, "m"]:
     """Compute by how much the logit falls when each block alone is held still."""
     alone = logits_with_sets_held(target, np.eye(len(target.scored_boxes), dtype=bool))[:, target.class_index]
     falls: Float[np.ndarray, "m"] = float(target.logits[target.class_index]) - alone
     return falls
 
 
-def mean_attention(target: AttributionTarget) -> Float[np.ndarray, "m"]:
+def mean_attention(target: BlockTarget) -> Float[np.ndarray, "m"]:
     """Compute the mean attention weight of each block over the frames."""
     weights: Float[np.ndarray, "m"] = target.attention_weights.mean(0).double().cpu().numpy()
     return weights
 
 
-def infidelity_of(target: AttributionTarget, scores: Float[np.ndarray, "m"]) -> float:
+def infidelity_of(target: BlockTarget, scores: Float[np.ndarray, "m"]) -> float:
     """Compute the share (0..1) of the logit's falls under random sets of held blocks that their scores miss.
 
     The infidelity of Yeh et al. 2019 on blocks: the fall is compared with the sum of the scores of those that are held,
@@ -79,7 +79,7 @@ def rank_p_value(scores: Float[np.ndarray, "m"], values: Float[np.ndarray, "m"])
     return float(_share_as_good(np.array([a @ b]), (a[_permutations(len(a))] @ b)[None])[0])
 
 
-def _random_falls(target: AttributionTarget) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n"]]:
+def _random_falls(target: BlockTarget) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n"]]:
     """Return random sets of held blocks (1 is held), and by how much the logit falls with each."""
     held = random_sets(target)
     falls = float(target.logits[target.class_index]) - logits_with_sets_held(target, held)[:, target.class_index]

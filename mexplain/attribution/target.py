@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.block_target import NEEDS, BlockTarget
 from mexplain.attribution.held_parts import HeldParts, encode_held_parts
 from mexplain.attribution.masked_forward import masked_forward
 from mexplain.errors import SettingError
-from mexplain.face.blocks import box_coverage, layout, pooling_layout
+from mexplain.face.blocks import layout, pooling_layout
 from mexplain.model.device import bytes_at_once, exact_convolutions
 from mexplain.model.network import Head, HeadOutput, MicroExpressionNet
 
@@ -27,43 +28,31 @@ _EMBEDDINGS_BATCH = 256
 
 # Compared by identity: what is known of a target is kept as long as it lives.
 @dataclass(frozen=True, eq=False)
-class AttributionTarget:
-    """The logit that one variant gives a clip for class number ``class_index``, and the one that it gives a baseline.
+class AttributionTarget(BlockTarget):
+    """The logit that one variant of this package's network gives a clip, and the trunk's features of both clips.
 
-    ``landmarks_xy`` is the face mesh at the onset. ``boxes`` are the variant's own blocks, ``scored_boxes`` the blocks
-    that attributions are summed over (the same; the 10 of the 10-block layout where a variant has none), all in pixels
-    of the frames. ``logits`` and ``baseline_logits`` are of all classes; ``attention_weights`` are the gates' for the
-    clip.
+    ``boxes`` are the variant's own blocks, ``scored_boxes`` the same; the 10 of the 10-block layout where a variant has
+    none.
     """
 
     model: MicroExpressionNet
-    variant: str
-    class_index: int
-    landmarks_xy: Float[np.ndarray, "478 2"]
-    boxes: Float[Tensor, "n 4"]
-    scored_boxes: Float[np.ndarray, "m 4"]
-    frames: Float[Tensor, "1 t 3 s s"]
-    baseline: Float[Tensor, "1 t 3 s s"]
     features: Float[Tensor, "1 t c h w"]
     baseline_features: Float[Tensor, "1 t c h w"]
-    logits: Float[Tensor, "k"]
-    baseline_logits: Float[Tensor, "k"]
-    attention_weights: Float[Tensor, "t g"]
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Everything that a method may need."""
+        return frozenset(NEEDS)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the trunk's features."""
+        return self.features.shape[-2], self.features.shape[-1]
 
     @property
     def head(self) -> Head:
         """The variant's head."""
         return self.model.head(self.variant)
-
-    @property
-    def difference(self) -> float:
-        """The class's logit of the clip less that of the baseline: what a complete attribution adds up to."""
-        return float(self.logits[self.class_index] - self.baseline_logits[self.class_index])
-
-    @property
-    def is_still(self) -> bool:
-        """Whether clip and baseline are the same, so that there is nothing to attribute."""
-        return torch.equal(self.frames, self.baseline)
 
     def score(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b"]:
         """Compute the class's logit of each clip."""
@@ -76,13 +65,17 @@ class AttributionTarget:
         output: HeadOutput = self.head(features, self.boxes.expand(len(features), -1, -1), gain)
         return output
 
-    def logits_with_blocks_moving(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
-        """Compute the logits of all classes with some blocks moving (1) and the others held still (0).
-
-        ``moving`` has a column for each scored block and a last one for the rest of the picture. A block that is held
-        still is so in all of its box, including skin that it shares with blocks that move.
-        """
-        return self.coalitions()(moving)
+    def of_other_frames(self, frames: Float[Tensor, "t 3 s s"], baseline: str) -> "AttributionTarget":
+        """Build the same variant's target of the same class for other frames of the same face."""
+        (targets,) = build_targets(
+            self.model,
+            frames[None],
+            self.landmarks_xy[None],
+            [self.variant],
+            baseline=baseline,
+            class_index=self.class_index,
+        )
+        return targets[self.variant]
 
     @torch.no_grad()
     def coalitions(self) -> Callable[[Float[Tensor, "b p"]], Float[Tensor, "b k"]]:
@@ -93,7 +86,7 @@ class AttributionTarget:
                 self.frames[0],
                 self._held_look,
                 (self.features[0], self.features[0, :1] if self._is_held_at_onset else self.baseline_features[0]),
-                self._parts(),
+                self.parts(),
                 since_onset=self.head.onset_difference,
             )
         return lambda moving: self._logits_of_masks(parts, moving)
@@ -141,14 +134,6 @@ class AttributionTarget:
                 row[changed] = self.model.encode(pictures[None])[0]
         return features
 
-    def held_pixels(self, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b s s"]:
-        """Compute the share (0..1) of each pixel that is held still.
-
-        ``moving`` has a column for each scored block and a last one for the rest of the picture: 1 moves, 0 is held.
-        """
-        parts, held = self._parts(), (1 - moving).to(self.frames)
-        return (held[:, :, None, None] * parts).amax(1)
-
     @property
     def _is_held_at_onset(self) -> bool:
         """Whether what is held shows the onset: the difference from it is 0 either way where the baseline is still."""
@@ -166,12 +151,6 @@ class AttributionTarget:
     def _block_embeddings(self, seen: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t nv"]:
         embeddings: Float[Tensor, "b t nv"] = self.head.block_attention(seen, self.boxes.expand(len(seen), -1, -1))[0]
         return embeddings
-
-    def _parts(self) -> Float[Tensor, "p s s"]:
-        """Compute the share of each pixel that lies in each scored box, and last in none."""
-        side = self.frames.shape[-1]
-        blocks = torch.from_numpy(box_coverage(self.scored_boxes, side, side)).to(self.frames)
-        return torch.cat([blocks, 1 - blocks.amax(0, keepdim=True)])
 
 
 @exact_convolutions()

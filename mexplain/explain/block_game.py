@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.coalition_table import (
     additive_share,
     coalition_members,
@@ -14,7 +15,6 @@ from mexplain.attribution.coalition_table import (
     sufficing_sets,
 )
 from mexplain.attribution.registry import METHODS
-from mexplain.attribution.target import AttributionTarget
 from mexplain.explain.listing import listed
 from mexplain.face.blocks import pooling_layout
 from mexplain.face_records import BlockGame
@@ -55,10 +55,10 @@ def read_block_game(
     )
 
 
-def play_block_game(target: AttributionTarget, labels: Sequence[str]) -> BlockGame | None:
+def play_block_game(target: BlockTarget, labels: Sequence[str]) -> BlockGame | None:
     """Try all sets of a target's blocks; None where the variant has none of its own, or too many."""
     names = pooling_layout(target.variant).names
-    if not 0 < len(target.boxes) <= exact_up_to():
+    if not target.tries_all_sets or len(names) > exact_up_to():
         return None
     members = coalition_members(len(names), target.frames.device)
     logits = target.logits_with_blocks_moving(torch.cat([members, members.new_ones(len(members), 1)], dim=1))
