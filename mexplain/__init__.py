@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mexplain.attribution.baselines import BASELINES
     from mexplain.attribution.registry import METHODS
-    from mexplain.errors import CheckpointError, ClipError, FaceError, MexplainError, SettingError
+    from mexplain.errors import (
+        CheckpointError,
+        ClipError,
+        FaceError,
+        MexplainError,
+        RecogniserError,
+        SettingError,
+    )
     from mexplain.explain.explain import explain, explain_steps
+    from mexplain.explain.own_network import explain_recogniser
     from mexplain.model.checkpoint import Checkpoint, load_checkpoint
+    from mexplain.model.recogniser import InputSpec, Recogniser
     from mexplain.records import VARIANTS, BlockReport, ExplainRequest, FaithfulnessReport, Report, VariantReport
     from mexplain.report.html_page import write_html
     from mexplain.report.json_export import write_json
@@ -30,11 +39,15 @@ __all__ = [
     "ExplainRequest",
     "FaceError",
     "FaithfulnessReport",
+    "InputSpec",
     "MexplainError",
+    "Recogniser",
+    "RecogniserError",
     "Report",
     "SettingError",
     "VariantReport",
     "explain",
+    "explain_recogniser",
     "explain_steps",
     "load_checkpoint",
     "write_html",
@@ -43,9 +56,18 @@ __all__ = [
 _MODULES = {
     "mexplain.attribution.baselines": ("BASELINES",),
     "mexplain.attribution.registry": ("METHODS",),
-    "mexplain.errors": ("CheckpointError", "ClipError", "FaceError", "MexplainError", "SettingError"),
+    "mexplain.errors": (
+        "CheckpointError",
+        "ClipError",
+        "FaceError",
+        "MexplainError",
+        "RecogniserError",
+        "SettingError",
+    ),
     "mexplain.explain.explain": ("explain", "explain_steps"),
+    "mexplain.explain.own_network": ("explain_recogniser",),
     "mexplain.model.checkpoint": ("Checkpoint", "load_checkpoint"),
+    "mexplain.model.recogniser": ("InputSpec", "Recogniser"),
     "mexplain.records": ("VARIANTS", "BlockReport", "ExplainRequest", "FaithfulnessReport", "Report", "VariantReport"),
     "mexplain.report.html_page": ("write_html",),
     "mexplain.report.json_export": ("write_json",),

@@ -17,6 +17,10 @@ class CheckpointError(MexplainError):
     """Weights that are missing, of another schema, or do not fit the network."""
 
 
+class RecogniserError(MexplainError):
+    """A network of one's own that cannot be loaded, fails, hangs, or answers something else than logits."""
+
+
 class DatasetError(MexplainError):
     """A data set with an unexpected spreadsheet, folder or frame, or with clips that do not suit the protocol."""
 

@@ -37,6 +37,7 @@ LIMITS = {
     "reading_s": Limit("MEXPLAIN_MAX_READING_S", 240, "s", "time to read a file and to follow a face in it"),
     "reading_mb": Limit("MEXPLAIN_MAX_READING_MB", 2000, "MB", "memory to read a file and to follow a face in it"),
     "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", "time to answer one question"),
+    "recogniser_s": Limit("MEXPLAIN_MAX_RECOGNISER_S", 120, "s", "one call of a network of one's own"),
     "waiting": Limit("MEXPLAIN_MAX_WAITING", 20, "visitors", "waiting in line; others are asked to come back"),
     "kept_mb": Limit("MEXPLAIN_MAX_KEPT_MB", 4000, "MB", "files of all visitors together"),
     "prepared": Limit("MEXPLAIN_PREPARED_SAMPLES", 4, "samples", "sample clips explained before anyone asks"),

@@ -4,33 +4,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.faithfulness import agree
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.blendshape_agreement import agreement_note
-from mexplain.explain.block_game import read_block_game
+from mexplain.explain.block_reports import block_reports, find_block_game, pooled_scores
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.prediction import Prediction
 from mexplain.explain.trust import estimate_trust, evidence_on, score_intervals
-from mexplain.face.affine import transform_points
 from mexplain.face.apex import apex_frame
-from mexplain.face.blocks import LAYOUTS, layout, pool_into_blocks, pooling_layout
+from mexplain.face.blocks import layout, pooling_layout
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import (
     NONE,
     Agreement,
-    AlignedClip,
-    BlockReport,
     ExplainRequest,
     FaithfulnessReport,
     Report,
     VariantReport,
 )
 
-POOLED_INTO = ("10", "24")
 # By variant, then by method.
 Attributions = dict[str, dict[str, Attribution]]
 FaithfulnessReports = dict[str, dict[str, FaithfulnessReport]]
@@ -69,8 +64,8 @@ def assemble_report(
         apex_frame=prediction.display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
         notes=aligned.notes
         + decision.notes
-        + _gap_notes(attributions)
-        + _method_notes(request.methods)
+        + gap_notes(attributions)
+        + method_notes(request.methods)
         + ((seen,) if seen else ())
         + explainer.notes,
         baseline=request.baseline,
@@ -97,28 +92,12 @@ def _variant_report(
     thresholds: Mapping[int, float] = prediction.checkpoint.unit_thresholds.get(variant, {})
     pooled = pooling_layout(variant)
     names, boxes = pooled.names, pooled.boxes(aligned.landmarks_xy)
-    block_courses = {method: attribution.block_course for method, attribution in attributions.items()}  # t n
-    in_file, in_crop = _bounding_boxes(boxes, aligned.to_clip), boxes / aligned.frames.shape[1]
     explanations = prediction.checkpoint.explanations
     intervals = {m: score_intervals(a.block_scores, m, variant, explanations) for m, a in attributions.items()}
-    blocks = tuple(
-        BlockReport(
-            name=name,
-            xyxy=tuple(in_file[i].tolist()),
-            crop_xyxy=tuple(in_crop[i].tolist()),
-            attention=tuple(output.attention_weights[:, i].tolist()) if len(layout(variant)) else None,
-            attribution={method: float(attribution.block_scores[i]) for method, attribution in attributions.items()},
-            attribution_over_time={method: tuple(scores[:, i].tolist()) for method, scores in block_courses.items()},
-            interval={method: ends[i] for method, ends in intervals.items() if ends},
-        )
-        for i, name in enumerate(names)
+    blocks = block_reports(
+        names, boxes, aligned, output.attention_weights if len(layout(variant)) else None, attributions, intervals
     )
     gaps = [attribution.gap for attribution in attributions.values() if attribution.gap is not None]
-    games = [
-        read_block_game(method, a.coalition_logits, a.class_index, int(output.logits.argmax()), labels, names)
-        for method, a in attributions.items()
-        if a.coalition_logits is not None
-    ]
     predicted = next((a.class_index for a in attributions.values()), int(output.logits.argmax()))
     return VariantReport(
         variant=variant,
@@ -131,14 +110,14 @@ def _variant_report(
         convergence_delta=gaps[0] if gaps else None,
         target=target or labels[predicted],
         difference={method: attribution.difference for method, attribution in attributions.items()},
-        pooled={key: {m: _pooled(a, key, variant, aligned) for m, a in attributions.items()} for key in POOLED_INTO},
+        pooled=pooled_scores(attributions, variant, aligned),
         trust=trust,
         presence=answer.presence,
         units={unit: (max(right), max(left)) for unit, (right, left) in units_over_time.items()},
         units_over_time=units_over_time,
         label_set=answer.label_set,
         unit_thresholds={unit: thresholds.get(unit, UNIT_THRESHOLD) for unit in config.units},
-        block_game=games[0] if games else None,
+        block_game=find_block_game(attributions, int(output.logits.argmax()), labels, names),
     )
 
 
@@ -158,14 +137,6 @@ def _with_trust(
     return replace(variant, trust=trust)
 
 
-def _pooled(attribution: Attribution, key: str, variant: str, aligned: AlignedClip) -> dict[str, float]:
-    """Scores of one layout's blocks: those of the attribution where the layout is its own, otherwise of its map."""
-    scores = attribution.block_scores
-    if key != pooling_layout(variant).variant:
-        scores, _ = pool_into_blocks(attribution.map.sum(axis=0), LAYOUTS[key].boxes(aligned.landmarks_xy))
-    return dict(zip(LAYOUTS[key].names, scores.tolist(), strict=True))
-
-
 def _agreement(variants: Sequence[VariantReport], method: str) -> dict[tuple[str, str], Agreement]:
     """Rank correlation of two variants' scores of the ten blocks, for each pair that explains the same class."""
     by_ten = {v.variant: np.array(list(v.pooled["10"][method].values()), np.float32) for v in variants}
@@ -173,14 +144,8 @@ def _agreement(variants: Sequence[VariantReport], method: str) -> dict[tuple[str
     return {pair: alike for pair, alike in agree(by_ten).items() if target[pair[0]] == target[pair[1]]}
 
 
-def _bounding_boxes(boxes: Float[np.ndarray, "n 4"], to_clip: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
-    """Upright boxes, in file pixels, around boxes of the crop, which may lie turned there."""
-    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # n 4 2
-    in_file = transform_points(to_clip, corners)
-    return np.concatenate([in_file.min(axis=1), in_file.max(axis=1)], axis=1)
-
-
-def _gap_notes(attributions: Attributions) -> tuple[str, ...]:
+def gap_notes(attributions: Attributions) -> tuple[str, ...]:
+    """A sentence on each attribution that misses what it should add up to."""
     return tuple(
         f"{METHODS[method].name} of variant {variant}: the parts add up to "
         f"{attribution.difference + (attribution.gap or 0):+.3f} logits where {attribution.difference:+.3f} were to be "
@@ -191,7 +156,8 @@ def _gap_notes(attributions: Attributions) -> tuple[str, ...]:
     )
 
 
-def _method_notes(methods: Sequence[str]) -> tuple[str, ...]:
+def method_notes(methods: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on each method that fails the test with random weights."""
     return tuple(
         f"{METHODS[method].name}: its pictures stay much the same when the network's weights are random; they show the "
         "clip rather than the network."

@@ -177,7 +177,7 @@ def _decision(variant: VariantReport, plots: _PlotEmbedder) -> dict[str, object]
         "label": label,
         "probability": percent(variant.probabilities[label]),
         "alternatives": alternatives(variant) if label == variant.label else "",
-        "presence": wording.presence(variant),
+        "presence": wording.presence(variant) if variant.units else "",
         "probabilities": plots.embed(probability_bars(variant), f"Probabilities, {title}: {listed}"),
     }
 
@@ -233,7 +233,7 @@ def _facts(report: Report, methods: tuple[str, ...]) -> dict[str, str]:
     info = report.info
     return {
         "Clip": f"{info.width} x {info.height} px, {info.fps:.4g} frames a second, {info.duration_s:.2f} s",
-        "Weights": f"{report.checkpoint_id}, SHA-256 {report.checkpoint_sha256}",
+        "Weights": report.checkpoint_id + (f", SHA-256 {sha256}" if (sha256 := report.checkpoint_sha256) else ""),
         "Compared with": BASELINES[report.baseline].name if report.baseline in BASELINES else report.baseline,
         "Methods": ", ".join(METHODS[method].name for method in methods) or "attention alone",
         "Class explained": "; ".join(f"{VARIANT_NAMES[v.variant]}: {v.target or v.label}" for v in report.variants),

@@ -95,7 +95,7 @@ def _variant(variant: VariantReport, claimed: Collection[int]) -> dict[str, Any]
         "variant": variant.variant,
         "label": variant.label,
         "label_set": variant.label_set,
-        "presence": variant.presence,
+        "presence": variant.presence if variant.units else None,
         "action_units": {str(unit): {"right": right, "left": left} for unit, (right, left) in variant.units.items()},
         "action_unit_thresholds": {str(unit): value for unit, value in variant.unit_thresholds.items()},
         "action_units_over_time": {

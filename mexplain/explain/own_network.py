@@ -1,0 +1,158 @@
+"""From a video file to the explained answer of a network of one's own."""
+
+from pathlib import Path
+
+import torch
+
+from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.baselines import BASELINES
+from mexplain.attribution.block_target import NEEDS
+from mexplain.attribution.faithfulness import assess
+from mexplain.attribution.recogniser_target import RecogniserTarget, build_recogniser_target
+from mexplain.attribution.registry import METHODS
+from mexplain.errors import SettingError
+from mexplain.explain.block_reports import block_reports, find_block_game, pooled_scores
+from mexplain.explain.prediction import DISPLAY_SIZE, Progress, StageTimer, input_tensor
+from mexplain.explain.report_assembly import gap_notes, method_notes
+from mexplain.face.apex import apex_frame
+from mexplain.face.blocks import LAYOUTS
+from mexplain.face.extraction import read_aligned
+from mexplain.media.sandbox import client
+from mexplain.model.recogniser import CheckedRecogniser, Recogniser
+from mexplain.records import AlignedClip, ExplainRequest, FaithfulnessReport, Report, VariantReport
+
+# What explains a network that gives no gradients, where nothing else is asked for.
+USUAL_WITHOUT_GRADIENT = "shapley"
+
+
+def applicable_methods(recogniser: CheckedRecogniser) -> tuple[str, ...]:
+    """Keys of the methods that need no more than a recogniser gives."""
+    given = {"gradient": recogniser.gives_gradient, "attention": recogniser.gives_attention}
+    return tuple(key for key, method in METHODS.items() if all(given.get(need, False) for need in method.needs))
+
+
+def explain_recogniser(
+    path: str | Path,
+    recogniser: Recogniser | CheckedRecogniser,
+    request: ExplainRequest = ExplainRequest(),
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """A report of what a network of one's own answers on a video of a face, and on which parts of it that rests.
+
+    The whole clip is read, or the part that ``request`` chooses; its variants, device and search mean nothing here.
+    ``progress`` is as in ``mexplain.explain.explain.explain``. The report has one variant, named after the layout of
+    the recogniser's blocks, and says neither presence nor action units.
+
+    Raises ``RecogniserError`` where the recogniser fails; ``SettingError`` for a method that needs what it does not
+    give, or an unknown baseline or label; ``ClipError`` or ``FaceError`` for the clip.
+    """
+    checked = recogniser if isinstance(recogniser, CheckedRecogniser) else CheckedRecogniser(recogniser)
+    check_own_request(request, checked)
+    timer, path = StageTimer(progress), Path(path)
+    info, window_s, (aligned, display) = client.call(
+        read_aligned,
+        path,
+        request.start_s,
+        request.end_s,
+        frames=checked.spec.frames,
+        sizes=(checked.spec.size, DISPLAY_SIZE),
+        crop_iod=checked.spec.crop_iod,
+        fps=request.fps,
+        name=path.name,
+        tell=lambda stage: timer.enter(stage, {"decode": 0.0, "landmarks": 0.12}.get(stage, 0.2)),
+    )
+    with timer("predict", 0.25):
+        target = build_recogniser_target(
+            checked,
+            input_tensor(aligned, torch.device("cpu")),
+            aligned.landmarks_xy,
+            baseline=request.baseline,
+            class_index=None if request.target is None else checked.labels.index(request.target),
+        )
+    attributions: dict[str, Attribution] = {}
+    for done, method in enumerate(request.methods):
+        with timer(f"attribute_{method}", 0.3 + 0.5 * done / len(request.methods)):
+            attributions[method] = attribute_target(target, method, baseline=request.baseline)
+    names, trust = LAYOUTS[checked.blocks].names, dict[str, FaithfulnessReport]()
+    for done, (method, found) in enumerate(attributions.items()):
+        with timer("check", 0.8 + 0.2 * done / len(attributions)):
+            trust[method] = assess(target, found, names, thorough=request.thorough)
+    timer.report("done", 1.0)
+    variant = _variant_report(checked, target, aligned, attributions, trust)
+    likeliest = variant.probabilities[variant.label]
+    return Report(
+        info=info,
+        window_s=window_s,
+        times_s=tuple(aligned.times_s.tolist()),
+        checkpoint_id=checked.name,
+        checkpoint_sha256="",
+        device="cpu",
+        elapsed_s=dict(timer.elapsed_s),
+        variants=(variant,),
+        onset_frame=display.frames[0],
+        apex_frame=display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
+        notes=aligned.notes + notes_on(checked) + gap_notes({"10": attributions}) + method_notes(request.methods),
+        baseline=request.baseline,
+        summary=f"{checked.name} answers “{variant.label}” ({likeliest:.2f}).",
+    )
+
+
+def check_own_request(request: ExplainRequest, recogniser: CheckedRecogniser) -> None:
+    """Raise ``SettingError`` for a method that does not apply to a recogniser, or an unknown baseline or label."""
+    for name, chosen, known in (
+        ("Method", request.methods, tuple(METHODS)),
+        ("Baseline", (request.baseline,), tuple(BASELINES)),
+        ("Target", () if request.target is None else (request.target,), recogniser.labels),
+    ):
+        if unknown := [key for key in chosen if key not in known]:
+            raise SettingError(f"{name} must be one of {', '.join(known)}; got {unknown[0]!r}.")
+    able = applicable_methods(recogniser)
+    if unable := [METHODS[key] for key in request.methods if key not in able]:
+        needs = " and ".join(NEEDS[need] for need in unable[0].needs)
+        raise SettingError(
+            f"{unable[0].name} needs {needs}, which {recogniser.name} does not give; these apply: {', '.join(able)}."
+        )
+
+
+def notes_on(recogniser: CheckedRecogniser) -> tuple[str, ...]:
+    """Sentences on whose answer this is, and on what cannot be said of it."""
+    unable = [method.name for key, method in METHODS.items() if key not in applicable_methods(recogniser)]
+    notes = [
+        f"This is the answer of {recogniser.name}, not of the network that comes with mexplain. Its probabilities are "
+        "the softmax of its logits; it says nothing of presence or of action units, and no moment was searched for.",
+        f"What these need it does not give: {', '.join(unable)}.",
+    ]
+    if not recogniser.repeats:
+        notes.append(
+            f"Asked about the same clip again, {recogniser.name} gives other logits: what explains one answer of it "
+            "need not explain the next."
+        )
+    return tuple(notes)
+
+
+def _variant_report(
+    recogniser: CheckedRecogniser,
+    target: RecogniserTarget,
+    aligned: AlignedClip,
+    attributions: dict[str, Attribution],
+    trust: dict[str, FaithfulnessReport],
+) -> VariantReport:
+    labels, names = recogniser.labels, LAYOUTS[recogniser.blocks].names
+    answer, gaps = int(target.logits.argmax()), [found.gap for found in attributions.values() if found.gap is not None]
+    attention = target.attention_weights if recogniser.gives_attention else None
+    return VariantReport(
+        variant=recogniser.blocks,
+        label=labels[answer],
+        probabilities=dict(zip(labels, target.logits.softmax(0).tolist(), strict=True)),
+        logits=dict(zip(labels, target.logits.tolist(), strict=True)),
+        blocks=block_reports(names, target.scored_boxes, aligned, attention, attributions, {}),
+        outside_blocks={method: found.outside for method, found in attributions.items()},
+        maps={method: found.map for method, found in attributions.items()},
+        convergence_delta=gaps[0] if gaps else None,
+        target=labels[target.class_index],
+        difference={method: found.difference for method, found in attributions.items()},
+        pooled=pooled_scores(attributions, recogniser.blocks, aligned),
+        trust=trust,
+        block_game=find_block_game(attributions, answer, labels, names),
+    )

@@ -1,0 +1,165 @@
+"""A network of one's own: what it must have to be explained, and what is checked before it is believed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mexplain.errors import RecogniserError
+from mexplain.face.blocks import LAYOUTS
+from mexplain.model.call_limiter import CallLimiter
+from mexplain.model.config import PRESETS
+
+COLOURS = ("RGB", "BGR", "grey")
+# Grey of a colour by its red, green and blue (ITU-R BT.601).
+_GREY = (0.299, 0.587, 0.114)
+# Logits of one clip that differ by more than this, relative to the largest, differ.
+_SAME = 1e-4
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The clips that a network takes: ``frames`` square pictures of ``size`` px, evenly spaced, the onset first.
+
+    ``colour`` is one of ``COLOURS`` ("grey" has one channel), ``value_range`` what black and white are. ``crop_iod`` is
+    the width of a picture in inter-ocular distances. With ``difference`` each picture is less the first one.
+
+    Raises ``RecogniserError`` for values that no clip can have.
+    """
+
+    size: int = 112
+    frames: int = 12
+    colour: str = "RGB"
+    value_range: tuple[float, float] = (0.0, 1.0)
+    crop_iod: float = PRESETS["lite"].crop_iod
+    difference: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("size", self.size, 16, 512),
+            ("frames", self.frames, 2, 64),
+            ("crop_iod", self.crop_iod, 1.5, 6.0),
+        ):
+            if not low <= value <= high:
+                raise RecogniserError(f"{name} of an input must be from {low:g} to {high:g}; got {value!r}.")
+        if self.colour not in COLOURS:
+            raise RecogniserError(f"colour of an input must be one of {', '.join(COLOURS)}; got {self.colour!r}.")
+        if not self.value_range[0] < self.value_range[1]:
+            raise RecogniserError(f"value_range of an input must be black, then white; got {self.value_range!r}.")
+
+    def to_input(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c s s"]:
+        """Turn clips, RGB in 0..1, into what the network takes; the result shares no memory with them."""
+        low, high = self.value_range
+        seen = clips * (high - low) + low
+        if self.colour == "BGR":
+            seen = seen.flip(2)
+        elif self.colour == "grey":
+            seen = (seen * seen.new_tensor(_GREY).view(3, 1, 1)).sum(2, keepdim=True)
+        return seen - seen[:, :1] if self.difference else seen
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """A network that names what a face does: its classes, the clips that it takes, and their logits.
+
+    ``forward`` gets clips of shape (b, t, c, s, s) as ``input_spec`` describes them and returns logits (b, k), one for
+    each of ``labels``. It may be any code, on any device that it chooses itself. Where it is made of torch operations,
+    slopes are had too. Optional members: ``blocks`` ("10" or "24"), the layout of blocks that its explanations are in
+    (default "10"), and ``attention_weights(frames)``, the weight that it gave each of these blocks in each frame
+    (b, t, n), 0 to 1.
+    """
+
+    labels: Sequence[str]
+    input_spec: InputSpec
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Compute the logits (b, k) of clips (b, t, c, s, s)."""
+
+
+class CheckedRecogniser:
+    """A recogniser that was asked about noise and answered as it should; each further answer is checked too.
+
+    ``name`` is what it is called in sentences. ``gives_gradient`` tells whether slopes can be had, ``repeats`` whether
+    it answers the same clip alike when asked again. Its code runs in a thread of its own, no call for longer than
+    ``MEXPLAIN_MAX_RECOGNISER_S``.
+
+    Raises ``RecogniserError`` for one that lacks a member, is in training mode, raises, hangs, or answers in another
+    shape or in numbers that are not finite.
+    """
+
+    def __init__(self, recogniser: object, name: str = "", limiter: CallLimiter | None = None) -> None:
+        self.name = name or type(recogniser).__name__
+        if not isinstance(recogniser, Recogniser):
+            missing = [member for member in ("labels", "input_spec", "forward") if not hasattr(recogniser, member)]
+            raise RecogniserError(f"{self.name} is no recogniser: it has no {' and no '.join(missing)}.")
+        self._recogniser: Any = recogniser
+        self._calls = limiter or CallLimiter(self.name)
+        self.labels, self.spec = _labels(self.name, recogniser.labels), recogniser.input_spec
+        if not isinstance(self.spec, InputSpec):
+            raise RecogniserError(f"input_spec of {self.name} must be an InputSpec; got {type(self.spec).__name__}.")
+        self.blocks = str(getattr(recogniser, "blocks", "10"))
+        if self.blocks not in ("10", "24"):
+            raise RecogniserError(f"blocks of {self.name} must be 10 or 24; got {self.blocks!r}.")
+        if isinstance(recogniser, nn.Module) and recogniser.training:
+            raise RecogniserError(
+                f"{self.name} is in training mode; its factory must call eval() before it returns it."
+            )
+        self.gives_attention = callable(getattr(recogniser, "attention_weights", None))
+        self.gives_gradient, self.repeats = self._probe()
+
+    def logits(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b k"]:
+        """Compute the logits of clips, RGB in 0..1, on the clips' device."""
+        shape = (len(clips), len(self.labels))
+        return self._asked("forward", self._recogniser.forward, clips, shape)
+
+    def attention(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t n"]:
+        """Compute the weight that it gave each block in each frame; raises ``RecogniserError`` where it gives none."""
+        shape = (len(clips), self.spec.frames, len(LAYOUTS[self.blocks]))
+        return self._asked("attention_weights", self._recogniser.attention_weights, clips, shape)
+
+    def _asked(
+        self, member: str, ask: Callable[[Tensor], object], clips: Float[Tensor, "b t 3 s s"], shape: tuple[int, ...]
+    ) -> Tensor:
+        answer = self._calls.call(lambda: ask(self.spec.to_input(clips)))
+        said = f"{member} of {self.name}"
+        if not isinstance(answer, Tensor):
+            raise RecogniserError(f"{said} must return a torch.Tensor; got {type(answer).__name__}.")
+        if answer.shape != shape:
+            got = f"{tuple(answer.shape)} for clips of shape {tuple(clips.shape)}"
+            raise RecogniserError(f"{said} must return shape {shape}; got {got}.")
+        if not answer.is_floating_point():
+            raise RecogniserError(f"{said} must return floating-point numbers; got {answer.dtype}.")
+        if not bool(torch.isfinite(answer).all()):
+            raise RecogniserError(f"{said} returned numbers that are not finite.")
+        return answer.to(clips)
+
+    def _probe(self) -> tuple[bool, bool]:
+        """Ask about two clips of noise: whether slopes can be had, and whether the answer is the same twice."""
+        generator = torch.Generator().manual_seed(0)
+        spec = self.spec
+        noise = 0.5 + 0.1 * torch.randn(2, spec.frames, 3, spec.size, spec.size, generator=generator)
+        with torch.inference_mode(False), torch.enable_grad():
+            clips = noise.requires_grad_()
+            logits = self.logits(clips)
+            slope = self._calls.call(lambda: _slope(logits, clips)) if logits.requires_grad else None
+            again = self.logits(clips.detach())
+        if self.gives_attention:
+            self.attention(clips.detach())
+        answer = logits.detach()
+        same = bool((again - answer).abs().max() <= _SAME * max(1.0, float(answer.abs().max())))
+        return slope is not None and bool(torch.isfinite(slope).all()), same
+
+
+def _slope(logits: Tensor, clips: Tensor) -> Tensor | None:
+    (slope,) = torch.autograd.grad(logits.sum(), clips, allow_unused=True)
+    return slope
+
+
+def _labels(name: str, labels: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(labels) if not isinstance(labels, str) else ()
+    if len(found) < 2 or len(set(found)) < len(found) or not all(isinstance(label, str) and label for label in found):
+        raise RecogniserError(f"labels of {name} must be two or more different names; got {labels!r}.")
+    return found

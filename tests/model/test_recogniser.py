@@ -1,0 +1,156 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+from support.recognisers import (
+    BAD,
+    LABELS,
+    SPEC,
+    Bad,
+    MouthReader,
+    NoiseMaker,
+    Weigher,
+    WithoutGradient,
+    hangs,
+    mouth_reader,
+)
+
+from mexplain.errors import RecogniserError
+from mexplain.model.recogniser import CheckedRecogniser, InputSpec, Recogniser
+from mexplain.model.recogniser_loader import load_recogniser
+
+
+def test_what_is_good_is_known_for_what_it_gives():
+    for made, gradient, attention, repeats in (
+        (mouth_reader(), True, False, True),
+        (Weigher().eval(), True, True, True),
+        (WithoutGradient().eval(), False, False, True),
+        (NoiseMaker(), False, False, False),
+    ):
+        assert isinstance(made, Recogniser)
+        checked = CheckedRecogniser(made)
+        assert (checked.gives_gradient, checked.gives_attention, checked.repeats) == (gradient, attention, repeats)
+        assert checked.labels == LABELS and checked.logits(torch.rand(3, 4, 3, 56, 56)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_answer_is_one_sentence(name):
+    forward, sentence = BAD[name]
+    with pytest.raises(RecogniserError, match=sentence) as caught:
+        CheckedRecogniser(Bad(forward), "mine:build")
+    assert str(caught.value).count("\n") == 0 and "mine:build" in str(caught.value)
+
+
+def test_an_answer_that_turns_bad_later_is_found_too():
+    made = mouth_reader()
+    checked = CheckedRecogniser(made)
+    made.forward = lambda frames: torch.zeros(1)
+    with pytest.raises(RecogniserError, match="must return shape"):
+        checked.logits(torch.rand(3, 4, 3, 56, 56))
+
+
+def test_what_hangs_is_given_up(monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_MAX_RECOGNISER_S", "1")
+    with pytest.raises(RecogniserError, match="took longer than 1 s for one call; MEXPLAIN_MAX_RECOGNISER_S sets"):
+        CheckedRecogniser(hangs())
+
+
+def test_one_that_hung_is_not_asked_again(monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_MAX_RECOGNISER_S", "1")
+    made = mouth_reader()
+    checked = CheckedRecogniser(made)
+    made.forward = hangs().forward
+    for sentence in ("took longer", "does not answer any more"):
+        with pytest.raises(RecogniserError, match=sentence):
+            checked.logits(torch.rand(1, 4, 3, 56, 56))
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (object(), "is no recogniser: it has no labels and no input_spec and no forward."),
+        (MouthReader(), "is in training mode; its factory must call eval() before it returns it."),
+        (Bad(mouth_reader().forward, labels=("one",)), "must be two or more different names"),
+        (Bad(mouth_reader().forward, labels="ab"), "must be two or more different names"),
+        (Bad(mouth_reader().forward, labels=("a", "a")), "must be two or more different names"),
+        (Bad(mouth_reader().forward, input_spec=112), "must be an InputSpec; got int."),
+        (Bad(mouth_reader().forward, blocks="12"), "blocks of Bad must be 10 or 24; got '12'."),
+        (Bad(mouth_reader().forward, attention_weights=lambda frames: frames), "attention_weights of Bad must return"),
+    ],
+)
+def test_what_is_no_recogniser_is_told(made, sentence):
+    with pytest.raises(RecogniserError) as caught:
+        CheckedRecogniser(made)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"size": 8}, "size of an input must be from 16 to 512; got 8."),
+        ({"frames": 1}, "frames of an input must be from 2 to 64; got 1."),
+        ({"crop_iod": 9.0}, "crop_iod of an input must be from 1.5 to 6; got 9.0."),
+        ({"colour": "CMYK"}, "colour of an input must be one of RGB, BGR, grey; got 'CMYK'."),
+        ({"value_range": (1.0, 0.0)}, "value_range of an input must be black, then white; got (1.0, 0.0)."),
+    ],
+)
+def test_an_impossible_input_is_told(values, sentence):
+    with pytest.raises(RecogniserError) as caught:
+        InputSpec(**values)
+    assert str(caught.value) == sentence
+
+
+def test_clips_are_turned_into_what_the_network_takes():
+    clips = torch.rand(2, 4, 3, 56, 56)
+    kept = clips.clone()
+    assert torch.equal(SPEC.to_input(clips), clips) and SPEC.to_input(clips).data_ptr() != clips.data_ptr()
+    torch.testing.assert_close(InputSpec(colour="BGR", value_range=(0.0, 255.0)).to_input(clips), 255 * clips.flip(2))
+    grey = InputSpec(colour="grey", value_range=(-1.0, 1.0)).to_input(torch.ones(1, 2, 3, 4, 4))
+    torch.testing.assert_close(grey, torch.ones(1, 2, 1, 4, 4))
+    difference = InputSpec(difference=True).to_input(clips)
+    assert not difference[:, 0].any()
+    torch.testing.assert_close(difference[:, 2], clips[:, 2] - clips[:, 0])
+    assert torch.equal(clips, kept)
+
+
+def test_a_factory_is_found_by_its_name():
+    checked = load_recogniser("support.recognisers:mouth_reader")
+    assert checked.name == "support.recognisers:mouth_reader" and checked.labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("support.recognisers", "A recogniser is named module:factory, such as my_network:build; got"),
+        ("../up:build", "A recogniser is named module:factory"),
+        ("no_such_module:build", "There is no module 'no_such_module' here"),
+        ("support.no_such:build", "There is no module 'support.no_such' here"),
+        ("support.recognisers:absent", "has no function 'absent'"),
+        ("support.recognisers:fails", "support.recognisers:fails raised RuntimeError: the weights are gone."),
+        ("support.recognisers:nothing", "is no recogniser"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_sentence(name, sentence):
+    with pytest.raises(RecogniserError) as caught:
+        load_recogniser(name)
+    assert sentence in str(caught.value)
+
+
+def test_a_module_beside_the_user_is_found_and_its_own_missing_import_told(tmp_path, monkeypatch):
+    (tmp_path / "mine_here.py").write_text("from support.recognisers import mouth_reader as build\n")
+    (tmp_path / "mine_broken.py").write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_recogniser("mine_here:build").gives_gradient
+    with pytest.raises(RecogniserError, match=r"raised ModuleNotFoundError: No module named 'no_such_library'."):
+        load_recogniser("mine_broken:build")
+
+
+def test_checking_changes_nothing():
+    made = mouth_reader()
+    made.scale = torch.nn.Parameter(torch.ones(1))
+    state = torch.random.get_rng_state()
+    CheckedRecogniser(made)
+    assert made.scale.grad is None and made.scale.requires_grad and not made.training
+    np.testing.assert_array_equal(torch.random.get_rng_state(), state)

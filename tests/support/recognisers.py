@@ -1,0 +1,113 @@
+"""Networks of one's own that a test knows everything about, good ones and bad ones."""
+
+import os
+import sys
+import time
+
+import torch
+from torch import nn
+
+from mexplain.model.recogniser import InputSpec
+
+LABELS = ("moves", "rests")
+SPEC = InputSpec(size=56, frames=4)
+
+
+class MouthReader(nn.Module):
+    """Answers "moves" by how far the lower left of the picture (the subject's right mouth corner) changes."""
+
+    labels, input_spec = LABELS, SPEC
+
+    def forward(self, frames):
+        change = (frames - frames[:, :1]).abs().mean(2)[:, :, 34:44, 14:26].mean((1, 2, 3))
+        return torch.stack([200 * change, torch.full_like(change, 0.5)], dim=1)
+
+
+class SpotReader(nn.Module):
+    """Answers by the brightness of the upper left corner, beside every face."""
+
+    labels, input_spec = LABELS, SPEC
+
+    def forward(self, frames):
+        corner = frames[:, :, :, :4, :4]
+        change = (corner - corner[:, :1]).mean((1, 2, 3, 4))
+        return torch.stack([1 + 50 * change, 1 - 50 * change], dim=1)
+
+
+class NoiseMaker:
+    """Answers with random numbers, others each time."""
+
+    labels, input_spec = LABELS, SPEC
+
+    def forward(self, frames):
+        return torch.randn(len(frames), 2)
+
+
+class Weigher(MouthReader):
+    """Also says how it weighed 24 blocks: the first one most."""
+
+    blocks = "24"
+
+    def attention_weights(self, frames):
+        weights = torch.full((*frames.shape[:2], 24), 0.1)
+        weights[:, :, 0] = 0.9
+        return weights
+
+
+class WithoutGradient(MouthReader):
+    """Answers as it should, from numbers that torch knows nothing of."""
+
+    def forward(self, frames):
+        return super().forward(frames.detach())
+
+
+class Bad:
+    """Does in ``forward`` whatever a test says."""
+
+    labels, input_spec = LABELS, SPEC
+
+    def __init__(self, forward, **members):
+        self.forward = forward
+        vars(self).update(members)
+
+
+def _raise(frames):
+    raise ValueError("no weights here\nand a second line")
+
+
+BAD = {
+    "raises": (_raise, "raised ValueError: no weights here."),
+    "exits": (lambda frames: sys.exit(3), "raised SystemExit: 3."),
+    "numpy": (lambda frames: frames.detach().numpy()[:, 0, 0, 0, :2], "must return a torch.Tensor; got ndarray."),
+    "shape": (lambda frames: torch.zeros(len(frames), 3), r"must return shape \(2, 2\); got \(2, 3\) for clips of"),
+    "nan": (lambda frames: torch.full((len(frames), 2), float("nan")), "returned numbers that are not finite."),
+    "whole": (lambda frames: torch.zeros(len(frames), 2, dtype=torch.long), "floating-point numbers; got torch.int64."),
+}
+
+
+def mouth_reader():
+    return MouthReader().eval()
+
+
+def spot_reader():
+    return SpotReader().eval()
+
+
+def noise_maker():
+    return NoiseMaker()
+
+
+def hangs():
+    return Bad(lambda frames: time.sleep(3600))
+
+
+def crashes():
+    return Bad(lambda frames: os.abort())
+
+
+def nothing():
+    return None
+
+
+def fails():
+    raise RuntimeError("the weights are gone")
