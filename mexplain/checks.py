@@ -3,7 +3,7 @@
 import math
 import re
 
-from mexplain.errors import ClipError, SettingError
+from mexplain.errors import ClipError, RecogniserError, SettingError
 
 FPS_RANGE = (1, 10_000)  # of cameras, frames a second
 
@@ -28,3 +28,9 @@ def check_device_name(text: str) -> None:
     """Raise ``SettingError`` for a name other than auto, cpu, cuda or cuda:N."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise SettingError(f"Device must be auto, cpu, cuda or cuda:N; got {text!r}.")
+
+
+def check_recogniser_name(name: str) -> None:
+    """Raise ``RecogniserError`` for what is not of the shape ``module:factory``; nothing is imported."""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        raise RecogniserError(f"A recogniser is named module:factory, such as my_network:build; got {name!r}.")

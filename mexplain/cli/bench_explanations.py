@@ -15,6 +15,13 @@ from mexplain.cli.command import (
     chosen_methods,
     chosen_variants,
 )
+from mexplain.cli.own_recogniser import (
+    add_recogniser,
+    check_recogniser_options,
+    chosen_own_methods,
+    run_apart,
+)
+from mexplain.errors import SettingError
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
 CLIPS_TO_SHIP = 50
@@ -38,6 +45,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="one of those that `methods` lists, or all (default); may be a list. Only a scorecard of all methods and "
         f"variants on {CLIPS_TO_SHIP} shipped clips or more is kept with the checkpoint",
     )
+    add_recogniser(parser)
     add_checkpoint(parser)
     add_device(parser)
 
@@ -47,6 +55,10 @@ def _check(options: argparse.Namespace) -> None:
     check_folders(options.faces)
     check_out_folder(options.out)
     check_device(options.device)
+    if options.recogniser:
+        check_recogniser_options(options, odd=("checkpoint", "revision", "variant"))
+        if options.faces:
+            raise SettingError("--faces means nothing with --recogniser: it is scored on the shipped clips.")
     chosen_variants(options.variant)
     chosen_methods(options.method or ["all"])
     if options.faces:
@@ -56,6 +68,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.recogniser:
+        return run_apart(options, lambda: _score_own(options))
     from mexplain.evaluation.scorecard.bench import run_scorecard
     from mexplain.evaluation.scorecard.scorecard_table import markdown
     from mexplain.media.files import write_text
@@ -80,6 +94,17 @@ def _run(options: argparse.Namespace) -> int:
         if (folder / METRICS).is_file():
             write_card(folder)
     print(markdown(scorecard))
+    return 0
+
+
+def _score_own(options: argparse.Namespace) -> int:
+    from mexplain.evaluation.scorecard.own_network import run_own_scorecard
+    from mexplain.evaluation.scorecard.scorecard_table import markdown
+    from mexplain.model.recogniser_loader import load_recogniser
+
+    recogniser = load_recogniser(options.recogniser[0])
+    methods = chosen_own_methods(recogniser, options.method, ())
+    print(markdown(run_own_scorecard(recogniser, clips=options.clips, out=options.out, methods=methods)))
     return 0
 
 

@@ -1,12 +1,14 @@
 """The command ``explain``: clips to reports."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mexplain.cli.command import (
     USER_ERROR,
+    USUAL_METHOD,
     Command,
     add_checkpoint,
     add_device,
@@ -20,10 +22,12 @@ from mexplain.cli.command import (
     chosen_variants,
     complain,
 )
+from mexplain.cli.own_recogniser import add_recogniser, check_recogniser_options, chosen_own_methods, run_apart
 from mexplain.errors import MexplainError, SettingError
 
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
+    from mexplain.explain.prediction import Progress as StageProgress
     from mexplain.model.checkpoint import Checkpoint
     from mexplain.records import ExplainRequest, Report
 
@@ -56,6 +60,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, metavar="S", help="start of the part to explain, in seconds")
     parser.add_argument("--end", type=float, metavar="S", help="its end, in seconds")
     add_fps(parser)
+    add_recogniser(parser)
     add_checkpoint(parser)
     add_device(parser)
 
@@ -89,25 +94,70 @@ def _check(options: argparse.Namespace) -> None:
         check_out_folder(options.out)
     _report_paths(options)
     check_device(options.device)
+    if options.recogniser:
+        check_recogniser_options(options, odd=("checkpoint", "revision", "variant"))
     _request(options)
     check_baseline(options.baseline)
 
 
 def _run(options: argparse.Namespace) -> int:
+    return run_apart(options, lambda: _explain_own(options)) if options.recogniser else _explain(options)
+
+
+def _explain(options: argparse.Namespace) -> int:
     from mexplain.face.extraction import start_sandbox
 
     start_sandbox()  # loads its libraries while this process loads others
 
     from mexplain.explain.explain import check_request, explain
-    from mexplain.media.progress import Progress
     from mexplain.model.checkpoint import SHIPPED, load_checkpoint
     from mexplain.model.device import resolve_device
-    from mexplain.report.json_export import write_json
 
-    request, paths = _request(options), _report_paths(options)
+    request = _request(options)
     device = resolve_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint or SHIPPED, revision=options.revision, device=device)
     check_request(request, checkpoint.model)
+    return _write_reports(
+        options,
+        lambda clip, progress: explain(clip, checkpoint, request, progress=progress),
+        lambda report: _write_page(report, checkpoint, options),
+    )
+
+
+def _explain_own(options: argparse.Namespace) -> int:
+    from mexplain.face.extraction import start_sandbox
+
+    start_sandbox()
+
+    from mexplain.explain.own_network import USUAL_WITHOUT_GRADIENT, check_own_request, explain_recogniser
+    from mexplain.model.recogniser_loader import load_recogniser
+    from mexplain.report.html_page import report_animations, write_html
+    from mexplain.report.visuals.animation import read_face_of
+
+    recogniser = load_recogniser(options.recogniser[0])
+    usual = USUAL_METHOD if recogniser.gives_gradient else USUAL_WITHOUT_GRADIENT
+    request = replace(_request(options), methods=chosen_own_methods(recogniser, options.method, (usual,)))
+    check_own_request(request, recogniser)
+
+    def write_page(report: "Report") -> None:
+        crop_iod = recogniser.spec.crop_iod
+        write_html(report, options.html, animations=report_animations(report, read_face_of(report, crop_iod), crop_iod))
+
+    return _write_reports(
+        options, lambda clip, progress: explain_recogniser(clip, recogniser, request, progress=progress), write_page
+    )
+
+
+def _write_reports(
+    options: argparse.Namespace,
+    explain_clip: "Callable[[Path, StageProgress], Report]",
+    write_page: "Callable[[Report], None]",
+) -> int:
+    """Explain each clip, write what was asked for, and say in a line what was seen; return the exit code."""
+    from mexplain.media.progress import Progress
+    from mexplain.report.json_export import write_json
+
+    paths = _report_paths(options)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
     code = 0
@@ -118,11 +168,11 @@ def _run(options: argparse.Namespace) -> int:
                 progress.move_to(number + share, f"{clip.name}: {stage.replace('_', ' ')}")
 
             try:
-                report = explain(clip, checkpoint, request, progress=show)
+                report = explain_clip(clip, show)
                 if options.out is not None:
                     write_json(report, path)
                 if options.html is not None:
-                    _write_page(report, checkpoint, options)
+                    write_page(report)
             except MexplainError as error:
                 with progress.paused():
                     complain(str(error) if len(paths) == 1 else f"{clip}: {error}")
@@ -165,10 +215,12 @@ def _summary(clip: Path, report: "Report") -> str:
     from mexplain.explain.block_game import block_game_sentence
     from mexplain.explain.decision import alternatives
 
-    labels = (
+    labels: Iterable[str] = (
         f"{v.label} ({v.probabilities.get(v.label, 1 - v.presence):.2f}) {alternatives(v)}".rstrip() + f" [{v.variant}]"
         for v in report.variants
     )
+    if not any(v.units for v in report.variants):  # of a network of one's own, which the summary names
+        labels = ()
     window = "at {:.2f} to {:.2f} s.".format(*report.window_s)
     notes = [f"Note: {note}" for note in report.notes]
     games = [block_game_sentence(v.block_game) for v in report.variants if v.block_game]

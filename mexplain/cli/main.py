@@ -14,6 +14,7 @@ from mexplain.cli import (
     bench_explanations,
     calibrate,
     calibrate_explanations,
+    compare,
     compare_variants,
     evaluate,
     explain,
@@ -42,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     calibrate_explanations.COMMAND,
     compare_variants.COMMAND,
     bench_explanations.COMMAND,
+    compare.COMMAND,
     explain_archive.COMMAND,
     annotations.COMMAND,
     agreement.COMMAND,
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     try:
         options = _parser().parse_args(arguments)
+        options.arguments = list(sys.argv[1:] if arguments is None else arguments)
         command: Command = options.command
         if command.needs_media:
             check_system_libraries()

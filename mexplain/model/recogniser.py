@@ -1,5 +1,6 @@
 """A network of one's own: what it must have to be explained, and what is checked before it is believed."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -83,7 +84,8 @@ class CheckedRecogniser:
     """A recogniser that was asked about noise and answered as it should; each further answer is checked too.
 
     ``name`` is what it is called in sentences. ``gives_gradient`` tells whether slopes can be had, ``repeats`` whether
-    it answers the same clip alike when asked again. Its code runs in a thread of its own, no call for longer than
+    it answers the same clip alike when asked again; ``sha256`` is that of its name, its input and its answer to noise,
+    so that results of other weights are told apart. Its code runs in a thread of its own, no call for longer than
     ``MEXPLAIN_MAX_RECOGNISER_S``.
 
     Raises ``RecogniserError`` for one that lacks a member, is in training mode, raises, hangs, or answers in another
@@ -108,7 +110,7 @@ class CheckedRecogniser:
                 f"{self.name} is in training mode; its factory must call eval() before it returns it."
             )
         self.gives_attention = callable(getattr(recogniser, "attention_weights", None))
-        self.gives_gradient, self.repeats = self._probe()
+        self.gives_gradient, self.repeats, self.sha256 = self._probe()
 
     def logits(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b k"]:
         """Compute the logits of clips, RGB in 0..1, on the clips' device."""
@@ -136,8 +138,8 @@ class CheckedRecogniser:
             raise RecogniserError(f"{said} returned numbers that are not finite.")
         return answer.to(clips)
 
-    def _probe(self) -> tuple[bool, bool]:
-        """Ask about two clips of noise: whether slopes can be had, and whether the answer is the same twice."""
+    def _probe(self) -> tuple[bool, bool, str]:
+        """Ask about two clips of noise: whether slopes can be had, whether the answer is the same twice, its hash."""
         generator = torch.Generator().manual_seed(0)
         spec = self.spec
         noise = 0.5 + 0.1 * torch.randn(2, spec.frames, 3, spec.size, spec.size, generator=generator)
@@ -150,7 +152,9 @@ class CheckedRecogniser:
             self.attention(clips.detach())
         answer = logits.detach()
         same = bool((again - answer).abs().max() <= _SAME * max(1.0, float(answer.abs().max())))
-        return slope is not None and bool(torch.isfinite(slope).all()), same
+        said = [self.name, *self.labels, str(spec), *(f"{value:.3g}" for value in answer.flatten().tolist() if same)]
+        sha256 = hashlib.sha256("\n".join(said).encode()).hexdigest()
+        return slope is not None and bool(torch.isfinite(slope).all()), same, sha256
 
 
 def _slope(logits: Tensor, clips: Tensor) -> Tensor | None:

@@ -3,22 +3,14 @@
 This imports and runs code. It is for names that whoever runs the program chose, and never for anything uploaded.
 """
 
-import re
 import sys
 from importlib import import_module
 from pathlib import Path
 
+from mexplain.checks import check_recogniser_name
 from mexplain.errors import RecogniserError
 from mexplain.model.call_limiter import CallLimiter
 from mexplain.model.recogniser import CheckedRecogniser
-
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def check_recogniser_name(name: str) -> None:
-    """Raise ``RecogniserError`` for what is not of the shape ``module:factory``; nothing is imported."""
-    if not _NAME.fullmatch(name):
-        raise RecogniserError(f"A recogniser is named module:factory, such as my_network:build; got {name!r}.")
 
 
 def load_recogniser(name: str) -> CheckedRecogniser:

@@ -36,7 +36,8 @@ class Scorecard:
     one of the first version. ``accuracy`` is each variant's
     share (0..1) of right answers on the clips. ``slices[variant][kind][method][measure]`` are scores of one kind of
     clips; ``hold[variant]`` says how well pixels held still predict the logits of clips rendered again: ``r2`` and
-    ``slope``, over ``count`` coalitions. Scorecards of the first version have neither.
+    ``slope``, over ``count`` coalitions. Scorecards of the first version have neither. ``findings`` are sentences on a
+    network of one's own: what it knows, and what it reads.
     """
 
     checkpoint_sha256: str
@@ -52,6 +53,7 @@ class Scorecard:
     slices: dict[str, dict[str, dict[str, dict[str, Estimate | None]]]] = field(default_factory=dict)
     hold: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     shortcuts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:

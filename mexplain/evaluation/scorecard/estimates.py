@@ -41,7 +41,7 @@ def collect_scores(
     accuracy: dict[str, Estimate] = {}
     for variant in rows[0]["variants"]:
         parts = [row["variants"][variant] for row in rows]
-        right = estimate([float(part["right"]) for part in parts], people)
+        right = estimate([None if part["right"] is None else float(part["right"]) for part in parts], people)
         if right is not None:
             accuracy[variant] = right
         scores[variant] = {

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from mexplain.attribution.attribute import Attribution, attribute_target
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.registry import METHODS, Method
 from mexplain.attribution.target import build_targets
 from mexplain.errors import SettingError
@@ -79,22 +80,7 @@ class ScorecardRun:
     def _each(
         self, name: str, clips: Sequence[KnownClip], work: Callable[[int, KnownClip], dict[str, Any]], what: str
     ) -> list[dict[str, Any]]:
-        path = self.out / name
-        done = {row["clip"]: row for row in _rows(path)}
-        # A line cut off by a kill goes, so that the next one does not continue it.
-        write_text(path, "".join(json.dumps(row) + "\n" for row in done.values()))
-        numbers = range(len(clips))
-        left = [number for number in numbers if number not in done]
-        progress = Progress(what, len(numbers), done=len(numbers) - len(left))
-        with path.open("a", encoding="utf-8") as file, progress:
-            for number in left:
-                line = json.dumps(work(number, clips[number]))
-                # As it would be after it was read back.
-                done[number] = json.loads(line)
-                file.write(line + "\n")
-                file.flush()
-                progress.advance()
-        return [done[number] for number in numbers]
+        return resumed_rows(self.out / name, clips, work, what)
 
     def _play(self, number: int, clip: KnownClip) -> dict[str, Any]:
         games = play_clip_games(self.model, clip, self.variants, self.device)
@@ -107,6 +93,30 @@ class ScorecardRun:
     def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
         variants = sanity_of_clip(self.model, clip, number, self.methods, self.variants, self.device)
         return {"clip": number, "person": clip.person, "variants": variants}
+
+
+def resumed_rows(
+    path: Path, clips: Sequence[KnownClip], work: Callable[[int, KnownClip], dict[str, Any]], what: str
+) -> list[dict[str, Any]]:
+    """Return the row that ``work`` makes of each clip and its number; those that a file holds are not made again.
+
+    Each row is added to the file as it is done. ``what`` names the work on a progress bar.
+    """
+    done = {row["clip"]: row for row in _rows(path)}
+    # A line cut off by a kill goes, so that the next one does not continue it.
+    write_text(path, "".join(json.dumps(row) + "\n" for row in done.values()))
+    numbers = range(len(clips))
+    left = [number for number in numbers if number not in done]
+    progress = Progress(what, len(numbers), done=len(numbers) - len(left))
+    with path.open("a", encoding="utf-8") as file, progress:
+        for number in left:
+            line = json.dumps(work(number, clips[number]))
+            # As it would be after it was read back.
+            done[number] = json.loads(line)
+            file.write(line + "\n")
+            file.flush()
+            progress.advance()
+    return [done[number] for number in numbers]
 
 
 def bench_identity(checkpoint_sha256: str, methods: Sequence[str], variants: Sequence[str]) -> dict[str, Any]:
@@ -149,15 +159,10 @@ def score_clip(
     unlearned = randomised(model, "everything", 2000 + number, clip)
     for variant in variants:
         target, game = targets[variant], games[variant]
-        truth = _Truth(clip, clip.energy(variant), game)
+        truth = ClipTruth(clip, clip.energy(variant), game)
         scores: dict[str, dict[str, float | None]] = {}
         for method in methods:
-            start = time.perf_counter()
-            attribution = attribute_target(target, method)
-            seconds = time.perf_counter() - start
-            scores[method] = truth.measure(attribution, METHODS[method])
-            scores[method]["gap_ok"] = None if attribution.gap is None else float(attribution.complete)
-            scores[method]["seconds"] = round(seconds, 4)
+            scores[method] = truth.measure_method(target, method)
         for key, (guessed, blocks) in reference_maps(clip, variant, number).items():
             scores[key] = truth.measure_map(guessed, blocks)
         scores[RANDOM_WEIGHTS] = truth.measure(
@@ -167,18 +172,28 @@ def score_clip(
             "predicted": target.class_index,
             "right": target.class_index == clip.label,
             "game": asdict(game),
-            "methods": {method: {key: _short(value) for key, value in s.items()} for method, s in scores.items()},
+            "methods": rounded_scores(scores),
         }
     return row
 
 
 @dataclass(frozen=True)
-class _Truth:
+class ClipTruth:
     """What is known of one clip, and what one variant owes its parts."""
 
     clip: KnownClip
     energy: Float[np.ndarray, "m"]
     game: ClipGame
+
+    def measure_method(self, target: BlockTarget, method: str) -> dict[str, float | None]:
+        """Attribute a target of the clip by one method, and return all measures of that, its time among them."""
+        start = time.perf_counter()
+        attribution = attribute_target(target, method)
+        seconds = time.perf_counter() - start
+        scores = self.measure(attribution, METHODS[method])
+        scores["gap_ok"] = None if attribution.gap is None else float(attribution.complete)
+        scores["seconds"] = round(seconds, 4)
+        return scores
 
     def measure(self, attribution: Attribution, method: Method) -> dict[str, float | None]:
         """Return all measures of an attribution."""
@@ -231,5 +246,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 5)
+def rounded_scores(scores: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Return scores of methods and reference maps with as many digits as a file keeps."""
+    return {
+        method: {key: None if value is None else round(float(value), 5) for key, value in found.items()}
+        for method, found in scores.items()
+    }

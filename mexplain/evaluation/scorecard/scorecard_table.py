@@ -38,9 +38,12 @@ def markdown(scorecard: Scorecard) -> str:
         f"weights: rank correlation with the explanation by a network with random weights (map / blocks); a method "
         f"**fails** from 0.3 on.",
     ]
+    if scorecard.findings:
+        parts.append("\n".join(f"- {sentence}" for sentence in scorecard.findings))
     for variant, methods in scorecard.scores.items():
-        right = scorecard.accuracy[variant]
-        parts += [f"## {variant}", f"Right answers: {right.mean:.0%} ({right.low:.0%} to {right.high:.0%})."]
+        parts.append(f"## {variant}")
+        if right := scorecard.accuracy.get(variant):
+            parts.append(f"Right answers: {right.mean:.0%} ({right.low:.0%} to {right.high:.0%}).")
         if tells_what_is_used(scorecard):
             order = by_use(methods)
             parts += ["### What the network uses", _table(scorecard, variant, order, _USED)]
@@ -50,7 +53,9 @@ def markdown(scorecard: Scorecard) -> str:
                 parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
         parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
-    if scorecard.shortcuts:
+    if scorecard.findings:
+        parts += ["Not measured of a network of one's own: explanations with random weights, and planted shortcuts."]
+    elif scorecard.shortcuts:
         parts += ["## Planted shortcuts", shortcut_sections(scorecard.shortcuts)]
     elif scorecard.clips < LEAST_EXPOSED:
         parts += [f"Planted shortcuts: not tested, for that takes {LEAST_EXPOSED} clips or more."]

@@ -89,12 +89,18 @@ class Animation:
 
 
 def read_face(report: Report, config: ModelConfig, size: int = SIZE) -> AlignedClip:
+    """Frames of a report's window as a network of a config sees them; errors of ``read_face_of``."""
+    return read_face_of(report, config.crop_iod, size)
+
+
+def read_face_of(report: Report, crop_iod: float, size: int = SIZE) -> AlignedClip:
     """Frames of a report's window, read from the clip again and aligned to ``size`` px a side.
 
-    Raises ``ClipError`` or ``FaceError`` where the clip is no longer there or no longer the same.
+    They are ``crop_iod`` inter-ocular distances wide. Raises ``ClipError`` or ``FaceError`` where the clip is no longer
+    there or no longer the same.
     """
     path, count = Path(report.info.path), len(report.times_s)
-    sizes, crop_iod, fps = (size,), config.crop_iod, report.info.camera_fps
+    sizes, fps = (size,), report.info.camera_fps
     face: AlignedClip
     _, _, (face,) = client.call(
         read_aligned, path, *report.window_s, frames=count, sizes=sizes, crop_iod=crop_iod, fps=fps, name=path.name
