@@ -12,7 +12,7 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.block_target import BlockTarget
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
-from mexplain.model.recogniser import CheckedRecogniser
+from mexplain.model.recogniser import SIZE_STEP, CheckedRecogniser
 
 # Clips that a network of one's own is asked about at once.
 _BATCH = 8
@@ -41,7 +41,7 @@ class RecogniserTarget(BlockTarget):
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the cells that occlusion holds still."""
         size = self.frames.shape[-1]
-        cells = next((cells for cells in _CELLS if size % cells == 0), size)
+        cells = next((cells for cells in _CELLS if size % cells == 0), size // SIZE_STEP)
         return cells, cells
 
     def score(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b"]:
@@ -73,7 +73,6 @@ class RecogniserTarget(BlockTarget):
         )
 
 
-@torch.no_grad()
 def build_recogniser_target(
     recogniser: CheckedRecogniser,
     frames: Float[Tensor, "t 3 s s"],
@@ -82,7 +81,7 @@ def build_recogniser_target(
     baseline: str = "onset",
     class_index: int | None = None,
 ) -> RecogniserTarget:
-    """Build the target of one clip: aligned RGB in 0..1, the onset first, as the recogniser's input spec asks.
+    """Build the target of one clip: aligned RGB in 0..1, the onset first, of the input spec's working size.
 
     ``landmarks_xy`` is the face mesh at the onset in their pixels, ``baseline`` a key of ``BASELINES``, ``class_index``
     a class number, by default the one that is predicted. Raises ``SettingError`` for an unknown baseline or class,
@@ -93,8 +92,8 @@ def build_recogniser_target(
     classes = len(recogniser.labels)
     if class_index is not None and not 0 <= class_index < classes:
         raise SettingError(f"Target must be a class number from 0 to {classes - 1}; got {class_index}.")
-    # Tensors made in inference mode must be copied to carry gradients.
-    with torch.inference_mode(False):
+    # Tensors made in inference mode must be copied to carry gradients; leaving that mode turns gradients on.
+    with torch.inference_mode(False), torch.no_grad():
         clip = frames.detach().clone()[None]
         still = BASELINES[baseline].make(clip[0], recogniser.spec.crop_iod)[None]
         logits = recogniser.logits(clip)[0]

@@ -56,7 +56,7 @@ def explain_recogniser(
         request.start_s,
         request.end_s,
         frames=checked.spec.frames,
-        sizes=(checked.spec.size, DISPLAY_SIZE),
+        sizes=(checked.spec.working_size, DISPLAY_SIZE),
         crop_iod=checked.spec.crop_iod,
         fps=request.fps,
         name=path.name,

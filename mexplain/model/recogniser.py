@@ -8,12 +8,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mexplain.errors import RecogniserError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.model.call_limiter import CallLimiter
 from mexplain.model.config import PRESETS
 
+# Known clips are rendered at multiples of this many pixels.
+SIZE_STEP = 8
 COLOURS = ("RGB", "BGR", "grey")
 # Grey of a colour by its red, green and blue (ITU-R BT.601).
 _GREY = (0.299, 0.587, 0.114)
@@ -27,6 +30,8 @@ class InputSpec:
 
     ``colour`` is one of ``COLOURS`` ("grey" has one channel), ``value_range`` what black and white are. ``crop_iod`` is
     the width of a picture in inter-ocular distances. With ``difference`` each picture is less the first one.
+
+    Clips are made, and parts of them held still, at ``working_size`` px: ``size``, or the next multiple of 8.
 
     Raises ``RecogniserError`` for values that no clip can have.
     """
@@ -51,15 +56,26 @@ class InputSpec:
         if not self.value_range[0] < self.value_range[1]:
             raise RecogniserError(f"value_range of an input must be black, then white; got {self.value_range!r}.")
 
-    def to_input(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c s s"]:
+    @property
+    def working_size(self) -> int:
+        """The side of the clips that are made for the network, before they are scaled to ``size``."""
+        return -(-self.size // SIZE_STEP) * SIZE_STEP
+
+    def to_input(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t c w w"]:
         """Turn clips, RGB in 0..1, into what the network takes; the result shares no memory with them."""
         low, high = self.value_range
-        seen = clips * (high - low) + low
+        seen = self._scaled(clips) * (high - low) + low
         if self.colour == "BGR":
             seen = seen.flip(2)
         elif self.colour == "grey":
             seen = (seen * seen.new_tensor(_GREY).view(3, 1, 1)).sum(2, keepdim=True)
         return seen - seen[:, :1] if self.difference else seen
+
+    def _scaled(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t 3 w w"]:
+        if clips.shape[-1] == self.size:
+            return clips
+        pictures: Tensor = F.interpolate(clips.flatten(0, 1), (self.size,) * 2, mode="bilinear", antialias=True)
+        return pictures.unflatten(0, clips.shape[:2])
 
 
 @runtime_checkable
@@ -142,7 +158,7 @@ class CheckedRecogniser:
         """Ask about two clips of noise: whether slopes can be had, whether the answer is the same twice, its hash."""
         generator = torch.Generator().manual_seed(0)
         spec = self.spec
-        noise = 0.5 + 0.1 * torch.randn(2, spec.frames, 3, spec.size, spec.size, generator=generator)
+        noise = 0.5 + 0.1 * torch.randn(2, spec.frames, 3, spec.working_size, spec.working_size, generator=generator)
         with torch.inference_mode(False), torch.enable_grad():
             clips = noise.requires_grad_()
             logits = self.logits(clips)

@@ -86,6 +86,7 @@ UNITS = "evaluate --protocol au --dataset samm={samm} --out {new} --device cpu"
 CALIBRATE = "calibrate --checkpoint {checkpoint} --faces {faces} --device cpu"
 RELY = "calibrate-explanations --checkpoint {checkpoint} --faces {faces} --out {new} --device cpu"
 COMPARE = "compare-variants --faces {faces} --out {new} --device cpu"
+TWO = "compare --recogniser mine:build --out {new}"
 BENCH = "bench-explanations --out {new} --device cpu"
 ARCHIVE = "explain-archive {empty} --out {new} --device cpu"
 ANNOTATIONS = "annotations {file} {empty} --out {new}"
@@ -248,6 +249,9 @@ CASES = [
     (f"{BENCH} --checkpoint {{empty}}", "lacks config.json"),
     (f"{BENCH} --revision main", "has no revision main"),
     (f"{BENCH} --device tpu", "Device must be"),
+    ("compare --recogniser mine:build --out {file}", "is a file"),
+    (f"{TWO} --clips 0", "clips must be at least 1"),
+    (f"{TWO} --recogniser mine", "named module:factory"),
     ("bench-explanations --out {file}", "is a file"),
     (f"{BENCH} --method nonsense", "nonsense"),
     (f"{BENCH} --variant 11", "24, 10, uncropped"),

@@ -105,12 +105,14 @@ def test_clips_are_turned_into_what_the_network_takes():
     clips = torch.rand(2, 4, 3, 56, 56)
     kept = clips.clone()
     assert torch.equal(SPEC.to_input(clips), clips) and SPEC.to_input(clips).data_ptr() != clips.data_ptr()
-    torch.testing.assert_close(InputSpec(colour="BGR", value_range=(0.0, 255.0)).to_input(clips), 255 * clips.flip(2))
-    grey = InputSpec(colour="grey", value_range=(-1.0, 1.0)).to_input(torch.ones(1, 2, 3, 4, 4))
-    torch.testing.assert_close(grey, torch.ones(1, 2, 1, 4, 4))
-    difference = InputSpec(difference=True).to_input(clips)
+    torch.testing.assert_close(InputSpec(56, 4, "BGR", (0.0, 255.0)).to_input(clips), 255 * clips.flip(2))
+    grey = InputSpec(16, 2, "grey", (-1.0, 1.0)).to_input(torch.ones(1, 2, 3, 16, 16))
+    torch.testing.assert_close(grey, torch.ones(1, 2, 1, 16, 16))
+    difference = InputSpec(56, 4, difference=True).to_input(clips)
     assert not difference[:, 0].any()
     torch.testing.assert_close(difference[:, 2], clips[:, 2] - clips[:, 0])
+    odd = InputSpec(size=50, frames=4)
+    assert odd.working_size == 56 and SPEC.working_size == 56 and odd.to_input(clips).shape == (2, 4, 3, 50, 50)
     assert torch.equal(clips, kept)
 
 

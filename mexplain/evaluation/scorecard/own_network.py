@@ -76,7 +76,7 @@ def clips_for(spec: InputSpec, count: int) -> KnownClips:
     Raises ``SettingError`` if there are fewer, or if it sees more of a face than these show.
     """
     preset = PRESETS["lite"]
-    config = replace(preset, image_size=spec.size, frames=spec.frames, crop_iod=spec.crop_iod)
+    config = replace(preset, image_size=spec.working_size, frames=spec.frames, crop_iod=spec.crop_iod)
     return load_known_clips(count, config)
 
 
@@ -131,12 +131,11 @@ def score_own(recogniser: CheckedRecogniser, clip: KnownClip, number: int, metho
     if not owes:
         # Where no part is owed anything, any order of them would count as right.
         scores = {method: found | dict.fromkeys((*_OF_DEBTS, *TIME_MEASURES)) for method, found in scores.items()}
-    label = CASME2_LABELS[clip.label]
-    known = set(CASME2_LABELS) & set(recogniser.labels)
-    answer = recogniser.labels[target.class_index]
+    has_all_labels = set(CASME2_LABELS) <= set(recogniser.labels)
+    right = recogniser.labels[target.class_index] == CASME2_LABELS[clip.label]
     row = {
         "predicted": target.class_index,
-        "right": answer == label if label in known else None,
+        "right": right if has_all_labels else None,
         "game": asdict(game),
         "owes_movement": float(owes),
         "beside_face": _beside_face(target),
