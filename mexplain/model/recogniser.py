@@ -75,7 +75,8 @@ class InputSpec:
         if clips.shape[-1] == self.size:
             return clips
         pictures: Tensor = F.interpolate(clips.flatten(0, 1), (self.size,) * 2, mode="bilinear", antialias=True)
-        return pictures.unflatten(0, clips.shape[:2])
+        scaled: Tensor = pictures.unflatten(0, clips.shape[:2])
+        return scaled
 
 
 @runtime_checkable
