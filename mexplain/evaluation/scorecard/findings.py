@@ -53,10 +53,10 @@ def findings_on(recogniser: CheckedRecogniser, rows: Sequence[Mapping[str, Any]]
         )
     spot = estimate([part["follows_spot"] for part in parts], people)
     if spot is not None:
-        follows = "follows what lies beside the face" if spot.low > 0.5 else "and what lies beside the face"
+        follows = "follows" if spot.low > 0.5 else "does not follow" if spot.high < 0.5 else "follows at times"
         sentences.append(
-            f"{name} {follows}: a spot that changes its brightness at the border of the picture changes its answer to "
-            f"{_share(spot)} of clips."
+            f"{name} {follows} what lies beside the face: a spot that changes its brightness, in one of several places "
+            f"at the border of the picture, changes its answer to {_share(spot)} of clips."
         )
     return tuple(sentences)
 

@@ -44,7 +44,7 @@ def test_one_that_reads_the_mouth_is_not(scored):
     _, card = scored["mouth_reader"]
     said = " ".join(card.findings)
     assert "mouth_reader reads the face: with all blocks of it held still, 0 % (0 to 0)" in said
-    assert "does not use" not in said and "follows" not in said
+    assert "does not use" not in said and "mouth_reader does not follow what lies beside the face" in said
     assert card.scores["mouth_reader"]["block_ablation"]["game_top"].mean > 0.9
     assert card.accuracy == {} and "Right answers" not in (scored["mouth_reader"][0] / "scorecard.md").read_text()
 
