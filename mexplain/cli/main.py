@@ -19,6 +19,7 @@ from mexplain.cli import (
     evaluate,
     explain,
     explain_archive,
+    export,
     hub,
     methods,
     simulate,
@@ -47,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     explain_archive.COMMAND,
     annotations.COMMAND,
     agreement.COMMAND,
+    export.COMMAND,
     hub.COMMAND,
 )
 _EXAMPLES = """examples:

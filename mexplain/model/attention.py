@@ -27,8 +27,10 @@ def crop_blocks(
     n = boxes.shape[1]
     # Half precision would move the crops by a tenth of a cell, so the finer of both types is used.
     features = features.to(torch.promote_types(features.dtype, boxes.dtype))
-    # On a CPU, where all clips have the same boxes, two matrix products are four times as fast as grid_sample.
-    if features.device.type == "cpu" and n and not boxes.requires_grad and (boxes == boxes[:1]).all():
+    # On a CPU, where all clips have the same boxes, two matrix products are four times as fast as grid_sample. What is
+    # exported must not depend on the boxes that it was exported with.
+    exported = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    if features.device.type == "cpu" and n and not boxes.requires_grad and not exported and (boxes == boxes[:1]).all():
         with torch.autocast("cpu", enabled=False):
             apply: Callable[..., Tensor] = _CropSameBoxes.apply
             return apply(features, crop_weights(boxes[0].double().numpy(), grid, (h, w), image_size))

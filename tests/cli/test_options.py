@@ -250,6 +250,8 @@ CASES = [
     (f"{BENCH} --revision main", "has no revision main"),
     (f"{BENCH} --device tpu", "Device must be"),
     ("compare --recogniser mine:build --out {file}", "is a file"),
+    ("export --out {file}", "is a file"),
+    ("export --out {new} --format tflite", "Format must be one of"),
     (f"{TWO} --clips 0", "clips must be at least 1"),
     (f"{TWO} --recogniser mine", "named module:factory"),
     ("bench-explanations --out {file}", "is a file"),
