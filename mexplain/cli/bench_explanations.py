@@ -24,7 +24,7 @@ from mexplain.cli.own_recogniser import (
 from mexplain.errors import SettingError
 
 # A scorecard ships with its checkpoint only if it is about as many clips as these.
-CLIPS_TO_SHIP = 50
+CLIPS_TO_SHIP = 100
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
