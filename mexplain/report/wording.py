@@ -1,5 +1,8 @@
 """Sentences and HTML on methods, on checks of an explanation, on comparisons and on the scorecard."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from markupsafe import Markup
 
 from mexplain.attribution.baselines import BASELINES
@@ -177,6 +180,36 @@ def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> s
         f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
         f"{'; '.join(results)}."
     )
+
+
+def method_scores(method: str, scorecard: Scorecard | None, variant: str) -> list[tuple[str, str]]:
+    """How a method did on known clips: for each score a kind ("yes", "no" or "": no verdict) and a sentence."""
+    scores = (scorecard.scores.get(variant, {}) if scorecard else {}).get(method, {})
+    told = [
+        ("", text.format(f"{100 * score.mean:.0f}"))
+        for key, text in (
+            ("game_top", "Names the block used most in {} of 100 clips."),
+            ("pointing", "Points at what moved in {} of 100."),
+        )
+        if (score := scores.get(key)) is not None
+    ]
+    checked = (scorecard.sanity.get(variant, {}) if scorecard else {}).get(method)
+    fails = checked["fails_randomisation"] if checked else METHODS[method].fails_randomisation
+    if fails:
+        return [*told, ("no", "Fails the test with random weights: it shows the clip, not the network.")]
+    return [*told, ("yes", "Passes the test with random weights.")] if checked else told
+
+
+def methods_agree(tops: Mapping[str, str]) -> str:
+    """A sentence on which block each method (a key) puts first; empty where there are none."""
+    named = Counter(tops.values()).most_common()
+    if not named:
+        return ""
+    if len(named) == 1:
+        return f"All {len(tops)} methods put the same block first: {named[0][0]}."
+    (first, count), *others = named
+    rest = listed([f"{times} {block}" for block, times in others])
+    return f"{count} of {len(tops)} methods put {first} first, {rest}."
 
 
 def compared(comparison: Comparison) -> str:

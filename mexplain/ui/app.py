@@ -54,7 +54,7 @@ from mexplain.ui.zero_gpu import SESSION_DEVICE
 
 CHECKPOINT = checkpoint_source()
 # The first tells whether someone is here for the first time, which the second notes down.
-SCRIPTS = ("first_visit.js", "hub.js", "address.js", "playhead.js")
+SCRIPTS = ("first_visit.js", "hub.js", "address.js", "playhead.js", "pictures.js")
 # Time that running work has to notice that the hub stops, in seconds.
 SHUTDOWN_S = 5.0
 # Visitors with state in memory; beyond that, whoever was idle longest is forgotten.
@@ -91,7 +91,7 @@ def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
             with linked_tab("Explain", "explain"):
                 explain = ExplainTab(hub, page)
             with linked_tab("Compare", "compare") as tab:
-                CompareTab(hub, tab, explain)
+                CompareTab(hub, page, tab, explain)
             with linked_tab("What if", "what_if") as tab:
                 WhatIfTab(hub, tab, explain)
             with linked_tab("Simulator", "simulator"):

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
+from mexplain.explain.method_comparison import explain_by_each_method
 from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
 from mexplain.media.files import open_given, sha256_of
@@ -21,7 +22,7 @@ from mexplain.model.device import Fallback, resolve_device
 from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
 
-_MOST_CLIPS, _MOST_REPORTS = 3, 12
+_MOST_CLIPS, _MOST_REPORTS, _MOST_PICTURES = 3, 12, 66
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -40,6 +41,14 @@ class PreparedAnswer:
     drawn: OrderedDict[tuple[Any, ...], str]
 
 
+@dataclass(frozen=True)
+class MethodPicture:
+    """One method's picture of the latest clip, as HTML, and its strongest blocks with their values, strongest first."""
+
+    picture: str
+    blocks: tuple[tuple[str, str], ...]
+
+
 # Prepared answers by the SHA-256 of the clip, that of the weights, and the request.
 PreparedAnswers = Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]
 
@@ -49,10 +58,11 @@ class Session:
     """What is kept for one visitor, and the means to stop what is being computed for them.
 
     ``request`` is the latest one, ``report`` the latest report, ``explainer`` that of its clip, ``drawn`` the pictures
-    of that report that were drawn so far. The network runs on ``device``. Explainers are kept by clip, weights and
-    part, reports by clip, weights and request, a clip being known by its SHA-256; the oldest ones go first. What is
-    ``prepared`` belongs to no visitor. ``asked`` says that an explanation was asked for and has not ended; ``waiting``
-    names the tabs that had nothing to show when they were looked at.
+    of that report that were drawn so far, ``by_method`` pictures of answers by single methods. The network runs on
+    ``device``. Explainers are kept by clip, weights and part, reports by clip, weights and request, a clip being known
+    by its SHA-256; the oldest ones go first. What is ``prepared`` belongs to no visitor. ``asked`` says that an
+    explanation was asked for and has not ended; ``waiting`` names the tabs that had nothing to show when they were
+    looked at.
     """
 
     device: str = "auto"
@@ -61,6 +71,7 @@ class Session:
     report: Report | None = None
     explainer: Explainer | None = None
     drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
+    by_method: OrderedDict[tuple[Any, ...], MethodPicture] = field(default_factory=OrderedDict)
     asked: bool = False
     waiting: set[str] = field(default_factory=set)
     _clip: tuple[str, str] = ("", "")
@@ -195,6 +206,29 @@ class Session:
                 yield report
         if self.report is not None:
             keep(self._reports, key, self.report, _MOST_REPORTS)
+
+    def method_key(self, variant: str, method: str) -> tuple[Any, ...]:
+        """The key in ``by_method`` of one method on the answer that the latest request asks to explain."""
+        request = self.request
+        part = (request.start_s, request.end_s, request.fps)
+        return (*self._clip, *part, request.baseline, request.target, variant, method)
+
+    def keep_picture(self, variant: str, method: str, picture: MethodPicture) -> None:
+        """Keep a picture by one method; the oldest ones go first."""
+        keep(self.by_method, self.method_key(variant, method), picture, _MOST_PICTURES)
+
+    def explain_by_each(
+        self, methods: Sequence[str], variant: str, progress: Progress | None = None
+    ) -> Iterator[tuple[str, Report]]:
+        """Each method, and a report on one variant's answer by it; the latest report stays what it is.
+
+        Clip, part, baseline and label are those of the latest request. Errors are those of ``explain``.
+        """
+        if self.explainer is None:
+            raise StoppedError("Nothing has been explained yet, or it has been deleted.")
+        request = replace(self.request, methods=tuple(methods), thorough=False, device=self.device)
+        with self._at_work():
+            yield from explain_by_each_method(self.explainer, request, variant, progress=self.stoppable(progress))
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

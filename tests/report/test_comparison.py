@@ -5,8 +5,9 @@ import pytest
 from support.hand_made import METHOD, make_report
 
 from mexplain.errors import SettingError
+from mexplain.model.scorecard import read_scorecard
 from mexplain.report.comparison import compare_variants, most_divided, strongest
-from mexplain.report.wording import compared
+from mexplain.report.wording import compared, method_scores, methods_agree
 
 pytestmark = pytest.mark.slow
 
@@ -54,3 +55,18 @@ def test_disagreement_is_said_in_a_sentence():
     assert "mouth corner right" in told and "inner brow right" in told
     alike = compared(compare_variants(replace(one, variants=(variants[0], replace(other, pooled=pooled(up)))), METHOD))
     assert "same block" in alike
+
+
+def test_a_method_s_scores_are_those_of_the_scorecard(checkpoint):
+    card = read_scorecard(checkpoint.folder, checkpoint.sha256)
+    top = 100 * card.scores["24"]["saliency"]["game_top"].mean
+    (named, _, random) = method_scores("saliency", card, "24")
+    assert named == ("", f"Names the block used most in {top:.0f} of 100 clips.") and random[0] == "no"
+    assert method_scores("shapley", card, "10")[-1] == ("yes", "Passes the test with random weights.")
+    assert method_scores("shapley", None, "10") == []
+
+
+def test_a_sentence_says_how_far_methods_agree():
+    assert methods_agree({"a": "chin", "b": "nose", "c": "chin"}) == "2 of 3 methods put chin first, 1 nose."
+    assert methods_agree({"a": "chin", "b": "chin"}) == "All 2 methods put the same block first: chin."
+    assert methods_agree({}) == ""

@@ -111,6 +111,12 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     page.wait_for_function(
         "was => [...document.querySelectorAll('.picture video')].every((v, i) => v.src !== was[i])", arg=shown
     )
+    # The line between onset and apex moves by keyboard; the blocks are drawn if asked for.
+    page.click("#before_after button")
+    page.locator(".onset-apex input[type=range]").press("End")
+    assert page.evaluate("document.querySelector('.onset-apex').style.getPropertyValue('--at')") == "100%"
+    page.get_by_label("Draw the ten blocks").check()
+    assert page.locator(".onset-apex rect").count() == 10 and page.locator(".onset-apex svg").is_visible()
     page.click("#magnified button")
     page.wait_for_selector("#moved video")
     assert "as filmed" in page.get_attribute("#moved video", "aria-label")

@@ -12,7 +12,7 @@ from mexplain.ui import session as module
 from mexplain.ui.components import results
 from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.components.results import View
-from mexplain.ui.session import PreparedAnswer, Session, StoppedError
+from mexplain.ui.session import MethodPicture, PreparedAnswer, Session, StoppedError
 from mexplain.ui.text import SAMPLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lightly_tested")]
@@ -101,6 +101,30 @@ def test_stop_ends_the_work_and_leaves_the_session_usable(person_path, checkpoin
         list(steps)
     *_, last = session.explain(person_path, checkpoint, QUICK)
     assert all("attention" in variant.maps for variant in last.variants)
+
+
+def test_each_method_explains_the_same_answer_and_leaves_the_report_alone(person_path, checkpoint):
+    session = Session()
+    with pytest.raises(StoppedError):
+        next(session.explain_by_each(["attention"], "10"))
+    *_, shown = session.explain(person_path, checkpoint, replace(QUICK, target="disgust"))
+    told = []
+    reports = session.explain_by_each(["saliency", "attention"], "10", lambda *step: told.append(step))
+    for method, report in reports:
+        (variant,) = report.variants
+        assert set(variant.maps) == {method} and variant.variant == "10" and variant.target == "disgust"
+    assert told == [("Saliency", 0.0), ("Attention", 0.5)]
+    assert session.report is shown and session.method == "attention"
+    # What was drawn is of this answer and no other.
+    session.keep_picture("10", "saliency", MethodPicture("<img>", ()))
+    assert session.method_key("10", "saliency") in session.by_method
+    list(session.explain_same_window(QUICK))
+    assert session.method_key("10", "saliency") not in session.by_method
+    steps = session.explain_by_each(["saliency", "attention"], "10")
+    next(steps)
+    session.stop()
+    with pytest.raises(StoppedError):
+        next(steps)
 
 
 def test_what_a_click_would_ask_for_is_drawn_ahead_where_there_is_time(person_path, checkpoint, monkeypatch):

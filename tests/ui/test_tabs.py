@@ -43,6 +43,24 @@ def test_compare_and_what_if(visitor):
     assert faces.count() == 3 and all(face.get_attribute("alt") for face in faces.all())
     visitor.check()
 
+    # All methods side by side. What was measured of each stands there before; without blocks there is no attention.
+    assert page.locator(".method h3").first.inner_text() == "Shapley values"
+    page.locator("#method_variant label", has_text="Uncropped").click()
+    page.wait_for_url("**variant=uncropped**")
+    page.wait_for_function("document.querySelectorAll('.method h3').length === 9")
+    assert page.locator(".method", has_text="Saliency").locator(".checks .no").count() == 1
+    page.click("#all_methods")
+    page.wait_for_selector("#methods_agree h2 >> text=methods put")
+    assert page.locator(".method .enlarge img").count() == 9
+    page.locator(".method .enlarge").first.press("Enter")
+    name = page.locator(".method h3").first.inner_text()
+    page.wait_for_selector(f"#enlarged[open] h3 >> text={name}")
+    assert "Limits:" in page.inner_text("#enlarged")
+    visitor.check()
+    page.keyboard.press("Escape")
+    assert not page.locator("#enlarged").is_visible()
+    assert page.evaluate("document.activeElement.matches('.method .enlarge')")
+
     visitor.open_tab("What if")
     page.wait_for_function("document.querySelectorAll('#holding .bars .js-plotly-plot').length === 3")
     before = shares(page)

@@ -15,6 +15,7 @@ from mexplain.report.visuals.plots import evidence_curve
 from mexplain.report.visuals.unit_courses import figure_height_px, unit_courses, unit_rows
 from mexplain.ui.components import results
 from mexplain.ui.components.common import OWN_ANSWER, Hub
+from mexplain.ui.components.onset_apex import onset_apex_html
 from mexplain.ui.components.results import View
 from mexplain.ui.session import Session
 from mexplain.ui.text import WORDS, render_html
@@ -72,6 +73,8 @@ class ResultsPanel:
             with gr.Row(elem_classes="columns"):
                 self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
             self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
+            with gr.Accordion("Before and after: onset and apex", open=False, elem_id="before_after"):
+                self.onset_apex = gr.HTML()
             with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnified_box:
                 gr.HTML(render_html("magnified"))
                 self.magnified = gr.HTML(elem_id="moved")
@@ -125,7 +128,8 @@ class ResultsPanel:
         return [
             self.box, self.answer, self.moments_box, self.curve, self.moment, self.about, self.legend,
             self.courses_box, self.courses_intro, self.courses, self.movements,
-            self.agreement, self.magnified, self.made_with, *(part for column in self.columns for part in column),
+            self.agreement, self.onset_apex, self.magnified, self.made_with,
+            *(part for column in self.columns for part in column),
         ]  # fmt: skip
 
     @property
@@ -161,6 +165,7 @@ class ResultsPanel:
             ),
             self.about: wording.about_method(session.method, report.baseline, self.hub.scorecard()),
             self.legend: results.legend(view, session.method),
+            self.onset_apex: onset_apex_html(session.prediction) if session.prediction else "",
             self.magnified: "",
             self.moments_box: gr.Column(visible=report.evidence is not None),
         }

@@ -1,4 +1,4 @@
-"""Second tab: one face, three variants; where their explanations differ, and whether they rest on the same blocks."""
+"""Second tab: one face, three variants, all methods; where explanations differ, and whether they rest on one block."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +11,7 @@ from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
 from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
+from mexplain.ui.components.method_panel import MethodPanel
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
 from mexplain.ui.tabs.explain import ExplainTab
@@ -22,7 +23,7 @@ _LISTED = 5
 class CompareTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
+    def __init__(self, hub: Hub, page: gr.Blocks, tab: gr.Tab, explain: ExplainTab) -> None:
         tab_intro("compare")
         self.needs = needs = SamplePrompt(hub, "compare")
         with gr.Column(visible=False, elem_id="comparison") as self.results:
@@ -39,16 +40,22 @@ class CompareTab:
             gr.HTML(render_html("differences"))
             with gr.Row(elem_classes="columns"):
                 self.faces = [gr.HTML(elem_classes="part") for _ in range(3)]
+            self.methods = methods = MethodPanel(hub, page)
         outputs = [*needs.boxes, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
-        tab.select(self.show, hub.session, outputs, **QUICK)
-        needs.when_ready(self.show, outputs)
-        needs.follow(explain.changes, lambda _, session: self.show(session), outputs)
+        outputs, inputs = [*outputs, *methods.outputs], [methods.variant]
+        tab.select(self.show, [hub.session, *inputs], outputs, **QUICK)
+        needs.when_ready(self.show, outputs, inputs)
+        needs.follow(explain.changes, lambda _, session, variant: self.show(session, variant), outputs, inputs)
 
-    def show(self, session: Session | None) -> list[Any]:
-        """Show the comparison of the latest report, or the sample prompt where there is none."""
+    def show(self, session: Session | None, variant: str) -> list[Any]:
+        """Show the comparison of the latest report, or the sample prompt where there is none.
+
+        ``variant`` is the one that all methods explain.
+        """
         report, method = (session.report, session.method) if session else (None, "")
         if report is None or any(method not in variant.maps for variant in report.variants):
-            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *[gr.skip()] * 9]
+            unchanged = [gr.skip()] * (9 + len(self.methods.outputs))
+            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *unchanged]
         comparison = compare_variants(report, method)
         pictures = []
         for pair in comparison.pairs:
@@ -59,7 +66,8 @@ class CompareTab:
         sentence = render_html("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
         ranked = list(_ranked(comparison))
         plots = [shares_figure(comparison), agreement_figure(comparison) if comparison.comparable else None]
-        return [*self.needs.updates(session, ready=True), gr.Column(visible=True), sentence, *ranked, *plots, *pictures]
+        ready, methods = self.needs.updates(session, ready=True), self.methods.contents(session, variant)
+        return [*ready, gr.Column(visible=True), sentence, *ranked, *plots, *pictures, *methods]
 
 
 def _ranked(comparison: Comparison) -> Iterator[str]:

@@ -28,6 +28,7 @@ from mexplain.ui.components.common import (
     stop_button,
     tab_intro,
 )
+from mexplain.ui.components.report_page import ReportButton
 from mexplain.ui.components.results import View
 from mexplain.ui.components.results_panel import ResultsPanel
 from mexplain.ui.components.samples import captions, sample_buttons
@@ -69,6 +70,7 @@ class ExplainTab:
         with gr.Row(elem_id="input_bar"):
             gr.Button("Another clip or part", elem_id="another", min_width=220, scale=0)
             self.halt_below = gr.Button("Stop", elem_id="stop_below", min_width=90, scale=0)
+            self.report = ReportButton(self.hub)
         self.status = gr.HTML(elem_id="status")
         self.error = error_box()
 
@@ -92,7 +94,7 @@ class ExplainTab:
         changes = [component.input for component in panel.request_inputs]
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
         stop_button(self.halt, session, runs)
-        stop_button(self.halt_below, session, runs)
+        stop_button(self.halt_below, session, [*runs, self.report.wire(self.status, self.error)])
         # What other tabs show may change with each of these events.
         self.changes = [room.then, unprepared.change, *(run.then for run in runs)]
         view_inputs, quick = [session, *panel.view_inputs], {**QUICK, "trigger_mode": "always_last"}

@@ -1,6 +1,5 @@
 """Seventh tab: files of the latest result, a link to its settings, and many clips at once."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from mexplain.ui.components.common import (
     stop_button,
     tab_intro,
 )
+from mexplain.ui.components.report_page import STEM, named_report
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.components.samples import captions
 from mexplain.ui.permalink import PermalinkSettings, to_query
@@ -123,10 +123,8 @@ class ExportTab:
     def _write(self, session: Session, kinds: set[str], tell: Any) -> list[Path]:
         report, prediction = session.report, session.prediction
         assert report is not None and prediction is not None
-        report = replace(report, info=replace(report.info, path=self.hub.original_name(report.info.path)))
-        # What a visitor calls their clip stays in the files, and out of names on the hub's disk.
-        stem = "explained"
-        first = self.hub.output_path(f"{stem}.json")
+        report = named_report(self.hub, report)
+        first = self.hub.output_path(f"{STEM}.json")
         paths: list[Path] = []
         animations: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
@@ -139,20 +137,20 @@ class ExportTab:
         if "mp4" in kinds:
             tell("films", 0.7)
             for name, animation in animations.items():
-                paths.append(first.with_name(f"{stem}_{name}.mp4"))
+                paths.append(first.with_name(f"{STEM}_{name}.mp4"))
                 animation.write(paths[-1])
         if "png" in kinds:
             tell("the picture", 0.85)
             paths.append(first.with_suffix(".png"))
             paths[-1].write_bytes(summary_png(summary_image(report)))
         if "marks" in kinds:
-            for name, text in film_files(film_of_report(report), network_name(report), stem).items():
+            for name, text in film_files(film_of_report(report), network_name(report), STEM).items():
                 paths.append(first.with_name(name))
                 paths[-1].write_text(text, encoding="utf-8")
         if "csv" in kinds:
             tables = {"variants": variants_csv, "blocks": blocks_csv, "units": units_csv}
             for name, table in tables.items():
-                paths.append(first.with_name(f"{stem}_{name}.csv"))
+                paths.append(first.with_name(f"{STEM}_{name}.csv"))
                 paths[-1].write_text(table([report]), encoding="utf-8")
         if "json" in kinds:
             paths.append(first)
