@@ -52,7 +52,8 @@ class MethodPanel:
         self.outputs = [self.agreed, *self.slots]
         self.variant.input(self.contents, [hub.session, self.variant], self.outputs, **QUICK)
         slow = {**SLOW, "show_progress_on": self.status}
-        run = self.go.click(self.explain, [hub.session, self.variant], [self.error, *self.outputs], **slow)
+        # Not called "explain": endpoints get the names of their functions, and that one is the programs'.
+        run = self.go.click(self.run_all, [hub.session, self.variant], [self.error, *self.outputs], **slow)
         stop_button(self.halt, hub.session, [run])
 
     def methods(self, variant: str) -> list[str]:
@@ -77,7 +78,7 @@ class MethodPanel:
         spare = [gr.HTML(visible=False)] * (len(self.slots) - len(cards))
         return [self._agreed(session, variant), *(gr.HTML(card, visible=True) for card in cards), *spare]
 
-    def explain(
+    def run_all(
         self, session: Session | None, variant: str, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Explain the latest clip by each method, unless it did already; each picture is shown once it is there."""
