@@ -1,6 +1,6 @@
 """Clips and pictures for tests, all made from one short video of a person who does not exist."""
 
-import importlib.util
+import importlib.metadata
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,12 +11,12 @@ import pytest
 from mexplain.errors import MexplainError
 from mexplain.media.system_libraries import check_system_libraries
 
-try:
-    # Without MediaPipe, as beside a GPU, tests of the network alone run, and need none of them.
-    if importlib.util.find_spec("mediapipe"):
+# Without MediaPipe, as beside a GPU, tests of the network alone run, and need none of the libraries.
+if any(importlib.metadata.distributions(name="mediapipe")):
+    try:
         check_system_libraries()
-except MexplainError as error:
-    pytest.exit(str(error), returncode=2)
+    except MexplainError as error:
+        pytest.exit(str(error), returncode=2)
 
 import av
 import numpy as np
