@@ -26,11 +26,12 @@ def test_who_waits_knows_their_place_and_who_cannot_is_told(visit, hub):
         while not done.wait(0.02):
             answers.append(crowd.ask(explain, *asked))
 
-    assert crowd.ask(explain, *asked).status_code == 200
+    # Two, so that there is still one at work when a slow page has sent its own.
+    assert [crowd.ask(explain, *asked).status_code for _ in range(2)] == [200, 200]
     with closing(crowd.messages()) as told:
         assert any(message["msg"] == "process_starts" for message in told)
         one.page.locator(".sample").nth(0).click()
-        one.page.wait_for_selector("#status >> text=Busy: you are number 1 of 1 in line.")
+        one.page.wait_for_selector("#status >> text=/Busy: you are number ([12]) of \\1 in line./")
         answers: list[httpx.Response] = []
         filling = threading.Thread(target=fill)
         filling.start()
