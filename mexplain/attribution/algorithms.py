@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mexplain.attribution.block_target import BlockTarget
-from mexplain.attribution.coalition_table import coalition_members
+from mexplain.attribution.coalition_table import coalition_members, shapley_values
 from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate, is_complete
 from mexplain.attribution.target import AttributionTarget
 
@@ -205,7 +205,7 @@ def shapley(target: BlockTarget, permutations: int, exact_up_to: int) -> MethodO
     if target.tries_all_sets and players <= exact_up_to:
         table = logits(coalition_members(players, rest.device))
         return MethodOutput(
-            blocks=exact_shapley(lambda _: table[:, target.class_index], players, rest.device).float(),
+            blocks=shapley_values(table[:, target.class_index]).float(),
             outside=float(table[0, target.class_index] - target.baseline_logits[target.class_index]),
             steps=2**players,
             coalition_logits=table,
@@ -247,19 +247,7 @@ def _gate_output(target: BlockTarget, values: Float[Tensor, "t n"]) -> MethodOut
 
 def exact_shapley(value: Callable[[Tensor], Tensor], players: int, device: torch.device) -> Float[Tensor, "m"]:
     """Compute each player's mean contribution over all orders; ``value`` maps coalitions (b, m) to their values."""
-    coalitions = torch.arange(2**players, device=device)
-    member = coalition_members(players, device)
-    values = value(member)
-    size = member.sum(1).long()
-    shares = [1 / (players * math.comb(players - 1, k)) for k in range(players)]
-    weight = torch.tensor(shares, dtype=torch.float64, device=device)
-    return torch.stack(
-        [
-            (weight[size[without]] * (values[without + (1 << player)] - values[without])).sum()
-            for player in range(players)
-            for without in (coalitions[member[:, player] == 0],)
-        ]
-    )
+    return shapley_values(value(coalition_members(players, device)))
 
 
 def _antithetic_orders(players: int, count: int) -> Iterator[list[int]]:

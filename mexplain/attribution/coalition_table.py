@@ -19,6 +19,22 @@ def coalition_members(players: int, device: torch.device) -> Float[Tensor, "b m"
     return ((rows[:, None] >> torch.arange(players, device=device)) & 1).float()
 
 
+def shapley_values(values: Float[Tensor, "b"]) -> Float[Tensor, "m"]:
+    """Compute each player's mean contribution over all orders."""
+    players, device = _players(len(values)), values.device
+    coalitions, member = torch.arange(len(values), device=device), coalition_members(players, device)
+    size = member.sum(1).long()
+    shares = [1 / (players * math.comb(players - 1, k)) for k in range(players)]
+    weight = torch.tensor(shares, dtype=torch.float64, device=device)
+    return torch.stack(
+        [
+            (weight[size[without]] * (values[without + (1 << player)] - values[without])).sum()
+            for player in range(players)
+            for without in (coalitions[member[:, player] == 0],)
+        ]
+    )
+
+
 def shapley_interactions(values: Float[np.ndarray, "b"]) -> Float[np.ndarray, "m m"]:
     """Compute the Shapley interaction index of each two players (Grabisch and Roubens 1999), 0 on the diagonal.
 

@@ -34,8 +34,7 @@ class RecogniserTarget(BlockTarget):
     @property
     def offers(self) -> frozenset[str]:
         """Gradients and attention weights where the recogniser gives them."""
-        given = {"gradient": self.recogniser.gives_gradient, "attention": self.recogniser.gives_attention}
-        return frozenset(need for need, has in given.items() if has)
+        return self.recogniser.offers
 
     @property
     def grid(self) -> tuple[int, int]:

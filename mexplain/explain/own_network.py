@@ -27,8 +27,7 @@ USUAL_WITHOUT_GRADIENT = "shapley"
 
 def applicable_methods(recogniser: CheckedRecogniser) -> tuple[str, ...]:
     """Keys of the methods that need no more than a recogniser gives."""
-    given = {"gradient": recogniser.gives_gradient, "attention": recogniser.gives_attention}
-    return tuple(key for key, method in METHODS.items() if all(given.get(need, False) for need in method.needs))
+    return tuple(key for key, method in METHODS.items() if recogniser.offers.issuperset(method.needs))
 
 
 def explain_recogniser(
@@ -117,7 +116,8 @@ def check_own_request(request: ExplainRequest, recogniser: CheckedRecogniser) ->
 
 def notes_on(recogniser: CheckedRecogniser) -> tuple[str, ...]:
     """Sentences on whose answer this is, and on what cannot be said of it."""
-    unable = [method.name for key, method in METHODS.items() if key not in applicable_methods(recogniser)]
+    able = applicable_methods(recogniser)
+    unable = [method.name for key, method in METHODS.items() if key not in able]
     notes = [
         f"This is the answer of {recogniser.name}, not of the network that comes with mexplain. Its probabilities are "
         "the softmax of its logits; it says nothing of presence or of action units, and no moment was searched for.",

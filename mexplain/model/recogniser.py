@@ -129,6 +129,12 @@ class CheckedRecogniser:
         self.gives_attention = callable(getattr(recogniser, "attention_weights", None))
         self.gives_gradient, self.repeats, self.sha256 = self._probe()
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What it gives beside logits: "gradient" and "attention", as methods name what they need."""
+        given = {"gradient": self.gives_gradient, "attention": self.gives_attention}
+        return frozenset(need for need, has in given.items() if has)
+
     def logits(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b k"]:
         """Compute the logits of clips, RGB in 0..1, on the clips' device."""
         shape = (len(clips), len(self.labels))

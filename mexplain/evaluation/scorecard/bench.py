@@ -12,16 +12,15 @@ from mexplain.evaluation.scorecard import known_clips
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
 from mexplain.evaluation.scorecard.known_clips import KnownClips
 from mexplain.evaluation.scorecard.planted_shortcut import EXPLAINED, shortcut_tests
-from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.runner import ScorecardRun, bench_identity, check_bench_folder
 from mexplain.evaluation.scorecard.sanity_checks import summary
-from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.evaluation.scorecard.scorecard_files import write_scorecard
 from mexplain.evaluation.scorecard.shortcuts import LEAST_EXPOSED, SHORTCUTS
-from mexplain.media.files import write_json_file, write_text
+from mexplain.media.files import write_json_file
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.config import ModelConfig
 from mexplain.model.device import resolve_device
-from mexplain.model.scorecard import SCORECARD, Scorecard
+from mexplain.model.scorecard import Scorecard
 from mexplain.simulation.faces import check_splits, load_faces
 
 # Results of shortcuts that a run has finished, beside its other files.
@@ -59,9 +58,7 @@ def run_scorecard(
     rows, checks = run.measure()
     planted = _shortcuts(run, shortcuts, len(faces) == 0)
     scorecard = build_scorecard(run, rows, checks, planted)
-    write_text(out / SCORECARD, scorecard.to_json())
-    write_text(out / "scorecard.md", markdown(scorecard))
-    write_text(out / "scorecard.html", scorecard_page(scorecard))
+    write_scorecard(scorecard, out)
     return scorecard
 
 

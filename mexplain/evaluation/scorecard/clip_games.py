@@ -93,9 +93,8 @@ def play_clip_games(
 def _held_logits(targets: Sequence[AttributionTarget], game: RenderedGame) -> dict[str, Float[np.ndarray, "k"]]:
     """Compute the logits of targets of one clip with the same pixels held; the trunk runs once for all of them."""
     first = targets[0]
-    moving = torch.ones(len(game.held), len(first.scored_boxes) + 1)
-    moving[:, list(cast("tuple[int, ...]", game.players))] = torch.from_numpy(~game.held).float()
-    features = first.features_with_pixels_held(first.held_pixels(moving.to(first.frames.device))[:, None])
+    moving = game.moving_parts(len(first.scored_boxes)).to(first.frames.device)
+    features = first.features_with_pixels_held(first.held_pixels(moving)[:, None])
     return {
         target.variant: target.head_output(features).logits[:, target.class_index].double().cpu().numpy()
         for target in targets

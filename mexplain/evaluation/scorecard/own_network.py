@@ -15,26 +15,23 @@ from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores
 from mexplain.evaluation.scorecard.findings import findings_on
 from mexplain.evaluation.scorecard.game_metrics import GAME_MEASURES, TIME_MEASURES
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, load_known_clips
-from mexplain.evaluation.scorecard.plots import scorecard_page
 from mexplain.evaluation.scorecard.reference_maps import reference_maps
 from mexplain.evaluation.scorecard.rendered_game import RenderedGame, Stretch
 from mexplain.evaluation.scorecard.runner import (
     CLIPS,
-    IDENTITY,
     ClipTruth,
     bench_identity,
-    check_bench_folder,
+    claim_bench_folder,
     resumed_rows,
     rounded_scores,
     slices_of,
 )
-from mexplain.evaluation.scorecard.scorecard_table import markdown
+from mexplain.evaluation.scorecard.scorecard_files import write_scorecard
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
 from mexplain.explain.own_network import applicable_methods
-from mexplain.media.files import write_json_file, write_text
 from mexplain.model.config import CASME2_LABELS, PRESETS
 from mexplain.model.recogniser import CheckedRecogniser, InputSpec
-from mexplain.model.scorecard import SCORECARD, Scorecard
+from mexplain.model.scorecard import Scorecard
 
 # Clips that a network of one's own is asked about at once.
 _AT_ONCE = 8
@@ -60,10 +57,7 @@ class OwnRun:
         Raises ``SettingError`` if ``out`` holds another run, ``RecogniserError`` where the recogniser fails.
         """
         identity = bench_identity(self.recogniser.sha256, self.methods, (self.recogniser.name,))
-        identity["known_clips_sha256"] = self.known.sha256
-        check_bench_folder(self.out, identity)
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json_file(self.out / IDENTITY, identity)
+        claim_bench_folder(self.out, self.known, identity)
         return resumed_rows(self.out / CLIPS, tuple(self.known), self._score, "clips")
 
     def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:
@@ -110,9 +104,7 @@ def write_own_scorecard(run: OwnRun, rows: list[dict[str, Any]]) -> Scorecard:
         hold=collect_hold(rows),
         findings=findings_on(run.recogniser, rows),
     )
-    write_text(run.out / SCORECARD, scorecard.to_json())
-    write_text(run.out / "scorecard.md", markdown(scorecard))
-    write_text(run.out / "scorecard.html", scorecard_page(scorecard))
+    write_scorecard(scorecard, run.out)
     return scorecard
 
 
@@ -152,8 +144,7 @@ def _play(recogniser: CheckedRecogniser, clip: KnownClip, target: RecogniserTarg
     assert clip.recipe is not None
     game, in_time, index = clip.recipe.game(recogniser.blocks), clip.recipe.time_game(), target.class_index
     players = cast("tuple[int, ...]", game.players)
-    moving = torch.ones(len(game.held), len(target.scored_boxes) + 1)
-    moving[:, list(players)] = torch.from_numpy(~game.held).float()
+    moving = game.moving_parts(len(target.scored_boxes))
     held = target.logits_with_pixels_held(target.held_pixels(moving)[:, None])[:, index]
 
     def told(rendered: RenderedGame) -> tuple[float, ...]:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from mexplain.attribution.algorithms import exact_shapley
-from mexplain.attribution.coalition_table import shapley_interactions
+from mexplain.attribution.coalition_table import shapley_interactions, shapley_values
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
@@ -56,6 +55,12 @@ class RenderedGame:
     landmarks_xy: Float[np.ndarray, "478 2"]
     label: int
     energy: Float[np.ndarray, "n"]
+
+    def moving_parts(self, blocks: int) -> Float[torch.Tensor, "k p"]:
+        """Return which blocks, and last the rest of the picture, move (1) in each coalition of a game of blocks."""
+        moving = torch.ones(len(self.held), blocks + 1)
+        moving[:, list(cast("tuple[int, ...]", self.players))] = torch.from_numpy(~self.held).float()
+        return moving
 
     @property
     def clip(self) -> UInt8[np.ndarray, "t s s 3"]:
@@ -200,12 +205,10 @@ def game_values(logits: Float[np.ndarray, "k"]) -> GameValues:
     """Compute the values of the players from the logits of all coalitions, in the order of ``RenderedGame``."""
     count = len(logits).bit_length() - 1
     table = torch.from_numpy(np.asarray(logits, np.float64))
-    digits = 1 << torch.arange(count)
-    shapley = exact_shapley(lambda coalitions: table[(coalitions.long() * digits).sum(1)], count, table.device)
     full = len(logits) - 1
     return GameValues(
         logits=np.asarray(logits, np.float32),
-        shapley=shapley.numpy().astype(np.float32),
+        shapley=shapley_values(table).numpy().astype(np.float32),
         necessity=np.array([logits[full] - logits[full ^ (1 << p)] for p in range(count)], np.float32),
         sufficiency=np.array([logits[1 << p] - logits[0] for p in range(count)], np.float32),
         interactions=shapley_interactions(np.asarray(logits, np.float64)).astype(np.float32),

@@ -72,10 +72,7 @@ class ScorecardRun:
 
     def _claim(self) -> None:
         identity = bench_identity(self.checkpoint_sha256, self.methods, self.variants)
-        identity["known_clips_sha256"] = self.known.sha256
-        check_bench_folder(self.out, identity)
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json_file(self.out / IDENTITY, identity)
+        claim_bench_folder(self.out, self.known, identity)
 
     def _each(
         self, name: str, clips: Sequence[KnownClip], work: Callable[[int, KnownClip], dict[str, Any]], what: str
@@ -127,6 +124,14 @@ def bench_identity(checkpoint_sha256: str, methods: Sequence[str], variants: Seq
         "methods": list(methods),
         "variants": list(variants),
     }
+
+
+def claim_bench_folder(out: Path, known: KnownClips, identity: Mapping[str, Any]) -> None:
+    """Make a folder, or go on in it, for a run on known clips; raises ``SettingError`` if it holds another run."""
+    identity = {**identity, "known_clips_sha256": known.sha256}
+    check_bench_folder(out, identity)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json_file(out / IDENTITY, identity)
 
 
 def check_bench_folder(out: Path, identity: Mapping[str, Any]) -> None:
