@@ -4,6 +4,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from support.global_state import state_of
 from support.mirrored import mirrored_landmarks, mirrored_network
 from support.targets import build_target
 
@@ -240,7 +241,7 @@ def test_attention_x_gradient_is_what_a_gate_that_closes_a_little_takes(checkpoi
     assert float(more - less) / 0.02 == pytest.approx(float(expected[t, block]), rel=0.02)
 
 
-def testexact_shapley_values_are_the_mean_over_all_orders():
+def test_exact_shapley_values_are_the_mean_over_all_orders():
     """A made-up game: 0 and 1 are alike and only count together, 2 hinders 0, 3 does nothing at all."""
 
     def worth(keep):
@@ -368,33 +369,6 @@ def test_a_mirrored_face_has_mirrored_scores(smile, frames, backwards, explain, 
 
 
 # What it leaves alone
-
-
-def state_of(model):
-    modules, weights = list(model.modules()), list(model.parameters())
-    hooks = [
-        len(value)
-        for module in modules
-        for name, value in vars(module).items()
-        if "hooks" in name and value is not None
-    ]
-    flags = [
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        torch.backends.cudnn.enabled,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.allow_tf32,
-        torch.backends.cuda.matmul.allow_tf32,
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_autocast_enabled("cpu"),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-    ]
-    name, numbers, *place = np.random.get_state()
-    chance = torch.get_rng_state().tolist(), name, numbers.tolist(), place
-    modes = [module.training for module in modules]
-    return modes, hooks, [(weight.requires_grad, weight.grad) for weight in weights], flags, chance
 
 
 @each_method

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.global_state import state_of
 
 from mexplain.attribution import random_orders
 from mexplain.attribution.attribute import attribute_target, attribute_targets
@@ -212,30 +213,15 @@ def test_rendered_games_agree(models, known):
 # What it leaves alone
 
 
-def state():
-    return [
-        torch.is_grad_enabled(),
-        torch.backends.cudnn.enabled,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.allow_tf32,
-        torch.backends.cuda.matmul.allow_tf32,
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_autocast_enabled("cuda"),
-        torch.get_rng_state().tolist(),
-        torch.cuda.get_rng_state(GPU).tolist(),
-    ]
-
-
 @each_method
 def test_explaining_changes_nothing(models, build, known, method):
     model, (clip,) = models[GPU], build(GPU, 1)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    modes, before = [module.training for module in model.modules()], state()
+    before = state_of(model)
     for target in clip.values():
         attribute_target(target, method, settings=QUICK.get(method))
         assert torch.equal(target.frames[0], known[0].input(GPU)[FRAMES])
-    assert state() == before and [module.training for module in model.modules()] == modes
+    assert state_of(model) == before
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert all(weight.grad is None and not weight.requires_grad for weight in model.parameters())
 
