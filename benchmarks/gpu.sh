@@ -24,7 +24,7 @@ usage() {
   exit 2
 }
 [ $# -ge 1 ] && [ "${1#-}" = "$1" ] || usage
-out=$1 device=cuda clips=64 minutes=12 check_clips=500
+results=$1 device=cuda clips=64 minutes=12 check_clips=500
 parts="tests speed1 speed8 speed64 check training archive profile"
 shift
 while [ $# -ge 2 ]; do
@@ -41,9 +41,9 @@ done
 [ $# -eq 0 ] || usage
 
 python=${PYTHON:-$(command -v python || command -v python3)}
-mkdir -p "$out" || exit 2
-out=$(cd "$out" && pwd)
-summary=$out/summary.txt
+mkdir -p "$results" || exit 2
+results=$(cd "$results" && pwd)
+summary=$results/summary.txt
 budget=$("$python" -c 'import sys; print(round(60 * float(sys.argv[1])))' "$minutes") || usage
 
 # The weight of a part, and the most seconds it gets.
@@ -60,7 +60,7 @@ limit() { # the seconds that part $1 may take; "$@" are all that are left, with 
 
 part_command() { # sets the array `command` for part $1 with $2 seconds, or leaves it empty and says why in `why`
   local size=${1#speed}
-  local -a to=(--device "$device" --json "$out/$1.json")
+  local -a to=(--device "$device" --json "$results/$1.json")
   command=() why=""
   case $1 in
     tests)
@@ -95,7 +95,7 @@ part_command() { # sets the array `command` for part $1 with $2 seconds, or leav
       if $rehearsal; then command+=(--frames 2); elif [ "$2" -ge 75 ]; then command+=(12 24); fi
       ;;
     profile)
-      command=(-m benchmarks profile --device "$device" --clips 1 --out "$out")
+      command=(-m benchmarks profile --device "$device" --clips 1 --out "$results")
       if $rehearsal; then command+=(--frames 2 --batch 4); fi
       ;;
     *) why="no such part" ;;
@@ -112,7 +112,7 @@ told() { # the lines of part $1's results that the summary repeats
     archive) lines='a_second|^tests_of_trust' ;;
     *) return ;;
   esac
-  grep -E "$lines" "$out/$1.txt" | sed 's/^ */          /' | head -n 30
+  grep -E "$lines" "$results/$1.txt" | sed 's/^ */          /' | head -n 30
 }
 
 rehearsal=false
@@ -135,15 +135,15 @@ while [ $# -gt 0 ]; do
     continue
   fi
   began=$SECONDS
-  timeout --kill-after=5 "$seconds" "$python" "${command[@]}" >"$out/$part.txt" 2>&1
+  timeout --kill-after=5 "$seconds" "$python" "${command[@]}" >"$results/$part.txt" 2>&1
   code=$?
   [ $code -eq 0 ] || failed=1
   said=""
-  [ "$part" != tests ] || said=$(tail -n 1 "$out/$part.txt")
-  [ $code -ne 124 ] && [ $code -ne 137 ] || said="cut off at: $(tail -n 1 "$out/$part.txt")"
+  [ "$part" != tests ] || said=$(tail -n 1 "$results/$part.txt")
+  [ $code -ne 124 ] && [ $code -ne 137 ] || said="cut off at: $(tail -n 1 "$results/$part.txt")"
   printf '%-9s exit %3d  %4d s of %4d  %s\n' "$part" "$code" "$((SECONDS - began))" "$seconds" "$said" |
     tee -a "$summary"
   told "$part" | tee -a "$summary"
 done
-echo "all in $SECONDS s; results in $out" | tee -a "$summary"
+echo "all in $SECONDS s; results in $results" | tee -a "$summary"
 exit $failed
