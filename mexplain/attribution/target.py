@@ -54,10 +54,12 @@ class AttributionTarget(BlockTarget):
         """The variant's head."""
         return self.model.head(self.variant)
 
+    @exact_convolutions()
     def score(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b"]:
         """Compute the class's logit of each clip."""
         return self.head_output(self.model.encode(clips)).logits[:, self.class_index]
 
+    @exact_convolutions()
     def head_output(
         self, features: Float[Tensor, "b t c h w"], gain: Float[Tensor, "b t n"] | None = None
     ) -> HeadOutput:
@@ -92,6 +94,7 @@ class AttributionTarget(BlockTarget):
         return lambda moving: self._logits_of_masks(parts, moving)
 
     @torch.no_grad()
+    @exact_convolutions()
     def _logits_of_masks(self, parts: HeldParts, moving: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
         mask, boxes = moving.detach().cpu().numpy() > 0.5, self.boxes.detach().cpu().numpy()
         local, whole = masked_forward(self.head, parts, mask, boxes)

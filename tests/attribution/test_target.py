@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from support.targets import build_target
+from torch.nn import functional as F
 
 from mexplain.attribution.held_parts import HeldParts
 from mexplain.errors import SettingError
@@ -170,3 +171,23 @@ def test_several_blocks_held_are_nearly_what_holding_them_in_the_picture_gives(a
         )
     )
     assert (quick - expected).square().mean() < 0.1 * expected.square().mean()
+
+
+def test_no_convolution_of_a_question_is_rounded_to_ten_bits(asked, monkeypatch):
+    """A GPU's convolutions would be, and a logit then a tenth off."""
+    target, rounded = asked["10"], []
+
+    def convolve(*args, convolution=F.conv2d, **kwargs):
+        rounded.append(torch.backends.cudnn.allow_tf32)
+        return convolution(*args, **kwargs)
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(F, "conv2d", convolve)
+    moving = torch.ones(2, 11)
+    moving[1, :5] = 0
+    target.logits_with_blocks_moving(moving)
+    target.logits_with_pixels_held(target.held_pixels(moving[1:])[:, None])
+    target.score(target.frames)
+    target.head_output(target.features)
+    assert len(rounded) > 10 and not any(rounded)
+    assert torch.backends.cudnn.allow_tf32
