@@ -20,22 +20,38 @@ class ConvStack(nn.Sequential):
     affine map, ``affine_prefix``; what follows is ``nonlinear_rest``.
     """
 
+    _kept: tuple[object, list[Folded], list[Tensor]] | None = None
+
     def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run all layers."""
-        return self._run(x, list(self))
+        return self._run(x, slice(None))
 
     def affine_prefix(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run the layers before the first ReLU or maximum; the identity where there are none."""
-        return self._run(x, list(self)[: self._prefix_length()])
+        return self._run(x, slice(self._prefix_length()))
 
     def nonlinear_rest(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run the layers from the first ReLU or maximum on; ``x`` is not modified."""
-        rest = list(self)[self._prefix_length() :]
-        return self._run(F.relu(x), rest[1:]) if isinstance(rest[0], nn.ReLU) else self._run(x, rest)
+        begin = self._prefix_length()
+        if isinstance(self.folded()[begin], nn.ReLU):
+            return self._run(F.relu(x), slice(begin + 1, None))
+        return self._run(x, slice(begin, None))
 
     def folded(self) -> list[Folded]:
-        """List the layers; in evaluation mode batch norms are folded into the convolutions' weights and biases."""
-        return _folded(list(self))
+        """List the layers; in evaluation mode batch norms are folded into the convolutions' weights and biases.
+
+        As long as no weight changes, the list is the same: a GPU takes as long to fold as to convolve.
+        """
+        weights = [*self.parameters(), *self.buffers()]
+        if torch.compiler.is_compiling() or any(w.requires_grad or w.is_inference() for w in weights):
+            return _folded(list(self))
+        version = tuple((w.data_ptr(), w._version) for w in weights), tuple(layer.training for layer in self)
+        if self._kept is None or self._kept[0] != version:
+            # Not in inference mode: what is folded there could not be differentiated through later. The weights are
+            # kept as well, so that no others can take their place in memory.
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = version, _folded(list(self)), [w.detach() for w in weights]
+        return self._kept[1]
 
     def sizes(self, entering: Sequence[int]) -> list[list[int]]:
         """Compute the (channels, height, width) of each layer's input, where the stack's is of size ``entering``."""
@@ -77,8 +93,8 @@ class ConvStack(nn.Sequential):
                 x = layer(x)
         return x
 
-    def _run(self, x: Tensor, layers: list[nn.Module]) -> Tensor:
-        for layer in _folded(layers):
+    def _run(self, x: Tensor, part: slice) -> Tensor:
+        for layer in self.folded()[part]:
             if isinstance(layer, tuple):
                 conv, weight, bias = layer
                 x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
@@ -87,7 +103,8 @@ class ConvStack(nn.Sequential):
         return x
 
     def _prefix_length(self) -> int:
-        return next(i for i, layer in enumerate(self) if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d))
+        kinds = (tuple, nn.Conv2d, nn.BatchNorm2d)
+        return next(i for i, layer in enumerate(self.folded()) if not isinstance(layer, kinds))
 
 
 def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
@@ -123,7 +140,7 @@ def _folded(layers: list[nn.Module]) -> list[Folded]:
 
 
 def _without_norms(layers: list[nn.Module]) -> list[Folded]:
-    """List the layers as ``_folded`` does where only their sizes matter: a GPU takes as long to fold as to convolve."""
+    """List the layers as ``_folded`` does where only their sizes matter."""
     kept = [layer for layer in layers if layer.training or not isinstance(layer, nn.BatchNorm2d)]
     return [(layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer for layer in kept]
 

@@ -1,15 +1,17 @@
+import copy
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.mesh import crop_to_iod, mean_shape
 from mexplain.model.attention import crop_blocks
 from mexplain.model.config import PRESETS, ModelConfig
+from mexplain.model.conv_stack import conv_stack
 from mexplain.model.network import MicroExpressionNet, build_model
 from mexplain.records import VARIANTS
 
@@ -166,3 +168,35 @@ def test_wrong_size_and_missing_head_are_clear_errors(model: MicroExpressionNet)
         build_model("huge")
     with pytest.raises(SettingError, match="heads for 10; got '24'"):
         build_model("lite", ("10",)).head("24")
+
+
+@torch.no_grad()
+def test_norms_are_folded_anew_when_a_weight_changes() -> None:
+    stack, _ = conv_stack(3, ("4", "pool", "8"))
+    stack.requires_grad_(False)
+    norm = next(layer for layer in stack if isinstance(layer, nn.BatchNorm2d))
+    x = torch.rand(2, 3, 8, 8)
+
+    def plain() -> Tensor:
+        return nn.Sequential(*stack)(x.clone())
+
+    assert torch.allclose(stack.eval()(x), plain(), atol=1e-6)
+    assert stack.folded() is stack.folded()
+    norm.bias.add_(1)
+    assert torch.allclose(stack(x), plain(), atol=1e-6)
+    stack.load_state_dict({name: value * 1.1 for name, value in stack.state_dict().items()})
+    assert torch.allclose(stack(x), plain(), atol=1e-6)
+    norm.weight.data = torch.full((4,), 0.3)
+    assert torch.allclose(stack(x), plain(), atol=1e-6)
+    assert torch.allclose(copy.deepcopy(stack)(x), plain(), atol=1e-6)
+    assert len(stack.train().folded()) > len(stack.eval().folded())
+
+
+def test_what_was_folded_in_inference_mode_has_gradients() -> None:
+    stack, _ = conv_stack(3, ("4",))
+    stack.eval().requires_grad_(False)
+    x = torch.rand(1, 3, 6, 6)
+    with torch.inference_mode():
+        stack(x)
+    x.requires_grad_()
+    assert torch.autograd.grad(stack(x).sum(), x)[0].abs().max() > 0
