@@ -8,6 +8,7 @@ held, each cell takes the features of the one that changes it most.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from mexplain.model.network import MicroExpressionNet
 
 # Changes below this share of a part's largest one are left out, so that fewer parts touch a region.
 _NEGLIGIBLE = 1e-3
+_PARTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class HeldParts:
     looks: Float[Tensor, "p2 t h w c"]
     strength: Float[Tensor, "p t h w"]
 
+    @cached_property
+    def _changed(self) -> Bool[np.ndarray, "p h w"]:
+        """The cells that each part changes at any time: fetched once, for a GPU answers slowly when asked often."""
+        changed: Bool[np.ndarray, "p h w"] = (self.strength > 0).any(1).cpu().numpy()
+        return changed
+
     @property
     def clip(self) -> Float[Tensor, "t h w c"]:
         """The attentions' input for the clip."""
@@ -40,20 +48,19 @@ class HeldParts:
 
     def touching(self, top: Span, left: Span) -> Bool[np.ndarray, "m"]:
         """Find the parts that change anything in a region of cells."""
-        region = self.strength[:, :, slice(*top), slice(*left)]
-        found: Bool[np.ndarray, "m"] = (region > 0).flatten(1).any(1).cpu().numpy()
-        return found
+        return np.asarray(self._changed[:, slice(*top), slice(*left)].any((1, 2)))
 
     def region(self, held: Bool[Tensor, "k m"], top: Span, left: Span) -> Float[Tensor, "k t r s c"]:
         """Compute a region of the attentions' input for several sets of held parts."""
         rows, columns = slice(*top), slice(*left)
         strength = self.strength[:, :, rows, columns].flatten(1)  # p n
         looks = self.looks[:, :, rows, columns]
-        touching = torch.from_numpy(self.touching(top, left)).to(held.device)
-        if not touching.any():
+        found = np.flatnonzero(self.touching(top, left))
+        if not len(found):
             return looks[-2].expand(len(held), *looks.shape[1:])
-        strength, chosen = strength[touching], held[:, touching]
-        looks = looks[torch.cat([touching, touching.new_ones(2)])]
+        touching = torch.from_numpy(np.append(found, [len(looks) - 2, len(looks) - 1])).to(held.device)
+        strength, chosen = strength[touching[:-2]], held[:, touching[:-2]]
+        looks = looks[touching]
         largest, look = (strength * chosen[:, :, None]).max(1)  # k n
         look[largest == 0] = len(looks) - 2
         # What only held parts change is still.
@@ -96,7 +103,13 @@ def encode_held_parts(
 
     clip = seen(features[0]).contiguous()
     still = seen(features[1]).expand_as(clip)
-    held = [seen(model.encode(torch.lerp(frames, baseline, part)[None])[0]) if part.any() else clip for part in parts]
+    shown = [number for number, part in enumerate(parts) if part.any()]
+    held = [clip] * len(parts)
+    # More than one at once is no faster on a CPU.
+    for some in torch.tensor(shown).split(1 if frames.device.type == "cpu" else _PARTS_AT_ONCE):
+        pictures = torch.stack([torch.lerp(frames, baseline, parts[number]) for number in some])
+        for number, encoded in zip(some.tolist(), model.encode(pictures), strict=True):
+            held[number] = seen(encoded)
     looks = torch.stack([*held, clip, still])
     strength = torch.stack([(look - clip).square().sum(-1) for look in held])
     least = _NEGLIGIBLE**2 * strength.flatten(1).amax(1)

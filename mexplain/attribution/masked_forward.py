@@ -99,6 +99,7 @@ class _Masks:
 
     def __init__(self, parts: HeldParts, moving: Bool[np.ndarray, "b p"]) -> None:
         self.parts, self.count, self._held = parts, len(moving), ~moving
+        self._held_there = torch.from_numpy(self._held).to(parts.clip.device)
 
     def unique_masks(self, top: Span, left: Span) -> tuple[Int[Tensor, "k"], Int[Tensor, "b"]]:
         """Find the masks that differ in a region: the first of each kind, and the kind of each mask."""
@@ -110,7 +111,7 @@ class _Masks:
 
     def regions(self, first: Int[Tensor, "k"], top: Span, left: Span) -> Iterator[Float[Tensor, "_ t r s c"]]:
         """Yield a region of the attentions' input under each of the masks ``first``, in batches."""
-        held = torch.from_numpy(self._held).to(first.device)[first]
+        held = self._held_there[first]
         numel = self.parts.clip[:, slice(*top), slice(*left)].numel()
         size = max(1, bytes_at_once(first.device) // (8 * 4 * numel))
         for batch in held.split(size):
