@@ -91,8 +91,8 @@ part_command() { # sets the array `command` for part $1 with $2 seconds, or leav
       if $rehearsal; then command+=(--clips 4 --repeats 1); else command+=(--clips 160 --repeats 10); fi
       ;;
     archive)
-      command=(-m benchmarks archive "${to[@]}" --clips "$clips" --gigabytes 4 48)
-      if $rehearsal; then command+=(--frames 2); elif [ "$2" -ge 75 ]; then command+=(12 24); fi
+      command=(-m benchmarks archive "${to[@]}" --clips "$clips" --gigabytes 4 16)
+      if $rehearsal; then command+=(--frames 2); elif [ "$2" -ge 50 ]; then command+=(48); fi
       ;;
     profile)
       command=(-m benchmarks profile --device "$device" --clips 1 --out "$results")

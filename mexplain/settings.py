@@ -12,7 +12,6 @@ PREFIX = "MEXPLAIN_"
 CHECKPOINT_VARIABLE = "MEXPLAIN_CHECKPOINT"
 LANDMARKER_VARIABLE = "MEXPLAIN_FACE_LANDMARKER"
 GPU_MEMORY_VARIABLE = "MEXPLAIN_GPU_GB"
-_GPU_MEMORY_GB = 4.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,14 @@ def landmarker_path() -> str:
     return os.environ.get(LANDMARKER_VARIABLE, "")
 
 
-def gpu_memory_gb() -> float:
+def gpu_memory_gb() -> float | None:
     """Memory in GB that one batch of an explanation may use on a GPU, approximately (``$MEXPLAIN_GPU_GB``).
 
-    Raises ``SettingError`` if that is not a number from 0.1 on.
+    None where it is not set. Raises ``SettingError`` if that is not a number from 0.1 on.
     """
-    text = os.environ.get(GPU_MEMORY_VARIABLE, str(_GPU_MEMORY_GB))
+    text = os.environ.get(GPU_MEMORY_VARIABLE)
+    if text is None:
+        return None
     try:
         gigabytes = float(text)
     except ValueError:

@@ -16,6 +16,7 @@ from mexplain.errors import SettingError
 from mexplain.settings import gpu_memory_gb
 
 _CPU_GB = 0.25
+_GPU_SHARE, _LEAST_GPU_GB = 0.5, 0.5
 # The share of the memory to use at once, and the smallest that is tried when memory runs out.
 _share: ContextVar[float] = ContextVar("share", default=1.0)
 _SMALLEST = 1 / 16
@@ -70,12 +71,18 @@ def is_busy() -> bool:
 def bytes_at_once(device: torch.device) -> int:
     """The memory in bytes that one batch of an explanation may use, approximately.
 
-    On a GPU ``$MEXPLAIN_GPU_GB`` (by default 4 GB), elsewhere a quarter of a gigabyte: larger batches are no faster.
-    Raises ``SettingError`` if the variable is not a number from 0.1 on.
+    On a GPU ``$MEXPLAIN_GPU_GB``, by default half of what nothing else uses; elsewhere a quarter of a gigabyte: larger
+    batches are no faster. Raises ``SettingError`` if the variable is not a number from 0.1 on.
     """
     if device.type != "cuda":
         return int(_CPU_GB * 2**30 * _share.get())
-    return int(gpu_memory_gb() * 2**30 * _share.get())
+    gigabytes = gpu_memory_gb()
+    if gigabytes is None:
+        free, _ = torch.cuda.mem_get_info(device)
+        # What PyTorch keeps of the memory that tensors gave back is free for the next batch.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        gigabytes = max(_LEAST_GPU_GB, _GPU_SHARE * (free + kept) / 2**30)
+    return int(gigabytes * 2**30 * _share.get())
 
 
 class Fallback:
