@@ -1,5 +1,6 @@
 """Batches of a training stage, made ahead of its steps by other processes."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -76,7 +77,7 @@ class Batches(Dataset[Made], Generic[Made]):
             num_workers=min(self.processes, len(self)),
             # A process that uses a GPU cannot be forked.
             multiprocessing_context="spawn" if self.device.type == "cuda" else None,
-            worker_init_fn=partial(_compute_alike, cudnn.allow_tf32, cudnn.benchmark),
+            worker_init_fn=partial(_begin_process, cudnn.allow_tf32, cudnn.benchmark),
         )
         for batch in loader:
             yield _moved(batch, self.device)
@@ -92,9 +93,12 @@ class Batches(Dataset[Made], Generic[Made]):
         return made if in_main_process else _moved(made, torch.device("cpu"))
 
 
-def _compute_alike(allow_tf32: bool, benchmark: bool, _: int) -> None:
-    """Round convolutions as the process does that trains."""
+def _begin_process(allow_tf32: bool, benchmark: bool, _: int) -> None:
+    """Round convolutions as the process does that trains, and end without a crash."""
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = allow_tf32, benchmark
+    if torch.cuda.is_available():
+        # A process that used a GPU aborts where the interpreter takes its libraries down; its batches are sent by then.
+        atexit.register(os._exit, 0)
 
 
 def _moved(value: Any, device: torch.device) -> Any:
