@@ -100,10 +100,10 @@ MICRO = Mixture()
 LIVELY_MICRO = replace(
     MICRO,
     intensity_iod=(0.012, 0.10),
-    empty=0.25,
+    empty=0.27,
     lively=0.3,
     still=0.02,
-    head_turns=0.2,
+    head_turns=0.22,
     camera=0.2,
     variation=0.22,
 )

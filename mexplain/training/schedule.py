@@ -85,5 +85,9 @@ def schedule_for(
         schedule,
         macro_rate=schedule.macro_rate / 2,
         micro_rate=schedule.micro_rate * 2 / 3 * slower,
+        # Lively clips took the attention off what moves, and the action units with it, where these weighed less.
+        gate_supervision=1.0,
+        unit_weight=2.5,
+        averaging=0.995,
         fixed_norms=schedule.macro_steps == 0,
     )

@@ -162,7 +162,9 @@ def test_heads_that_went_on_are_mixed_with_those_before(faces: FaceSet, tmp_path
     new, mixed = trained(0.0), trained(0.25)
     for name, value in before.state_dict().items():
         if value.is_floating_point():
-            assert torch.allclose(mixed[name], 0.25 * value + 0.75 * new[name], atol=1e-6), name
+            # Both are rounded to 8 bits.
+            assert torch.allclose(mixed[name], 0.25 * value + 0.75 * new[name], rtol=2**-7, atol=1e-4), name
+            assert torch.equal(new[name], new[name].bfloat16().float()) or not name.startswith("heads")
     assert any(not torch.equal(mixed[name], value) for name, value in new.items())
 
 
