@@ -17,14 +17,15 @@ _LONGEST_TEXT = 200
 class CallLimiter:
     """Calls foreign code in a thread of its own, and gives it up when a call takes too long.
 
-    ``name`` says whose code it is. A thread cannot be ended: one that hangs is left behind, and ends with the process.
+    ``name`` says whose code it is, ``hangs`` whether a call took too long. A thread cannot be ended: one that hangs is
+    left behind, and ends with the process.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._tasks: queue.SimpleQueue[tuple[Callable[[], Any], bool, queue.SimpleQueue[Any]]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._hangs = False
+        self.hangs = False
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns; gradients are on in it where they are on here.
@@ -33,7 +34,7 @@ class CallLimiter:
         that. A ``MexplainError`` that it raises stays as it is.
         """
         limit_s = limit("recogniser_s")
-        if self._hangs:
+        if self.hangs:
             raise RecogniserError(f"{self.name} does not answer any more.")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="recogniser", daemon=True)
@@ -43,7 +44,7 @@ class CallLimiter:
         try:
             result, error = done.get(timeout=limit_s)
         except queue.Empty:
-            self._hangs = True
+            self.hangs = True
             variable = LIMITS["recogniser_s"].variable
             raise RecogniserError(
                 f"{self.name} took longer than {limit_s} s for one call; {variable} sets how long it may."

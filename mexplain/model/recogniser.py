@@ -1,9 +1,10 @@
 """A network of one's own: what it must have to be explained, and what is checked before it is believed."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from mexplain.face.blocks import LAYOUTS
 from mexplain.model.call_limiter import CallLimiter
 from mexplain.model.config import PRESETS
 
+Result = TypeVar("Result")
 # Known clips are rendered at multiples of this many pixels.
 SIZE_STEP = 8
 COLOURS = ("RGB", "BGR", "grey")
@@ -100,10 +102,10 @@ class Recogniser(Protocol):
 class CheckedRecogniser:
     """A recogniser that was asked about noise and answered as it should; each further answer is checked too.
 
-    ``name`` is what it is called in sentences. ``gives_gradient`` tells whether slopes can be had, ``repeats`` whether
-    it answers the same clip alike when asked again; ``sha256`` is that of its name, its input and its answer to noise,
-    so that results of other weights are told apart. Its code runs in a thread of its own, no call for longer than
-    ``MEXPLAIN_MAX_RECOGNISER_S``.
+    ``name`` is what it is called in sentences, ``made`` the network itself. ``gives_gradient`` tells whether slopes can
+    be had, ``repeats`` whether it answers the same clip alike when asked again; ``sha256`` is that of its name, its
+    input and its answer to noise, so that results of other weights are told apart. Its code runs in a thread of its
+    own, no call for longer than ``MEXPLAIN_MAX_RECOGNISER_S``.
 
     Raises ``RecogniserError`` for one that lacks a member, is in training mode, raises, hangs, or answers in another
     shape or in numbers that are not finite.
@@ -114,7 +116,7 @@ class CheckedRecogniser:
         if not isinstance(recogniser, Recogniser):
             missing = [member for member in ("labels", "input_spec", "forward") if not hasattr(recogniser, member)]
             raise RecogniserError(f"{self.name} is no recogniser: it has no {' and no '.join(missing)}.")
-        self._recogniser: Any = recogniser
+        self.made: Any = recogniser
         self._calls = limiter or CallLimiter(self.name)
         self.labels, self.spec = _labels(self.name, recogniser.labels), recogniser.input_spec
         if not isinstance(self.spec, InputSpec):
@@ -135,15 +137,30 @@ class CheckedRecogniser:
         given = {"gradient": self.gives_gradient, "attention": self.gives_attention}
         return frozenset(need for need, has in given.items() if has)
 
+    @property
+    def hangs(self) -> bool:
+        """Whether a call took too long, so that none is made any more."""
+        return self._calls.hangs
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Return what ``work`` on its code returns, limited as its own calls are."""
+        return self._calls.call(work)
+
+    def with_weights_of(self, other: nn.Module) -> "CheckedRecogniser":
+        """Return the same recogniser with a copy of its network, of other weights, in its place; nothing is asked."""
+        changed = copy.copy(self)
+        changed.made = other
+        return changed
+
     def logits(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b k"]:
         """Compute the logits of clips, RGB in 0..1, on the clips' device."""
         shape = (len(clips), len(self.labels))
-        return self._asked("forward", self._recogniser.forward, clips, shape)
+        return self._asked("forward", self.made.forward, clips, shape)
 
     def attention(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t n"]:
         """Compute the weight that it gave each block in each frame; raises ``RecogniserError`` where it gives none."""
         shape = (len(clips), self.spec.frames, len(LAYOUTS[self.blocks]))
-        return self._asked("attention_weights", self._recogniser.attention_weights, clips, shape)
+        return self._asked("attention_weights", self.made.attention_weights, clips, shape)
 
     def _asked(
         self, member: str, ask: Callable[[Tensor], object], clips: Float[Tensor, "b t 3 s s"], shape: tuple[int, ...]

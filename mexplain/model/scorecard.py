@@ -37,7 +37,8 @@ class Scorecard:
     share (0..1) of right answers on the clips. ``slices[variant][kind][method][measure]`` are scores of one kind of
     clips; ``hold[variant]`` says how well pixels held still predict the logits of clips rendered again: ``r2`` and
     ``slope``, over ``count`` coalitions. Scorecards of the first version have neither. ``findings`` are sentences on a
-    network of one's own: what it knows, and what it reads.
+    network of one's own: what it knows, and what it reads; ``does_not_apply`` says of references that it is not
+    measured against, by their key, why not.
     """
 
     checkpoint_sha256: str
@@ -54,6 +55,7 @@ class Scorecard:
     hold: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     shortcuts: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    does_not_apply: dict[str, str] = field(default_factory=dict)
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def to_json(self) -> str:

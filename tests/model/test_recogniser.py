@@ -15,8 +15,10 @@ from support.recognisers import (
     hangs,
     mouth_reader,
 )
+from torch import nn
 
 from mexplain.errors import RecogniserError
+from mexplain.model.random_weights import randomised_recogniser, why_not_randomised
 from mexplain.model.recogniser import CheckedRecogniser, InputSpec, Recogniser
 from mexplain.model.recogniser_loader import load_recogniser
 
@@ -147,6 +149,35 @@ def test_a_module_beside_the_user_is_found_and_its_own_missing_import_told(tmp_p
     assert load_recogniser("mine_here:build").gives_gradient
     with pytest.raises(RecogniserError, match=r"raised ModuleNotFoundError: No module named 'no_such_library'."):
         load_recogniser("mine_broken:build")
+
+
+class Normed(MouthReader):
+    """A network with all kinds of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+        self.scale = nn.Parameter(torch.tensor([3.0, 5.0]))
+
+    def forward(self, frames):
+        return self.scale * self.layers(frames.mean(1))
+
+
+def test_a_copy_has_random_weights_and_the_network_keeps_its_own():
+    torch.manual_seed(0)
+    made, clip = Normed(), torch.rand(4, 3, 56, 56)
+    made(clip[None].expand(2, -1, -1, -1, -1))
+    checked = CheckedRecogniser(made.eval())
+    kept = {name: value.clone() for name, value in made.state_dict().items()}
+    one, same, other = (randomised_recogniser(checked, seed, clip) for seed in (1, 1, 2))
+    answers = [each.logits(clip[None]) for each in (checked, one, same, other)]
+    torch.testing.assert_close(answers[1], answers[2])
+    assert not any(torch.allclose(answers[1], answer) for answer in (answers[0], answers[3]))
+    assert not one.made.training and all(torch.equal(value, kept[name]) for name, value in made.state_dict().items())
+    changed = {name for name, value in one.made.state_dict().items() if not torch.equal(value, kept[name])}
+    assert {"scale", "layers.0.weight", "layers.4.bias", "layers.1.running_mean"} <= changed
+    assert why_not_randomised(checked) is None
+    assert "no parameters" in why_not_randomised(CheckedRecogniser(mouth_reader()))
 
 
 def test_checking_changes_nothing():

@@ -80,7 +80,7 @@ def compare_recognisers(
     for each in pair:
         run = OwnRun(each, clips_for(each.spec, clips), out / _folder(each.name), both)
         rows.append(run.measure())
-        scorecards.append(write_own_scorecard(run, rows[-1]))
+        scorecards.append(write_own_scorecard(run, rows[-1], run.check()))
     names = (first.name, second.name)
     found = OwnComparison(names, (scorecards[0], scorecards[1]), differences_of(names, rows[0], rows[1], both))
     write_json_file(out / "comparison.json", {"names": names, "differences": [asdict(d) for d in found.differences]})

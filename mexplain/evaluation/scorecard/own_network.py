@@ -10,15 +10,25 @@ import torch
 from jaxtyping import Float, UInt8
 
 from mexplain.attribution.recogniser_target import RecogniserTarget, build_recogniser_target
+from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.clip_games import ClipGame
 from mexplain.evaluation.scorecard.estimates import collect_hold, collect_scores, collect_slices
 from mexplain.evaluation.scorecard.findings import findings_on
 from mexplain.evaluation.scorecard.game_metrics import GAME_MEASURES, TIME_MEASURES
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, load_known_clips
-from mexplain.evaluation.scorecard.reference_maps import reference_maps
+from mexplain.evaluation.scorecard.metrics import MEASURES
+from mexplain.evaluation.scorecard.own_sanity import (
+    SANITY_CLIPS,
+    explain_unlearned,
+    method_of_random_weights,
+    own_summary,
+    sanity_of_own_clip,
+)
+from mexplain.evaluation.scorecard.reference_maps import GUESSES, RANDOM_WEIGHTS, reference_maps
 from mexplain.evaluation.scorecard.rendered_game import RenderedGame, Stretch
 from mexplain.evaluation.scorecard.runner import (
     CLIPS,
+    SANITY,
     ClipTruth,
     bench_identity,
     claim_bench_folder,
@@ -30,6 +40,7 @@ from mexplain.evaluation.scorecard.scorecard_files import write_scorecard
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
 from mexplain.explain.own_network import applicable_methods
 from mexplain.model.config import CASME2_LABELS, PRESETS
+from mexplain.model.random_weights import why_not_randomised
 from mexplain.model.recogniser import CheckedRecogniser, InputSpec
 from mexplain.model.scorecard import Scorecard
 
@@ -56,12 +67,22 @@ class OwnRun:
 
         Raises ``SettingError`` if ``out`` holds another run, ``RecogniserError`` where the recogniser fails.
         """
-        identity = bench_identity(self.recogniser.sha256, self.methods, (self.recogniser.name,))
+        # Named among the methods, so that runs of before it was measured do not mix with these.
+        measured = (*self.methods, RANDOM_WEIGHTS)
+        identity = bench_identity(self.recogniser.sha256, measured, (self.recogniser.name,))
         claim_bench_folder(self.out, self.known, identity)
         return resumed_rows(self.out / CLIPS, tuple(self.known), self._score, "clips")
 
+    def check(self) -> list[dict[str, Any]]:
+        """Return a row of sanity checks for each of a few clips, resuming a stopped run; ``measure`` comes first."""
+        few = tuple(self.known)[:SANITY_CLIPS]
+        return resumed_rows(self.out / SANITY, few, self._check, "sanity checks")
+
     def _score(self, number: int, clip: KnownClip) -> dict[str, Any]:
         return score_own(self.recogniser, clip, number, self.methods)
+
+    def _check(self, number: int, clip: KnownClip) -> dict[str, Any]:
+        return sanity_of_own_clip(self.recogniser, clip, number, self.methods)
 
 
 def clips_for(spec: InputSpec, count: int) -> KnownClips:
@@ -83,12 +104,13 @@ def run_own_scorecard(
     is resumed from the same ``out``. Raises ``SettingError`` or ``RecogniserError``.
     """
     run = OwnRun(recogniser, clips_for(recogniser.spec, clips), out, methods or applicable_methods(recogniser))
-    return write_own_scorecard(run, run.measure())
+    return write_own_scorecard(run, run.measure(), run.check())
 
 
-def write_own_scorecard(run: OwnRun, rows: list[dict[str, Any]]) -> Scorecard:
+def write_own_scorecard(run: OwnRun, rows: list[dict[str, Any]], checks: list[dict[str, Any]]) -> Scorecard:
     """Write ``scorecard.json``, ``.md`` and ``.html`` of a run's rows into its folder, and return the scorecard."""
     scores, accuracy = collect_scores(rows)
+    sanity = own_summary(checks, run.recogniser.name, run.methods)
     scorecard = Scorecard(
         checkpoint_sha256=run.recogniser.sha256,
         clips=len(run.known),
@@ -96,16 +118,25 @@ def write_own_scorecard(run: OwnRun, rows: list[dict[str, Any]]) -> Scorecard:
         source=run.known.source,
         seed=run.known.seed,
         scores=scores,
-        sanity={run.recogniser.name: {}},
-        fails=(),
+        sanity={run.recogniser.name: sanity},
+        fails=tuple(method for method, found in sanity.items() if found["fails_randomisation"]),
         shortcut=None,
         accuracy=accuracy,
         slices=collect_slices(rows),
         hold=collect_hold(rows),
         findings=findings_on(run.recogniser, rows),
+        does_not_apply=not_measured_of(run.recogniser),
     )
     write_scorecard(scorecard, run.out)
     return scorecard
+
+
+def not_measured_of(recogniser: CheckedRecogniser) -> dict[str, str]:
+    """Say of each reference that a recogniser cannot be measured against why not."""
+    why_not = why_not_randomised(recogniser)
+    return ({RANDOM_WEIGHTS: f"{GUESSES[RANDOM_WEIGHTS].name}: does not apply, for {why_not}."} if why_not else {}) | {
+        "planted_shortcuts": "Planted shortcuts: does not apply, for this network is not trained here."
+    }
 
 
 def score_own(recogniser: CheckedRecogniser, clip: KnownClip, number: int, methods: Sequence[str]) -> dict[str, Any]:
@@ -119,6 +150,10 @@ def score_own(recogniser: CheckedRecogniser, clip: KnownClip, number: int, metho
     scores = {method: truth.measure_method(target, method) for method in methods}
     for key, (guessed, blocks) in reference_maps(clip, recogniser.blocks, number).items():
         scores[key] = truth.measure_map(guessed, blocks)
+    unlearned = explain_unlearned(recogniser, clip, 2000 + number, target.class_index)
+    if not why_not_randomised(recogniser):
+        by = METHODS[method_of_random_weights(recogniser)]
+        scores[RANDOM_WEIGHTS] = truth.measure(unlearned, by) if unlearned else dict.fromkeys(MEASURES)
     owes = _owes_movement(game, target)
     if not owes:
         # Where no part is owed anything, any order of them would count as right.

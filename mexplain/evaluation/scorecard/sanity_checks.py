@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import nn
 
 from mexplain.attribution.attribute import attribute_target
+from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.rank_correlation import spearman
 from mexplain.attribution.target import AttributionTarget, build_targets
 from mexplain.evaluation.scorecard.known_clips import KnownClip
@@ -100,22 +101,41 @@ def sanity_of_clip(
         swap = list(pooling_layout(variant).mirror_of)
         checks[variant] = {}
         for method in methods:
-            grid, scores = _explain(target, method)
-            changed = [_explain(other, method) for other in random]
-            _, against = _explain(unlikely, method)
-            _, seen_in_mirror = _explain(in_mirror[variant], method)
-            same = not np.ptp(scores)
-            checks[variant][method] = {
-                "maps": None if method in ON_BLOCKS else [_similarity(grid, other) for other, _ in changed],
-                "blocks": [_similarity(scores, other) for _, other in changed],
-                # Attention that ranks no block ranks none for any class.
-                "target_sensitivity": 0.0 if same else round(1 - _similarity(scores, against), 4),
-                "mirror": None if same else _similarity(scores[swap], seen_in_mirror),
-            }
+            checks[variant][method] = checks_of_method(method, target, random, unlikely, in_mirror[variant], swap)
     return checks
 
 
-def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dict[str, Any]:
+def checks_of_method(
+    method: str,
+    target: BlockTarget,
+    random: Sequence[BlockTarget],
+    unlikely: BlockTarget,
+    in_mirror: BlockTarget,
+    swap: Sequence[int],
+) -> dict[str, Any]:
+    """Return the checks of one method on one target.
+
+    ``random`` are targets of the same class by random networks, ``unlikely`` is the target of the least likely class,
+    ``in_mirror`` that of the mirror image; ``swap`` has the number of each block's mirror image. Similarities are None
+    where there is no random network.
+    """
+    grid, scores = _explain(target, method)
+    changed = [_explain(other, method) for other in random]
+    _, against = _explain(unlikely, method)
+    _, seen_in_mirror = _explain(in_mirror, method)
+    same = not np.ptp(scores)
+    return {
+        "maps": None if method in ON_BLOCKS else [_similarity(grid, other) for other, _ in changed] or None,
+        "blocks": [_similarity(scores, other) for _, other in changed] or None,
+        # Attention that ranks no block ranks none for any class.
+        "target_sensitivity": 0.0 if same else round(1 - _similarity(scores, against), 4),
+        "mirror": None if same else _similarity(scores[list(swap)], seen_in_mirror),
+    }
+
+
+def summary(
+    rows: Sequence[Mapping[str, Any]], variant: str, method: str, stages: Sequence[str] = tuple(STAGES)
+) -> dict[str, Any]:
     """Return the means over the clips: similarities of map and blocks at each stage, and whether the method fails.
 
     It fails if map or blocks agree with those of a network that is all random by ``FAILS_FROM`` or more.
@@ -129,11 +149,11 @@ def summary(rows: Sequence[Mapping[str, Any]], variant: str, method: str) -> dic
     maps, blocks = mean("maps"), mean("blocks")
     return {
         "clips": len(each),
-        "maps": maps and dict(zip(STAGES, maps, strict=True)),
-        "blocks": dict(zip(STAGES, blocks, strict=True)),
+        "maps": maps and dict(zip(stages, maps, strict=True)),
+        "blocks": blocks and dict(zip(stages, blocks, strict=True)),
         "target_sensitivity": mean("target_sensitivity"),
         "mirror": mean("mirror"),
-        "fails_randomisation": max(values[-1] for values in (maps, blocks) if values) >= FAILS_FROM,
+        "fails_randomisation": max((values[-1] for values in (maps, blocks) if values), default=0.0) >= FAILS_FROM,
     }
 
 
@@ -154,7 +174,7 @@ def coarse(attribution: Float[np.ndarray, "t s s"]) -> Float[np.ndarray, "g"]:
     return np.round(sums.ravel() / unit)
 
 
-def _explain(target: AttributionTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
+def _explain(target: BlockTarget, method: str) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "m"]]:
     attribution = attribute_target(target, method, settings=CHEAP.get(method))
     return coarse(attribution.map), ranking(attribution.map, attribution.block_scores)
 

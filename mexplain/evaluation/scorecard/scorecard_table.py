@@ -53,8 +53,8 @@ def markdown(scorecard: Scorecard) -> str:
                 parts += ["Top block, by kind of clip:", _slices(scorecard.slices[variant], order)]
         parts += ["### What moved", _table(scorecard, variant, by_auroc(methods), _MOVED)]
     parts += ["## What the columns say", _legend()]
-    if scorecard.findings:
-        parts += ["Not measured of a network of one's own: explanations with random weights, and planted shortcuts."]
+    if scorecard.does_not_apply:
+        parts += ["\n".join(f"- {sentence}" for sentence in scorecard.does_not_apply.values())]
     elif scorecard.shortcuts:
         parts += ["## Planted shortcuts", shortcut_sections(scorecard.shortcuts)]
     elif scorecard.clips < LEAST_EXPOSED:
@@ -146,7 +146,7 @@ def _randomised(sanity: Mapping[str, Any]) -> str:
     return f"{shown} **fails**" if sanity["fails_randomisation"] else shown
 
 
-def _both(sanity: Mapping[str, Any]) -> tuple[Mapping[str, float] | None, Mapping[str, float]]:
+def _both(sanity: Mapping[str, Any]) -> tuple[Mapping[str, float] | None, Mapping[str, float] | None]:
     return sanity["maps"], sanity["blocks"]
 
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from support.recognisers import SPEC, hangs, mouth_reader, noise_maker, spot_reader
+from support.recognisers import SPEC, hangs, mouth_reader, noise_maker, spot_reader, weighed_reader
 
 from mexplain.errors import RecogniserError, SettingError
 from mexplain.evaluation.scorecard import own_network
@@ -26,7 +26,7 @@ def scored(tmp_path_factory):
                 CheckedRecogniser(make(), make.__name__), clips=CLIPS, out=out / make.__name__, methods=METHODS
             ),
         )
-        for make in (mouth_reader, spot_reader, noise_maker)
+        for make in (mouth_reader, spot_reader, noise_maker, weighed_reader)
     }
 
 
@@ -62,7 +62,25 @@ def test_a_scorecard_is_written_and_read_back(scored):
         page, table = (folder / "scorecard.html").read_text(), (folder / "scorecard.md").read_text()
         for sentence in card.findings:
             assert sentence in page and f"- {sentence}" in table
-        assert "Not measured of a network of one's own: explanations with random weights" in table
+        for sentence in card.does_not_apply.values():
+            assert sentence in page and f"- {sentence}" in table
+
+
+def test_references_are_beside_the_methods_or_it_is_said_why_not(scored):
+    _, card = scored["weighed_reader"]
+    scores, sanity = card.scores["weighed_reader"], card.sanity["weighed_reader"]
+    assert {"random", "face", "motion", "random_weights"} < set(scores)
+    # It is explained rightly, and its copies with random weights are not.
+    assert scores["block_ablation"]["game_top"].mean > 0.9 > 0.8 > scores["random_weights"]["game_top"].mean
+    assert sanity["occlusion"]["clips"] == 8 and abs(sanity["occlusion"]["blocks"]["everything"]) < 0.3
+    assert list(card.does_not_apply) == ["planted_shortcuts"]
+    assert card.fails == tuple(method for method in METHODS if sanity[method]["fails_randomisation"])
+    table = (scored["weighed_reader"][0] / "scorecard.md").read_text()
+    assert "| *Random weights* |" in table and "does not apply, for this network is not trained here" in table
+    for name, why in (("mouth_reader", "has no parameters"), ("noise_maker", "is no torch.nn.Module")):
+        card = scored[name][1]
+        assert f"Random weights: does not apply, for {name} {why}" in card.does_not_apply["random_weights"]
+        assert "random_weights" not in card.scores[name] and card.sanity[name]["occlusion"]["blocks"] is None
 
 
 def test_a_stopped_run_goes_on_and_another_network_is_refused(scored, tmp_path):
