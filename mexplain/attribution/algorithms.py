@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mexplain.attribution.block_target import BlockTarget
 from mexplain.attribution.coalition_table import coalition_members, shapley_values
 from mexplain.attribution.integrated_gradients import IntegrationRequest, integrate, is_complete
+from mexplain.attribution.recogniser_target import RecogniserTarget
 from mexplain.attribution.target import AttributionTarget
 
 # Bounds memory: 4 clips of 12 frames of 112 px at once take about 0.2 GB.
@@ -135,8 +136,8 @@ def input_x_gradient(target: BlockTarget) -> MethodOutput:
     return MethodOutput(values.detach()[0].sum(1))
 
 
-def grad_cam(target: AttributionTarget) -> MethodOutput:
-    """Compute Grad-CAM on the change of the trunk's features from the baseline, in each frame, both signs kept."""
+def grad_cam(target: AttributionTarget | RecogniserTarget) -> MethodOutput:
+    """Compute Grad-CAM on the change of the network's features from the baseline, in each frame, both signs kept."""
     from captum.attr import LayerGradCam
 
     class FromChange(nn.Module):
@@ -147,14 +148,22 @@ def grad_cam(target: AttributionTarget) -> MethodOutput:
 
         def forward(self, features: Tensor) -> Tensor:
             change = self.change((features - target.baseline_features)[0])
-            return target.head_output(target.baseline_features + change).logits
+            return target.logits_of_features(target.baseline_features + change)
 
     network = FromChange()
     maps = LayerGradCam(network, network.change).attribute(
         target.features.detach().requires_grad_(), target.class_index
     )
     # Captum takes the mean slope of a channel's cells; the sum has the scale of a logit, whatever the grid.
-    return MethodOutput(maps.detach()[:, 0] * math.prod(target.features.shape[-2:]))
+    scaled = maps.detach()[:, 0] * math.prod(target.features.shape[-2:])
+    return MethodOutput(scaled if isinstance(target, AttributionTarget) else _over_pixels(scaled, target.frames))
+
+
+def _over_pixels(maps: Float[Tensor, "u h w"], frames: Float[Tensor, "1 t 3 s s"]) -> Float[Tensor, "t s s"]:
+    """Spread maps of any time and size over the pixels of all frames; the sum is kept, but for rounding of places."""
+    size = (frames.shape[1], *frames.shape[-2:])
+    shares: Tensor = nn.functional.interpolate(maps[None, None], size, mode="nearest")[0, 0]
+    return shares * (maps.numel() / shares.numel())
 
 
 def occlusion(target: BlockTarget, frames: int, cells: int, stride: int) -> MethodOutput:

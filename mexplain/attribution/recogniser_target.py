@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class RecogniserTarget(BlockTarget):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Gradients and attention weights where the recogniser gives them."""
+        """Gradients, attention weights and features where the recogniser gives them."""
         return self.recogniser.offers
 
     @property
@@ -42,6 +43,22 @@ class RecogniserTarget(BlockTarget):
         size = self.frames.shape[-1]
         cells = next((cells for cells in _CELLS if size % cells == 0), size // SIZE_STEP)
         return cells, cells
+
+    @cached_property
+    def features(self) -> Float[Tensor, "1 u c h w"]:
+        """The recogniser's features of the clip, where it gives any."""
+        with torch.no_grad():
+            return self.recogniser.features(self.frames)
+
+    @cached_property
+    def baseline_features(self) -> Float[Tensor, "1 u c h w"]:
+        """Those of the baseline."""
+        with torch.no_grad():
+            return self.recogniser.features(self.baseline)
+
+    def logits_of_features(self, features: Float[Tensor, "b u c h w"]) -> Float[Tensor, "b k"]:
+        """Compute the logits of all classes that the recogniser makes of features."""
+        return self.recogniser.logits_of_features(features)
 
     def score(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b"]:
         """Compute the class's logit of each clip."""

@@ -128,7 +128,7 @@ METHODS: dict[str, Method] = {
         Method(
             "grad_cam",
             "Grad-CAM",
-            "Channels of the trunk's features, as far as they left the baseline's, weighted by their mean slope.",
+            "Channels of the network's features, as far as they left the baseline's, weighted by their mean slope.",
             "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in sign.",
             algorithms.grad_cam,
             unit="of its own",

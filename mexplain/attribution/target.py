@@ -67,6 +67,10 @@ class AttributionTarget(BlockTarget):
         output: HeadOutput = self.head(features, self.boxes.expand(len(features), -1, -1), gain)
         return output
 
+    def logits_of_features(self, features: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b k"]:
+        """Compute the logits of all classes that the head makes of trunk features."""
+        return self.head_output(features).logits
+
     def of_other_frames(self, frames: Float[Tensor, "t 3 s s"], baseline: str) -> "AttributionTarget":
         """Build the same variant's target of the same class for other frames of the same face."""
         (targets,) = build_targets(

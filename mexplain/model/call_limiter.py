@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from mexplain.errors import MexplainError, RecogniserError
 from mexplain.settings import LIMITS, limit
@@ -56,6 +57,22 @@ class CallLimiter:
         returned: Result = result
         return returned
 
+    def call_differentiable(self, work: Callable[[Tensor], object], inputs: Tensor) -> object:
+        """Return what ``work`` returns of ``inputs``; the slopes of a tensor that it returns are limited likewise."""
+        if not (torch.is_grad_enabled() and inputs.requires_grad):
+            return self.call(lambda: work(inputs))
+        # Cut off, so that only ``slope`` goes back through foreign code, in the thread that may be given up.
+        seen = inputs.detach().requires_grad_()
+        answer = self.call(lambda: work(seen))
+        if not (isinstance(answer, Tensor) and answer.requires_grad):
+            return answer
+
+        def slope(given: Tensor) -> Tensor | None:
+            (found,) = self.call(lambda: torch.autograd.grad(answer, seen, given, allow_unused=True))
+            return found
+
+        return _WithSlope.apply(inputs, answer.detach(), slope)  # type: ignore[no-untyped-call]
+
     def _work(self) -> None:
         while True:
             work, gradients, done = self._tasks.get()
@@ -65,6 +82,19 @@ class CallLimiter:
             # Foreign code may also call sys.exit().
             except BaseException as error:
                 done.put((None, error))
+
+
+class _WithSlope(torch.autograd.Function):
+    """Hands on ``values`` as what came of ``inputs``, with the slope that a function gives."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, values: Tensor, slope: Callable[[Tensor], Tensor | None]) -> Tensor:
+        ctx.slope = slope
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor) -> Any:
+        return ctx.slope(given[0]), None, None
 
 
 def _told(error: BaseException) -> str:

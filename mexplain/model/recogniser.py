@@ -24,6 +24,7 @@ COLOURS = ("RGB", "BGR", "grey")
 _GREY = (0.299, 0.587, 0.114)
 # Logits of one clip that differ by more than this, relative to the largest, differ.
 _SAME = 1e-4
+_FEATURE_AXES = 5
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Recogniser(Protocol):
     each of ``labels``. It may be any code, on any device that it chooses itself. Where it is made of torch operations,
     slopes are had too. Optional members: ``blocks`` ("10" or "24"), the layout of blocks that its explanations are in
     (default "10"), and ``attention_weights(frames)``, the weight that it gave each of these blocks in each frame
-    (b, t, n), 0 to 1.
+    (b, t, n), 0 to 1; ``features(frames)``, feature maps (b, t, c, h, w) of any time and size, and
+    ``logits_of_features(features)``, what ``forward`` makes of them (b, k).
     """
 
     labels: Sequence[str]
@@ -129,12 +131,19 @@ class CheckedRecogniser:
                 f"{self.name} is in training mode; its factory must call eval() before it returns it."
             )
         self.gives_attention = callable(getattr(recogniser, "attention_weights", None))
+        members = ("features", "logits_of_features")
+        self.gives_features = all(callable(getattr(recogniser, member, None)) for member in members)
         self.gives_gradient, self.repeats, self.sha256 = self._probe()
+        self.gives_features = self.gives_features and self.repeats
 
     @property
     def offers(self) -> frozenset[str]:
-        """What it gives beside logits: "gradient" and "attention", as methods name what they need."""
-        given = {"gradient": self.gives_gradient, "attention": self.gives_attention}
+        """What it gives beside logits: "gradient", "attention" and "features", as methods name what they need."""
+        given = {
+            "gradient": self.gives_gradient,
+            "attention": self.gives_attention,
+            "features": self.gives_features,
+        }
         return frozenset(need for need, has in given.items() if has)
 
     @property
@@ -155,28 +164,41 @@ class CheckedRecogniser:
     def logits(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b k"]:
         """Compute the logits of clips, RGB in 0..1, on the clips' device."""
         shape = (len(clips), len(self.labels))
-        return self._asked("forward", self.made.forward, clips, shape)
+        return self._asked("forward", lambda seen: self.made.forward(self.spec.to_input(seen)), clips, shape)
 
     def attention(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b t n"]:
         """Compute the weight that it gave each block in each frame; raises ``RecogniserError`` where it gives none."""
         shape = (len(clips), self.spec.frames, len(LAYOUTS[self.blocks]))
-        return self._asked("attention_weights", self.made.attention_weights, clips, shape)
+        ask = self.made.attention_weights
+        return self._asked("attention_weights", lambda seen: ask(self.spec.to_input(seen)), clips, shape)
+
+    def features(self, clips: Float[Tensor, "b t 3 s s"]) -> Float[Tensor, "b u c h w"]:
+        """Compute its feature maps of clips."""
+        return self._asked("features", lambda seen: self.made.features(self.spec.to_input(seen)), clips, (len(clips),))
+
+    def logits_of_features(self, features: Float[Tensor, "b u c h w"]) -> Float[Tensor, "b k"]:
+        """Compute the logits that it makes of feature maps."""
+        shape = (len(features), len(self.labels))
+        return self._asked("logits_of_features", self.made.logits_of_features, features, shape)
 
     def _asked(
-        self, member: str, ask: Callable[[Tensor], object], clips: Float[Tensor, "b t 3 s s"], shape: tuple[int, ...]
+        self, member: str, ask: Callable[[Tensor], object], given: Float[Tensor, "b ..."], shape: tuple[int, ...]
     ) -> Tensor:
-        answer = self._calls.call(lambda: ask(self.spec.to_input(clips)))
+        """Ask about a batch of clips or of features; ``shape`` is that of the answer, or its start, of features."""
+        answer = self._calls.call_differentiable(ask, given)
         said = f"{member} of {self.name}"
         if not isinstance(answer, Tensor):
             raise RecogniserError(f"{said} must return a torch.Tensor; got {type(answer).__name__}.")
-        if answer.shape != shape:
-            got = f"{tuple(answer.shape)} for clips of shape {tuple(clips.shape)}"
-            raise RecogniserError(f"{said} must return shape {shape}; got {got}.")
+        wrong = answer.ndim != _FEATURE_AXES or answer.shape[:1] != shape if len(shape) == 1 else answer.shape != shape
+        if wrong:
+            wanted = f"({shape[0]}, times, channels, height, width)" if len(shape) == 1 else str(shape)
+            got = f"{tuple(answer.shape)} for clips of shape {tuple(given.shape)}"
+            raise RecogniserError(f"{said} must return shape {wanted}; got {got}.")
         if not answer.is_floating_point():
             raise RecogniserError(f"{said} must return floating-point numbers; got {answer.dtype}.")
         if not bool(torch.isfinite(answer).all()):
             raise RecogniserError(f"{said} returned numbers that are not finite.")
-        return answer.to(clips)
+        return answer.to(given)
 
     def _probe(self) -> tuple[bool, bool, str]:
         """Ask about two clips of noise: whether slopes can be had, whether the answer is the same twice, its hash."""
@@ -186,15 +208,32 @@ class CheckedRecogniser:
         with torch.inference_mode(False), torch.enable_grad():
             clips = noise.requires_grad_()
             logits = self.logits(clips)
-            slope = self._calls.call(lambda: _slope(logits, clips)) if logits.requires_grad else None
+            slope = _slope(logits, clips) if logits.requires_grad else None
             again = self.logits(clips.detach())
         if self.gives_attention:
             self.attention(clips.detach())
         answer = logits.detach()
-        same = bool((again - answer).abs().max() <= _SAME * max(1.0, float(answer.abs().max())))
+        same = _alike(again, answer)
+        if self.gives_features and same:
+            self._check_features(clips.detach(), answer)
         said = [self.name, *self.labels, str(spec), *(f"{value:.3g}" for value in answer.flatten().tolist() if same)]
         sha256 = hashlib.sha256("\n".join(said).encode()).hexdigest()
         return slope is not None and bool(torch.isfinite(slope).all()), same, sha256
+
+    def _check_features(self, clips: Float[Tensor, "b t 3 s s"], logits: Float[Tensor, "b k"]) -> None:
+        """Raise ``RecogniserError`` unless the logits of its features are its logits, and have slopes."""
+        with torch.inference_mode(False), torch.enable_grad():
+            made = self.logits_of_features(self.features(clips).detach().requires_grad_())
+        if not _alike(made.detach(), logits):
+            raise RecogniserError(f"logits_of_features of {self.name} must make of features what forward returns.")
+        if not made.requires_grad:
+            raise RecogniserError(
+                f"logits_of_features of {self.name} must be made of torch operations, to have slopes."
+            )
+
+
+def _alike(logits: Tensor, others: Tensor) -> bool:
+    return bool((logits - others).abs().max() <= _SAME * max(1.0, float(others.abs().max())))
 
 
 def _slope(logits: Tensor, clips: Tensor) -> Tensor | None:

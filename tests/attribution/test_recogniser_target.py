@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from support.hand_made import boxes
-from support.recognisers import LABELS, MouthReader, NoiseMaker, Weigher, WithoutGradient
+from support.recognisers import LABELS, FeatureReader, MouthReader, NoiseMaker, Weigher, WithoutGradient
 
 from mexplain.attribution.attribute import attribute_target
 from mexplain.attribution.faithfulness import assess
@@ -86,6 +86,16 @@ def test_what_it_does_not_give_is_said(frames):
         with pytest.raises(SettingError, match=f"needs {needs}, which this recogniser does not give."):
             attribute_target(target, method)
     assert set(applicable_methods(CheckedRecogniser(NoiseMaker()))) == {"occlusion", "block_ablation", "shapley"}
+
+
+def test_grad_cam_explains_one_that_gives_features(frames):
+    checked = CheckedRecogniser(FeatureReader().eval())
+    assert "grad_cam" in applicable_methods(checked)
+    found = attribute_target(build_recogniser_target(checked, frames, MESH), "grad_cam")
+    assert NAMES[int(found.block_scores.argmax())] == "mouth corner right" and found.map.shape == (4, SIZE, SIZE)
+    # The reader's features are of two moments, and of cells, each of which is shown as it is.
+    np.testing.assert_array_equal(found.map[0], found.map[1])
+    assert len(np.unique(found.map[0, 36:40, 16:20])) == 1 and found.map.sum() > 0
 
 
 def test_attention_weights_are_shown_where_there_are_some(frames):

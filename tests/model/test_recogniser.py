@@ -1,4 +1,5 @@
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ from support.recognisers import (
     LABELS,
     SPEC,
     Bad,
+    FeatureReader,
     MouthReader,
     NoiseMaker,
+    SlowSlopes,
     Weigher,
     WithoutGradient,
+    fails,
     hangs,
     mouth_reader,
 )
@@ -27,12 +31,14 @@ def test_what_is_good_is_known_for_what_it_gives():
     for made, gradient, attention, repeats in (
         (mouth_reader(), True, False, True),
         (Weigher().eval(), True, True, True),
+        (FeatureReader().eval(), True, False, True),
         (WithoutGradient().eval(), False, False, True),
         (NoiseMaker(), False, False, False),
     ):
         assert isinstance(made, Recogniser)
         checked = CheckedRecogniser(made)
         assert (checked.gives_gradient, checked.gives_attention, checked.repeats) == (gradient, attention, repeats)
+        assert ("features" in checked.offers) == isinstance(made, FeatureReader)
         assert checked.labels == LABELS and checked.logits(torch.rand(3, 4, 3, 56, 56)).shape == (3, 2)
 
 
@@ -68,6 +74,24 @@ def test_one_that_hung_is_not_asked_again(monkeypatch):
             checked.logits(torch.rand(1, 4, 3, 56, 56))
 
 
+def test_a_backward_pass_that_hangs_or_fails_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("MEXPLAIN_MAX_RECOGNISER_S", "1")
+    made = SlowSlopes().eval()
+    checked, clips = CheckedRecogniser(made), torch.rand(1, 4, 3, 56, 56).requires_grad_()
+    logits = checked.logits(clips).sum()
+    (slope,) = torch.autograd.grad(logits, clips)
+    (direct,) = torch.autograd.grad(mouth_reader()(clips).sum(), clips)
+    torch.testing.assert_close(slope, direct)
+    for work, sentence in (
+        (lambda: fails(), "SlowSlopes raised RuntimeError: the weights are gone."),
+        (lambda: time.sleep(3600), "SlowSlopes took longer than 1 s for one call"),
+    ):
+        made.work = work
+        logits = checked.logits(clips).sum()
+        with pytest.raises(RecogniserError, match=sentence):
+            torch.autograd.grad(logits, clips)
+
+
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
@@ -78,6 +102,18 @@ def test_one_that_hung_is_not_asked_again(monkeypatch):
         (Bad(mouth_reader().forward, labels=("a", "a")), "must be two or more different names"),
         (Bad(mouth_reader().forward, input_spec=112), "must be an InputSpec; got int."),
         (Bad(mouth_reader().forward, blocks="12"), "blocks of Bad must be 10 or 24; got '12'."),
+        (
+            Bad(mouth_reader().forward, features=lambda frames: frames[:, 0], logits_of_features=len),
+            "features of Bad must return shape (2, times, channels, height, width); got (2, 3, 56, 56) for",
+        ),
+        (
+            Bad(
+                mouth_reader().forward,
+                features=torch.clone,
+                logits_of_features=lambda maps: maps.mean((2, 3, 4))[:, :2],
+            ),
+            "logits_of_features of Bad must make of features what forward returns.",
+        ),
         (Bad(mouth_reader().forward, attention_weights=lambda frames: frames), "attention_weights of Bad must return"),
     ],
 )
