@@ -129,14 +129,14 @@ def _explain_own(options: argparse.Namespace) -> int:
 
     start_sandbox()
 
-    from mexplain.explain.own_network import USUAL_WITHOUT_GRADIENT, check_own_request, explain_recogniser
+    from mexplain.explain.own_network import check_own_request, explain_recogniser, usual_method
     from mexplain.model.recogniser_loader import load_recogniser
     from mexplain.report.html_page import report_animations, write_html
     from mexplain.report.visuals.animation import read_face_of
 
     recogniser = load_recogniser(options.recogniser[0])
-    usual = USUAL_METHOD if recogniser.gives_gradient else USUAL_WITHOUT_GRADIENT
-    request = replace(_request(options), methods=chosen_own_methods(recogniser, options.method, (usual,)))
+    methods = chosen_own_methods(recogniser, options.method, (usual_method(recogniser),))
+    request = replace(_request(options), methods=methods)
     check_own_request(request, recogniser)
 
     def write_page(report: "Report") -> None:

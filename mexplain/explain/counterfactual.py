@@ -8,9 +8,12 @@ from math import comb
 import numpy as np
 import torch
 
+from mexplain.attribution.block_target import BlockTarget
+from mexplain.attribution.recogniser_target import RecogniserTarget
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import SettingError
 from mexplain.explain.decision import VariantPrediction
+from mexplain.explain.own_explainer import OwnPrediction, own_answer
 from mexplain.explain.prediction import Prediction, calibrate_output
 from mexplain.face.blocks import box_coverage, layout, pooling_layout
 from mexplain.model.device import exact_convolutions
@@ -48,7 +51,10 @@ class Flip:
 
 @exact_convolutions()
 def predict_with_blocks_held(
-    prediction: Prediction, targets: Mapping[str, AttributionTarget], blocks: Sequence[str], variant: str = "10"
+    prediction: Prediction | OwnPrediction,
+    targets: Mapping[str, AttributionTarget] | Mapping[str, RecogniserTarget],
+    blocks: Sequence[str],
+    variant: str = "10",
 ) -> tuple[WhatIf, ...]:
     """Each variant's prediction with the same parts of the face held still.
 
@@ -63,10 +69,16 @@ def predict_with_blocks_held(
     return tuple(_predict_held(prediction, target, boxes) for target in targets.values())
 
 
-def _predict_held(prediction: Prediction, target: AttributionTarget, boxes: np.ndarray) -> WhatIf:
+def _predict_held(
+    prediction: Prediction | OwnPrediction, target: AttributionTarget | RecogniserTarget, boxes: np.ndarray
+) -> WhatIf:
     variant = target.variant
     side = target.frames.shape[-1]
     held = torch.from_numpy(box_coverage(boxes, side, side).max(axis=0, initial=0))[None, None]
+    if isinstance(target, RecogniserTarget):
+        logits = target.logits_with_pixels_held(held)[0]
+        return WhatIf(variant, own_answer(target.recogniser, target.logits), own_answer(target.recogniser, logits))
+    assert isinstance(prediction, Prediction)
     with torch.no_grad():
         output = target.head_output(target.features_with_pixels_held(held))
     after = HeadOutput(*(part[0].cpu() for part in output))
@@ -78,9 +90,7 @@ def _predict_held(prediction: Prediction, target: AttributionTarget, boxes: np.n
 
 
 @exact_convolutions()
-def smallest_flip(
-    target: AttributionTarget, labels: Sequence[str], progress: Callable[[float], None] | None = None
-) -> Flip:
+def smallest_flip(target: BlockTarget, labels: Sequence[str], progress: Callable[[float], None] | None = None) -> Flip:
     """The fewest blocks that, held still, change a variant's likeliest class.
 
     Sets are tried in order of size: all of a size while there are at most ``MOST_SETS`` of it; from there on the best

@@ -1,33 +1,37 @@
 """From a video file to the explained answer of a network of one's own."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import torch
 
 from mexplain.attribution.attribute import Attribution, attribute_target
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.block_target import NEEDS
 from mexplain.attribution.faithfulness import assess
-from mexplain.attribution.recogniser_target import RecogniserTarget, build_recogniser_target
+from mexplain.attribution.recogniser_target import RecogniserTarget
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.explain.block_reports import block_reports, find_block_game, pooled_scores
-from mexplain.explain.prediction import DISPLAY_SIZE, Progress, StageTimer, input_tensor
+from mexplain.explain.own_explainer import OwnExplainer, OwnPrediction, own_answer
+from mexplain.explain.prediction import Progress, StageTimer
 from mexplain.explain.report_assembly import gap_notes, method_notes
 from mexplain.face.apex import apex_frame
 from mexplain.face.blocks import LAYOUTS
-from mexplain.face.extraction import read_aligned
-from mexplain.media.sandbox import client
 from mexplain.model.recogniser import CheckedRecogniser, Recogniser
 from mexplain.records import AlignedClip, ExplainRequest, FaithfulnessReport, Report, VariantReport
 
-# What explains a network that gives no gradients, where nothing else is asked for.
+# What explains a network with gradients, and one without, where nothing else is asked for.
+USUAL = "integrated_gradients"
 USUAL_WITHOUT_GRADIENT = "shapley"
 
 
 def applicable_methods(recogniser: CheckedRecogniser) -> tuple[str, ...]:
     """Keys of the methods that need no more than a recogniser gives."""
     return tuple(key for key, method in METHODS.items() if recogniser.offers.issuperset(method.needs))
+
+
+def usual_method(recogniser: CheckedRecogniser) -> str:
+    """The method that explains a recogniser where nobody chose one."""
+    return USUAL if recogniser.gives_gradient else USUAL_WITHOUT_GRADIENT
 
 
 def explain_recogniser(
@@ -48,52 +52,68 @@ def explain_recogniser(
     """
     checked = recogniser if isinstance(recogniser, CheckedRecogniser) else CheckedRecogniser(recogniser)
     check_own_request(request, checked)
-    timer, path = StageTimer(progress), Path(path)
-    info, window_s, (aligned, display) = client.call(
-        read_aligned,
-        path,
-        request.start_s,
-        request.end_s,
-        frames=checked.spec.frames,
-        sizes=(checked.spec.working_size, DISPLAY_SIZE),
-        crop_iod=checked.spec.crop_iod,
-        fps=request.fps,
-        name=path.name,
-        tell=lambda stage: timer.enter(stage, {"decode": 0.0, "landmarks": 0.12}.get(stage, 0.2)),
-    )
+    explainer = OwnExplainer.from_clip(path, checked, request, progress=progress)
+    *_, last = explain_own_prediction(explainer, request, progress=progress)
+    return last
+
+
+def explain_own_prediction(
+    explainer: OwnExplainer, request: ExplainRequest, *, progress: Progress | None = None
+) -> Iterator[Report]:
+    """Ever fuller reports on a clip that was read already: the answer, then each attribution, then each test.
+
+    Errors are those of ``explain_recogniser``; closing the iterator stops the work.
+    """
+    prediction = explainer.prediction
+    recogniser = prediction.recogniser
+    check_own_request(request, recogniser)
+    timer = StageTimer(progress, dict(prediction.elapsed_s))
+    attributions, trust = dict[str, Attribution](), dict[str, FaithfulnessReport]()
     with timer("predict", 0.25):
-        target = build_recogniser_target(
-            checked,
-            input_tensor(aligned, torch.device("cpu")),
-            aligned.landmarks_xy,
-            baseline=request.baseline,
-            class_index=None if request.target is None else checked.labels.index(request.target),
-        )
-    attributions: dict[str, Attribution] = {}
+        target = explainer.target(request)
+
+    def report() -> Report:
+        return _report(prediction, target, request, attributions, trust, timer.elapsed_s)
+
+    yield report()
     for done, method in enumerate(request.methods):
         with timer(f"attribute_{method}", 0.3 + 0.5 * done / len(request.methods)):
             attributions[method] = attribute_target(target, method, baseline=request.baseline)
-    names, trust = LAYOUTS[checked.blocks].names, dict[str, FaithfulnessReport]()
+        yield report()
+    names = LAYOUTS[recogniser.blocks].names
     for done, (method, found) in enumerate(attributions.items()):
         with timer("check", 0.8 + 0.2 * done / len(attributions)):
             trust[method] = assess(target, found, names, thorough=request.thorough)
+        yield report()
     timer.report("done", 1.0)
-    variant = _variant_report(checked, target, aligned, attributions, trust)
-    likeliest = variant.probabilities[variant.label]
+
+
+def _report(
+    prediction: OwnPrediction,
+    target: RecogniserTarget,
+    request: ExplainRequest,
+    attributions: dict[str, Attribution],
+    trust: dict[str, FaithfulnessReport],
+    elapsed_s: Mapping[str, float],
+) -> Report:
+    """A report of everything known so far."""
+    recogniser, aligned, display = prediction.recogniser, prediction.aligned, prediction.display
+    variant = _variant_report(recogniser, target, aligned, dict(attributions), dict(trust))
+    gaps = gap_notes({recogniser.blocks: attributions})
     return Report(
-        info=info,
-        window_s=window_s,
+        info=prediction.info,
+        window_s=prediction.window_s,
         times_s=tuple(aligned.times_s.tolist()),
-        checkpoint_id=checked.name,
+        checkpoint_id=recogniser.name,
         checkpoint_sha256="",
         device="cpu",
-        elapsed_s=dict(timer.elapsed_s),
+        elapsed_s=dict(elapsed_s),
         variants=(variant,),
         onset_frame=display.frames[0],
         apex_frame=display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
-        notes=aligned.notes + notes_on(checked) + gap_notes({"10": attributions}) + method_notes(request.methods),
+        notes=aligned.notes + notes_on(recogniser) + gaps + method_notes(request.methods),
         baseline=request.baseline,
-        summary=f"{checked.name} answers “{variant.label}” ({likeliest:.2f}).",
+        summary=f"{recogniser.name} answers “{variant.label}” ({variant.probabilities[variant.label]:.2f}).",
     )
 
 
@@ -138,13 +158,13 @@ def _variant_report(
     attributions: dict[str, Attribution],
     trust: dict[str, FaithfulnessReport],
 ) -> VariantReport:
-    labels, names = recogniser.labels, LAYOUTS[recogniser.blocks].names
-    answer, gaps = int(target.logits.argmax()), [found.gap for found in attributions.values() if found.gap is not None]
+    labels, names, answer = recogniser.labels, LAYOUTS[recogniser.blocks].names, own_answer(recogniser, target.logits)
+    gaps = [found.gap for found in attributions.values() if found.gap is not None]
     attention = target.attention_weights if recogniser.gives_attention else None
     return VariantReport(
         variant=recogniser.blocks,
-        label=labels[answer],
-        probabilities=dict(zip(labels, target.logits.softmax(0).tolist(), strict=True)),
+        label=answer.label,
+        probabilities=answer.probabilities,
         logits=dict(zip(labels, target.logits.tolist(), strict=True)),
         blocks=block_reports(names, target.scored_boxes, aligned, attention, attributions, {}),
         outside_blocks={method: found.outside for method, found in attributions.items()},
@@ -154,5 +174,5 @@ def _variant_report(
         difference={method: found.difference for method, found in attributions.items()},
         pooled=pooled_scores(attributions, recogniser.blocks, aligned),
         trust=trust,
-        block_game=find_block_game(attributions, answer, labels, names),
+        block_game=find_block_game(attributions, int(target.logits.argmax()), labels, names),
     )

@@ -56,6 +56,16 @@ class Prediction:
     elapsed_s: dict[str, float] = field(default_factory=dict)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The network's classes."""
+        return self.checkpoint.model.config.labels
+
+    @property
+    def crop_iod(self) -> float:
+        """Width of the frames in inter-ocular distances."""
+        return self.checkpoint.model.config.crop_iod
+
+    @property
     def decision(self) -> Decision:
         """What is said of the clip: labels, presence and sentences that agree."""
         return Decision(self.circumstances, self.variants)
