@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mexplain.cli.command import (
     USER_ERROR,
-    USUAL_METHOD,
     Command,
     add_checkpoint,
     add_device,

@@ -155,10 +155,12 @@ def run_experiment(
 
 
 def judge_detections(moved: SimulatedMovement, report: Report) -> tuple[Detection, ...]:
-    """Judge each variant's label, and the top block of its attention and of each method."""
+    """Judge each variant's label, where it may be "none", and the top block of its attention and of each method."""
     found = []
     for variant in report.variants:
-        found.append(_named(moved, variant))
+        # One that says nothing of presence cannot be asked whether it noticed anything.
+        if variant.units:
+            found.append(_named(moved, variant))
         for asked, values in _values(variant).items():
             found.append(_located(moved, variant, asked, values))
     return tuple(found)
@@ -171,13 +173,17 @@ def detection_sentence(moved: SimulatedMovement, findings: tuple[Detection, ...]
         marks = [finding.found for finding in findings if finding.asked == asked]
         return f"{sum(marks)} of {len(marks)}"
 
+    noticing = any(finding.asked == LABEL for finding in findings)
     if not moved.moving["10"]:
-        return f"Nothing moved, and {count(LABEL)} variants rightly found no expression."
+        return (
+            f"Nothing moved, and {count(LABEL)} variants rightly found no expression." if noticing else "Nothing moved."
+        )
     places = [asked for asked in dict.fromkeys(finding.asked for finding in findings) if asked != LABEL]
     counts = [f"{'attention' if asked == ATTENTION else METHODS[asked].name} in {count(asked)}" for asked in places]
     where = f" What moved was found by {'; '.join(counts)}." if counts else ""
     chance = f" A block picked blindly would be right in {percent(moved.chance('10'))} of cases (10 blocks)."
-    return f"{count(LABEL)} variants noticed it.{where}{chance}"
+    noticed = f"{count(LABEL)} variants noticed it." if noticing else ""
+    return f"{noticed}{where}{chance}".strip()
 
 
 def _ranked(energy: dict[str, float]) -> tuple[tuple[str, float], ...]:

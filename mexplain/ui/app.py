@@ -31,11 +31,13 @@ from starlette.middleware import Middleware
 from mexplain.face.extraction import start_sandbox
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
+from mexplain.records import ExplainRequest
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, checkpoint_source, limit
 from mexplain.ui.components.address import linked_tab, open_tab_in_address
 from mexplain.ui.components.common import Hub
 from mexplain.ui.components.prepared_samples import PreparedSamples
+from mexplain.ui.own_network import OwnNetwork, load_own_network, read_options
 from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.gradio_compat import plot_script
 from mexplain.ui.server.logs import LOG, log_to_stderr
@@ -76,34 +78,42 @@ def scorecard() -> Scorecard | None:
         return None  # errors of the weights are shown where they are used
 
 
-def build_page(folder: Path, prepared: PreparedAnswers) -> HubBlocks:
-    """Lay out the page; sample pictures and visitors' files lie in ``folder``."""
+def build_page(folder: Path, prepared: PreparedAnswers, own: OwnNetwork | None = None) -> HubBlocks:
+    """Lay out the page; sample pictures and visitors' files lie in ``folder``.
+
+    The tabs of a network of one's ``own`` are those that need nothing else of it.
+    """
     (folder / "pictures").mkdir()
     gr.set_static_paths([SAMPLES, folder / "pictures"])
     page = HubBlocks(folder, title="mexplain")
     with page:
         session = gr.State(None, time_to_live=limit("keep_s"))
-        hub = Hub(checkpoint, scorecard, session, bool(CHECKPOINT), page.uploads, prepared)
+        measured = (lambda: own.scorecard) if own else scorecard
+        recogniser = own.recogniser if own else None
+        hub = Hub(checkpoint, measured, session, bool(CHECKPOINT), page.uploads, prepared, recogniser)
+        intro, name = ("own_intro", own.recogniser.name) if own else ("intro", "")
         gr.HTML(render_html("heading"), elem_id="heading")
-        gr.HTML(render_html("intro", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="intro")
+        gr.HTML(render_html(intro, minutes=hub.minutes, disclaimer=DISCLAIMER, whose=name), elem_id="intro")
         gr.HTML(render_html("first_visit"), elem_id="first_visit")
         with gr.Tabs(elem_id="tabs") as tabs:
             with linked_tab("Explain", "explain"):
                 explain = ExplainTab(hub, page)
-            with linked_tab("Compare", "compare") as tab:
-                CompareTab(hub, page, tab, explain)
+            if own is None:
+                with linked_tab("Compare", "compare") as tab:
+                    CompareTab(hub, page, tab, explain)
             with linked_tab("What if", "what_if") as tab:
                 WhatIfTab(hub, tab, explain)
             with linked_tab("Simulator", "simulator"):
                 SimulatorTab(hub, page)
             with linked_tab("Trust", "trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
-            with linked_tab("Lesson", "lesson"):
-                LessonTab(hub, Path(CHECKPOINT or SHIPPED))
-            with linked_tab("Take along", "take") as tab:
-                ExportTab(hub, tab, explain)
-            with linked_tab("For programs", "programs"):
-                ApiTab(hub, page)
+            if own is None:
+                with linked_tab("Lesson", "lesson"):
+                    LessonTab(hub, Path(CHECKPOINT or SHIPPED))
+                with linked_tab("Take along", "take") as tab:
+                    ExportTab(hub, tab, explain)
+                with linked_tab("For programs", "programs"):
+                    ApiTab(hub, page)
         open_tab_in_address(page, tabs)
     return page
 
@@ -138,16 +148,18 @@ def page_head() -> str:
     return render_html("head", scripts=scripts, printed=printed, plot=plot_script())
 
 
-def serve_until(page: HubBlocks, stop: threading.Event) -> None:
-    """Serve a page until ``stop`` is set."""
+def serve_until(page: HubBlocks, stop: threading.Event, *, for_programs: bool = True) -> None:
+    """Serve a page until ``stop`` is set; ``for_programs`` also offers its endpoints."""
     if not stop.is_set():
         page.launch(
             theme=page_theme(),
             css_paths=ASSETS / "style.css",
             head=page_head(),
+            # Handed out whatever folder the hub was started in.
+            allowed_paths=[str(SAMPLES)],
             max_file_size=limit("file_mb") * 1_000_000,
-            footer_links=["api", "settings"],
-            mcp_server=True,
+            footer_links=["api", "settings"] if for_programs else ["settings"],
+            mcp_server=for_programs,
             run_history=False,  # browsers would store visitors' questions and answers
             state_session_capacity=MAX_SESSIONS,
             app_kwargs={"middleware": [Middleware(RequestMiddleware, page=page)], "lifespan": page.lifespan},
@@ -158,7 +170,11 @@ def serve_until(page: HubBlocks, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Serve the hub until SIGTERM or SIGINT; visitors' files are deleted then at the latest."""
+    """Serve the hub until SIGTERM or SIGINT; visitors' files are deleted then at the latest.
+
+    A network of one's own is named on the command line, and comes from nowhere else.
+    """
+    options = read_options()
     log_to_stderr()
     stop, session, prepared = threading.Event(), Session(SESSION_DEVICE), PreparedSamples()
 
@@ -179,12 +195,14 @@ def main() -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     start_sandbox()
     try:
+        own = load_own_network(options)
         try:
-            page = build_page(folder, prepared)
-            threading.Thread(target=prepared.prepare, args=(checkpoint(), session, stop)).start()
+            page = build_page(folder, prepared, own)
+            network, request = (own.recogniser, own.usual_request) if own else (checkpoint(), ExplainRequest())
+            threading.Thread(target=prepared.prepare, args=(network, session, stop, request)).start()
         except MexplainError as error:
             page = build_error_page(folder, error)
-        serve_until(page, stop)
+        serve_until(page, stop, for_programs=own is None)
         all_ended = join_threads()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mexplain.attribution.recogniser_target import RecogniserTarget
 from mexplain.attribution.target import AttributionTarget
 from mexplain.errors import ClipError, MexplainError, OutOfTimeError
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.explain.method_comparison import explain_by_each_method
+from mexplain.explain.own_explainer import OwnExplainer, OwnPrediction
+from mexplain.explain.own_network import explain_own_prediction
 from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
 from mexplain.media.files import open_given, sha256_of
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.device import Fallback, resolve_device
+from mexplain.model.recogniser import CheckedRecogniser
 from mexplain.records import ExplainRequest, Report
 from mexplain.settings import limit
 
@@ -36,7 +40,7 @@ class StoppedError(MexplainError):
 class PreparedAnswer:
     """A whole report that was made before anyone asked for it, its prediction, and the pictures of it drawn so far."""
 
-    prediction: Prediction
+    prediction: Prediction | OwnPrediction
     report: Report
     drawn: OrderedDict[tuple[Any, ...], str]
 
@@ -49,6 +53,8 @@ class MethodPicture:
     blocks: tuple[tuple[str, str], ...]
 
 
+# What explains a visitor's clips: the hub's weights, or a network that was named when it was started.
+Network = Checkpoint | CheckedRecogniser
 # Prepared answers by the SHA-256 of the clip, that of the weights, and the request.
 PreparedAnswers = Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]
 
@@ -69,20 +75,20 @@ class Session:
     prepared: PreparedAnswers = field(default_factory=dict)
     request: ExplainRequest = field(default_factory=ExplainRequest)
     report: Report | None = None
-    explainer: Explainer | None = None
+    explainer: Explainer | OwnExplainer | None = None
     drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
     by_method: OrderedDict[tuple[Any, ...], MethodPicture] = field(default_factory=OrderedDict)
     asked: bool = False
     waiting: set[str] = field(default_factory=set)
     _clip: tuple[str, str] = ("", "")
-    _explainers: OrderedDict[tuple[Any, ...], Explainer] = field(default_factory=OrderedDict)
+    _explainers: OrderedDict[tuple[Any, ...], Explainer | OwnExplainer] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)
     _spotting: dict[tuple[str, float | None], SpottingResult] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _running: int = 0
 
     @property
-    def prediction(self) -> Prediction | None:
+    def prediction(self) -> Prediction | OwnPrediction | None:
         """What was predicted of the latest clip."""
         return None if self.explainer is None else self.explainer.prediction
 
@@ -133,9 +139,9 @@ class Session:
         return report_or_stop
 
     def explain(
-        self, path: Path, checkpoint: Checkpoint, request: ExplainRequest, progress: Progress | None = None
+        self, path: Path, network: Network, request: ExplainRequest, progress: Progress | None = None
     ) -> Iterator[Report]:
-        """Ever fuller reports on a clip, or at once the whole one where it is kept.
+        """Ever fuller reports on a clip by a network, or at once the whole one where it is kept.
 
         The session's device takes the place of the request's. Raises what ``mexplain.explain.explain.explain`` does,
         and ``StoppedError`` soon after ``stop``.
@@ -143,7 +149,7 @@ class Session:
         progress = self.stoppable(progress)
         request = replace(request, device=self.device)
         sha256 = _sha256(path)
-        clip = (sha256, checkpoint.sha256)
+        clip = (sha256, network.sha256)
         self._take_prepared(clip, request)
         key = (*clip, request.variants, request.start_s, request.end_s, request.fps)
         explainer = self._explainers.get(key)
@@ -151,7 +157,10 @@ class Session:
             searched = (sha256, request.fps)
             spotting = self._spotting.get(searched)
             with self._at_work():
-                explainer = Explainer.from_clip(path, checkpoint, request, spotting=spotting, progress=progress)
+                if isinstance(network, CheckedRecogniser):
+                    explainer = OwnExplainer.from_clip(path, network, request, progress=progress)
+                else:
+                    explainer = Explainer.from_clip(path, network, request, spotting=spotting, progress=progress)
             if explainer.prediction.spotting is not None:
                 self._spotting[searched] = explainer.prediction.spotting
             keep(self._explainers, key, explainer, _MOST_CLIPS)
@@ -160,11 +169,10 @@ class Session:
         self.explainer, self._clip = explainer, clip
         yield from self._reports_on(explainer, request, progress)
 
-    def is_prepared(self, path: Path, checkpoint: Checkpoint, request: ExplainRequest) -> bool:
+    def is_prepared(self, path: Path, network: Network, request: ExplainRequest) -> bool:
         """Whether the whole report on a clip was made before anyone asked for it, and no other is being made."""
         return (
-            not self._running
-            and (_sha256(path), checkpoint.sha256, replace(request, device=self.device)) in self.prepared
+            not self._running and (_sha256(path), network.sha256, replace(request, device=self.device)) in self.prepared
         )
 
     def _take_prepared(self, clip: tuple[str, str], request: ExplainRequest) -> None:
@@ -174,8 +182,7 @@ class Session:
         window = (request.variants, request.start_s, request.end_s, request.fps)
         if (*clip, *window) not in self._explainers:
             # An explainer of its own: what it keeps of its targets changes with what this visitor asks.
-            explainer = Explainer(answer.prediction, Fallback(resolve_device(request.device)))
-            keep(self._explainers, (*clip, *window), explainer, _MOST_CLIPS)
+            keep(self._explainers, (*clip, *window), _explainer_of(answer.prediction, request), _MOST_CLIPS)
         keep(self._reports, key, answer.report, _MOST_REPORTS)
 
     def explain_same_window(self, request: ExplainRequest, progress: Progress | None = None) -> Iterator[Report]:
@@ -189,7 +196,9 @@ class Session:
         request = replace(request, start_s=latest.start_s, end_s=latest.end_s, fps=latest.fps, device=self.device)
         yield from self._reports_on(self.explainer, request, self.stoppable(progress))
 
-    def _reports_on(self, explainer: Explainer, request: ExplainRequest, progress: Progress) -> Iterator[Report]:
+    def _reports_on(
+        self, explainer: Explainer | OwnExplainer, request: ExplainRequest, progress: Progress
+    ) -> Iterator[Report]:
         key = (*self._clip, request)
         known, ready = self._reports.get(key), self.prepared.get(key)
         self.request = request
@@ -201,7 +210,7 @@ class Session:
             yield known
             return
         with self._at_work():
-            for report in explain_prediction(explainer, request, progress=progress):
+            for report in _steps(explainer, request, progress):
                 self.report = report
                 yield report
         if self.report is not None:
@@ -224,7 +233,7 @@ class Session:
 
         Clip, part, baseline and label are those of the latest request. Errors are those of ``explain``.
         """
-        if self.explainer is None:
+        if not isinstance(self.explainer, Explainer):
             raise StoppedError("Nothing has been explained yet, or it has been deleted.")
         request = replace(self.request, methods=tuple(methods), thorough=False, device=self.device)
         with self._at_work():
@@ -238,9 +247,21 @@ class Session:
         finally:
             self._running -= 1
 
-    def targets(self) -> dict[str, AttributionTarget]:
+    def targets(self) -> dict[str, AttributionTarget] | dict[str, RecogniserTarget]:
         """Each variant's attribution target for the latest clip and the onset baseline."""
         return {} if self.explainer is None else self.explainer.targets()
+
+
+def _explainer_of(prediction: Prediction | OwnPrediction, request: ExplainRequest) -> Explainer | OwnExplainer:
+    if isinstance(prediction, OwnPrediction):
+        return OwnExplainer(prediction)
+    return Explainer(prediction, Fallback(resolve_device(request.device)))
+
+
+def _steps(explainer: Explainer | OwnExplainer, request: ExplainRequest, progress: Progress) -> Iterator[Report]:
+    if isinstance(explainer, OwnExplainer):
+        return explain_own_prediction(explainer, request, progress=progress)
+    return explain_prediction(explainer, request, progress=progress)
 
 
 def _sha256(path: Path) -> str:

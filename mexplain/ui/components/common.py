@@ -14,15 +14,19 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
+from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
+from mexplain.explain.own_network import applicable_methods, usual_method
 from mexplain.explain.prediction import Progress
 from mexplain.model.checkpoint import Checkpoint
+from mexplain.model.recogniser import CheckedRecogniser
 from mexplain.model.scorecard import Scorecard
+from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.server.error_messages import error_response
 from mexplain.ui.server.gradio_compat import current_session, event_is_live
 from mexplain.ui.server.uploads import Uploads
-from mexplain.ui.session import PreparedAnswers, Session, StoppedError
+from mexplain.ui.session import Network, PreparedAnswers, Session, StoppedError
 from mexplain.ui.text import WORDS, render_html
 from mexplain.ui.zero_gpu import SESSION_DEVICE
 
@@ -39,7 +43,8 @@ SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "ne
 class Hub:
     """What tabs are built with: the network, its scorecard, the visitor's session, whose weights they are, uploads.
 
-    ``prepared`` are the answers that need not be worked out for a visitor.
+    ``prepared`` are the answers that need not be worked out for a visitor. ``recogniser`` is a network of one's own in
+    the place of the checkpoint's.
     """
 
     checkpoint: Callable[[], Checkpoint]
@@ -48,6 +53,37 @@ class Hub:
     custom_weights: bool
     uploads: Uploads
     prepared: PreparedAnswers
+    recogniser: CheckedRecogniser | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network that explains visitors' clips."""
+        return self.recogniser or self.checkpoint()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The network's classes."""
+        return self.recogniser.labels if self.recogniser else self.checkpoint().model.config.labels
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Keys of the methods that apply to the network."""
+        return applicable_methods(self.recogniser) if self.recogniser else tuple(METHODS)
+
+    @property
+    def usual_method(self) -> str:
+        """The method where a visitor has chosen none."""
+        return usual_method(self.recogniser) if self.recogniser else ExplainRequest().methods[0]
+
+    @property
+    def usual_request(self) -> ExplainRequest:
+        """What is asked where a visitor has chosen nothing."""
+        return ExplainRequest((self.usual_method,))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that answer; of a network of one's own, there is one, named after its blocks."""
+        return (self.recogniser.blocks,) if self.recogniser else VARIANTS
 
     def new_session(self) -> Session:
         """Empty session for a new visitor."""
@@ -67,9 +103,13 @@ class Hub:
         return math.ceil((self.uploads.keep_s + self.uploads.sweep_s) / 60)
 
 
-def tab_intro(tab: str) -> gr.HTML:
-    """Text for first visitors that says what a tab is for; once closed, the browser keeps it closed."""
-    return gr.HTML(render_html("tab_intro", tab=tab, purpose=WORDS["hints"][tab]), elem_classes="first-hint")
+def tab_intro(tab: str, *, own: bool = False) -> gr.HTML:
+    """Text for first visitors that says what a tab is for; once closed, the browser keeps it closed.
+
+    ``own`` is for a network of one's own.
+    """
+    purpose = WORDS["own_hints" if own else "hints"][tab]
+    return gr.HTML(render_html("tab_intro", tab=tab, purpose=purpose), elem_classes="first-hint")
 
 
 def error_box() -> gr.HTML:

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from mexplain.explain.own_explainer import OwnPrediction
 from mexplain.explain.prediction import Prediction
 from mexplain.face.apex import apex_frame
 from mexplain.face.blocks import LAYOUTS
@@ -9,7 +10,7 @@ from mexplain.ui.components.common import data_uri
 from mexplain.ui.text import render_html
 
 
-def onset_apex_html(prediction: Prediction) -> Markup:
+def onset_apex_html(prediction: Prediction | OwnPrediction) -> Markup:
     """Both pictures in one place, the line, and the ten blocks to be drawn on demand; nothing of it is on the disk."""
     aligned, display = prediction.aligned, prediction.display
     apex = apex_frame(aligned.frames, aligned.landmarks_xy)

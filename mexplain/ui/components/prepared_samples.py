@@ -6,18 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from mexplain.errors import MexplainError
-from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.device import step_back
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.settings import limit
 from mexplain.ui.components.results import View, films
 from mexplain.ui.components.samples import captions
-from mexplain.ui.session import PreparedAnswer, Session
+from mexplain.ui.session import Network, PreparedAnswer, Session
 from mexplain.ui.text import SAMPLES
 
 
 class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
-    """Answers to the default request, by the SHA-256 of the sample, that of the weights, and the request.
+    """Answers to the usual request, by the SHA-256 of the sample, that of the weights, and the request.
 
     They are filled in while others read; nothing of a visitor's gets in.
     """
@@ -34,7 +33,9 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
     def __len__(self) -> int:
         return len(self._answers)
 
-    def prepare(self, checkpoint: Checkpoint, session: Session, stop: threading.Event) -> None:
+    def prepare(
+        self, network: Network, session: Session, stop: threading.Event, request: ExplainRequest = ExplainRequest()
+    ) -> None:
         """Explain as many samples as ``MEXPLAIN_PREPARED_SAMPLES`` says, until ``stop`` is set or the session stopped.
 
         The first one also loads the libraries that visitors wait for; the others give way to visitors.
@@ -43,18 +44,20 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
             if stop.is_set():
                 return
             # A thread cannot take back its low priority, nor give it to the workers that it has already.
-            worker = threading.Thread(target=self._explain, args=(sample, checkpoint, session, number > 0))
+            worker = threading.Thread(target=self._explain, args=(sample, network, session, number > 0, request))
             worker.start()
             worker.join()
 
-    def _explain(self, sample: Path, checkpoint: Checkpoint, session: Session, give_way: bool) -> None:
+    def _explain(
+        self, sample: Path, network: Network, session: Session, give_way: bool, request: ExplainRequest
+    ) -> None:
         if give_way:
             step_back()
         with suppress(MexplainError):  # visitors are told
-            for _ in session.explain(sample, checkpoint, ExplainRequest()):
+            for _ in session.explain(sample, network, request):
                 pass
             films(session, View(), list(VARIANTS))
             if session.explainer is not None and session.report is not None:
-                key = (session.clip_sha256, checkpoint.sha256, session.request)
+                key = (session.clip_sha256, network.sha256, session.request)
                 self._answers[key] = PreparedAnswer(session.explainer.prediction, session.report, session.drawn)
                 session.explainer.forget_targets()

@@ -43,7 +43,7 @@ class ReportButton:
         report, prediction = named_report(self.hub, session.report), session.prediction
         try:
             tell("films", 0.0)
-            animations = report_animations(report, prediction.display, prediction.checkpoint.model.config.crop_iod)
+            animations = report_animations(report, prediction.display, prediction.crop_iod)
             tell("the page", 0.6)
             path = self.hub.output_path(f"{STEM}.html")
             write_html(report, path, animations=animations, scorecard=self.hub.scorecard())

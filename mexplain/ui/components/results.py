@@ -48,14 +48,15 @@ def verdict(variant: VariantReport) -> str:
     label = max(variant.probabilities, key=variant.probabilities.__getitem__) if found else variant.target
     share, others = percent(variant.probabilities[label]), alternatives(variant)
     answer = render_html("verdict", found=found, label=label, share=share, alternatives=others)
-    return answer + wording.presence(variant)
+    # A network of one's own says nothing of action units, nor of presence.
+    return answer + wording.presence(variant) if variant.units else answer
 
 
 def shown(variant: VariantReport, view: View, method: str) -> Quantity | None:
     """Quantity that a column can show by now: attention until the attribution is there; None where there is nothing."""
     if view.quantity == "attribution" and method in variant.maps:
         return "attribution"
-    if variant.variant != "uncropped":
+    if any(block.attention is not None for block in variant.blocks):
         return "attention"
     return "attribution" if method in variant.maps else None
 
@@ -69,7 +70,8 @@ def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(variants, pool.map(lambda v: film(v, face, view, method, drawn), chosen), strict=True))
+        drawings = pool.map(lambda v: film(v, face, view, method, drawn), chosen)
+        return dict(zip([variant.variant for variant in chosen], drawings, strict=True))
 
 
 def draw_ahead(session: Session, view: View) -> None:
@@ -151,9 +153,10 @@ def bars(variant: VariantReport) -> Any:
 def made_with(report: Report) -> str:
     """Weights, device and time behind a result."""
     (start, end), seconds = report.window_s, sum(report.elapsed_s.values())
+    sha256 = f", sha256 {report.checkpoint_sha256[:8]}" if report.checkpoint_sha256 else ""
     return escape(
-        f"{start:.2f} to {end:.2f} s of the clip · {len(report.times_s)} frames · weights: {report.checkpoint_id}, "
-        f"sha256 {report.checkpoint_sha256[:8]} · device: {report.device} · worked out in {seconds:.1f} s"
+        f"{start:.2f} to {end:.2f} s of the clip · {len(report.times_s)} frames · weights: {report.checkpoint_id}"
+        f"{sha256} · device: {report.device} · worked out in {seconds:.1f} s"
     )
 
 
@@ -170,5 +173,4 @@ def exaggerated(session: Session | None) -> str:
     """Film of the latest clip with its motion magnified; empty where nothing has been explained."""
     if session is None or session.prediction is None:
         return ""
-    crop_iod = session.prediction.checkpoint.model.config.crop_iod
-    return animation_html(magnified_animation(session.prediction.display, crop_iod))
+    return animation_html(magnified_animation(session.prediction.display, session.prediction.crop_iod))

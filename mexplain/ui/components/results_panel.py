@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
+from markupsafe import Markup
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.records import VARIANTS, Report, VariantReport
@@ -67,24 +68,25 @@ class ResultsPanel:
             with gr.Group(elem_id="switches"):
                 self._lay_out_view_inputs()
                 self._lay_out_request_inputs()
-            self.about = gr.HTML(wording.about_method("integrated_gradients", "onset", hub.scorecard()), elem_id="used")
-            self.legend = gr.HTML(results.legend(View()), elem_id="legend")
+            self.about = gr.HTML(wording.about_method(hub.usual_method, "onset", hub.scorecard()), elem_id="used")
+            self.legend = gr.HTML(results.legend(View(), hub.usual_method), elem_id="legend")
             gr.HTML(render_html("playhead"), elem_id="playhead")
             with gr.Row(elem_classes="columns"):
-                self.columns = [self._column(title, about) for title, about in WORDS["titles"].items()]
+                self.columns = [self._column(title, about) for title, about in self._titles()]
             self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
             with gr.Accordion("Before and after: onset and apex", open=False, elem_id="before_after"):
                 self.onset_apex = gr.HTML()
             with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnified_box:
                 gr.HTML(render_html("magnified"))
                 self.magnified = gr.HTML(elem_id="moved")
-            gr.HTML(render_html("custom_weights" if hub.custom_weights else "shipped_weights"), elem_id="weights")
+            gr.HTML(self._weights(), elem_id="weights")
             self.made_with = gr.HTML(elem_id="made_with")
 
     def _lay_out_view_inputs(self) -> None:
         with gr.Row():
             quantities = [("What pushed the answer", "attribution"), ("Where it looked", "attention")]
-            self.quantity = gr.Radio(quantities, value="attribution", label="Show", elem_id="quantity")
+            looks = self.hub.recogniser is None or self.hub.recogniser.gives_attention
+            self.quantity = gr.Radio(quantities, value="attribution", label="Show", elem_id="quantity", visible=looks)
             grains = [("In its blocks", results.BLOCKS), ("Pixel by pixel", results.PIXELS)]
             self.grain = gr.Radio(grains, value=results.BLOCKS, label="How finely", elem_id="grain")
             signs = [("For and against", False), ("How much, either way", True)]
@@ -93,13 +95,26 @@ class ResultsPanel:
 
     def _lay_out_request_inputs(self) -> None:
         with gr.Row():
-            methods = wording.method_choices()
-            self.method = gr.Dropdown(methods, value="integrated_gradients", label="Method", elem_id="method")
+            methods = [choice for choice in wording.method_choices() if choice[1] in self.hub.methods]
+            self.method = gr.Dropdown(methods, value=self.hub.usual_method, label="Method", elem_id="method")
             baselines = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
             self.baseline = gr.Dropdown(baselines, value="onset", label="Compared with", elem_id="baseline")
-            targets = [OWN_ANSWER, *self.hub.checkpoint().model.config.labels]
+            targets = [OWN_ANSWER, *self.hub.labels]
             self.target = gr.Dropdown(targets, value=OWN_ANSWER, label="Answer to explain", elem_id="target")
             self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
+
+    def _titles(self) -> list[tuple[str, str]]:
+        """Title of each variant's column, and what it sees."""
+        abouts = dict(zip(VARIANTS, WORDS["titles"].items(), strict=True))
+        if self.hub.recogniser is None:
+            return list(abouts.values())
+        return [(self.hub.recogniser.name, abouts[self.hub.recogniser.blocks][1])]
+
+    def _weights(self) -> Markup:
+        """Whose weights these are, or whose network."""
+        if self.hub.recogniser is not None:
+            return render_html("own_weights", recogniser=self.hub.recogniser, spec=self.hub.recogniser.spec)
+        return render_html("custom_weights" if self.hub.custom_weights else "shipped_weights")
 
     def _column(self, title: str, about: str) -> VariantColumn:
         with gr.Column(min_width=300, elem_classes="part"):
@@ -205,6 +220,8 @@ class ResultsPanel:
         return updates
 
     def _agreement_html(self, report: Report, method: str) -> str:
+        if len(report.variants) == 1:
+            return ""
         if method not in report.agreement:
             return render_html("paragraph", kind="wait", sentence=WORDS["testing"])
         return wording.agreement(report, method)

@@ -6,7 +6,6 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
-from mexplain.records import ExplainRequest
 from mexplain.ui.components.common import QUICK, SLOW, Hub, error_box, error_html, progress_callback, stop_button
 from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Session, StoppedError
@@ -65,7 +64,7 @@ class SamplePrompt:
         yield session, ""
         sample = SAMPLES / next(iter(captions()))
         try:
-            for _ in session.explain(sample, self.hub.checkpoint(), ExplainRequest(), progress_callback(progress)):
+            for _ in session.explain(sample, self.hub.network, self.hub.usual_request, progress_callback(progress)):
                 pass
             yield session, ""
         except StoppedError:

@@ -1,7 +1,7 @@
 """First tab: a clip goes in, three explained answers come out."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ExplainTab:
 
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
-        tab_intro("explain")
+        tab_intro("explain", own=hub.recogniser is not None)
         self._lay_out_input()
         self.panel = ResultsPanel(hub)
         self._wire(page)
@@ -107,7 +107,8 @@ class ExplainTab:
         panel.magnified_box.expand(results.exaggerated, session, panel.magnified, **QUICK)
 
     def _keep_in_address(self) -> None:
-        usual = {name: str(value) for name, value in asdict(PermalinkSettings()).items() if name != "sample"}
+        settings = asdict(PermalinkSettings(method=self.hub.usual_method))
+        usual = {name: str(value) for name, value in settings.items() if name != "sample"}
         texts = {OWN_ANSWER: "", "false": "signed", "true": "magnitude"}
         keep_in_address([*self.panel.request_inputs[:3], *self.panel.view_inputs], usual, texts)
         for button, path in self.samples:
@@ -117,9 +118,11 @@ class ExplainTab:
 
     def restore_link(self, request: gr.Request) -> list[Any]:
         """A new session, and the settings in the link by which the visitor came."""
-        labels = self.hub.checkpoint().model.config.labels
+        labels = self.hub.labels
         query = dict(request.query_params) if request else {}
-        link = from_query(query, labels, tuple(captions()))
+        link = from_query({"method": self.hub.usual_method, **query}, labels, tuple(captions()))
+        if link.method not in self.hub.methods:
+            link = replace(link, method=self.hub.usual_method)
         clip = gr.Video(str(SAMPLES / link.sample)) if link.sample else gr.skip()
         about = wording.about_method(link.method, link.baseline, self.hub.scorecard())
         magnitude = link.sign == "magnitude"
@@ -144,10 +147,10 @@ class ExplainTab:
         empty = {self.start_s: None, self.end_s: None, self.fps: None, self.error: ""}
         update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True), **empty}
         request, view = _request(values, (None, None, None)), View(*values[4:])
-        if not session.is_prepared(path, self.hub.checkpoint(), request):
+        if not session.is_prepared(path, self.hub.network, request):
             session.ask_anew()
             return update | {unprepared: count + 1}
-        for more in self.panel.updates(session, session.explain(path, self.hub.checkpoint(), request), view):
+        for more in self.panel.updates(session, session.explain(path, self.hub.network, request), view):
             update |= more
         return update
 
@@ -201,7 +204,7 @@ class ExplainTab:
             if clip is None:
                 reports = session.explain_same_window(request, callback)
             else:
-                reports = session.explain(clip, self.hub.checkpoint(), request, callback)
+                reports = session.explain(clip, self.hub.network, request, callback)
             for update in self.panel.updates(session, reports, view):
                 yield update | {self.error: ""}
         except StoppedError:

@@ -129,7 +129,7 @@ class ExportTab:
         animations: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
             tell("films", 0.0)
-            animations = report_animations(report, prediction.display, prediction.checkpoint.model.config.crop_iod)
+            animations = report_animations(report, prediction.display, prediction.crop_iod)
         if "html" in kinds:
             tell("the page", 0.5)
             paths.append(first.with_suffix(".html"))

@@ -48,7 +48,7 @@ class SimulatorTab:
     def __init__(self, hub: Hub, page: gr.Blocks) -> None:
         self.hub = hub
         defaults = SimulatorSettings()
-        tab_intro("simulator")
+        tab_intro("simulator", own=hub.recogniser is not None)
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
                 people = names()
@@ -80,9 +80,9 @@ class SimulatorTab:
                     label="How long it lasts (seconds)",
                     elem_id="lasts",
                 )
-                chosen = [(m.name, m.key) for m in METHODS.values()]
+                chosen = [(METHODS[key].name, key) for key in hub.methods]
                 self.methods = gr.Dropdown(
-                    chosen, value=list(defaults.methods), multiselect=True, max_choices=MAX_METHODS,
+                    chosen, value=[hub.usual_method], multiselect=True, max_choices=MAX_METHODS,
                     label="Methods to put to the test", elem_id="tested",
                 )  # fmt: skip
                 with gr.Row():
@@ -110,15 +110,18 @@ class SimulatorTab:
         quiz = QuizPanel(hub)
         linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods]
         page.load(self.restore_link, None, [*linked, quiz.seed, quiz.teams, *shown], **QUICK)
-        texts = default_texts()
+        texts = default_texts() | {"methods": hub.usual_method}
         keep_in_address(linked, {name: texts[name] for name in texts if name not in quiz.linked})
 
     def restore_link(self, request: gr.Request) -> list[Any]:
         """The settings in the link by which the visitor came, or a fresh game, and the face that they choose."""
         people = names()
         link = simulator_from_query(dict(request.query_params) if request else {}, people)
+        usual = SimulatorSettings(methods=(self.hub.usual_method,))
+        able = tuple(method for method in link.methods if method in self.hub.methods)
+        link = replace(link, methods=able or usual.methods)
         game = fresh_number() if link.game is None else link.game
-        if replace(link, game=None) == SimulatorSettings():
+        if replace(link, game=None) == usual:
             return [*[gr.skip()] * 6, game, *[gr.skip()] * 6]
         values = [list(value) if isinstance(value, tuple) else value for value in astuple(replace(link, game=game))]
         return [*values, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
@@ -148,7 +151,7 @@ class SimulatorTab:
             detections: dict[tuple[str, str], Detection] = {}
             # Over all methods, so that they share the time of one request.
             report_progress = session.stoppable(progress_callback(progress))
-            for method in methods or ["attention"]:
+            for method in methods or [self.hub.usual_method if self.hub.recogniser else "attention"]:
                 self._explain(session, movement, method, report_progress)
                 assert session.report is not None
                 detections |= {
@@ -164,7 +167,7 @@ class SimulatorTab:
                     render_html(
                         "answer",
                         sentence=simulated_experiment.detection_sentence(movement, so_far),
-                        movements=session.report.movement_sentence,
+                        movements=session.report.summary if self.hub.recogniser else session.report.movement_sentence,
                         notes=(),
                     ),
                     detection_table(so_far),
@@ -179,7 +182,7 @@ class SimulatorTab:
         with tempfile.TemporaryDirectory(prefix="mexplain_lab_") as folder:
             path = Path(folder, "simulated.mp4")
             write_video(path, movement.clip.frames, movement.clip.fps)
-            for _ in session.explain(path, self.hub.checkpoint(), ExplainRequest((method,)), report_progress):
+            for _ in session.explain(path, self.hub.network, ExplainRequest((method,)), report_progress):
                 pass
 
 

@@ -23,13 +23,25 @@ class TrustTab:
     """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, folder: Path) -> None:
-        tab_intro("trust")
+        tab_intro("trust", own=hub.recogniser is not None)
         card = hub.scorecard()
-        if card is None:
+        if hub.recogniser is not None:
+            self._own(hub.recogniser.name, card)
+        elif card is None:
             gr.HTML(render_html("paragraph", kind="note", sentence=WORDS["no_scorecard"]))
         else:
             self._scorecard(card)
         gr.HTML(render_html("words"))
+        if hub.recogniser is None:
+            self._of_weights(hub, folder, card)
+        gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
+        gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
+        if hub.recogniser is None and (folder / CARD).is_file():
+            with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
+                gr.Markdown(_body((folder / CARD).read_text(encoding="utf-8")))
+
+    def _of_weights(self, hub: Hub, folder: Path, card: Scorecard | None) -> None:
+        """What else was measured of the checkpoint in ``folder``."""
         if units := unit_scores_html(folder, hub.checkpoint().sha256):
             gr.HTML(units, elem_id="unit_scores")
         if ablation := read_ablation(folder, hub.checkpoint().sha256):
@@ -44,11 +56,18 @@ class TrustTab:
         if card is not None and card.shortcuts:
             lesson = shortcut_lesson(card.shortcuts, hub.checkpoint().model.config.crop_iod)
             gr.HTML(lesson, elem_id="shortcuts")
-        gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
-        gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
-        if (folder / CARD).is_file():
-            with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
-                gr.Markdown(_body((folder / CARD).read_text(encoding="utf-8")))
+
+    def _own(self, name: str, card: Scorecard | None) -> None:
+        """What was found of a network of one's own, or how to find it."""
+        with gr.Column(elem_id="scorecard"):
+            gr.HTML(render_html("own_scorecard", whose=name, card=card))
+            if card is not None:
+                (variant,) = card.scores
+                for asks in [asks for asks in QUESTIONS if asks == "moved" or tells_what_is_used(card)]:
+                    gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get(variant)))
+                    gr.Plot(scorecard_figure(card, variant, asks), show_label=False, container=False)
+                with gr.Accordion("All numbers", open=False, elem_id="numbers"):
+                    gr.Markdown(markdown(card).partition("\n")[2])
 
     def _scorecard(self, card: Scorecard) -> None:
         """Put what the network uses first, where that was measured, and what moved second."""

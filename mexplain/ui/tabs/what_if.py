@@ -37,13 +37,15 @@ class WhatIfTab:
     """Layout and event handlers of the tab."""
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
-        self.hub = hub
-        tab_intro("what_if")
+        self.hub, own = hub, hub.recogniser
+        tab_intro("what_if", own=hub.recogniser is not None)
         self.needs = needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
                 grids = [("10 blocks", "10"), ("24 blocks", "24")]
-                self.grid = gr.Radio(grids, value="10", label="Blocks to choose from", elem_id="grid")
+                self.grid = gr.Radio(
+                    grids, value=own.blocks if own else "10", label="Blocks to choose from", elem_id="grid"
+                )
                 self.face = gr.HTML(
                     value={"face": "", "blocks": [], "chosen": []},
                     html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
@@ -56,7 +58,7 @@ class WhatIfTab:
                     self.everything = gr.Button("Hold all", min_width=120, elem_id="hold_all")
             with gr.Column(min_width=300, scale=3):
                 self.held = gr.HTML(elem_id="held")
-                self.answers = [self._answer(variant) for variant in VARIANT_NAMES]
+                self.answers = [self._answer() for _ in hub.variants]
                 gr.HTML(render_html("smallest"))
                 with gr.Row():
                     self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
@@ -83,15 +85,19 @@ class WhatIfTab:
         )  # fmt: skip
         stop_button(self.halt, hub.session, [run])
 
-    def _answer(self, variant: str) -> tuple[gr.HTML, gr.Plot]:
+    def _answer(self) -> tuple[gr.HTML, gr.Plot]:
         with gr.Row(elem_classes="answer"):
             words = gr.HTML(elem_classes="change", min_height=84)
             return words, gr.Plot(show_label=False, container=False, elem_classes="bars")
 
+    def _unchanged(self, others: int) -> list[Any]:
+        """No change of the answers, nor of ``others``."""
+        return [gr.skip()] * (others + 2 * len(self.answers))
+
     def show(self, session: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, all of them moving."""
         if session is None or session.prediction is None:
-            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *[gr.skip()] * 9]
+            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *self._unchanged(3)]
         value = self._face(session, grid)
         ready = self.needs.updates(session, ready=True)
         return [*ready, gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
@@ -99,13 +105,13 @@ class WhatIfTab:
     def hold(self, session: Session | None, value: dict[str, Any], grid: str) -> list[Any]:
         """Show the answers with the chosen blocks held still."""
         if session is None or session.prediction is None:
-            return [error_html(WORDS["expired"]), *[gr.skip()] * 6]
+            return [error_html(WORDS["expired"]), *self._unchanged(0)]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
         changes = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
         sentence = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
         return [
             render_html("paragraph", kind="", sentence=sentence),
-            *(part for change in changes for part in (_words(change), _bars(change))),
+            *(part for change in changes for part in (_words(change, self.hub.recogniser is not None), _bars(change))),
         ]
 
     def _choose(self, session: Session | None, value: dict[str, Any], grid: str, hold_all: bool) -> list[Any]:
@@ -118,9 +124,9 @@ class WhatIfTab:
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Find the smallest set of blocks that flips each variant's answer, one variant after the other."""
         if session is None or session.prediction is None:
-            yield ["", error_html(WORDS["expired"]), *[gr.skip()] * 8]
+            yield ["", error_html(WORDS["expired"]), *self._unchanged(2)]
             return
-        labels, targets = session.prediction.checkpoint.model.config.labels, session.targets()
+        labels, targets = session.prediction.labels, session.targets()
         flips, games = list[tuple[str, str]](), list[tuple[str, BlockGame]]()
 
         words = "Trying sets of blocks in {}".format
@@ -132,15 +138,15 @@ class WhatIfTab:
                 game = play_block_game(target, labels)
                 if game is not None:
                     games.append((VARIANT_NAMES[variant], game))
-                held: list[Any] = [gr.skip()] * 8
+                held = self._unchanged(2)
                 if variant == grid and flip.blocks:
                     value = {**value, "chosen": list(flip.blocks)}
                     held = [value, *self.hold(session, value, grid)]
                 yield [_found(flips, games), "", *held]
         except StoppedError:
-            yield [_found(flips, games), error_html(WORDS["stopped"]), *[gr.skip()] * 8]
+            yield [_found(flips, games), error_html(WORDS["stopped"]), *self._unchanged(2)]
         except MexplainError as error:
-            yield ["", error_html(error), *[gr.skip()] * 8]
+            yield ["", error_html(error), *self._unchanged(2)]
 
     @staticmethod
     def _tell_one(tell: Progress, variant: str, number: int, share: float) -> None:
@@ -166,11 +172,11 @@ def _found(flips: list[tuple[str, str]], games: list[tuple[str, BlockGame]]) -> 
     return render_html("flips", flips=flips, games=sets)
 
 
-def _words(change: WhatIf) -> str:
-    """Change of one variant's answer."""
+def _words(change: WhatIf, own: bool) -> str:
+    """Change of one variant's answer; a network of one's ``own`` says nothing of presence."""
     before, after = change.before, change.after
     return render_html(
-        "answer_change",
+        "own_answer_change" if own else "answer_change",
         variant=VARIANT_NAMES[change.variant].capitalize(),
         before=before,
         after=after,
