@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mexplain.face.alignment import align
-from mexplain.face_records import FaceTrack
 from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo
+from mexplain.records.face import FaceTrack
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from mexplain.errors import SettingError
+from mexplain.language.message import text
 
 # Every variable of mexplain begins so.
 PREFIX = "MEXPLAIN_"
@@ -29,18 +30,26 @@ class Limit:
 
 
 LIMITS = {
-    "file_mb": Limit("MEXPLAIN_MAX_FILE_MB", 200, "MB", "size of a file"),
-    "side_px": Limit("MEXPLAIN_MAX_SIDE_PX", 8192, "px", "width and height of a picture"),
-    "frames": Limit("MEXPLAIN_MAX_FRAMES", 200_000, "frames", "frames in a file"),
-    "duration_s": Limit("MEXPLAIN_MAX_DURATION_S", 3600, "s", "length of a file (at most 60 s of it are looked at)"),
-    "reading_s": Limit("MEXPLAIN_MAX_READING_S", 240, "s", "time to read a file and to follow a face in it"),
-    "reading_mb": Limit("MEXPLAIN_MAX_READING_MB", 2000, "MB", "memory to read a file and to follow a face in it"),
-    "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", "time to answer one question"),
-    "recogniser_s": Limit("MEXPLAIN_MAX_RECOGNISER_S", 120, "s", "one call of a network of one's own"),
-    "waiting": Limit("MEXPLAIN_MAX_WAITING", 20, "visitors", "waiting in line; others are asked to come back"),
-    "kept_mb": Limit("MEXPLAIN_MAX_KEPT_MB", 4000, "MB", "files of all visitors together"),
-    "prepared": Limit("MEXPLAIN_PREPARED_SAMPLES", 4, "samples", "sample clips explained before anyone asks"),
-    "keep_s": Limit("MEXPLAIN_KEEP_S", 540, "s", "how long anything of a visitor is kept"),
+    "file_mb": Limit("MEXPLAIN_MAX_FILE_MB", 200, "MB", text("size of a file")),
+    "side_px": Limit("MEXPLAIN_MAX_SIDE_PX", 8192, "px", text("width and height of a picture")),
+    "frames": Limit("MEXPLAIN_MAX_FRAMES", 200_000, text("frames"), text("frames in a file")),
+    "duration_s": Limit(
+        "MEXPLAIN_MAX_DURATION_S", 3600, "s", text("length of a file (at most 60 s of it are looked at)")
+    ),
+    "reading_s": Limit("MEXPLAIN_MAX_READING_S", 240, "s", text("time to read a file and to follow a face in it")),
+    "reading_mb": Limit(
+        "MEXPLAIN_MAX_READING_MB", 2000, "MB", text("memory to read a file and to follow a face in it")
+    ),
+    "work_s": Limit("MEXPLAIN_MAX_WORK_S", 300, "s", text("time to answer one question")),
+    "recogniser_s": Limit("MEXPLAIN_MAX_RECOGNISER_S", 120, "s", text("one call of a network of one's own")),
+    "waiting": Limit(
+        "MEXPLAIN_MAX_WAITING", 20, text("visitors"), text("waiting in line; others are asked to come back")
+    ),
+    "kept_mb": Limit("MEXPLAIN_MAX_KEPT_MB", 4000, "MB", text("files of all visitors together")),
+    "prepared": Limit(
+        "MEXPLAIN_PREPARED_SAMPLES", 4, text("samples"), text("sample clips explained before anyone asks")
+    ),
+    "keep_s": Limit("MEXPLAIN_KEEP_S", 540, "s", text("how long anything of a visitor is kept")),
 }
 
 

@@ -30,10 +30,10 @@ from mexplain.batch.job import Cluster
 from mexplain.explain.explain import explain
 from mexplain.face.alignment import align
 from mexplain.face.landmarker import find_face
-from mexplain.face_records import FaceTrack
 from mexplain.media.video import read_clip, write_video
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.records import Clip, ClipInfo, ExplainRequest
+from mexplain.records.face import FaceTrack
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 from mexplain.simulation.recordings import RecordingPlan, render_recording

@@ -39,7 +39,6 @@ from mexplain.explain.explainer import Explainer
 from mexplain.explain.prediction import input_tensor
 from mexplain.face import alignment, blocks, mesh
 from mexplain.face.extraction import read_aligned, read_stabilized
-from mexplain.face_records import FaceTrack
 from mexplain.media import image, video
 from mexplain.media.sandbox import client
 from mexplain.media.sandbox.serialization import Payload, unpack
@@ -48,6 +47,7 @@ from mexplain.model.checkpoint import Checkpoint, load_checkpoint
 from mexplain.model.hub_client import split_revision
 from mexplain.model.scorecard import read_scorecard
 from mexplain.records import VARIANTS, AlignedClip, Clip, ClipInfo, ExplainRequest, Moment, Report
+from mexplain.records.face import FaceTrack
 from mexplain.report import comparison, csv_tables, html_page, json_export, summary_image, wording
 from mexplain.report.visuals import animation, heatmap_overlay, motion_magnification, plots
 from mexplain.report.visuals.motion_magnification import motion

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mexplain.language.message import text
+
 _MEAN_FACE = files("mexplain.attribution") / "data" / "mean_face.npz"
 _BLUR_SHARE = 0.05  # of the picture's side
 
@@ -68,26 +70,32 @@ BASELINES: dict[str, Baseline] = {
     for baseline in (
         Baseline(
             "onset",
-            "Onset frame repeated",
-            "The same face holding still: what is explained is the movement, and a still clip gets exactly nothing.",
+            text("Onset frame repeated"),
+            text(
+                "The same face holding still: what is explained is the movement, and a still clip gets exactly nothing."
+            ),
             _onset,
         ),
         Baseline(
             "blurred",
-            "Blurred clip",
-            "The same clip without its detail: what is explained is the fine structure, moving or not.",
+            text("Blurred clip"),
+            text("The same clip without its detail: what is explained is the fine structure, moving or not."),
             _blurred,
         ),
         Baseline(
             "mean_face",
-            "Mean face, still",
-            "The average of many faces, holding still: explained are the movement and what is unlike other faces.",
+            text("Mean face, still"),
+            text(
+                "The average of many faces, holding still: explained are the movement and what is unlike other faces."
+            ),
             _mean_face,
         ),
         Baseline(
             "black",
-            "Black picture",
-            "No picture at all, as is customary for photos: bright parts of the face count for more than dark ones.",
+            text("Black picture"),
+            text(
+                "No picture at all, as is customary for photos: bright parts of the face count for more than dark ones."
+            ),
             _black,
         ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mexplain.attribution.attribute import Attribution
 from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
+from mexplain.language.message import text
 from mexplain.records import Check
 
 
@@ -32,62 +33,78 @@ CHECKS: dict[str, CheckKind] = {
     for kind in (
         CheckKind(
             "completeness",
-            "Completeness",
-            "Whether the scores add up to what they explain.",
+            text("Completeness"),
+            text("Whether the scores add up to what they explain."),
             "",
-            "The scores miss {missed} of what they explain.",
-            "The scores add up to what they explain but for {missed}: this method makes them.",
+            text("The scores miss {missed} of what they explain."),
+            text("The scores add up to what they explain but for {missed}: this method makes them."),
             null_rate=None,
         ),
         CheckKind(
             "deletion",
-            "Deletion",
-            "Whether holding blocks still, those with the highest scores first, takes the answer away sooner than "
-            "random orders do.",
-            "Holding still the blocks it ranks first takes the answer away sooner than random orders do.",
-            "Holding still the blocks it ranks first takes the answer away no sooner than random orders do.",
+            text("Deletion"),
+            text(
+                "Whether holding blocks still, those with the highest scores first, takes the answer away sooner than "
+                "random orders do."
+            ),
+            text("Holding still the blocks it ranks first takes the answer away sooner than random orders do."),
+            text("Holding still the blocks it ranks first takes the answer away no sooner than random orders do."),
         ),
         CheckKind(
             "insertion",
-            "Insertion",
-            "Whether the answer is there with only the blocks moving that have the highest scores, sooner than in "
-            "random orders.",
-            "Letting only those blocks move brings the answer about sooner than random orders do.",
-            "Letting only those blocks move brings the answer about no sooner than random orders do.",
+            text("Insertion"),
+            text(
+                "Whether the answer is there with only the blocks moving that have the highest scores, sooner than in "
+                "random orders."
+            ),
+            text("Letting only those blocks move brings the answer about sooner than random orders do."),
+            text("Letting only those blocks move brings the answer about no sooner than random orders do."),
         ),
         CheckKind(
             "single_deletion",
-            "Single deletion",
-            "Whether the answer loses more when a block with a higher score is held still alone.",
-            "The higher a block's score, the more the answer loses when that block alone is held still.",
-            "A block's score does not tell how much the answer loses when that block alone is held still.",
-            "This method holds parts still one at a time itself, so its scores tell what that does.",
+            text("Single deletion"),
+            text("Whether the answer loses more when a block with a higher score is held still alone."),
+            text("The higher a block's score, the more the answer loses when that block alone is held still."),
+            text("A block's score does not tell how much the answer loses when that block alone is held still."),
+            text("This method holds parts still one at a time itself, so its scores tell what that does."),
         ),
         CheckKind(
             "infidelity",
-            "Infidelity",
-            "Whether the scores of several blocks, added up, tell how much the answer loses when these are held still.",
-            "The scores of several blocks, added up, tell how much the answer loses when these are held still.",
-            "The scores of several blocks, added up, do not tell how much the answer loses when these are held still.",
+            text("Infidelity"),
+            text(
+                "Whether the scores of several blocks, added up, tell how much the answer loses when these are held "
+                "still."
+            ),
+            text("The scores of several blocks, added up, tell how much the answer loses when these are held still."),
+            text(
+                "The scores of several blocks, added up, do not tell how much the answer loses when these are held "
+                "still."
+            ),
         ),
         CheckKind(
             "attention",
-            "Attention",
-            "Whether the blocks that the network's own gates weigh most have the strongest scores.",
-            "The attention map agrees with it.",
-            "The attention map agrees with it no more than chance would.",
-            "This method is made of the attention weights.",
+            text("Attention"),
+            text("Whether the blocks that the network's own gates weigh most have the strongest scores."),
+            text("The attention map agrees with it."),
+            text("The attention map agrees with it no more than chance would."),
+            text("This method is made of the attention weights."),
         ),
         CheckKind(
             "randomisation",
-            "Randomisation",
-            "Whether the method's pictures change when the network's weights are random numbers (of the method, not of "
-            "this explanation).",
+            text("Randomisation"),
+            text(
+                "Whether the method's pictures change when the network's weights are random numbers (of the method, "
+                "not of this explanation)."
+            ),
             "",
-            "With random weights in the network, this method's picture stays much the same: it shows the clip, not the "
-            "network.",
-            "With random weights in the network, this method's picture is another one; so much holds for all its "
-            "explanations.",
+            text(
+                "With random weights in the network, this method's picture stays much the same: it shows the clip, "
+                "not the network."
+            ),
+            text(
+                "With random weights in the network, this method's picture is another one; so much holds for all its "
+                "explanations."
+            ),
             null_rate=None,
         ),
     )
@@ -107,7 +124,7 @@ def run_checks(attribution: Attribution, p_values: Mapping[str, float], gap_shar
         elif kind.key in method.by_construction:
             check = Check(kind.key, None, kind.by_construction)
         elif kind.key not in p_values:
-            check = Check(kind.key, None, "This variant weighs no blocks.")
+            check = Check(kind.key, None, text("This variant weighs no blocks."))
         else:
             p_value = float(p_values[kind.key])
             passed = p_value <= NULL_RATE
@@ -124,8 +141,8 @@ def count_passed(checks: tuple[Check, ...]) -> tuple[int, int]:
 
 def _completeness(kind: CheckKind, attribution: Attribution, gap_share: float | None) -> Check:
     if gap_share is None:
-        return Check(kind.key, None, "This method's scores are not meant to add up to what they explain.")
-    missed = "less than 0.1 %" if gap_share < 0.001 else f"{gap_share:.1%}".replace("%", " %")
+        return Check(kind.key, None, text("This method's scores are not meant to add up to what they explain."))
+    missed = text("less than 0.1 %") if gap_share < 0.001 else text("{share:.1f} %", share=100 * gap_share)
     if attribution.complete:
-        return Check(kind.key, None, kind.by_construction.format(missed=missed))
-    return Check(kind.key, False, kind.no.format(missed=missed))
+        return Check(kind.key, None, text(kind.by_construction, missed=missed))
+    return Check(kind.key, False, text(kind.no, missed=missed))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mexplain.attribution import algorithms
 from mexplain.attribution.algorithms import MethodOutput
 from mexplain.errors import SettingError
+from mexplain.language.message import text
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Method:
     limits: str
     run: Callable[..., MethodOutput]
     run_together: Callable[..., list[MethodOutput]] | None = None
-    unit: str = "logits"
+    unit: str = text("logits")
     parameters: tuple[Parameter, ...] = ()
     signed: bool = True
     complete: bool = False
@@ -69,11 +70,15 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             "integrated_gradients",
-            "Integrated gradients",
-            "How much each pixel's change from the baseline adds to the class's logit or takes from it, summed up "
-            "while the baseline is blended into the clip.",
-            "The blended pictures on the way are not real ones, and a part is credited only for what it adds to "
-            "the baseline, not for what it does together with other parts.",
+            text("Integrated gradients"),
+            text(
+                "How much each pixel's change from the baseline adds to the class's logit or takes from it, summed up "
+                "while the baseline is blended into the clip."
+            ),
+            text(
+                "The blended pictures on the way are not real ones, and a part is credited only for what it adds to "
+                "the baseline, not for what it does together with other parts."
+            ),
             algorithms.integrated_gradients,
             algorithms.integrated_gradients_together,
             parameters=(
@@ -84,31 +89,33 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "gradient_shap",
-            "GradientSHAP",
-            "The same sum as integrated gradients, estimated at random points of the way (expected gradients).",
-            "Random points make it noisy: it adds up only roughly, and small values mean little.",
+            text("GradientSHAP"),
+            text("The same sum as integrated gradients, estimated at random points of the way (expected gradients)."),
+            text("Random points make it noisy: it adds up only roughly, and small values mean little."),
             algorithms.gradient_shap,
             parameters=(Parameter("samples", 8, 1, 500, "Random points; more are steadier and slower."),),
             needs=("gradient",),
         ),
         Method(
             "saliency",
-            "Saliency",
-            "How steeply the logit would rise or fall if a pixel of the clip became a little brighter.",
-            "It tells what the answer is sensitive to, not what brought it about, and not whether for or against.",
+            text("Saliency"),
+            text("How steeply the logit would rise or fall if a pixel of the clip became a little brighter."),
+            text(
+                "It tells what the answer is sensitive to, not what brought it about, and not whether for or against."
+            ),
             algorithms.saliency,
-            unit="logits per unit of brightness",
+            unit=text("logits per unit of brightness"),
             signed=False,
             fails_randomisation=True,
             needs=("gradient",),
         ),
         Method(
             "smoothgrad",
-            "SmoothGrad",
-            "Saliency averaged over copies of the clip with a little noise, which blurs out chance.",
-            "As saliency: sensitivity without a sign. The noise is itself a change that the network notices.",
+            text("SmoothGrad"),
+            text("Saliency averaged over copies of the clip with a little noise, which blurs out chance."),
+            text("As saliency: sensitivity without a sign. The noise is itself a change that the network notices."),
             algorithms.smoothgrad,
-            unit="logits per unit of brightness",
+            unit=text("logits per unit of brightness"),
             parameters=(
                 Parameter("samples", 8, 1, 500, "Noisy copies; more are smoother and slower."),
                 Parameter("noise", 0.01, 0.0, 0.5, "Its standard deviation; 1 is black to white.", whole=False),
@@ -119,26 +126,37 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "input_x_gradient",
-            "Input x gradient",
-            "Each pixel's change from the baseline times the slope of the logit at the clip itself.",
-            "It takes the slope at the end of the way for the whole of it: once an answer is certain, little is left.",
+            text("Input x gradient"),
+            text("Each pixel's change from the baseline times the slope of the logit at the clip itself."),
+            text(
+                "It takes the slope at the end of the way for the whole of it: once an answer is certain, little is "
+                "left."
+            ),
             algorithms.input_x_gradient,
             needs=("gradient",),
         ),
         Method(
             "grad_cam",
-            "Grad-CAM",
-            "Channels of the network's features, as far as they left the baseline's, weighted by their mean slope.",
-            "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in sign.",
+            text("Grad-CAM"),
+            text(
+                "Channels of the network's features, as far as they left the baseline's, weighted by their mean slope."
+            ),
+            text(
+                "Coarse; its values are not logits; one weight a channel cannot tell apart two places that differ in "
+                "sign."
+            ),
             algorithms.grad_cam,
-            unit="of its own",
+            unit=text("of its own"),
             needs=("features",),
         ),
         Method(
             "occlusion",
-            "Occlusion",
-            "How far the logit falls when a window of space and time is held at the baseline, shared among its pixels.",
-            "Windows overlap, so values do not add up; what two places both show is credited to neither.",
+            text("Occlusion"),
+            text(
+                "How far the logit falls when a window of space and time is held at the baseline, shared among its "
+                "pixels."
+            ),
+            text("Windows overlap, so values do not add up; what two places both show is credited to neither."),
             algorithms.occlusion,
             parameters=(
                 Parameter("frames", 4, 1, 100, "Length of the window."),
@@ -149,19 +167,23 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "block_ablation",
-            "Block ablation",
-            "How far the logit falls when one block is held still.",
-            "What two blocks both show is credited to neither, and shared skin is held still with each. Not when.",
+            text("Block ablation"),
+            text("How far the logit falls when one block is held still."),
+            text(
+                "What two blocks both show is credited to neither, and shared skin is held still with each. Not when."
+            ),
             algorithms.block_ablation,
             tells_when=False,
             by_construction=("single_deletion",),
         ),
         Method(
             "shapley",
-            "Shapley values",
-            "A block's mean contribution over all orders in which blocks could start to move: exact where the "
-            "variant has ten blocks, else sampled.",
-            "It takes a second or more. Faces of which half moves are not natural ones. It does not tell when.",
+            text("Shapley values"),
+            text(
+                "A block's mean contribution over all orders in which blocks could start to move: exact where the "
+                "variant has ten blocks, else sampled."
+            ),
+            text("It takes a second or more. Faces of which half moves are not natural ones. It does not tell when."),
             algorithms.shapley,
             parameters=(
                 Parameter("permutations", 8, 2, 1000, "Orders tried where all are too many."),
@@ -172,21 +194,25 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "attention",
-            "Attention",
-            "The weight that the network's own gates gave each block, averaged over the frames.",
-            "A weight is no reason: what a block says may not matter for the class. The same for every class; one "
-            "weight for the whole picture where there are no blocks.",
+            text("Attention"),
+            text("The weight that the network's own gates gave each block, averaged over the frames."),
+            text(
+                "A weight is no reason: what a block says may not matter for the class. The same for every class; one "
+                "weight for the whole picture where there are no blocks."
+            ),
             algorithms.attention,
-            unit="weight",
+            unit=text("weight"),
             signed=False,
             by_construction=("attention",),
             needs=("attention",),
         ),
         Method(
             "attention_x_gradient",
-            "Attention x gradient",
-            "Each gate's weight times the slope of the logit there: what would be lost if the gate closed a little.",
-            "Only the path through the gates: what the network sees in the frame as a whole is left out.",
+            text("Attention x gradient"),
+            text(
+                "Each gate's weight times the slope of the logit there: what would be lost if the gate closed a little."
+            ),
+            text("Only the path through the gates: what the network sees in the frame as a whole is left out."),
             algorithms.attention_x_gradient,
             by_construction=("attention",),
             needs=("gates",),

@@ -7,8 +7,8 @@ from typing import Any
 
 from mexplain.errors import DatasetError
 from mexplain.explain.spotting import HEAD
-from mexplain.face_records import Movement
 from mexplain.records import Moment
+from mexplain.records.face import Movement
 from mexplain.report.annotations.files import read_annotations
 from mexplain.report.annotations.from_report import film_of_moments, read_report_marks
 from mexplain.report.annotations.mark import Annotations, MarkedFilm

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
+from mexplain.language.message import text
 from mexplain.media.json_records import read_json_record
 from mexplain.model.checkpoint import METRICS
 from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER
@@ -100,30 +101,43 @@ def ablation_sentence(found: Ablation) -> str:
     """The finding, in a sentence or two."""
     low, high = found.bare_interval
     if high < found.chance:
-        against = "less often than a block picked blindly would"
+        against = text("less often than a block picked blindly would")
     elif low <= found.chance:
-        against = "no more often than a block picked blindly would"
+        against = text("no more often than a block picked blindly would")
     else:
-        against = "more often than a block picked blindly would"
+        against = text("more often than a block picked blindly would")
     if found.full_interval[0] > high:
-        ending = "Attention is not true by itself: what it points at depends on what the network is shown."
+        ending = text("Attention is not true by itself: what it points at depends on what the network is shown.")
     elif found.full_interval[1] < low:
-        ending = "Here the difference makes attention worse, which was not expected."
+        ending = text("Here the difference makes attention worse, which was not expected.")
     else:
-        ending = "With these weights, the difference makes no difference to attention that could be told from chance."
-    return (
-        f"Shown what changed since the first frame, the network's attention lands on what moves in "
-        f"{_percent(found.full_lands)} of {found.clips} clips. Shown the frames as they are, the same network lands in "
-        f"{_percent(found.bare_lands)}, {against} ({_percent(found.chance)}), and it names "
-        f"{_percent(found.bare_accuracy)} of the clips rightly instead of {_percent(found.full_accuracy)}. {ending}"
+        ending = text(
+            "With these weights, the difference makes no difference to attention that could be told from chance."
+        )
+    return text(
+        "Shown what changed since the first frame, the network's attention lands on what moves in {full:.0f} % of "
+        "{clips} "
+        "clips. Shown the frames as they are, the same network lands in {bare:.0f} %, {against} ({chance:.0f} %), and "
+        "it names {bare_accuracy:.0f} % of the clips rightly instead of {full_accuracy:.0f} %. {ending}",
+        full=100 * found.full_lands,
+        clips=found.clips,
+        bare=100 * found.bare_lands,
+        against=against,
+        chance=100 * found.chance,
+        bare_accuracy=100 * found.bare_accuracy,
+        full_accuracy=100 * found.full_accuracy,
+        ending=ending,
     )
 
 
 def ablation_alt(found: Ablation) -> str:
     """Text alternative of the figure."""
-    return (
-        f"Two bars: attention lands on what moves in {_percent(found.full_lands)} of clips with the change since the "
-        f"first frame, in {_percent(found.bare_lands)} without; a dotted line marks chance, {_percent(found.chance)}."
+    return text(
+        "Two bars: attention lands on what moves in {full:.0f} % of clips with the change since the first frame, in "
+        "{bare:.0f} % without; a dotted line marks chance, {chance:.0f} %.",
+        full=100 * found.full_lands,
+        bare=100 * found.bare_lands,
+        chance=100 * found.chance,
     )
 
 

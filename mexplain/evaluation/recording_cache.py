@@ -20,13 +20,13 @@ import numpy as np
 
 from mexplain.face.extraction import read_stabilized
 from mexplain.face.mesh import crop_to_iod
-from mexplain.face_records import SteadyClip
 from mexplain.media.files import atomic_write
 from mexplain.media.progress import Progress
 from mexplain.media.sandbox.serialization import Payload, unpack
 from mexplain.media.video import write_video
 from mexplain.model.config import ModelConfig
 from mexplain.records import Moment
+from mexplain.records.face import SteadyClip
 from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.recordings import RecordingPlan, draw_recording_plan, render_recording
 

@@ -13,11 +13,11 @@ from mexplain.explain.movement_findings import MovementFindings, describe_moveme
 from mexplain.explain.prediction import Prediction, predict_aligned, predict_outputs
 from mexplain.explain.unit_reliance import outcome_of
 from mexplain.face.facs import FACS
-from mexplain.face_records import Movement
 from mexplain.media.progress import track
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.config import NUISANCE_UNITS, UNITS
 from mexplain.records import AlignedClip
+from mexplain.records.face import Movement
 from mexplain.simulation.faces import FaceSet
 from mexplain.simulation.sampling import TEST_MIXTURES, ClipPlan, Mixture
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch, draw_batch_plan
@@ -94,7 +94,7 @@ def parse_sentence(text: str) -> ToldSentence:
         start = 0
         for code in _CODE.finditer(group):
             before, unit = group[start : code.start()].lower().rstrip(), int(code[1])
-            side = next((s for s in ("right", "left") if before.endswith(FACS[unit].part.format(side=s))), "both")
+            side = next((side for side in ("right", "left") if before.endswith(getattr(FACS[unit], side))), "both")
             side = side if FACS[unit].sided else "both"
             told.append(ToldMovement(unit, side, *times, perhaps="perhaps " in before))
             start = code.end()

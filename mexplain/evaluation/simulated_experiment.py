@@ -15,6 +15,8 @@ from mexplain.explain.prediction import Progress
 from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
+from mexplain.language.listing import joined
+from mexplain.language.message import text
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import NONE, ExplainRequest, Report, VariantReport
@@ -88,7 +90,9 @@ class SimulatedExperiment:
 
 def muscle_choices() -> list[tuple[str, int]]:
     """Return each action unit's number and plain name, as in "AU12, lip corner puller", with its number."""
-    return [(f"AU{number}, {unit.name}", number) for number, unit in ACTION_UNITS.items()]
+    return [
+        (text("AU{number}, {name}", number=number, name=unit.name), number) for number, unit in ACTION_UNITS.items()
+    ]
 
 
 def simulate_movement(
@@ -171,19 +175,22 @@ def detection_sentence(moved: SimulatedMovement, findings: tuple[Detection, ...]
 
     def count(asked: str) -> str:
         marks = [finding.found for finding in findings if finding.asked == asked]
-        return f"{sum(marks)} of {len(marks)}"
+        return text("{right} of {count}", right=sum(marks), count=len(marks))
 
     noticing = any(finding.asked == LABEL for finding in findings)
     if not moved.moving["10"]:
-        return (
-            f"Nothing moved, and {count(LABEL)} variants rightly found no expression." if noticing else "Nothing moved."
-        )
+        if not noticing:
+            return text("Nothing moved.")
+        return text("Nothing moved, and {share} variants rightly found no expression.", share=count(LABEL))
     places = [asked for asked in dict.fromkeys(finding.asked for finding in findings) if asked != LABEL]
-    counts = [f"{'attention' if asked == ATTENTION else METHODS[asked].name} in {count(asked)}" for asked in places]
-    where = f" What moved was found by {'; '.join(counts)}." if counts else ""
-    chance = f" A block picked blindly would be right in {percent(moved.chance('10'))} of cases (10 blocks)."
-    noticed = f"{count(LABEL)} variants noticed it." if noticing else ""
-    return f"{noticed}{where}{chance}".strip()
+    names = {ATTENTION: text("attention")} | {key: method.name for key, method in METHODS.items()}
+    counts = [text("{method} in {share}", method=names[asked], share=count(asked)) for asked in places]
+    sentences = [text("{share} variants noticed it.", share=count(LABEL))] if noticing else []
+    if counts:
+        sentences.append(text("What moved was found by {methods}.", methods=joined(counts, text("; "))))
+    chance = text("A block picked blindly would be right in {share} of cases (10 blocks).")
+    sentences.append(text(chance, share=percent(moved.chance("10"))))
+    return joined(sentences, text(" "))
 
 
 def _ranked(energy: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -199,11 +206,13 @@ def _moving(ranking: tuple[tuple[str, float], ...]) -> tuple[str, ...]:
 
 def _named(moved: SimulatedMovement, variant: VariantReport) -> Detection:
     seen, moves = variant.label != NONE, bool(moved.moving[variant.variant])
-    sure = f"“{variant.target or variant.label}” ({percent(variant.probabilities[variant.target or variant.label])})"
+    label = variant.target or variant.label
+    sure = text("“{label}” ({share})", label=label, share=percent(variant.probabilities[label]))
     if seen:
-        says = f"Noticed it and calls it {sure}." if moves else f"Sees {sure} where nothing moved."
+        says = text("Noticed it and calls it {answer}.") if moves else text("Sees {answer} where nothing moved.")
+        says = text(says, answer=sure)
     else:
-        says = "Missed it: none found." if moves else "Rightly finds none."
+        says = text("Missed it: none found.") if moves else text("Rightly finds none.")
     return Detection(variant.variant, LABEL, variant.label, seen == moves, says)
 
 
@@ -221,15 +230,16 @@ def _located(moved: SimulatedMovement, variant: VariantReport, asked: str, value
     moving = moved.moving[variant.variant]
     top = max(values, key=lambda name: values[name]) if np.ptp(list(values.values())) > 0 else None
     if top is None:
-        says = "Points at no block."
+        says = text("Points at no block.")
     elif top in moving:
-        says = f"Points at {top}, which moved."
+        says = text("Points at {block}, which moved.", block=top)
     elif moving:
         share = dict(moved.ranking[variant.variant])[top]
         first = moved.ranking[variant.variant][0][0]
-        says = f"Points at {top}, which moved {percent(share)} as strongly as {first}."
+        sentence = text("Points at {block}, which moved {share} as strongly as {other}.")
+        says = text(sentence, block=top, share=percent(share), other=first)
     else:
-        says = f"Points at {top}, though nothing moved."
+        says = text("Points at {block}, though nothing moved.", block=top)
     return Detection(variant.variant, asked, top, top in moving, says)
 
 
@@ -252,6 +262,8 @@ def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.
     picture = with_outlines(picture[None], corners / _MAP_PX, ranked)[0]
     title = "What truly moves, and how far at most"
     strip = colour_bar(_MAP_PX, title, "attention", (0.0, limit), unit="eye distances")
-    where = f"most in {', '.join(moving)}" if moving else "nowhere"
-    alt = f"Face tinted by how far each point moves: {where}, up to {largest:.2f} eye distances."
+    alt = text("Face tinted by how far each point moves: nowhere.")
+    if moving:
+        most = text("Face tinted by how far each point moves: most in {blocks}, up to {largest:.2f} eye distances.")
+        alt = text(most, blocks=joined(moving), largest=largest)
     return np.concatenate([picture, strip]), alt

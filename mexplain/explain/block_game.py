@@ -15,9 +15,10 @@ from mexplain.attribution.coalition_table import (
     sufficing_sets,
 )
 from mexplain.attribution.registry import METHODS
-from mexplain.explain.listing import listed
 from mexplain.face.blocks import pooling_layout
-from mexplain.face_records import BlockGame
+from mexplain.language.listing import joined, listed, listed_or
+from mexplain.language.message import Sentence, plural, text
+from mexplain.records.face import BlockGame
 
 # The method that looks at all sets of a variant's blocks, where there are few enough.
 EXACT_METHOD = "shapley"
@@ -78,28 +79,38 @@ def block_game_sentence(game: BlockGame) -> str:
     takes several blocks together.
     """
     if not game.flipping:
-        return f"No set of blocks takes “{game.answer}” away when it is held still: no block has to move for it."
+        none = text("No set of blocks takes “{label}” away when it is held still: no block has to move for it.")
+        return text(none, label=game.answer)
     alone = [chosen[0] for chosen in game.sufficing if len(chosen) == 1]
     smallest = [chosen for chosen in game.flipping if len(chosen) == len(game.flipping[0])]
-    sentences = []
-    if len(alone) > 1:
-        either = f"any of {len(alone)} blocks" if len(alone) > _MOST_NAMED else _either(alone)
-        sentences.append(f"{either[0].upper()}{either[1:]} alone is enough for “{game.answer}”.")
+    sentences: list[str] = []
+    if len(alone) > _MOST_NAMED:
+        any_of = text("Any of {count} blocks alone is enough for “{label}”.")
+        sentences.append(text(any_of, count=len(alone), label=game.answer))
+    elif len(alone) > 1:
+        either = text("{blocks} alone is enough for “{label}”.", blocks=_either(alone), label=game.answer)
+        sentences.append(Sentence(either))
     elif not alone:
-        fewest = len(game.sufficing[0])
-        sentences.append(f"No block alone is enough for “{game.answer}”: at least {fewest} have to move.")
+        fewest = text("No block alone is enough for “{label}”: at least {count} have to move.")
+        sentences.append(text(fewest, label=game.answer, count=len(game.sufficing[0])))
     if len(smallest[0]) > 1:
-        others = len(smallest) - 1
-        more = f", and so do{'es' if others == 1 else ''} {others} other set{'s' * (others > 1)}" if others else ""
-        sentences.append(
-            f"Holding one block still does not change the answer; holding {listed(smallest[0])} still does{more}."
-        )
-    return " ".join(sentences)
+        others, blocks = len(smallest) - 1, listed(smallest[0])
+        if others:
+            sentences.append(
+                plural(
+                    "Holding one block still does not change the answer; holding {blocks} still does, and so does "
+                    "{count} other set.",
+                    "Holding one block still does not change the answer; holding {blocks} still does, and so do "
+                    "{count} other sets.",
+                    others,
+                    blocks=blocks,
+                )
+            )
+        else:
+            single = text("Holding one block still does not change the answer; holding {blocks} still does.")
+            sentences.append(text(single, blocks=blocks))
+    return joined(sentences, text(" "))
 
 
 def _either(blocks: Sequence[str]) -> str:
-    """Two blocks as "either lip corner" where they differ in the side alone, otherwise by their names."""
-    sides = [block.removesuffix(" right").removesuffix(" left") for block in blocks]
-    if len(blocks) == 2 and sides[0] == sides[1] != blocks[0]:
-        return f"either {sides[0]}"
-    return f"{'either ' if len(blocks) == 2 else ''}{listed(blocks, 'or')}"
+    return text("either {blocks}", blocks=listed_or(blocks)) if len(blocks) == 2 else listed_or(blocks)

@@ -10,8 +10,8 @@ from mexplain.attribution.attribute import Attribution
 from mexplain.explain.block_game import read_block_game
 from mexplain.face.affine import transform_points
 from mexplain.face.blocks import LAYOUTS, pool_into_blocks, pooling_layout
-from mexplain.face_records import BlockGame
 from mexplain.records import AlignedClip, BlockReport
+from mexplain.records.face import BlockGame
 
 POOLED_INTO = ("10", "24")
 

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.explain.window import EXPRESSIONS, SpottingResult
+from mexplain.language.listing import joined
+from mexplain.language.message import text
 from mexplain.model.calibration import Calibration
 from mexplain.records import NONE, Evidence, Moment, VariantReport
 
@@ -21,15 +23,17 @@ NO_REST = 0.8
 _REST_S, _SEEN_S = 0.3, 0.1  # how long before an onset rest is looked for, and must be seen at least
 _STILL_LEVELS = 2.0  # grey levels that coding alone may change, in all but a thousandth of the picture
 
-_NONE = "No micro-expression was found"
-_ABOUT_LIKELIEST = "What follows is about the likeliest class all the same."
-_NOT_MICRO = "What moves here is longer or larger than a micro-expression; it is named by the class it looks most like."
-_NO_REST_NOTE = (
-    "The face was not seen at rest before this, so what moved since then is less sure; "
-    f"the probabilities are lowered to {NO_REST:.0%} for it.".replace("%", " %")
+_ABOUT_LIKELIEST = text("What follows is about the likeliest class all the same.")
+_NOT_MICRO = text(
+    "What moves here is longer or larger than a micro-expression; it is named by the class it looks most like."
+)
+_NO_REST_NOTE = text(
+    "The face was not seen at rest before this, so what moved since then is less sure; the probabilities are lowered "
+    "to {share:.0f} % for it.",
+    share=100 * NO_REST,
 )
 
-VARIANT_NAMES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "uncropped"}
+VARIANT_NAMES = {"24": text("24 blocks"), "10": text("10 blocks"), "uncropped": text("uncropped")}
 
 Outcome = Literal["expression", "nothing moves", "speaks", "no brief moment", "not confirmed", "none"]
 
@@ -121,46 +125,70 @@ class Decision:
         """A sentence on what was found."""
         if self.outcome == "expression":
             if len(self.labels) > 1:
-                answers = ", ".join(f"{VARIANT_NAMES[v]} “{answer.label}”" for v, answer in self.variants.items())
-                return f"The variants disagree: {answers}."
+                answers = [
+                    text("{variant} “{label}”", variant=VARIANT_NAMES[v], label=answer.label)
+                    for v, answer in self.variants.items()
+                ]
+                return text("The variants disagree: {answers}.", answers=joined(answers))
             (label,) = self.labels
-            return f"All variants answer “{label}”." if len(self.variants) > 1 else f"“{label}”."
-        return f"{_NONE}{self._reason}."
+            if len(self.variants) > 1:
+                return text("All variants answer “{label}”.", label=label)
+            return text("“{label}”.", label=label)
+        return self._none_found
 
     @property
-    def _reason(self) -> str:
-        window, speech = self.circumstances.window_s, self.circumstances.speech_s
-        return {
-            "nothing moves": f": nothing moves from {_times(window)}",
-            "speaks": f": the mouth moves as in speech from {_times(speech or window)}, and nothing else is told apart",
-            "no brief moment": f": something moves, most from {_times(window)}, but no brief moment can be told apart",
-            "not confirmed": f": looked at closely, {_times(window)} shows no more than clips without one do",
-        }.get(self.outcome, "")
+    def _none_found(self) -> str:
+        (start, end), speech = self.circumstances.window_s, self.circumstances.speech_s
+        window = {"start": start, "end": end}
+        match self.outcome:
+            case "nothing moves":
+                return text("No micro-expression was found: nothing moves from {start:.2f} to {end:.2f} s.", **window)
+            case "speaks":
+                start, end = speech or (start, end)
+                return text(
+                    "No micro-expression was found: the mouth moves as in speech from {start:.2f} to {end:.2f} s, and "
+                    "nothing else is told apart.",
+                    start=start,
+                    end=end,
+                )
+            case "no brief moment":
+                return text(
+                    "No micro-expression was found: something moves, most from {start:.2f} to {end:.2f} s, but no "
+                    "brief moment can be told apart.",
+                    **window,
+                )
+            case "not confirmed":
+                return text(
+                    "No micro-expression was found: looked at closely, {start:.2f} to {end:.2f} s shows no more than "
+                    "clips without one do.",
+                    **window,
+                )
+        return text("No micro-expression was found.")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that explain the answer."""
         if self.outcome != "expression":
-            why = (
-                ""
-                if self.outcome != "none"
-                else (
-                    ": there is no more evidence of one than in clips that hold nothing but head drift, blinks, "
-                    "glances, speech and flickering light"
+            found = self._none_found
+            if self.outcome == "none":
+                found = text(
+                    "No micro-expression was found: there is no more evidence of one than in clips that hold nothing "
+                    "but head drift, blinks, glances, speech and flickering light."
                 )
-            )
-            return (f"{_NONE}{why or self._reason}. {_ABOUT_LIKELIEST}",)
+            return (joined([found, _ABOUT_LIKELIEST], text(" ")),)
         moment, notes = self.circumstances.moment, tuple[str, ...]()
         if moment is not None and moment.kind != EXPRESSIONS[0]:
             notes += (_NOT_MICRO,)
         if self.circumstances.speech_s is not None:
-            notes += (f"The person speaks from {_times(self.circumstances.speech_s)}; the mouth moves for that, too.",)
+            start, end = self.circumstances.speech_s
+            speaks = text("The person speaks from {start:.2f} to {end:.2f} s; the mouth moves for that, too.")
+            notes += (text(speaks, start=start, end=end),)
         return notes if self.circumstances.rest_before else (*notes, _NO_REST_NOTE)
 
 
 def alternatives(answer: VariantPrediction | VariantReport) -> str:
     """The other labels that cannot be ruled out at 90 %, as in "or disgust, or others"; empty where there are none."""
-    return ", ".join(f"or {label}" for label in answer.label_set if label != answer.label)
+    return joined([text("or {label}", label=label) for label in answer.label_set if label != answer.label])
 
 
 def circumstances_of(
@@ -205,7 +233,3 @@ def _rests_before(moment: Moment, evidence: Evidence) -> bool:
         return False
     rests = evidence.expression[before].min() < 0.5 * evidence.expression[during].max()
     return bool(rests and evidence.speech[before].max() < 0.5)
-
-
-def _times(window_s: tuple[float, float]) -> str:
-    return "{:.2f} to {:.2f} s".format(*window_s)

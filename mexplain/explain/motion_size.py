@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.face.mesh import inter_ocular_distance, stability
-from mexplain.face_records import Movement
 from mexplain.records import AlignedClip
+from mexplain.records.face import Movement
 from mexplain.simulation.action_units import full_displacement
 
 # The size is that of the landmarks that a unit moves at least half as far as the one that it moves most, but for the

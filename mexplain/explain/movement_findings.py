@@ -9,7 +9,7 @@ from mexplain.explain.movements import find_movements
 from mexplain.explain.prediction import DeviceRunner, Prediction, on_device
 from mexplain.explain.spotting import HEAD
 from mexplain.explain.unit_reliance import answer_without
-from mexplain.face_records import Movement
+from mexplain.records.face import Movement
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.face_records import Movement
+from mexplain.records.face import Movement
 
 __all__ = ["UNIT_THRESHOLD", "Movement", "find_movements"]
 

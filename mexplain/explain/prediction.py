@@ -18,6 +18,7 @@ from mexplain.explain.spotting import HEAD, single_moment
 from mexplain.explain.window import SpottingResult, is_long, spot
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
+from mexplain.language.message import text
 from mexplain.media.sandbox import client
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.device import exact_convolutions
@@ -235,7 +236,7 @@ def predict_outputs(
     boxes = {v: torch.from_numpy(layout(v).boxes(aligned.landmarks_xy)).to(frames)[None] for v in variants}
     outputs = model(frames[None], boxes)
     if not all(torch.isfinite(output.logits).all() for output in outputs.values()):
-        raise CheckpointError("The network's answer is not a finite number; its weights are damaged.")
+        raise CheckpointError(text("The network's answer is not a finite number; its weights are damaged."))
     return {variant: HeadOutput(*(part[0].cpu() for part in output)) for variant, output in outputs.items()}
 
 

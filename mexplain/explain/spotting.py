@@ -24,21 +24,22 @@ from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
-from mexplain.face_records import SteadyClip
+from mexplain.language.message import text
 from mexplain.media.sandbox import client
 from mexplain.model.config import NUISANCE_UNITS, ModelConfig
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Clip, ClipInfo, Evidence, Moment
+from mexplain.records.face import SteadyClip
 
 # The kinds of moments, the most relevant first, and what they mean.
 KINDS = {
-    "micro-expression": "brief and small",
-    "macro-expression": "longer or larger than a micro-expression",
-    "speaks": "the mouth moves as in speech",
-    "head motion": "the head moves so far that the face cannot be read",
-    "blink": "the lids close and open",
-    "lids lowered": "the lids stay lowered or closed for longer than a blink",
+    text("micro-expression"): "brief and small",
+    text("macro-expression"): "longer or larger than a micro-expression",
+    text("speaks"): "the mouth moves as in speech",
+    text("head motion"): "the head moves so far that the face cannot be read",
+    text("blink"): "the lids close and open",
+    text("lids lowered"): "the lids stay lowered or closed for longer than a blink",
 }
 LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
 HEAD = "10"  # the variant that spots moments

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from mexplain.explain.prediction import Prediction, calibrate_output, input_tensor
 from mexplain.face.blocks import layout
 from mexplain.face.mesh import inter_ocular_distance
-from mexplain.face_records import Movement
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.model.device import exact_convolutions
 from mexplain.model.network import HeadOutput, MicroExpressionNet
 from mexplain.records import NONE
+from mexplain.records.face import Movement
 from mexplain.simulation.action_units import full_displacement
 
 # Skin within this distance of a landmark that a unit moves at least this share as far as the one that it moves most.

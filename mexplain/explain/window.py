@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mexplain.explain.spotting import ShareProgress, find_moments, score_windows
 from mexplain.face.extraction import read_stabilized
-from mexplain.face_records import SteadyClip
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import ClipInfo, Evidence, Moment
+from mexplain.records.face import SteadyClip
 
 WHOLE_S = 1.3  # clips up to this long are taken as they are: a micro-expression and a little around it
 MARGIN_S = 0.08

@@ -18,8 +18,9 @@ from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance, stability
 from mexplain.face.motion_path import phase_shift
 from mexplain.face.orientation import to_file
-from mexplain.face_records import FaceTrack, SteadyClip
+from mexplain.language.message import text
 from mexplain.records import AlignedClip, Clip
+from mexplain.records.face import FaceTrack, SteadyClip
 
 MIN_IOD_PX = 12
 SMALL_IOD_PX = 30
@@ -302,7 +303,7 @@ def _crop(picture: Float[np.ndarray, "h w *c"], to_frame: _Pose, size: int) -> F
     """Square of ``size`` px that ``to_frame`` maps into a picture; averaged over areas where it shrinks."""
     steps = float(np.hypot(*to_frame[:, 0]))
     if not (np.isfinite(to_frame).all() and steps < _MOST_STEPS):
-        raise FaceError("The face cannot be held still: its landmarks lead far out of the picture.")
+        raise FaceError(text("The face cannot be held still: its landmarks lead far out of the picture."))
     finer = max(1, math.ceil(steps - 0.1))
     grid = np.array([[1 / finer, 0, 0.5 / finer], [0, 1 / finer, 0.5 / finer]])
     index = compose(to_frame, grid) - [[0, 0, 0.5], [0, 0, 0.5]]

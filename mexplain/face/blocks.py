@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from mexplain.errors import SettingError
 from mexplain.face.mesh import COUNT, MESH_OF_68, inter_ocular_distance
+from mexplain.language.message import text
 
 
 @dataclass(frozen=True)
@@ -142,30 +143,30 @@ def mean_in_blocks(
 _PX = 1 / 77
 _SIDE_24 = 55 * _PX
 _CENTRES_24: tuple[tuple[str, tuple[int, ...], tuple[float, float]], ...] = (
-    ("outer brow right", (19,), (0.0, -8.0)),
-    ("inner brow right", (22,), (0.0, -10.0)),
-    ("inner brow left", (23,), (0.0, -10.0)),
-    ("outer brow left", (26,), (0.0, -8.0)),
-    ("upper lid right", (39,), (0.0, 0.0)),
-    ("outer eye right", (37,), (0.0, 0.0)),
-    ("upper lid left", (44,), (0.0, 0.0)),
-    ("outer eye left", (46,), (0.0, 0.0)),
-    ("nose bridge", (28,), (0.0, 0.0)),
-    ("nose tip", (30,), (0.0, 0.0)),
-    ("mouth corner right", (49,), (0.0, 0.0)),
-    ("upper lip right", (51,), (0.0, 0.0)),
-    ("upper lip left", (53,), (0.0, 0.0)),
-    ("mouth corner left", (55,), (0.0, 0.0)),
-    ("lower lip right", (59,), (0.0, 0.0)),
-    ("lower lip left", (57,), (0.0, 0.0)),
-    ("brow and eye right", (20, 38), (0.0, 0.0)),
-    ("brow and eye left", (25, 45), (0.0, 0.0)),
-    ("under eye right", (41, 42), (0.0, 0.0)),
-    ("under eye left", (47, 48), (0.0, 0.0)),
-    ("upper cheek right", (18, 59), (0.0, 0.0)),
-    ("upper cheek left", (27, 57), (0.0, 0.0)),
-    ("lower cheek right", (49,), (-16.0, -16.0)),
-    ("lower cheek left", (55,), (16.0, -16.0)),
+    (text("outer brow right"), (19,), (0.0, -8.0)),
+    (text("inner brow right"), (22,), (0.0, -10.0)),
+    (text("inner brow left"), (23,), (0.0, -10.0)),
+    (text("outer brow left"), (26,), (0.0, -8.0)),
+    (text("upper lid right"), (39,), (0.0, 0.0)),
+    (text("outer eye right"), (37,), (0.0, 0.0)),
+    (text("upper lid left"), (44,), (0.0, 0.0)),
+    (text("outer eye left"), (46,), (0.0, 0.0)),
+    (text("nose bridge"), (28,), (0.0, 0.0)),
+    (text("nose tip"), (30,), (0.0, 0.0)),
+    (text("mouth corner right"), (49,), (0.0, 0.0)),
+    (text("upper lip right"), (51,), (0.0, 0.0)),
+    (text("upper lip left"), (53,), (0.0, 0.0)),
+    (text("mouth corner left"), (55,), (0.0, 0.0)),
+    (text("lower lip right"), (59,), (0.0, 0.0)),
+    (text("lower lip left"), (57,), (0.0, 0.0)),
+    (text("brow and eye right"), (20, 38), (0.0, 0.0)),
+    (text("brow and eye left"), (25, 45), (0.0, 0.0)),
+    (text("under eye right"), (41, 42), (0.0, 0.0)),
+    (text("under eye left"), (47, 48), (0.0, 0.0)),
+    (text("upper cheek right"), (18, 59), (0.0, 0.0)),
+    (text("upper cheek left"), (27, 57), (0.0, 0.0)),
+    (text("lower cheek right"), (49,), (-16.0, -16.0)),
+    (text("lower cheek left"), (55,), (16.0, -16.0)),
 )
 
 _SIDE_10 = 0.85
@@ -178,16 +179,16 @@ LAYOUTS: dict[str, BlockLayout] = {
     "10": BlockLayout(
         "10",
         (
-            Block("outer brow right", (19,), (0.0, -0.02), _SIDE_10),
-            Block("outer brow left", (26,), (0.0, -0.02), _SIDE_10),
-            Block("inner brow right", (22,), (0.0, -0.05), _SIDE_10),
-            Block("inner brow left", (23,), (0.0, -0.05), _SIDE_10),
-            Block("eye right", (37, 40), (0.0, 0.08), _SIDE_10),
-            Block("eye left", (43, 46), (0.0, 0.08), _SIDE_10),
-            Block("nose", (30, 31), (0.0, 0.0), _SIDE_10),
-            Block("mouth corner right", (49,), (0.0, 0.0), _SIDE_10),
-            Block("mouth corner left", (55,), (0.0, 0.0), _SIDE_10),
-            Block("chin", (58,), (0.0, 0.25), _SIDE_10),
+            Block(text("outer brow right"), (19,), (0.0, -0.02), _SIDE_10),
+            Block(text("outer brow left"), (26,), (0.0, -0.02), _SIDE_10),
+            Block(text("inner brow right"), (22,), (0.0, -0.05), _SIDE_10),
+            Block(text("inner brow left"), (23,), (0.0, -0.05), _SIDE_10),
+            Block(text("eye right"), (37, 40), (0.0, 0.08), _SIDE_10),
+            Block(text("eye left"), (43, 46), (0.0, 0.08), _SIDE_10),
+            Block(text("nose"), (30, 31), (0.0, 0.0), _SIDE_10),
+            Block(text("mouth corner right"), (49,), (0.0, 0.0), _SIDE_10),
+            Block(text("mouth corner left"), (55,), (0.0, 0.0), _SIDE_10),
+            Block(text("chin"), (58,), (0.0, 0.25), _SIDE_10),
         ),
     ),
     "uncropped": BlockLayout("uncropped", ()),

@@ -22,12 +22,12 @@ from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.orientation import quarter_turns, to_file, turn_clip, turn_note
 from mexplain.face.stretches import face_stretches, join_steady, stretches_note
 from mexplain.face.tracking import NO_FACE, look_around
-from mexplain.face_records import FaceTrack, SteadyClip
 from mexplain.media.files import printable
 from mexplain.media.image import read_photo
 from mexplain.media.sandbox import client
 from mexplain.media.video import read_clip
 from mexplain.records import AlignedClip, Clip, ClipInfo
+from mexplain.records.face import FaceTrack, SteadyClip
 
 _RATE, _TRACK_RATE = 30.0, 12.0  # frames a second that are looked at, and that are searched for a face
 # Frames of the whole picture in which faces are looked for: at least and at most so many, and so many a second.

@@ -5,19 +5,22 @@ Numbers, names and muscles are those of FACS (Ekman, Friesen and Hager 2002); th
 
 from dataclasses import dataclass
 
+from mexplain.language.message import text
+
 
 @dataclass(frozen=True)
 class FacsUnit:
     """The words for one action unit.
 
     ``name`` is its name in FACS, ``muscles`` are the muscles that make it. A sentence is made of the part that moves on
-    one side (``part``, with ``{side}``) and what it ``does``, or of ``parts`` on both sides and what they ``do``; a
+    the ``left`` or the ``right`` and what it ``does``, or of ``parts`` on both sides and what they ``do``; a
     unit in the middle of the face has no sides.
     """
 
     name: str
     muscles: str
-    part: str
+    left: str
+    right: str
     does: str
     parts: str
     do: str
@@ -26,85 +29,158 @@ class FacsUnit:
 
 FACS: dict[int, FacsUnit] = {
     1: FacsUnit(
-        "inner brow raiser", "frontalis, pars medialis", "the {side} inner brow", "rises", "both inner brows", "rise"
+        text("inner brow raiser"),
+        text("frontalis, pars medialis"),
+        text("the left inner brow"),
+        text("the right inner brow"),
+        text("rises"),
+        text("both inner brows"),
+        text("rise"),
     ),
     2: FacsUnit(
-        "outer brow raiser", "frontalis, pars lateralis", "the {side} outer brow", "rises", "both outer brows", "rise"
+        text("outer brow raiser"),
+        text("frontalis, pars lateralis"),
+        text("the left outer brow"),
+        text("the right outer brow"),
+        text("rises"),
+        text("both outer brows"),
+        text("rise"),
     ),
     4: FacsUnit(
-        "brow lowerer",
-        "corrugator supercilii, depressor supercilii, procerus",
-        "the {side} brow",
-        "is lowered",
-        "both brows",
-        "are lowered",
+        text("brow lowerer"),
+        text("corrugator supercilii, depressor supercilii, procerus"),
+        text("the left brow"),
+        text("the right brow"),
+        text("is lowered"),
+        text("both brows"),
+        text("are lowered"),
     ),
     5: FacsUnit(
-        "upper lid raiser",
-        "levator palpebrae superioris",
-        "the {side} upper lid",
-        "rises",
-        "both upper lids",
-        "rise",
+        text("upper lid raiser"),
+        text("levator palpebrae superioris"),
+        text("the left upper lid"),
+        text("the right upper lid"),
+        text("rises"),
+        text("both upper lids"),
+        text("rise"),
     ),
     6: FacsUnit(
-        "cheek raiser", "orbicularis oculi, pars orbitalis", "the {side} cheek", "rises", "both cheeks", "rise"
+        text("cheek raiser"),
+        text("orbicularis oculi, pars orbitalis"),
+        text("the left cheek"),
+        text("the right cheek"),
+        text("rises"),
+        text("both cheeks"),
+        text("rise"),
     ),
     7: FacsUnit(
-        "lid tightener",
-        "orbicularis oculi, pars palpebralis",
-        "the {side} eyelids",
-        "tighten",
-        "the lids of both eyes",
-        "tighten",
+        text("lid tightener"),
+        text("orbicularis oculi, pars palpebralis"),
+        text("the left eyelids"),
+        text("the right eyelids"),
+        text("tighten"),
+        text("the lids of both eyes"),
+        text("tighten"),
     ),
     9: FacsUnit(
-        "nose wrinkler",
-        "levator labii superioris alaeque nasi",
-        "the {side} side of the nose",
-        "wrinkles",
-        "the nose",
-        "wrinkles",
+        text("nose wrinkler"),
+        text("levator labii superioris alaeque nasi"),
+        text("the left side of the nose"),
+        text("the right side of the nose"),
+        text("wrinkles"),
+        text("the nose"),
+        text("wrinkles"),
     ),
     10: FacsUnit(
-        "upper lip raiser", "levator labii superioris", "the {side} upper lip", "rises", "the upper lip", "rises"
+        text("upper lip raiser"),
+        text("levator labii superioris"),
+        text("the left upper lip"),
+        text("the right upper lip"),
+        text("rises"),
+        text("the upper lip"),
+        text("rises"),
     ),
     12: FacsUnit(
-        "lip corner puller", "zygomaticus major", "the {side} lip corner", "rises", "both lip corners", "rise"
+        text("lip corner puller"),
+        text("zygomaticus major"),
+        text("the left lip corner"),
+        text("the right lip corner"),
+        text("rises"),
+        text("both lip corners"),
+        text("rise"),
     ),
     14: FacsUnit(
-        "dimpler", "buccinator", "the {side} lip corner", "is pressed in", "both lip corners", "are pressed in"
+        text("dimpler"),
+        text("buccinator"),
+        text("the left lip corner"),
+        text("the right lip corner"),
+        text("is pressed in"),
+        text("both lip corners"),
+        text("are pressed in"),
     ),
     15: FacsUnit(
-        "lip corner depressor", "depressor anguli oris", "the {side} lip corner", "sinks", "both lip corners", "sink"
+        text("lip corner depressor"),
+        text("depressor anguli oris"),
+        text("the left lip corner"),
+        text("the right lip corner"),
+        text("sinks"),
+        text("both lip corners"),
+        text("sink"),
     ),
-    17: FacsUnit("chin raiser", "mentalis", "the chin", "rises", "the chin", "rises", sided=False),
+    17: FacsUnit(
+        text("chin raiser"),
+        text("mentalis"),
+        text("the chin"),
+        text("the chin"),
+        text("rises"),
+        text("the chin"),
+        text("rises"),
+        sided=False,
+    ),
     20: FacsUnit(
-        "lip stretcher",
-        "risorius, platysma",
-        "the {side} lip corner",
-        "is stretched sideways",
-        "both lip corners",
-        "are stretched sideways",
+        text("lip stretcher"),
+        text("risorius, platysma"),
+        text("the left lip corner"),
+        text("the right lip corner"),
+        text("is stretched sideways"),
+        text("both lip corners"),
+        text("are stretched sideways"),
     ),
     24: FacsUnit(
-        "lip presser", "orbicularis oris", "the {side} half of the lips", "is pressed", "the lips", "are pressed"
+        text("lip presser"),
+        text("orbicularis oris"),
+        text("the left half of the lips"),
+        text("the right half of the lips"),
+        text("is pressed"),
+        text("the lips"),
+        text("are pressed"),
     ),
     25: FacsUnit(
-        "lips part",
-        "depressor labii inferioris, or relaxed mentalis or orbicularis oris",
-        "the {side} half of the lower lip",
-        "parts from the upper",
-        "the lips",
-        "part",
+        text("lips part"),
+        text("depressor labii inferioris, or relaxed mentalis or orbicularis oris"),
+        text("the left half of the lower lip"),
+        text("the right half of the lower lip"),
+        text("parts from the upper"),
+        text("the lips"),
+        text("part"),
     ),
-    26: FacsUnit("jaw drop", "relaxed masseter and temporalis", "the jaw", "drops", "the jaw", "drops", sided=False),
+    26: FacsUnit(
+        text("jaw drop"),
+        text("relaxed masseter and temporalis"),
+        text("the jaw"),
+        text("the jaw"),
+        text("drops"),
+        text("the jaw"),
+        text("drops"),
+        sided=False,
+    ),
     45: FacsUnit(
-        "blink",
-        "relaxed levator palpebrae superioris; orbicularis oculi, pars palpebralis",
-        "the {side} eye",
-        "blinks",
-        "both eyes",
-        "blink",
+        text("blink"),
+        text("relaxed levator palpebrae superioris; orbicularis oculi, pars palpebralis"),
+        text("the left eye"),
+        text("the right eye"),
+        text("blinks"),
+        text("both eyes"),
+        text("blink"),
     ),
 }

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 
 from mexplain.errors import FaceError
 from mexplain.face.mesh import COUNT, inter_ocular_distance
+from mexplain.language.message import text
 from mexplain.settings import LANDMARKER_VARIABLE, landmarker_path
 
 MODEL_BYTES = 3_758_596
@@ -66,7 +67,7 @@ def find_face(image: UInt8[np.ndarray, "h w 3"]) -> Face:
     with open_landmarker() as landmarker:
         faces = search_faces(landmarker, image)
     if not len(faces):
-        raise FaceError("No face was found in the picture; a face seen from the front, in good light, is needed.")
+        raise FaceError(text("No face was found in the picture; a face seen from the front, in good light, is needed."))
     return Face(faces[0], count_note(len(faces)))
 
 

@@ -11,8 +11,8 @@ from mexplain.errors import FaceError
 from mexplain.face.landmarker import FaceLandmarker, count_note
 from mexplain.face.shots import find_shots
 from mexplain.face.tracking import LOOKS, NO_FACE, follow_face, look_around, lost_note
-from mexplain.face_records import FaceTrack, SteadyClip
 from mexplain.records import Clip
+from mexplain.records.face import FaceTrack, SteadyClip
 
 _LEAST_S = 0.3  # a face that is seen for less shows no movement
 _GAP_S = 0.3  # frames left out between two of a stretch: a flash, but no more

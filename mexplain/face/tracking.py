@@ -26,8 +26,8 @@ from mexplain.face.landmarker import (
 )
 from mexplain.face.mesh import COUNT
 from mexplain.face.motion_path import FaceViews, linear_share
-from mexplain.face_records import FaceTrack
 from mexplain.records import Clip
+from mexplain.records.face import FaceTrack
 
 LOOKS = 7  # frames searched in full for every face there is
 # How often a face is looked for, in seconds; how far landmarks and picture may go in between, in IOD.

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from mexplain.errors import SettingError
+from mexplain.language.message import Message, text
 
-CASME2_LABELS = ("happiness", "disgust", "surprise", "repression", "others")
+CASME2_LABELS = (text("happiness"), text("disgust"), text("surprise"), text("repression"), text("others"))
 # The action units (FACS) that the heads predict, each on the subject's right and left.
 UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 24, 25, 26, 45)
 # Speech moves the jaw (26) and blinks the lids (45), without an expression.
@@ -46,6 +47,8 @@ class ModelConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
+        # Those that are known have translations.
+        object.__setattr__(self, "labels", tuple(map(Message, self.labels)))
         if len(self.labels) < 2 or self.frames < 2:
             raise SettingError(f"a model needs 2 labels and 2 frames at least, got {self.labels} and {self.frames}")
 

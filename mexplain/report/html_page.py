@@ -14,6 +14,8 @@ from mexplain import __version__
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES, alternatives
+from mexplain.language.listing import joined
+from mexplain.language.message import Sentence, Written, text
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -82,11 +84,11 @@ def to_html(
             disclaimer=DISCLAIMER,
             evidence=report.evidence
             and plots.embed(
-                evidence_curve(report), "Evidence of an expression, of speech and of a blink over the clip"
+                evidence_curve(report), text("Evidence of an expression, of speech and of a blink over the clip")
             ),
-            moments=[text for text, _ in wording.moment_choices(report)],
+            moments=[moment for moment, _ in wording.moment_choices(report)],
             motion=videos.get(MOTION),
-            courses=plots.embed(unit_courses(report), "How far each part of the face has moved, over time")
+            courses=plots.embed(unit_courses(report), text("How far each part of the face has moved, over time"))
             if unit_rows(report)
             else None,
             movements=movement_table(report, methods[0] if methods else ""),
@@ -170,7 +172,7 @@ class _PlotEmbedder:
 
 def _decision(variant: VariantReport, plots: _PlotEmbedder) -> dict[str, object]:
     label, title = variant.target or variant.label, _title(variant)
-    listed = ", ".join(f"{name} {percent(value)}" for name, value in variant.probabilities.items())
+    shares = [text("{label} {share}", label=label, share=percent(p)) for label, p in variant.probabilities.items()]
     return {
         "title": title,
         "none_found": variant.label == NONE,
@@ -178,7 +180,9 @@ def _decision(variant: VariantReport, plots: _PlotEmbedder) -> dict[str, object]
         "probability": percent(variant.probabilities[label]),
         "alternatives": alternatives(variant) if label == variant.label else "",
         "presence": wording.presence(variant) if variant.units else "",
-        "probabilities": plots.embed(probability_bars(variant), f"Probabilities, {title}: {listed}"),
+        "probabilities": plots.embed(
+            probability_bars(variant), text("Probabilities, {variant}: {shares}", variant=title, shares=joined(shares))
+        ),
     }
 
 
@@ -188,7 +192,7 @@ def _attention(
     title = _title(variant)
     if not _has_attention(variant):
         return {"title": title, "face": None}
-    label = f"Attention of each block over time, {title}; the table below has the numbers"
+    label = text("Attention of each block over time, {variant}; the table below has the numbers", variant=title)
     return {
         "title": title,
         "video": videos.get(variant.variant),
@@ -207,10 +211,10 @@ def _attribution(
     faces = [_block_image(attribution_face(report, variant, method), variant, "attribution", method)]
     video = videos.get(variant.variant) if not attends and method == next(iter(variant.maps)) else None
     if not attends and video is None:
-        alt = f"Face tinted pixel by pixel by what pushed the answer, {title}"
-        caption = "Pixel by pixel; added up in ten blocks below."
+        alt = text("Face tinted pixel by pixel by what pushed the answer, {variant}", variant=title)
+        caption = text("Pixel by pixel; added up in ten blocks below.")
         faces.insert(0, _image(pixel_face(report, variant, method), alt, caption=caption))
-    label = f"What each block pushed over time, {title}; the table has the numbers"
+    label = text("What each block pushed over time, {variant}; the table has the numbers", variant=title)
     return {
         "title": title,
         "video": video,
@@ -225,24 +229,42 @@ def _attribution(
 def _bars(variant: VariantReport, method: str, plots: _PlotEmbedder) -> _Plot | None:
     """Bars of the scores with their intervals, if they have any."""
     figure = block_bars(variant, method)
-    label = f"Score of each block with its interval, {_title(variant)}; {wording.block_order(variant, method)}"
+    order = wording.block_order(variant, method)
+    label = text("Score of each block with its interval, {variant}; {order}", variant=_title(variant), order=order)
     return None if figure is None else plots.embed(figure, label)
 
 
 def _facts(report: Report, methods: tuple[str, ...]) -> dict[str, str]:
     info = report.info
     return {
-        "Clip": f"{info.width} x {info.height} px, {info.fps:.4g} frames a second, {info.duration_s:.2f} s",
-        "Weights": report.checkpoint_id + (f", SHA-256 {sha256}" if (sha256 := report.checkpoint_sha256) else ""),
-        "Compared with": BASELINES[report.baseline].name if report.baseline in BASELINES else report.baseline,
-        "Methods": ", ".join(METHODS[method].name for method in methods) or "attention alone",
-        "Class explained": "; ".join(f"{VARIANT_NAMES[v.variant]}: {v.target or v.label}" for v in report.variants),
-        "Worked out": f"on {report.device}, in {sum(report.elapsed_s.values()):.1f} s, by mexplain {__version__}",
+        text("Clip"): text(
+            "{width} x {height} px, {fps:.4g} frames a second, {duration:.2f} s",
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            duration=info.duration_s,
+        ),
+        text("Weights"): report.checkpoint_id + (f", SHA-256 {sha256}" if (sha256 := report.checkpoint_sha256) else ""),
+        text("Compared with"): BASELINES[report.baseline].name if report.baseline in BASELINES else report.baseline,
+        text("Methods"): joined([METHODS[method].name for method in methods]) or text("attention alone"),
+        text("Class explained"): joined(
+            [
+                text("{variant}: {label}", variant=VARIANT_NAMES[v.variant], label=v.target or v.label)
+                for v in report.variants
+            ],
+            text("; "),
+        ),
+        text("Worked out"): text(
+            "on {device}, in {seconds:.1f} s, by mexplain {version}",
+            device=report.device,
+            seconds=sum(report.elapsed_s.values()),
+            version=__version__,
+        ),
     }
 
 
 def _title(variant: VariantReport) -> str:
-    return VARIANT_NAMES[variant.variant].capitalize()
+    return Sentence(VARIANT_NAMES[variant.variant])
 
 
 def _has_attention(variant: VariantReport) -> bool:
@@ -283,21 +305,24 @@ def _block_image(
     picture: UInt8[np.ndarray, "h w 3"], variant: VariantReport, quantity: Quantity, method: str
 ) -> _Image:
     strongest = wording.strongest_blocks(variant, quantity, method)
-    shown = "where the network looked" if quantity == "attention" else "what pushed the answer"
-    listed = ", ".join(f"{name} {value}" for name, value in strongest) or "no block"
-    return _image(picture, f"Face tinted by {shown}, {_title(variant)}; strongest: {listed}", strongest)
+    blocks = [text("{block} {value}", block=name, value=value) for name, value in strongest]
+    alt = text("Face tinted by what pushed the answer, {variant}; strongest: {blocks}")
+    if quantity == "attention":
+        alt = text("Face tinted by where the network looked, {variant}; strongest: {blocks}")
+    alt = text(alt, variant=_title(variant), blocks=joined(blocks) or text("no block"))
+    return _image(picture, alt, strongest)
 
 
 def _table(variant: VariantReport) -> dict[str, list[str] | list[list[str]]]:
     """Head and rows of a table of all blocks: the most attention in any frame, and each method's attribution."""
     methods = [METHODS[method] for method in variant.maps]
-    head, rows = ["block"], [[block.name] for block in variant.blocks]
+    head, rows = [text("block")], [[block.name] for block in variant.blocks]
     if _has_attention(variant):
-        head.append("attention (most)")
+        head.append(text("attention (most)"))
         for row, value in zip(rows, block_values(variant, "attention").tolist(), strict=True):
-            row.append(f"{value:.2f}")
+            row.append(text("{value:.2f}", value=value))
     for method in methods:
-        head.append(f"{method.name} ({method.unit})")
+        head.append(text("{method} ({unit})", method=method.name, unit=method.unit))
         for row, block in zip(rows, variant.blocks, strict=True):
-            row.append(f"{block.attribution[method.key]:{'+' if method.signed else ''}.3f}")
+            row.append(Written(f"{block.attribution[method.key]:{'+' if method.signed else ''}.3f}"))
     return {"head": head, "rows": rows}

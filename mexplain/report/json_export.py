@@ -9,12 +9,13 @@ from typing import Any
 from mexplain.errors import SettingError
 from mexplain.explain.block_game import block_game_sentence
 from mexplain.explain.claimed_blocks import claimed_cosines
-from mexplain.face_records import BlockGame
+from mexplain.language.message import text
 from mexplain.media.files import write_text
 from mexplain.records import Agreement, BlockReport, Evidence, FaithfulnessReport, Report, VariantReport
+from mexplain.records.face import BlockGame
 
 SCHEMA_VERSION = 3
-DISCLAIMER = (
+DISCLAIMER = text(
     "This shows how a model decides. It does not read people: what a face shows does not tell what someone feels. "
     "Do not use it to judge anyone; in workplaces and education the EU bans inferring emotions (AI Act, Art. 5(1)(f))."
 )

@@ -4,12 +4,13 @@ from markupsafe import Markup
 
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES
-from mexplain.explain.listing import listed
 from mexplain.explain.movement_sentence import strength_in_words
 from mexplain.face.facs import FACS
-from mexplain.face_records import Movement
+from mexplain.language.listing import listed
+from mexplain.language.message import Sentence, text
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.records import Report
+from mexplain.records.face import Movement
 from mexplain.report.templating import render_markup
 from mexplain.report.unit_agreement import UnitAgreement, movement_variant, unit_agreements
 from mexplain.report.visuals.plots import percent
@@ -24,7 +25,7 @@ def movement_table(report: Report, method: str, *, growing: bool = False) -> Mar
     if not report.movements or variant is None:
         return Markup()
     looks = {agreement.movement: agreement for agreement in unit_agreements(report, method)}
-    missing = "not asked" if looks or not growing else "…"
+    missing = text("not asked") if looks or not growing else "…"
     return render_markup(
         "mexplain.report",
         "movement_table.html",
@@ -37,15 +38,17 @@ def movement_table(report: Report, method: str, *, growing: bool = False) -> Mar
 
 def _row(movement: Movement, look: str) -> dict[str, str | int]:
     words = FACS[movement.unit]
-    side: str = movement.side if movement.side != "both" or not words.sided else "both sides"
-    if movement.stronger and words.sided:
-        side += f", the {movement.stronger} one more"
-    times = f"{movement.onset_s:.2f} to {movement.offset_s:.2f} s, furthest at {movement.apex_s:.2f} s"
+    times = text(
+        "{onset:.2f} to {offset:.2f} s, furthest at {apex:.2f} s",
+        onset=movement.onset_s,
+        offset=movement.offset_s,
+        apex=movement.apex_s,
+    )
     return {
-        "name": f"{words.name[0].upper()}{words.name[1:]}",
+        "name": Sentence(words.name),
         "unit": movement.unit,
         "muscles": words.muscles,
-        "side": side if words.sided else "middle",
+        "side": _side(movement) if words.sided else text("middle"),
         "when": times,
         "size": "" if movement.unit in NUISANCE_UNITS else strength_in_words(movement.size_iod),
         "look": look,
@@ -53,4 +56,19 @@ def _row(movement: Movement, look: str) -> dict[str, str | int]:
 
 
 def _look(look: UnitAgreement) -> str:
-    return f"{percent(look.share)} lies in {listed(look.blocks)} (spread evenly: {percent(look.even)}): {look.words}"
+    return text(
+        "{share} lies in {blocks} (spread evenly: {even}): {words}",
+        share=percent(look.share),
+        blocks=listed(look.blocks),
+        even=percent(look.even),
+        words=look.words,
+    )
+
+
+def _side(movement: Movement) -> str:
+    sides = {"left": text("left"), "right": text("right"), "both": text("both sides")}
+    if movement.stronger == "left":
+        return text("{side}, the left one more", side=sides[movement.side])
+    if movement.stronger == "right":
+        return text("{side}, the right one more", side=sides[movement.side])
+    return sides[movement.side]

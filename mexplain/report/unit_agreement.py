@@ -9,9 +9,10 @@ from jaxtyping import Float
 from mexplain.explain.spotting import HEAD
 from mexplain.face.blocks import LAYOUTS, points_inside
 from mexplain.face.mesh import mean_shape
-from mexplain.face_records import Movement
+from mexplain.language.message import text
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.records import Report, VariantReport
+from mexplain.records.face import Movement
 from mexplain.simulation.action_units import full_displacement
 
 # A unit's own blocks are those in which it moves at least this share of the strongest one (sum of squares).
@@ -37,8 +38,10 @@ class UnitAgreement:
     def words(self) -> str:
         """Whether the attribution looks where this moves, in words."""
         if self.share >= _THERE * self.even:
-            return "it looks where this moves"
-        return "it looks elsewhere" if self.share < _ELSEWHERE * self.even else "it looks there no more than elsewhere"
+            return text("it looks where this moves")
+        if self.share < _ELSEWHERE * self.even:
+            return text("it looks elsewhere")
+        return text("it looks there no more than elsewhere")
 
 
 def movement_variant(report: Report) -> VariantReport | None:

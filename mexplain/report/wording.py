@@ -10,13 +10,12 @@ from mexplain.attribution.check import CHECKS
 from mexplain.attribution.registry import METHODS
 from mexplain.attribution.score_tests import NULL_RATE
 from mexplain.explain.block_game import block_game_sentence
-from mexplain.explain.counterfactual import Flip
 from mexplain.explain.decision import VARIANT_NAMES
-from mexplain.explain.listing import listed
 from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.trust import tied_blocks
 from mexplain.face.facs import FACS
-from mexplain.face_records import BlockGame
+from mexplain.language.listing import joined, listed
+from mexplain.language.message import Message, Written, text
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import BlockReport, Report, TrustEstimate, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
@@ -27,12 +26,14 @@ from mexplain.report.visuals.plots import percent
 _MAX_UNITS = 3
 _MIN_SHARE_GAP = 0.15
 _MOST_GROUPS, _MOST_NAMES = 3, 3
-_MOST_LISTED = 6
 
 
 def method_choices() -> list[tuple[str, str]]:
     """Name and key of each method; a method that fails the randomisation test says so in its name."""
-    return [(m.name + (" (fails a test)" if m.fails_randomisation else ""), m.key) for m in METHODS.values()]
+    return [
+        (text("{method} (fails a test)", method=m.name) if m.fails_randomisation else m.name, m.key)
+        for m in METHODS.values()
+    ]
 
 
 def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> Markup:
@@ -49,7 +50,16 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> Mar
 def moment_choices(report: Report) -> list[tuple[str, int]]:
     """Description and number of each moment of a clip."""
     return [
-        (f"{moment.kind}, {moment.onset_s:.2f} to {moment.offset_s:.2f} s (evidence {moment.score:.2f})", number)
+        (
+            text(
+                "{kind}, {onset:.2f} to {offset:.2f} s (evidence {score:.2f})",
+                kind=Message(moment.kind),
+                onset=moment.onset_s,
+                offset=moment.offset_s,
+                score=moment.score,
+            ),
+            number,
+        )
         for number, moment in enumerate(report.moments)
     ]
 
@@ -61,7 +71,7 @@ def strongest_blocks(variant: VariantReport, quantity: Quantity, method: str) ->
     """
     sign = "+" if quantity == "attribution" and METHODS[method].signed else ""
     return [
-        (block.name, f"{value:{sign}.3g}{_give_or_take(block, quantity, method)}")
+        (block.name, Written(f"{value:{sign}.3g}{_give_or_take(block, quantity, method)}"))
         for block, value in top_blocks(variant, quantity, method)
     ]
 
@@ -75,12 +85,16 @@ def _give_or_take(block: BlockReport, quantity: Quantity, method: str) -> str:
 
 def presence(variant: VariantReport) -> Markup:
     """HTML: the probability that there is an expression at all, and which muscles moved."""
-    muscles = []
+    muscles: list[str] = []
     for unit, (right, left) in sorted(variant.units.items(), key=lambda item: -max(item[1])):
         if max(right, left) >= variant.unit_thresholds.get(unit, UNIT_THRESHOLD):
             both = min(right, left) >= 0.5 * max(right, left)
-            side = "" if both else " on the right" if right > left else " on the left"
-            muscles.append(f"{FACS[unit].name} (AU{unit}){side}")
+            if both:
+                muscles.append(text("{muscle} (AU{unit})", muscle=FACS[unit].name, unit=unit))
+            elif right > left:
+                muscles.append(text("{muscle} (AU{unit}) on the right", muscle=FACS[unit].name, unit=unit))
+            else:
+                muscles.append(text("{muscle} (AU{unit}) on the left", muscle=FACS[unit].name, unit=unit))
     muscles = muscles[:_MAX_UNITS]
     return render_markup("mexplain.report", "presence.html", probability=percent(variant.presence), muscles=muscles)
 
@@ -93,14 +107,19 @@ def trust(variant: VariantReport, method: str, *, folded: bool = False) -> Marku
     report = variant.trust[method]
     random_auc = sum(report.random_aucs) / len(report.random_aucs)
     numbers = [
-        f"deletion {report.deletion_auc:.2f}, insertion {report.insertion_auc:.2f} (random order {random_auc:.2f})",
-        f"single deletion {report.single_deletion.rank_correlation:+.2f}",
-        f"infidelity {report.infidelity:.2f}",
+        text(
+            "deletion {deletion:.2f}, insertion {insertion:.2f} (random order {random:.2f})",
+            deletion=report.deletion_auc,
+            insertion=report.insertion_auc,
+            random=random_auc,
+        ),
+        text("single deletion {value:+.2f}", value=report.single_deletion.rank_correlation),
+        text("infidelity {value:.2f}", value=report.infidelity),
     ]
     if report.attention is not None:
-        numbers.append(f"attention against it {report.attention.rank_correlation:+.2f}")
+        numbers.append(text("attention against it {value:+.2f}", value=report.attention.rank_correlation))
     if report.max_sensitivity is not None:
-        numbers.append(f"max-sensitivity {report.max_sensitivity:.2f}")
+        numbers.append(text("max-sensitivity {value:.2f}", value=report.max_sensitivity))
     game = variant.block_game
     on_sets = block_game_sentence(game) if game and game.method == method else ""
     sentences = [sentence for sentence in (trusted(report.trust), block_order(variant, method), on_sets) if sentence]
@@ -120,12 +139,19 @@ def trusted(estimate: TrustEstimate | None) -> str:
     """A sentence on how often explanations like one are right, as measured; empty where that is not known."""
     if estimate is None:
         return ""
-    share, low, high = (f"{100 * value:.0f}" for value in (estimate.share, *estimate.interval))
-    measured_on = f"{estimate.count} explanations of known clips"
-    named = f"named the block that the network uses most ({low} to {high}), measured on {measured_on}."
+    share, low, high = (100 * value for value in (estimate.share, *estimate.interval))
+    values = {"share": share, "low": low, "high": high, "count": estimate.count}
     if estimate.tells:
-        return f"Of 100 explanations like this one, {share} {named}"
-    return f"Nothing tells whether this explanation is right. Of 100 by its method, {share} {named}"
+        return text(
+            "Of 100 explanations like this one, {share:.0f} named the block that the network uses most ({low:.0f} to "
+            "{high:.0f}), measured on {count} explanations of known clips.",
+            **values,
+        )
+    return text(
+        "Nothing tells whether this explanation is right. Of 100 by its method, {share:.0f} named the block that the "
+        "network uses most ({low:.0f} to {high:.0f}), measured on {count} explanations of known clips.",
+        **values,
+    )
 
 
 def block_order(variant: VariantReport, method: str) -> str:
@@ -134,17 +160,22 @@ def block_order(variant: VariantReport, method: str) -> str:
     if not groups:
         return ""
     if len(groups) == 1:
-        return "If the same movement were filmed again, the order of the blocks could be another one: all are tied."
+        return text(
+            "If the same movement were filmed again, the order of the blocks could be another one: all are tied."
+        )
     parts = [_tied([block.name for block in group]) for group in groups[:_MOST_GROUPS]]
     left = sum(len(group) for group in groups[_MOST_GROUPS:])
-    more = f", then {left} more" if left else ""
-    return f"If the same movement were filmed again, this order would hold: {', then '.join(parts)}{more}."
+    if left:
+        parts.append(text("{count} more", count=left))
+    order = joined(parts, text(", then "))
+    return text("If the same movement were filmed again, this order would hold: {order}.", order=order)
 
 
 def _tied(names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
-    return f"{listed(names) if len(names) <= _MOST_NAMES else f'{len(names)} blocks'} (tied)"
+    blocks = listed(names) if len(names) <= _MOST_NAMES else text("{count} blocks", count=len(names))
+    return text("{blocks} (tied)", blocks=blocks)
 
 
 def agreement(report: Report, method: str) -> Markup:
@@ -153,51 +184,65 @@ def agreement(report: Report, method: str) -> Markup:
     if not agreements and not report.variants:
         return Markup()
     pairs = [
-        f"{VARIANT_NAMES[first]} and {VARIANT_NAMES[second]} "
-        f"agree{'' if pair.beyond_chance else ' no more than chance would'} ({pair.rank_correlation:+.2f})"
+        _agree(pair.beyond_chance, VARIANT_NAMES[first], VARIANT_NAMES[second], pair.rank_correlation)
         for (first, second), pair in agreements.items()
     ]
     null_band = next((pair.null_band for pair in agreements.values()), None)
     return render_markup("mexplain.report", "agreement.html", pairs=pairs, null_band=null_band)
 
 
+def _agree(beyond_chance: bool, first: str, second: str, value: float) -> str:
+    if beyond_chance:
+        return text("{first} and {second} agree ({value:+.2f})", first=first, second=second, value=value)
+    unlike = text("{first} and {second} agree no more than chance would ({value:+.2f})")
+    return text(unlike, first=first, second=second, value=value)
+
+
 def measured(method: str, scorecard: Scorecard | None, variant: str = "10") -> str:
     """A sentence on how well a method tells what the network uses, and finds what is known to have moved."""
     scores = scorecard.scores.get(variant, {}) if scorecard else {}
     if scorecard is None or method not in scores:
-        return "These weights come without a scorecard: how well this method does with them is not known."
+        return text("These weights come without a scorecard: how well this method does with them is not known.")
     results = []
-    for key, reference, text in (
-        ("game_top", "motion", "it names the block that the answer owes most in {:.0%} (motion itself in {:.0%})"),
-        ("pointing", "face", "points at what moved in {:.0%} (a plain face would in {:.0%})"),
-        ("mass_ratio", "face", "puts {:.1f} times as much there as an even spread over the face would"),
-        ("auroc", "face", "scores a moving block above a still one {:.0%} of the time (chance 50%)"),
+    for key, reference, phrase in (
+        (
+            "game_top",
+            "motion",
+            text("it names the block that the answer owes most in {score} (motion itself in {other})"),
+        ),
+        ("pointing", "face", text("points at what moved in {score} (a plain face would in {other})")),
+        ("mass_ratio", "face", text("puts {score:.1f} times as much there as an even spread over the face would")),
+        ("auroc", "face", text("scores a moving block above a still one {score} of the time (chance 50 %)")),
     ):
         score, compared_with = scores[method].get(key), scores.get(reference, {}).get(key)
         if score is not None and compared_with is not None:
-            results.append(text.format(score.mean, compared_with.mean).replace("%", " %"))
-    return (
-        f"Measured on {scorecard.clips} clips of {scorecard.people} unseen people, whose cause is known (10 blocks): "
-        f"{'; '.join(results)}."
+            values = (score.mean, compared_with.mean)
+            shares = values if key == "mass_ratio" else tuple(percent(value) for value in values)
+            results.append(text(phrase, score=shares[0], other=shares[1]))
+    return text(
+        "Measured on {clips} clips of {people} unseen people, whose cause is known (10 blocks): {results}.",
+        clips=scorecard.clips,
+        people=scorecard.people,
+        results=joined(results, text("; ")),
     )
 
 
 def method_scores(method: str, scorecard: Scorecard | None, variant: str) -> list[tuple[str, str]]:
     """How a method did on known clips: for each score a kind ("yes", "no" or "": no verdict) and a sentence."""
     scores = (scorecard.scores.get(variant, {}) if scorecard else {}).get(method, {})
-    told = [
-        ("", text.format(f"{100 * score.mean:.0f}"))
-        for key, text in (
-            ("game_top", "Names the block used most in {} of 100 clips."),
-            ("pointing", "Points at what moved in {} of 100."),
+    told: list[tuple[str, str]] = [
+        ("", text(phrase, share=100 * score.mean))
+        for key, phrase in (
+            ("game_top", text("Names the block used most in {share:.0f} of 100 clips.")),
+            ("pointing", text("Points at what moved in {share:.0f} of 100.")),
         )
         if (score := scores.get(key)) is not None
     ]
     checked = (scorecard.sanity.get(variant, {}) if scorecard else {}).get(method)
     fails = checked["fails_randomisation"] if checked else METHODS[method].fails_randomisation
     if fails:
-        return [*told, ("no", "Fails the test with random weights: it shows the clip, not the network.")]
-    return [*told, ("yes", "Passes the test with random weights.")] if checked else told
+        return [*told, ("no", text("Fails the test with random weights: it shows the clip, not the network."))]
+    return [*told, ("yes", text("Passes the test with random weights."))] if checked else told
 
 
 def methods_agree(tops: Mapping[str, str]) -> str:
@@ -206,80 +251,45 @@ def methods_agree(tops: Mapping[str, str]) -> str:
     if not named:
         return ""
     if len(named) == 1:
-        return f"All {len(tops)} methods put the same block first: {named[0][0]}."
+        return text("All {count} methods put the same block first: {block}.", count=len(tops), block=named[0][0])
     (first, count), *others = named
-    rest = listed([f"{times} {block}" for block, times in others])
-    return f"{count} of {len(tops)} methods put {first} first, {rest}."
+    rest = listed([text("{times} {block}", times=times, block=block) for block, times in others])
+    sentence = text("{count} of {all} methods put {block} first, {rest}.")
+    return text(sentence, count=count, all=len(tops), block=first, rest=rest)
 
 
 def compared(comparison: Comparison) -> str:
     """A sentence or two on which blocks the variants rest on, and where they differ."""
     tops = {variant: strongest(comparison, variant)[0] for variant in comparison.shares}
     if len(set(tops.values())) == 1:
-        sentence = f"All variants rest most on the same block: {next(iter(tops.values()))}."
+        sentence = text("All variants rest most on the same block: {block}.", block=next(iter(tops.values())))
     else:
-        listed = "; ".join(f"{VARIANT_NAMES[variant]} on {block}" for variant, block in tops.items())
-        sentence = f"They rest on different blocks: {listed}."
+        blocks = [text("{variant} on {block}", variant=VARIANT_NAMES[v], block=block) for v, block in tops.items()]
+        sentence = text("They rest on different blocks: {blocks}.", blocks=joined(blocks, text("; ")))
     if not comparison.comparable:
-        answers = ", ".join(f"{VARIANT_NAMES[v]} “{target}”" for v, target in comparison.targets.items())
-        return f"{sentence} They explain different answers ({answers}), so their blocks need not match."
+        answers = [
+            text("{variant} “{label}”", variant=VARIANT_NAMES[v], label=target)
+            for v, target in comparison.targets.items()
+        ]
+        different = text("{sentence} They explain different answers ({answers}), so their blocks need not match.")
+        return text(different, sentence=sentence, answers=joined(answers))
     widest = max(comparison.pairs, key=lambda pair: _gap(comparison, pair), default=None)
     if widest is None or _gap(comparison, widest) < _MIN_SHARE_GAP:
         return sentence
     block = most_divided(comparison, widest)
     shares = [comparison.shares[variant][block] for variant in (widest.first, widest.second)]
-    first, second = (f"{share:.0%}".replace("%", " %") for share in shares)
-    return (
-        f"{sentence} They differ most about {block}: {VARIANT_NAMES[widest.first]} finds {first} of its evidence "
-        f"there, {VARIANT_NAMES[widest.second]} {second}."
+    return text(
+        "{sentence} They differ most about {block}: {first} finds {share:.0f} % of its evidence there, {second} "
+        "{other_share:.0f} %.",
+        sentence=sentence,
+        block=block,
+        first=VARIANT_NAMES[widest.first],
+        share=100 * shares[0],
+        second=VARIANT_NAMES[widest.second],
+        other_share=100 * shares[1],
     )
 
 
 def _gap(comparison: Comparison, pair: Pair) -> float:
     block = most_divided(comparison, pair)
     return abs(comparison.shares[pair.first][block] - comparison.shares[pair.second][block])
-
-
-def flipped(flip: Flip) -> str:
-    """A sentence on which blocks must be held still until an answer changes, and how sure that is."""
-    if flip.blocks is None:
-        return f"No set of blocks that was tried takes “{flip.before}” away, not even all of them together."
-    blocks = listed(flip.blocks)
-    certainty = (
-        "No smaller set does"
-        if flip.exact
-        else "Found by adding one block after the other, the best first; a smaller set may exist"
-    )
-    return f"Hold {blocks} still, and “{flip.before}” becomes “{flip.after}”. {certainty} ({flip.tried} sets tried)."
-
-
-def minimal_sets_of(game: BlockGame) -> list[tuple[str, str]]:
-    """What every minimal set of a kind does, and the smallest of them as a phrase."""
-    return [
-        (f"Held still, takes “{game.answer}” away", _sets(game.flipping, "no set of blocks")),
-        (f"As long as it moves, keeps “{game.answer}”", _sets(game.sufficing, "no set of blocks")),
-    ]
-
-
-def additive(game: BlockGame) -> str:
-    """A sentence on how far single blocks account for an answer, and on the two that interact most."""
-    if game.additive_share is None:
-        return ""
-    pairs = [
-        (value, one, other)
-        for i, (one, row) in enumerate(zip(game.blocks, game.interactions, strict=True))
-        for other, value in zip(game.blocks[i + 1 :], row[i + 1 :], strict=True)
-    ]
-    value, one, other = max(pairs, key=lambda pair: abs(pair[0]))
-    together = "count more together" if value > 0 else "partly do the same"
-    return (
-        f"Single blocks account for {percent(game.additive_share)} of how the logit of “{game.target}” varies over all "
-        f"sets of blocks. The strongest interaction is between {one} and {other}, which {together} "
-        f"({value:+.2f} logits)."
-    )
-
-
-def _sets(sets: tuple[tuple[str, ...], ...], none: str) -> str:
-    named = "; ".join(listed(chosen) or "nothing at all" for chosen in sets[:_MOST_LISTED]) or none
-    left = len(sets) - _MOST_LISTED
-    return f"{named}; and {left} more" if left > 0 else named

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from mexplain.errors import MexplainError, SettingError
+from mexplain.language.message import text
 from mexplain.media.system_libraries import check_system_libraries
 
 # Before anything is imported that loads them.
@@ -96,23 +97,23 @@ def build_page(folder: Path, prepared: PreparedAnswers, own: OwnNetwork | None =
         gr.HTML(render_html(intro, minutes=hub.minutes, disclaimer=DISCLAIMER, whose=name), elem_id="intro")
         gr.HTML(render_html("first_visit"), elem_id="first_visit")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with linked_tab("Explain", "explain"):
+            with linked_tab(text("Explain"), "explain"):
                 explain = ExplainTab(hub, page)
             if own is None:
-                with linked_tab("Compare", "compare") as tab:
+                with linked_tab(text("Compare"), "compare") as tab:
                     CompareTab(hub, page, tab, explain)
-            with linked_tab("What if", "what_if") as tab:
+            with linked_tab(text("What if"), "what_if") as tab:
                 WhatIfTab(hub, tab, explain)
-            with linked_tab("Simulator", "simulator"):
+            with linked_tab(text("Simulator"), "simulator"):
                 SimulatorTab(hub, page)
-            with linked_tab("Trust", "trust"):
+            with linked_tab(text("Trust"), "trust"):
                 TrustTab(hub, Path(CHECKPOINT or SHIPPED))
             if own is None:
-                with linked_tab("Lesson", "lesson"):
+                with linked_tab(text("Lesson"), "lesson"):
                     LessonTab(hub, Path(CHECKPOINT or SHIPPED))
-                with linked_tab("Take along", "take") as tab:
+                with linked_tab(text("Take along"), "take") as tab:
                     ExportTab(hub, tab, explain)
-                with linked_tab("For programs", "programs"):
+                with linked_tab(text("For programs"), "programs"):
                     ApiTab(hub, page)
         open_tab_in_address(page, tabs)
     return page

@@ -8,9 +8,10 @@ import torch
 
 from mexplain.errors import SettingError
 from mexplain.evaluation.simulated_experiment import SimulatedMovement, simulate_movement
-from mexplain.explain.listing import listed
 from mexplain.face.blocks import LAYOUTS, mean_in_blocks
 from mexplain.face.mesh import mean_shape
+from mexplain.language.listing import listed
+from mexplain.language.message import Message, plural, text
 from mexplain.simulation.action_units import ACTION_UNITS, combined_displacement
 from mexplain.simulation.subject import StillFace, names
 from mexplain.simulation.warp import dense_field
@@ -22,6 +23,12 @@ _STRENGTH_IOD, _LASTS_S = (0.05, 0.10), (0.4, 0.7)
 _GRID = 56
 # Share of the strongest region's motion below which a region is a wrong choice.
 _MAX_WRONG = 0.25
+# What regions are called: blocks of both sides, and of one.
+_REGIONS = (
+    *(text("outer brows"), text("inner brows"), text("eyes"), text("mouth corners")),
+    *(text("left outer brow"), text("left inner brow"), text("left eye"), text("left mouth corner")),
+    *(text("right outer brow"), text("right inner brow"), text("right eye"), text("right mouth corner")),
+)
 # Without blinks and parting lips, which are seen at once, and cheeks and dimples, which no block is named after.
 _UNITS = (1, 2, 4, 5, 7, 10, 12, 15, 17, 20)
 
@@ -114,15 +121,26 @@ def mark_answer(question: QuizQuestion, guess: int) -> QuizAnswer:
         raise SettingError(f"A guess must be a number from 0 to {len(question.choices) - 1}; got {guess}.")
     right = guess == question.answer
     unit, where = ACTION_UNITS[question.unit], question.choices[question.answer]
-    side = "" if question.side == "both" or not _has_sides(question.unit) else f", {question.side} side"
-    truth = f"It was the {where}: AU{question.unit}, {unit.name}{side}, {question.strength_iod:.2f} eye distances."
-    return QuizAnswer(right, truth, f"{'Right.' if right else f'Not the {question.choices[guess]}.'} {truth}")
+    told = text("It was the {where}: AU{unit}, {name}, {strength:.2f} eye distances.")
+    if _has_sides(question.unit) and question.side == "left":
+        told = text("It was the {where}: AU{unit}, {name}, left side, {strength:.2f} eye distances.")
+    elif _has_sides(question.unit) and question.side == "right":
+        told = text("It was the {where}: AU{unit}, {name}, right side, {strength:.2f} eye distances.")
+    truth = text(told, where=where, unit=question.unit, name=unit.name, strength=question.strength_iod)
+    return QuizAnswer(right, truth, _marked(right, question.choices[guess], truth))
+
+
+def _marked(right: bool, guessed: str, truth: str) -> str:
+    if right:
+        return text("Right. {truth}", truth=truth)
+    return text("Not the {guess}. {truth}", guess=guessed, truth=truth)
 
 
 def quiz_score(marks: Sequence[QuizAnswer]) -> str:
     """Sentence with the number of right guesses and that expected by chance; empty before the first guess."""
     right, count = sum(mark.right for mark in marks), len(marks)
-    return f"{right} of {count} right; guessing blindly gives {count / CHOICES:.1f} on average." if count else ""
+    sentence = text("{right} of {count} right; guessing blindly gives {blindly:.1f} on average.")
+    return text(sentence, right=right, count=count, blindly=count / CHOICES) if count else ""
 
 
 def round_sentence(marks: Sequence[QuizAnswer]) -> str:
@@ -130,19 +148,28 @@ def round_sentence(marks: Sequence[QuizAnswer]) -> str:
     if len(marks) == 1:
         return marks[0].says
     right = [str(team) for team, mark in enumerate(marks, 1) if mark.right]
-    who = f"Right: team{'s' if len(right) > 1 else ''} {listed(right)}." if right else "No team was right."
-    return f"{who} {marks[0].truth}"
+    who = text("No team was right.")
+    if right:
+        who = plural("Right: team {teams}.", "Right: teams {teams}.", len(right), teams=listed(right))
+    return text("{who} {truth}", who=who, truth=marks[0].truth)
 
 
 def leading_teams(rounds: Sequence[Sequence[QuizAnswer]]) -> str:
     """Sentence with the teams that have most right guesses; ``rounds`` has the guesses of all teams in each round."""
     right = [sum(mark.right for mark in marks) for marks in zip(*rounds, strict=True)]
     best = [str(team) for team, count in enumerate(right, 1) if count == max(right)]
-    blindly = f"guessing blindly gives {len(rounds) / CHOICES:.1f} on average"
+    values = {"right": max(right), "rounds": len(rounds), "blindly": len(rounds) / CHOICES}
     if len(best) == len(right):
-        return f"All teams have {max(right)} of {len(rounds)} right; {blindly}."
-    teams = f"Team {best[0]} leads" if len(best) == 1 else f"Teams {listed(best)} lead"
-    return f"{teams} with {max(right)} of {len(rounds)} right; {blindly}."
+        return text(
+            "All teams have {right} of {rounds} right; guessing blindly gives {blindly:.1f} on average.", **values
+        )
+    return plural(
+        "Team {teams} leads with {right} of {rounds} right; guessing blindly gives {blindly:.1f} on average.",
+        "Teams {teams} lead with {right} of {rounds} right; guessing blindly gives {blindly:.1f} on average.",
+        len(best),
+        teams=listed(best),
+        **values,
+    )
 
 
 def regions(unit: int, side: str) -> tuple[str, list[str]]:
@@ -185,9 +212,9 @@ def _has_sides(unit: int) -> bool:
 
 def _pair(block: str) -> str:
     words = [word for word in block.split() if word not in ("left", "right")]
-    return " ".join(words) + ("s" if len(words) < len(block.split()) else "")
+    return Message(" ".join(words) + ("s" if len(words) < len(block.split()) else ""))
 
 
 def _one_side(block: str) -> str:
     words = block.split()
-    return " ".join([words[-1], *words[:-1]]) if words[-1] in ("left", "right") else block
+    return Message(" ".join([words[-1], *words[:-1]])) if words[-1] in ("left", "right") else block

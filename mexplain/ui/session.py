@@ -19,6 +19,7 @@ from mexplain.explain.own_explainer import OwnExplainer, OwnPrediction
 from mexplain.explain.own_network import explain_own_prediction
 from mexplain.explain.prediction import Prediction, Progress
 from mexplain.explain.window import SpottingResult
+from mexplain.language.message import text
 from mexplain.media.files import open_given, sha256_of
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.device import Fallback, resolve_device
@@ -191,7 +192,7 @@ class Session:
         Raises ``StoppedError`` if there is no such clip.
         """
         if self.explainer is None:
-            raise StoppedError("Nothing has been explained yet, or it has been deleted.")
+            raise StoppedError(text("Nothing has been explained yet, or it has been deleted."))
         latest = self.request
         request = replace(request, start_s=latest.start_s, end_s=latest.end_s, fps=latest.fps, device=self.device)
         yield from self._reports_on(self.explainer, request, self.stoppable(progress))
@@ -234,7 +235,7 @@ class Session:
         Clip, part, baseline and label are those of the latest request. Errors are those of ``explain``.
         """
         if not isinstance(self.explainer, Explainer):
-            raise StoppedError("Nothing has been explained yet, or it has been deleted.")
+            raise StoppedError(text("Nothing has been explained yet, or it has been deleted."))
         request = replace(self.request, methods=tuple(methods), thorough=False, device=self.device)
         with self._at_work():
             yield from explain_by_each_method(self.explainer, request, variant, progress=self.stoppable(progress))

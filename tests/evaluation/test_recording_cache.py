@@ -12,9 +12,9 @@ from support.paths import ROOT
 from mexplain.evaluation import recording_cache
 from mexplain.evaluation.recording_cache import RecordingSet, StabilizedRecording, stabilized_recordings
 from mexplain.evaluation.spotting import score_floor, spot_recordings
-from mexplain.face_records import SteadyClip
 from mexplain.media.video import read_clip
 from mexplain.model.config import PRESETS
+from mexplain.records.face import SteadyClip
 from mexplain.simulation.faces import FaceSet, load_faces
 from mexplain.simulation.recordings import Recording, RecordingPlan
 

@@ -12,9 +12,9 @@ from mexplain.explain.movement_sentence import movement_sentence
 from mexplain.explain.prediction import predict_aligned
 from mexplain.explain.unit_reliance import Reliance
 from mexplain.face.facs import FACS
-from mexplain.face_records import Movement
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.records import NONE, AlignedClip
+from mexplain.records.face import Movement
 
 UNITS = st.sampled_from([unit for unit in FACS if unit not in NUISANCE_UNITS])
 

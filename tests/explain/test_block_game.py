@@ -12,7 +12,7 @@ from mexplain.explain.block_game import block_game_sentence, play_block_game, re
 from mexplain.explain.explain import explain
 from mexplain.face.blocks import LAYOUTS
 from mexplain.records import ExplainRequest
-from mexplain.report import wording
+from mexplain.report import block_sets, wording
 from mexplain.report.json_export import to_json
 
 BLOCKS = LAYOUTS["10"].names
@@ -68,13 +68,14 @@ def test_the_sentence_says_where_single_blocks_mislead(rule, sentence):
 
 def test_what_if_lists_the_smallest_sets():
     either = game(lambda moving: LEFT in moving or RIGHT in moving)
-    (flip, held), (enough, moving) = wording.minimal_sets_of(either)
+    (flip, held), (enough, moving) = block_sets.minimal_sets_of(either)
     assert (flip, held) == ("Held still, takes “yes” away", f"{RIGHT} and {LEFT}")
     assert (enough, moving) == ("As long as it moves, keeps “yes”", f"{RIGHT}; {LEFT}")
-    assert "67 % of how" in wording.additive(either) and "partly do the same (-1.00 logits)" in wording.additive(either)
-    many = wording.minimal_sets_of(game(lambda moving: len(moving) >= 9))
+    said = block_sets.additive(either)
+    assert "67 % of how" in said and "partly do the same (-1.00 logits)" in said
+    many = block_sets.minimal_sets_of(game(lambda moving: len(moving) >= 9))
     assert many[0][1].endswith("; and 39 more")
-    assert wording.additive(game(lambda moving: True)) == ""
+    assert block_sets.additive(game(lambda moving: True)) == ""
 
 
 def test_trust_of_the_method_alone_tells_it(report):

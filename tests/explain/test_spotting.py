@@ -21,9 +21,9 @@ from mexplain.explain.spotting import (
 from mexplain.face.extraction import read_stabilized
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import mean_shape
-from mexplain.face_records import SteadyClip
 from mexplain.model.config import PRESETS, UNITS
 from mexplain.records import Evidence, Moment
+from mexplain.records.face import SteadyClip
 from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 

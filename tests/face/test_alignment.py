@@ -7,8 +7,8 @@ from mexplain.face.alignment import align, head_poses, prepare
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror, motion_basis
 from mexplain.face.tracking import track_face
-from mexplain.face_records import FaceTrack
 from mexplain.records import Clip, ClipInfo
+from mexplain.records.face import FaceTrack
 
 SIZE = {"frames": 16, "image_size": 112, "crop_iod": 2.6}
 

@@ -8,8 +8,8 @@ from support.hand_made import FRAMES, METHOD, make_report
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
 from mexplain.face.facs import FACS
-from mexplain.face_records import Movement
 from mexplain.model.config import UNITS
+from mexplain.records.face import Movement
 from mexplain.report.html_page import to_html
 from mexplain.report.movement_table import movement_table
 from mexplain.report.summary_image import summary_image

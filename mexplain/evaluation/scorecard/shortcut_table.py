@@ -5,12 +5,13 @@ from typing import Any
 
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
-from mexplain.explain.listing import listed
+from mexplain.language.listing import joined, listed
+from mexplain.language.message import text
 
 # What the checks and signs of a report are called here; others go by their key.
 _CHECKS = {
-    "answer_stays": "the answer stays with all blocks held still",
-    "mostly_outside": "most of the scores lie outside of the blocks",
+    "answer_stays": text("the answer stays with all blocks held still"),
+    "mostly_outside": text("most of the scores lie outside of the blocks"),
 }
 
 
@@ -55,16 +56,19 @@ def exposing_checks(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def exposure_sentence(found: Mapping[str, Any]) -> str:
     """Say which methods and checks give a shortcut away."""
-    said = []
+    said: list[str] = []
     if methods := exposing_methods(found, "in_space"):
-        said.append(f"Given away on the picture by {_listed(methods)}.")
+        said.append(text("Given away on the picture by {methods}.", methods=_listed(methods)))
     if methods := exposing_methods(found, "in_time"):
-        said.append(f"Given away in time by {_listed(methods)}.")
+        said.append(text("Given away in time by {methods}.", methods=_listed(methods)))
     if not said:
-        said.append("No method gives it away: maps do not show it.")
-    checks = dict.fromkeys(_CHECKS.get(key, f"the check “{key}” fails") for _, key in exposing_checks(found))
-    said.append(f"Told by the checks: {'; '.join(checks)}." if checks else "None of the checks tells it.")
-    return " ".join(said)
+        said.append(text("No method gives it away: maps do not show it."))
+    checks = dict.fromkeys(
+        _CHECKS.get(key, text("the check “{check}” fails", check=key)) for _, key in exposing_checks(found)
+    )
+    told = text("Told by the checks: {checks}.", checks=joined(list(checks), text("; ")))
+    said.append(told if checks else text("None of the checks tells it."))
+    return joined(said, text(" "))
 
 
 def _table(shortcuts: Mapping[str, Mapping[str, Any]], measure: str) -> str:

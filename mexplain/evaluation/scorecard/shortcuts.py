@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from mexplain.evaluation.scorecard.known_clips import KnownClip
+from mexplain.language.message import text
 
 # Of fewer clips an interval says too little for anything to be called exposed.
 LEAST_EXPOSED = 8
@@ -104,41 +105,58 @@ SHORTCUTS: dict[str, Shortcut] = {
     for shortcut in (
         Shortcut(
             "spot",
-            "Spot beside the face",
-            "A square in a corner or at the border of the picture changes its brightness; its place names the class.",
-            "A lamp, a clock or a caption in the picture, on in the recordings of one class. Look for a large score "
-            "outside of the blocks, and for a patch where there is no skin.",
+            text("Spot beside the face"),
+            text(
+                "A square in a corner or at the border of the picture changes its brightness; its place names the "
+                "class."
+            ),
+            text(
+                "A lamp, a clock or a caption in the picture, on in the recordings of one class. Look for a large "
+                "score outside of the blocks, and for a patch where there is no skin."
+            ),
             spot_beside_face,
         ),
         Shortcut(
             "border",
-            "Flickering border",
-            "A side of the picture's border changes its brightness in every other frame; which side, names the class.",
-            "Films cut or compressed otherwise for each class. Look for scores along the edges, outside of all blocks.",
+            text("Flickering border"),
+            text(
+                "A side of the picture's border changes its brightness in every other frame; which side, names the "
+                "class."
+            ),
+            text(
+                "Films cut or compressed otherwise for each class. Look for scores along the edges, outside of all "
+                "blocks."
+            ),
             border_flicker,
         ),
         Shortcut(
             "tint",
-            "Tint of the skin",
-            "The skin of the whole face takes on another hue; the hue names the class.",
-            "White balance that drifts, or one person and one lamp for each class. The scores are on the face, where "
-            "they should be, but spread over cheeks and forehead that do not move.",
+            text("Tint of the skin"),
+            text("The skin of the whole face takes on another hue; the hue names the class."),
+            text(
+                "White balance that drifts, or one person and one lamp for each class. The scores are on the face, "
+                "where they should be, but spread over cheeks and forehead that do not move."
+            ),
             skin_tint,
         ),
         Shortcut(
             "nod",
-            "Nod",
-            "The head moves a little and comes back; the direction names the class.",
-            "People who nod when they are pleased, or a face that was not held still. Look for scores along all "
-            "outlines, those of the face too, and for an answer that stays with all blocks held still.",
+            text("Nod"),
+            text("The head moves a little and comes back; the direction names the class."),
+            text(
+                "People who nod when they are pleased, or a face that was not held still. Look for scores along all "
+                "outlines, those of the face too, and for an answer that stays with all blocks held still."
+            ),
             nod,
         ),
         Shortcut(
             "frame_rate",
-            "Frame rate",
-            "Each picture is shown several times; how often names the class.",
-            "Recordings of another camera for each class. There is no place on the picture where this could be seen: "
-            "the scores lie where something moves, as they should. Compare the frame rates of your classes.",
+            text("Frame rate"),
+            text("Each picture is shown several times; how often names the class."),
+            text(
+                "Recordings of another camera for each class. There is no place on the picture where this could be "
+                "seen: the scores lie where something moves, as they should. Compare the frame rates of your classes."
+            ),
             frame_rate,
             steps=120,
         ),

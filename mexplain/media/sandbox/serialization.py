@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mexplain.face_records import FaceTrack, SteadyClip
 from mexplain.records import AlignedClip, Clip, ClipInfo
+from mexplain.records.face import FaceTrack, SteadyClip
 
 _RECORDS = {record.__name__: record for record in (AlignedClip, Clip, ClipInfo, FaceTrack, SteadyClip)}
 _ARRAYS = ("|u1", "|b1", "<i4", "<i8", "<f4", "<f8")

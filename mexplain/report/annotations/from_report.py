@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mexplain.errors import DatasetError
 from mexplain.explain.spotting import HEAD, KINDS
-from mexplain.face_records import Movement
 from mexplain.media.files import printable
 from mexplain.media.json_records import read_json_record
 from mexplain.records import Moment, Report
+from mexplain.records.face import Movement
 from mexplain.report.annotations.mark import Annotations, Mark, MarkedFilm, one_line
 
 

@@ -12,6 +12,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned
+from mexplain.language.message import text
 from mexplain.media.sandbox import client
 from mexplain.media.video import write_video
 from mexplain.model.config import ModelConfig
@@ -35,7 +36,7 @@ CRF = 20
 _BLENDS = 2  # pictures shown between two frames
 _SLOWDOWN, _MIN_S, _MAX_S = 8, 3.0, 6.0
 _BLUR = 0.02  # of the picture's side, as in the still pictures
-_TITLES = {"24": "24 blocks", "10": "10 blocks", "uncropped": "Uncropped"}
+_TITLES = {"24": text("24 blocks"), "10": text("10 blocks"), "uncropped": text("Uncropped")}
 
 SHOWN = ("attention", "blocks", "pixels")
 
@@ -142,7 +143,7 @@ def heatmap_animation(variant: VariantReport, face: AlignedClip, options: Animat
     legend = colour_bar(size, title, quantity, (-limit if signed else 0.0, limit), unit=unit, opacity=options.opacity)
     peak = int(np.abs(heat).mean(axis=(1, 2)).argmax())
     return compose_animation(
-        interpolate_frames(pictures), legend, face.times_s, f"The face, slowed down. {title}.", peak
+        interpolate_frames(pictures), legend, face.times_s, text("The face, slowed down. {title}.", title=title), peak
     )
 
 
@@ -227,11 +228,13 @@ def _title_and_unit(variant: VariantReport, options: AnimationOptions, signed: b
     """Title of an animation, and the unit of its colours."""
     name = _TITLES[variant.variant]
     if options.shown == "attention":
-        return f"{name}: where it looked (attention)", ""
+        return text("{variant}: where it looked (attention)", variant=name), ""
     method, target = METHODS[options.method], variant.target or variant.label
-    what = f"what pushed “{target}”" if signed else f"what mattered for “{target}”"
+    title = text("{variant}: what pushed “{label}” ({method})")
+    if not signed:
+        title = text("{variant}: what mattered for “{label}” ({method})")
     each = " a pixel" if options.shown == "pixels" else " a frame" if method.tells_when else ""
-    return f"{name}: {what} ({method.name})", method.unit + each
+    return text(title, variant=name, label=target, method=method.name), method.unit + each
 
 
 def _enlarge(picture: Float[np.ndarray, "h h"], size: int) -> Float[np.ndarray, "{size} {size}"]:

@@ -5,6 +5,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.language.listing import listed
+from mexplain.language.message import local_number, said, say
 from mexplain.records import Report
 from mexplain.report.comparison import Comparison, Pair
 from mexplain.report.visuals.heatmap_overlay import paint_pixels
@@ -28,18 +30,19 @@ def shares_figure(comparison: Comparison) -> go.Figure:
         places = [comparison.ranks[variant][block] for block in rows]
         figure.add_scatter(
             x=[shares[block] for block in rows],
-            y=rows,
-            name=VARIANT_NAMES[variant],
+            y=[say(block) for block in rows],
+            name=say(VARIANT_NAMES[variant]),
             mode="markers",
             marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 1, "color": "#ffffff"}},
             customdata=places,
-            hovertemplate=f"<b>%{{y}}</b><br>{VARIANT_NAMES[variant]}: %{{x:+.0%}} of its evidence, "
-            "place %{customdata}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b><br>{say(VARIANT_NAMES[variant])}: "
+            + said("{share} of its evidence, place {place}", share="%{x:+.0%}", place="%{customdata}")
+            + "<extra></extra>",
         )
     figure.add_vline(0, line={"color": INK, "width": 1})
     axis = {"fixedrange": True, "zeroline": False, "ticks": ""}
     grid = {"showgrid": True, "gridcolor": "rgba(128,128,128,0.18)"}
-    figure.update_xaxes(title={"text": "share of its evidence"}, tickformat="+.0%", **axis, **grid)
+    figure.update_xaxes(title={"text": said("share of its evidence")}, tickformat="+.0%", **axis, **grid)
     figure.update_yaxes(automargin=True, ticksuffix="  ", **axis, **grid)
     return figure.update_layout(
         height=_ROW_PX * len(rows) + _TOP_PX + _BOTTOM_PX,
@@ -58,7 +61,7 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
     """Rank correlation (-1..1) of the ten blocks for each two variants, and the band in which 95 % lie by chance."""
     known = [pair for pair in comparison.pairs if pair.agreement is not None]
     figure = go.Figure()
-    names = [f"{VARIANT_NAMES[pair.first]} and {VARIANT_NAMES[pair.second]}" for pair in known]
+    names = [say(listed([VARIANT_NAMES[pair.first], VARIANT_NAMES[pair.second]])) for pair in known]
     values = [pair.agreement.rank_correlation for pair in known if pair.agreement]
     if known and known[0].agreement:
         low, high = known[0].agreement.null_band
@@ -67,14 +70,14 @@ def agreement_figure(comparison: Comparison) -> go.Figure:
         x=values,
         y=names,
         mode="markers+text",
-        text=[f"{value:+.2f}" for value in values],
+        text=[local_number(f"{value:+.2f}") for value in values],
         textposition="top center",
         marker={"size": 12, "color": "#14938a"},
         hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
         cliponaxis=False,
     )
     figure.update_xaxes(
-        range=[-1.05, 1.05], tickvals=[-1, 0, 1], title={"text": "rank correlation"}, fixedrange=True,
+        range=[-1.05, 1.05], tickvals=[-1, 0, 1], title={"text": said("rank correlation")}, fixedrange=True,
         zeroline=False, showgrid=False,
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False)

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mexplain.errors import SettingError
+from mexplain.language.message import text
 from mexplain.records import AlignedClip
 from mexplain.report.visuals.animation import Animation, compose_animation, interpolate_frames, picture_positions
 from mexplain.report.visuals.annotations import draw_text, text_bar
@@ -41,14 +42,20 @@ def magnified_animation(
     # Motion is interpolated, not pictures: blends of pictures so far apart would show two faces.
     between = flow[first] + share * (flow[first + 1] - flow[first])
     moved = np.stack([_warp(face.frames[0], chosen * frame_flow) for frame_flow in between])
-    label = f"motion {chosen:.1f}".removesuffix(".0") + " times as large" if largest else "no motion found"
+    label = text("motion {times:g} times as large", times=round(chosen, 1)) if largest else text("no motion found")
     pictures = np.concatenate([interpolate_frames(face.frames), moved], axis=2) if beside else moved
     for picture in pictures:
         if beside:
             _label(picture[:, :size], "as filmed")
         _label(picture[:, -size:], label)
-    title = f"Largest motion found since the first frame: {largest:.2f} eye distances"
-    alt = f"The face, slowed down,{' as filmed and' if beside else ''} with its motion exaggerated ({label}). {title}."
+    title = text("Largest motion found since the first frame: {largest:.2f} eye distances", largest=largest)
+    alt = text("The face, slowed down, with its motion exaggerated ({label}). {title}.", label=label, title=title)
+    if beside:
+        alt = text(
+            "The face, slowed down, as filmed and with its motion exaggerated ({label}). {title}.",
+            label=label,
+            title=title,
+        )
     return compose_animation(pictures, text_bar(pictures.shape[2], title), face.times_s, alt, int(motion_iod.argmax()))
 
 

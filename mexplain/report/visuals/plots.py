@@ -14,6 +14,7 @@ from jaxtyping import Float
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.explain.window import EXPRESSIONS
+from mexplain.language.message import local_number, said, say, text
 from mexplain.records import BlockReport, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import COLOURS, Quantity, colour_limit
 
@@ -31,18 +32,18 @@ _PERCENT_PX = 50  # room for "> 99 %" beside the longest bar, however narrow the
 
 def probability_bars(variant: VariantReport) -> go.Figure:
     """Bars of the probability (0..1) of each class, in the network's order so that variants compare."""
-    names = list(variant.probabilities)
-    shares = [variant.probabilities[name] for name in names]
+    names = [say(name) for name in variant.probabilities]
+    shares = list(variant.probabilities.values())
     figure = go.Figure(
         go.Bar(
             x=shares,
             y=names,
             orientation="h",
-            marker={"color": [WINNER if name == variant.label else OTHERS for name in names]},
-            text=[percent(share) for share in shares],
+            marker={"color": [WINNER if name == variant.label else OTHERS for name in variant.probabilities]},
+            text=[say(percent(share)) for share in shares],
             textposition="outside",
             cliponaxis=False,
-            customdata=[variant.logits[name] for name in names],
+            customdata=[variant.logits[name] for name in variant.probabilities],
             hovertemplate="%{y}: %{x:.1%}<br>logit %{customdata:+.2f}<extra></extra>",
         )
     )
@@ -53,19 +54,20 @@ def probability_bars(variant: VariantReport) -> go.Figure:
 
 def before_and_after(before: dict[str, float], after: dict[str, float]) -> go.Figure:
     """Bars of the probability (0..1) of each class in ``after``, with a mark where it was in ``before``."""
-    names = list(before)
+    names = [say(name) for name in before]
     likeliest = max(after, key=after.__getitem__)
+    changed = said("{before} before, {now} now", before="%{customdata:.1%}", now="%{x:.1%}")
     figure = go.Figure(
         go.Bar(
-            x=[after[name] for name in names],
+            x=[after[name] for name in before],
             y=names,
             orientation="h",
-            marker={"color": [WINNER if name == likeliest else OTHERS for name in names]},
-            text=[percent(after[name]) for name in names],
+            marker={"color": [WINNER if name == likeliest else OTHERS for name in before]},
+            text=[say(percent(after[name])) for name in before],
             textposition="outside",
             cliponaxis=False,
-            customdata=[before[name] for name in names],
-            hovertemplate="%{y}: %{customdata:.1%} before, %{x:.1%} now<extra></extra>",
+            customdata=list(before.values()),
+            hovertemplate=f"%{{y}}: {changed}<extra></extra>",
         )
     )
     mark = {"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": INK}}
@@ -87,9 +89,9 @@ def evidence_curve(report: Report) -> go.Figure:
         raise SettingError("This report has no curve of evidence: its clip is short, or a part of it was asked for.")
     figure = go.Figure()
     for name, values, colour, width in (
-        ("blink", evidence.blink, OTHERS, 1.0),
-        ("speech", evidence.speech, SPEECH, 1.0),
-        ("expression", evidence.expression, WINNER, 2.0),
+        (said("blink"), evidence.blink, OTHERS, 1.0),
+        (said("speech"), evidence.speech, SPEECH, 1.0),
+        (said("expression"), evidence.expression, WINNER, 2.0),
     ):
         line = go.Scatter(x=evidence.times_s.tolist(), y=values.tolist(), name=name, mode="lines")
         line.update(
@@ -101,7 +103,7 @@ def evidence_curve(report: Report) -> go.Figure:
         figure.add_vrect(moment.onset_s, moment.offset_s, fillcolor=colour, opacity=0.22, line_width=0, layer="below")
     for edge in report.window_s:
         figure.add_vline(edge, line={"color": INK, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=8, **_PLAIN)
+    figure.update_xaxes(title={"text": said("seconds into the clip"), "standoff": 6}, nticks=8, **_PLAIN)
     figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.5, 1], automargin=True, ticksuffix=" ", **_PLAIN)
     _style(figure, height=170, bottom=_AXIS_PX)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
@@ -111,8 +113,8 @@ def evidence_curve(report: Report) -> go.Figure:
 def percent(share: float) -> str:
     """A share (0..1) as a whole percentage; "< 1 %" and "> 99 %" near the ends, for only 0 and 1 are certain."""
     if 0 < share < 0.01:
-        return "< 1 %"
-    return "> 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+        return text("< 1 %")
+    return text("> 99 %") if 0.99 < share < 1 else text("{share:.0f} %", share=100 * share)
 
 
 def block_time_heatmap(
@@ -136,29 +138,32 @@ def block_time_heatmap(
     target = variant.target or variant.label
     signed = quantity == "attribution" and METHODS[method].signed and not magnitude
     words = [[_hover_text(value, limit, quantity, signed, target) for value in row] for row in values.tolist()]
-    unit, legend = "attention %{z:.2f}", "attention weight, 0 to 1"
+    unit, legend = said("attention {value}", value="%{z:.2f}"), said("attention weight, 0 to 1")
     if quantity == "attribution":
-        own = METHODS[method].unit
+        own = say(METHODS[method].unit)
         unit = f"%{{z:{'+' if signed else ''}.3g}} {own}"
-        legend = f"{own} for “{target}”" + (", either way" if magnitude and METHODS[method].signed else "")
+        if magnitude and METHODS[method].signed:
+            legend = said("{unit} for “{label}”, either way", unit=own, label=target)
+        else:
+            legend = said("{unit} for “{label}”", unit=own, label=target)
     row_px = 18 if len(blocks) > 12 else 30
     height = row_px * len(blocks) + _TOP_PX + _AXIS_PX + _LEGEND_PX
     figure = go.Figure(
         go.Heatmap(
             z=values if signed else np.abs(values),
             x=list(report.times_s),
-            y=[block.name for block in blocks],
+            y=[say(block.name) for block in blocks],
             zmin=-limit if signed else 0,
             zmax=limit,
             colorscale=_scale(quantity, signed),
             xgap=1,
             ygap=1,
             customdata=words,
-            hovertemplate=f"<b>%{{y}}</b> at %{{x:.2f}} s<br>{unit}: %{{customdata}}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b>, %{{x:.2f}} s<br>{unit}: %{{customdata}}<extra></extra>",
             colorbar=_legend(legend, signed, limit, _TICKS_PX / height),
         )
     )
-    figure.update_xaxes(title={"text": "seconds into the clip", "standoff": 6}, nticks=6, **_PLAIN)
+    figure.update_xaxes(title={"text": said("seconds into the clip"), "standoff": 6}, nticks=6, **_PLAIN)
     figure.update_yaxes(
         autorange="reversed", automargin=True, tickmode="linear", tickfont={"size": 11}, ticksuffix=" ", **_PLAIN
     )
@@ -199,16 +204,29 @@ def _over_time(
 def _hover_text(value: float, limit: float, quantity: Quantity, signed: bool, label: str) -> str:
     share = abs(value) / limit
     if quantity == "attention":
-        for floor, words in ((0.75, "looked hard here"), (0.5, "looked here"), (0.2, "looked here a little")):
+        for floor, words in (
+            (0.75, said("looked hard here")),
+            (0.5, said("looked here")),
+            (0.2, said("looked here a little")),
+        ):
             if share >= floor:
                 return words
-        return "hardly looked here"
+        return said("hardly looked here")
     if share < 0.05:
-        return "made next to no difference"
+        return said("made next to no difference")
     if not signed:
-        return "mattered" if share >= 0.4 else "mattered a little"
-    strength = "pushed" if share >= 0.4 else "nudged"
-    return f"{strength} {'towards' if value > 0 else 'away from'} “{label}”"
+        return said("mattered") if share >= 0.4 else said("mattered a little")
+    if value > 0:
+        return (
+            said("pushed towards “{label}”", label=label)
+            if share >= 0.4
+            else said("nudged towards “{label}”", label=label)
+        )
+    return (
+        said("pushed away from “{label}”", label=label)
+        if share >= 0.4
+        else said("nudged away from “{label}”", label=label)
+    )
 
 
 def _scale(quantity: Quantity, signed: bool) -> list[tuple[float, str]]:
@@ -233,9 +251,14 @@ def _legend(title: str, signed: bool, limit: float, bottom: float) -> dict[str, 
         "ticklabeloverflow": "allow",
         # A tick on the very end is lost to rounding.
         "tickvals": [0.995 * end + (0 if signed else 0.0025 * limit) for end in ends],
-        "ticktext": [f"{end:+.2g}" if signed and end else f"{end:.2g}" for end in ends],
+        "ticktext": [local_number(f"{end:+.2g}" if signed and end else f"{end:.2g}") for end in ends],
         "tickfont": {"size": 11},
     }
+
+
+def separators() -> str:
+    """Decimal sign and sign between thousands, as Plotly takes them, of the language that this context speaks."""
+    return local_number(".") + local_number(",")
 
 
 # What all figures of a page share: its own background, nothing to drag, no legend.
@@ -253,6 +276,7 @@ PLAIN: dict[str, Any] = {
 def _style(figure: go.Figure, *, height: int, bottom: int, right: int = 18, **layout: float) -> go.Figure:
     figure.update_layout(
         height=height,
+        separators=separators(),
         margin={"l": 0, "r": right, "t": _TOP_PX, "b": bottom},
         **PLAIN,
         modebar={"remove": ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]},

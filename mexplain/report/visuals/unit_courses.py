@@ -10,11 +10,12 @@ from jaxtyping import UInt8
 
 from mexplain.errors import SettingError
 from mexplain.face.facs import FACS
-from mexplain.face_records import Movement
+from mexplain.language.message import Sentence, said, say, text
 from mexplain.records import Report
+from mexplain.records.face import Movement
 from mexplain.report.unit_agreement import movement_variant
 from mexplain.report.visuals.annotations import draw_text
-from mexplain.report.visuals.plots import FONT, INK, PLAIN
+from mexplain.report.visuals.plots import FONT, INK, PLAIN, separators
 
 RIGHT, LEFT = "#14938a", "#9a6bd1"  # neither blue nor orange, which stand for away and towards
 _MOST_ROWS = 8
@@ -37,14 +38,14 @@ class UnitRow:
     def name(self) -> str:
         """The unit's name in plain words."""
         name = FACS[self.unit].name
-        return f"{name[0].upper()}{name[1:]}"
+        return Sentence(name)
 
     @property
     def sides(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
         """Name and course of each side; one of both where the unit lies in the middle of the face."""
         if FACS[self.unit].sided:
-            return (("right", self.right), ("left", self.left))
-        return (("middle", self.right),)
+            return ((text("right"), self.right), (text("left"), self.left))
+        return ((text("middle"), self.right),)
 
 
 def unit_rows(report: Report) -> tuple[UnitRow, ...]:
@@ -81,24 +82,24 @@ def unit_courses(report: Report) -> go.Figure:
             line = go.Scatter(
                 x=list(report.times_s),
                 y=[base + (1 - _TITLE_SHARE) * value for value in course],
-                name=side,
+                name=say(side),
                 legendgroup=side,
                 showlegend=side not in shown,
                 mode="lines",
                 line={"color": colour, "width": 2.5, "dash": "dash" if side == "left" else "solid"},
                 customdata=list(course),
-                hovertemplate=f"%{{x:.2f}} s: {row.name}, {side} %{{customdata:.2f}}<extra></extra>",
+                hovertemplate=f"%{{x:.2f}} s: {say(row.name)}, {say(side)} %{{customdata:.2f}}<extra></extra>",
             )
             shown.add(side)
             figure.add_trace(line)
         figure.add_trace(_marks(row, base))
         figure.add_annotation(
-            text=f"<b>{row.name}</b>, AU{row.unit}",
+            text=f"<b>{say(row.name)}</b>, AU{row.unit}",
             x=0, xref="paper", xanchor="left", y=base + 1, yanchor="top", yshift=-7, showarrow=False, font={"size": 13},
         )  # fmt: skip
     start, end = report.times_s[0], report.times_s[-1]
     figure.update_xaxes(
-        title={"text": "seconds into the clip", "standoff": 6}, range=[start, end], nticks=8,
+        title={"text": said("seconds into the clip"), "standoff": 6}, range=[start, end], nticks=8,
         fixedrange=True, showgrid=False, zeroline=False,
     )  # fmt: skip
     figure.update_yaxes(range=[-len(rows) - 0.06, 0], visible=False, fixedrange=True)
@@ -106,6 +107,7 @@ def unit_courses(report: Report) -> go.Figure:
     return figure.update_layout(
         **PLAIN | {"showlegend": True},
         legend=legend,
+        separators=separators(),
         height=figure_height_px(report),
         margin={"l": 8, "r": 18, "t": _TOP_PX, "b": _AXIS_PX},
     )
@@ -145,7 +147,7 @@ def unit_courses_picture(report: Report, width: int) -> UInt8[np.ndarray, "h {wi
 
 
 def _marks(row: UnitRow, base: float) -> go.Scatter:
-    words = ("starts", "is furthest", "is back, or the clip ends")
+    words = (said("starts"), said("is furthest"), said("is back, or the clip ends"))
     marks = [
         (time_s, symbol, word)
         for m in row.movements
@@ -160,7 +162,7 @@ def _marks(row: UnitRow, base: float) -> go.Scatter:
         cliponaxis=False,
         marker={"symbol": symbols, "size": 11, "color": INK},
         text=texts,
-        hovertemplate=f"%{{x:.2f}} s: {row.name} %{{text}}<extra></extra>",
+        hovertemplate=f"%{{x:.2f}} s: {say(row.name)}, %{{text}}<extra></extra>",
     )
 
 

@@ -24,7 +24,7 @@
     for (const step of steps) {
       const isDone = done.has(step.dataset.step), link = step.querySelector("a");
       step.classList.toggle("done", isDone);
-      step.querySelector(".state").textContent = isDone ? " (done)" : "";
+      step.querySelector(".state").textContent = isDone ? nav().querySelector("[role=status]").dataset.done : "";
       if (step === now) link.setAttribute("aria-current", "step"); else link.removeAttribute("aria-current");
     }
     const status = nav().querySelector("[role=status]");

@@ -51,7 +51,7 @@
   });
   for (const kind of ["play", "pause"]) document.addEventListener(kind, ({ target }) => {
     const button = target.closest?.(".player")?.querySelector(".pause");
-    if (button) button.textContent = target.paused ? "Play" : "Pause";
+    if (button) button.textContent = target.paused ? button.dataset.play : button.dataset.pause;
   }, true);
 
   // What is being explained folds away, so that the answer comes first; whoever wants another clip unfolds it.
@@ -64,10 +64,18 @@
 
   document.addEventListener("click", (event) => { if (event.target.closest("#print_lesson")) window.print(); });
 
+  // The page is made anew in another language, with what the address names.
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "language") return;
+    const query = new URLSearchParams(location.search);
+    query.set("lang", event.target.value);
+    location.search = query;
+  });
+
   // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
   const inWords = (node) => {
     const place = node.data.match(/^queue: (\d+)\/(\d+)/);
-    if (place) node.data = `Busy: you are number ${place[1]} of ${place[2]} in line. `;
+    if (place) node.data = `${window.mexplainWords.busy.replace("{place}", place[1]).replace("{all}", place[2])} `;
   };
   new MutationObserver((changes) => changes.forEach(({ target, addedNodes }) => {
     for (const node of [target, ...addedNodes]) {

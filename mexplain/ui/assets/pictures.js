@@ -9,7 +9,7 @@
     if (!button) return;
     const card = button.closest(".method"), parts = [card.querySelector("h3"), button.querySelector("img"), card.querySelector("ul"), card.querySelector(".more")];
     const box = document.createElement("div"), close = document.createElement("button");
-    Object.assign(close, { type: "button", className: "close", textContent: "Close" });
+    Object.assign(close, { type: "button", className: "close", textContent: window.mexplainWords.close });
     box.append(close, ...parts.filter(Boolean).map((part) => part.cloneNode(true)));
     box.querySelector("h3").id = "enlarged_name";
     box.querySelector(".more")?.removeAttribute("hidden");

@@ -45,7 +45,7 @@
 
   const sayButton = () => {
     const button = document.querySelector("#play_all");
-    if (button) button.textContent = films().some((film) => !film.paused) ? "Pause all" : "Play all";
+    if (button) button.textContent = films().some((film) => !film.paused) ? window.mexplainWords.pauseAll : window.mexplainWords.playAll;
   };
 
   const hold = (number) => { held = true; show(number, true); };

@@ -9,6 +9,7 @@ import gradio as gr
 from mexplain.batch.zip_bundle import MOST_CLIPS, BundledClip, bundle
 from mexplain.errors import MexplainError
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.language.message import text
 from mexplain.records import NONE, ExplainRequest
 from mexplain.report.visuals.plots import percent
 from mexplain.ui.components.common import (
@@ -31,18 +32,23 @@ class BatchPanel:
 
     def __init__(self, hub: Hub, settings: Sequence[gr.Dropdown]) -> None:
         self.hub = hub
-        with gr.Accordion("Explain many clips at once", open=False, elem_id="batch"):
+        with gr.Accordion(text("Explain many clips at once"), open=False, elem_id="batch"):
             gr.HTML(render_html("batch", max_clips=MOST_CLIPS))
             self.clips = gr.File(
-                file_count="multiple", file_types=["video"], type="filepath", label="Clips", elem_id="clips", height=160
+                file_count="multiple",
+                file_types=["video"],
+                type="filepath",
+                label=text("Clips"),
+                elem_id="clips",
+                height=160,
             )
             with gr.Row():
-                go = gr.Button("Explain all", variant="primary", elem_id="explain_all", min_width=160, scale=0)
-                halt = gr.Button("Stop", min_width=90, scale=0)
+                go = gr.Button(text("Explain all"), variant="primary", elem_id="explain_all", min_width=160, scale=0)
+                halt = gr.Button(text("Stop"), min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
             self.error = error_box()
             self.table = gr.HTML(elem_id="batch_table")
-            self.file = gr.File(label="Everything in one zip", visible=False, elem_id="bundle")
+            self.file = gr.File(label=text("Everything in one zip"), visible=False, elem_id="bundle")
         inputs = [hub.session, self.clips, *settings]
         outputs = [hub.session, self.error, self.table, self.file]
         run = go.click(self.run, inputs, outputs, **SLOW, show_progress_on=self.status)
@@ -57,15 +63,18 @@ class BatchPanel:
         session = session or self.hub.new_session()
         hidden = gr.File(visible=False)
         if not clips:
-            yield [session, error_html("Choose some clips first."), "", hidden]
+            yield [session, error_html(text("Choose some clips first.")), "", hidden]
             return
         yield [session, "", "", hidden]
 
-        report_progress = session.stoppable(progress_callback(progress, str))
+        report_progress = session.stoppable(progress_callback(progress, lambda stage: stage))
 
         def show_progress(clip: int, count: int, stage: str, share: float) -> None:
             words = WORDS["stages"].get(stage, WORDS["stages"]["attribute"])
-            report_progress(f"Clip {clip + 1} of {count}: {words.lower()}", (clip + share) / count)
+            report_progress(
+                text("Clip {number} of {count}: {stage}", number=clip + 1, count=count, stage=words),
+                (clip + share) / count,
+            )
 
         request = ExplainRequest((method,), baseline, None if target == OWN_ANSWER else target, device=SESSION_DEVICE)
         out, done = self.hub.output_path("explained_clips.zip"), list[BundledClip]()

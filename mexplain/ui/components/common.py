@@ -18,6 +18,7 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
 from mexplain.explain.own_network import applicable_methods, usual_method
 from mexplain.explain.prediction import Progress
+from mexplain.language.message import say, text
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.recogniser import CheckedRecogniser
 from mexplain.model.scorecard import Scorecard
@@ -122,10 +123,12 @@ def error_html(error: object, before: str = "") -> str:
 
     Empty for an empty sentence.
     """
-    sentence = error_response(error)[1] if isinstance(error, MexplainError) else str(error)
+    sentence = error_response(error)[1] if isinstance(error, MexplainError) else error
     if not sentence:
         return ""
-    return render_html("error", sentence=f"{before}: {sentence}" if before else sentence)
+    if before:
+        sentence = text("{before}: {sentence}", before=before, sentence=sentence)
+    return render_html("error", sentence=sentence)
 
 
 def animation_html(animation: Animation) -> Markup:
@@ -176,7 +179,7 @@ def stop_button(button: gr.Button, session: gr.State, runs: list[Any]) -> None:
 
 def stage_sentence(stage: str) -> str:
     """Sentence about a stage of ``explain``."""
-    return str(WORDS["stages"].get(stage, WORDS["stages"]["attribute"]))
+    return WORDS["stages"].get(stage, WORDS["stages"]["attribute"])  # type: ignore[no-any-return]
 
 
 def progress_callback(progress: gr.Progress, sentence: Callable[[str], str] = stage_sentence) -> Progress:
@@ -186,6 +189,6 @@ def progress_callback(progress: gr.Progress, sentence: Callable[[str], str] = st
     def report(stage: str, share: float) -> None:
         if not is_live():
             raise StoppedError("Nobody waits for this any more.")
-        progress(share, desc=sentence(stage))
+        progress(share, desc=say(sentence(stage)))
 
     return report

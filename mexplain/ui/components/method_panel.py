@@ -1,6 +1,6 @@
 """All methods on one clip, side by side: a card for each, with its picture and how it did on known clips."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -10,6 +10,7 @@ from mexplain.errors import MexplainError
 from mexplain.evaluation.scorecard.scorecard_table import by_use
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.face.blocks import layout
+from mexplain.language.message import Sentence, text
 from mexplain.records import VARIANTS, Report
 from mexplain.report import wording
 from mexplain.report.visuals.heatmap_overlay import attribution_face
@@ -38,12 +39,14 @@ class MethodPanel:
         card = hub.scorecard()
         gr.HTML(render_html("methods", clips=card and card.clips, people=card and card.people))
         choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
-        self.variant = gr.Radio(choices, value=_USUAL, label="Variant", elem_id="method_variant")
+        self.variant = gr.Radio(choices, value=_USUAL, label=text("Variant"), elem_id="method_variant")
         keep_in_address([self.variant], {"variant": _USUAL})
         page.load(_linked_variant, None, self.variant, **QUICK)
         with gr.Row():
-            self.go = gr.Button("Show all methods", variant="primary", elem_id="all_methods", min_width=200, scale=0)
-            self.halt = gr.Button("Stop", min_width=90, scale=0)
+            self.go = gr.Button(
+                text("Show all methods"), variant="primary", elem_id="all_methods", min_width=200, scale=0
+            )
+            self.halt = gr.Button(text("Stop"), min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
         self.error = error_box()
         self.agreed = gr.HTML(elem_id="methods_agree")
@@ -88,7 +91,7 @@ class MethodPanel:
         yield {self.error: "", **dict(zip(self.outputs, self.contents(session, variant), strict=True))}
         slots = dict(zip(self.methods(variant), self.slots, strict=False))
         missing = [m for m in self.quickest_first(variant) if session.method_key(variant, m) not in session.by_method]
-        tell = progress_callback(progress, f"{VARIANT_NAMES[variant].capitalize()}: {{}}".format)
+        tell = progress_callback(progress, _naming(variant))
         try:
             for method, report in session.explain_by_each(missing, variant, tell):
                 session.keep_picture(variant, method, _picture(report, method))
@@ -115,6 +118,10 @@ class MethodPanel:
         return render_html("compared", sentence=wording.methods_agree(firsts), method="")
 
 
+def _naming(variant: str) -> Callable[[str], str]:
+    return lambda method: Sentence(text("{variant}: {method}", variant=VARIANT_NAMES[variant], method=method))
+
+
 def _linked_variant(request: gr.Request) -> str:
     """The variant in the link by which the visitor came."""
     linked = request.query_params.get("variant") if request else None
@@ -124,6 +131,6 @@ def _linked_variant(request: gr.Request) -> str:
 def _picture(report: Report, method: str) -> MethodPicture:
     """Picture of a report on one variant by one method."""
     (variant,) = report.variants
-    alt = f"The face at its apex, its blocks tinted by {METHODS[method].name}"
+    alt = text("The face at its apex, its blocks tinted by {method}", method=METHODS[method].name)
     image = image_html(attribution_face(report, variant, method), alt)
     return MethodPicture(image, tuple(wording.strongest_blocks(variant, "attribution", method)))

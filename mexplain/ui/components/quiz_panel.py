@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from mexplain.evaluation.simulated_experiment import FPS, SimulatedMovement
-from mexplain.explain.listing import listed
+from mexplain.language.listing import listed
+from mexplain.language.message import text
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.address import keep_in_address
@@ -64,21 +65,23 @@ class QuizPanel:
             with gr.Column(min_width=300, scale=2):
                 with gr.Row():
                     self.seed = gr.Number(
-                        None, label="Number of the game", precision=0, minimum=0,
+                        None, label=text("Number of the game"), precision=0, minimum=0,
                         maximum=MAX_GAME, elem_id="seed", min_width=160,
                     )  # fmt: skip
                     self.teams = gr.Radio(
-                        list(range(1, MAX_TEAMS + 1)), value=1, label="Teams (1: all together)", elem_id="teams",
+                        list(range(1, MAX_TEAMS + 1)), value=1, label=text("Teams (1: all together)"), elem_id="teams",
                         min_width=260,
                     )  # fmt: skip
                 with gr.Row():
-                    self.start = gr.Button("Start a game", variant="primary", elem_id="start", min_width=140)
-                    self.other = gr.Button("New number", elem_id="other_game", min_width=180, scale=0)
+                    self.start = gr.Button(text("Start a game"), variant="primary", elem_id="start", min_width=140)
+                    self.other = gr.Button(text("New number"), elem_id="other_game", min_width=180, scale=0)
                 ids = ["choice", *(f"choice_{team}" for team in range(2, MAX_TEAMS + 1))]
                 self.guesses = [gr.Radio([], visible=False, elem_id=name, elem_classes="guess") for name in ids]
                 with gr.Row():
-                    self.reveal = gr.Button("Reveal", variant="primary", visible=False, elem_id="reveal", min_width=120)
-                    self.next = gr.Button("Next", visible=False, elem_id="next", min_width=120)
+                    self.reveal = gr.Button(
+                        text("Reveal"), variant="primary", visible=False, elem_id="reveal", min_width=120
+                    )
+                    self.next = gr.Button(text("Next"), visible=False, elem_id="next", min_width=120)
                 self.score = gr.HTML(elem_id="score")
             with gr.Column(min_width=300, scale=3):
                 with gr.Row(elem_classes="columns"):
@@ -105,12 +108,14 @@ class QuizPanel:
             return self._says(None, WORDS["expired"])
         question = game.question
         game.movement = quiz_clip(question, built_in(question.face))
-        film = animation_html(Animation(game.movement.clip.frames, FPS, "The clip to guess about", 0))
+        film = animation_html(Animation(game.movement.clip.frames, FPS, text("The clip to guess about"), 0))
         choices = [(name, number) for number, name in enumerate(question.choices)]
         teams = range(1, game.teams + 1)
-        labels = [f"Team {team}: what moves?" for team in teams] if game.teams > 1 else ["What moves?"]
+        labels = (
+            [text("Team {team}: what moves?", team=team) for team in teams] if game.teams > 1 else [text("What moves?")]
+        )
         shown = [gr.Radio(choices, value=None, label=label, visible=True, interactive=True) for label in labels]
-        title = f"Round {question.number} of {len(game.questions)}: watch closely"
+        title = text("Round {number} of {count}: watch closely", number=question.number, count=len(game.questions))
         return [
             game,
             render_html("captioned", caption=title, content=film),
@@ -129,7 +134,9 @@ class QuizPanel:
         guesses = choices[: game.teams]
         missing = [str(team) for team, choice in enumerate(guesses, 1) if choice is None]
         if missing:
-            asked = f"Team {listed(missing)} must choose first." if game.teams > 1 else "Choose what moves first."
+            asked = text("Choose what moves first.")
+            if game.teams > 1:
+                asked = text("Team {teams} must choose first.", teams=listed(missing))
             return self._says(game, asked)
         marks = tuple(mark_answer(game.question, choice) for choice in guesses if choice is not None)
         game.marks.append(marks)

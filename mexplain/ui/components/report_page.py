@@ -5,6 +5,7 @@ from dataclasses import replace
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.language.message import text
 from mexplain.records import Report
 from mexplain.report.html_page import report_animations, write_html
 from mexplain.ui.components.common import PRIVATE, SLOW, Hub, error_html, progress_callback
@@ -23,7 +24,7 @@ class ReportButton:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.make = gr.Button("Take a report", elem_id="take_report", min_width=160, scale=0)
+        self.make = gr.Button(text("Take a report"), elem_id="take_report", min_width=160, scale=0)
         self.file = gr.DownloadButton(visible="hidden", elem_id="report_file")
 
     def wire(self, status: gr.HTML, error: gr.HTML) -> object:
@@ -39,12 +40,12 @@ class ReportButton:
         """Write the page of the latest report."""
         if session is None or session.report is None or session.prediction is None:
             return None, error_html(WORDS["expired"])
-        tell = session.stoppable(progress_callback(progress, "Writing {}".format))
+        tell = session.stoppable(progress_callback(progress, writing))
         report, prediction = named_report(self.hub, session.report), session.prediction
         try:
-            tell("films", 0.0)
+            tell(text("films"), 0.0)
             animations = report_animations(report, prediction.display, prediction.crop_iod)
-            tell("the page", 0.6)
+            tell(text("the page"), 0.6)
             path = self.hub.output_path(f"{STEM}.html")
             write_html(report, path, animations=animations, scorecard=self.hub.scorecard())
         except StoppedError:
@@ -57,3 +58,8 @@ class ReportButton:
 def named_report(hub: Hub, report: Report) -> Report:
     """A report that calls the clip what the visitor calls it."""
     return replace(report, info=replace(report.info, path=hub.original_name(report.info.path)))
+
+
+def writing(file: str) -> str:
+    """A sentence about the file that is being written."""
+    return text("Writing {file}", file=file)

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
 from mexplain.explain.decision import alternatives
+from mexplain.language.current import in_this_language
+from mexplain.language.message import text
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -70,7 +72,7 @@ def films(session: Session, view: View, variants: list[str]) -> dict[str, str]:
     chosen = [variant for variant in report.variants if variant.variant in variants]
     # Painting and encoding leave Python's lock alone most of the time.
     with ThreadPoolExecutor(2) as pool:
-        drawings = pool.map(lambda v: film(v, face, view, method, drawn), chosen)
+        drawings = pool.map(in_this_language(lambda v: film(v, face, view, method, drawn)), chosen)
         return dict(zip([variant.variant for variant in chosen], drawings, strict=True))
 
 
@@ -153,11 +155,20 @@ def bars(variant: VariantReport) -> Any:
 def made_with(report: Report) -> str:
     """Weights, device and time behind a result."""
     (start, end), seconds = report.window_s, sum(report.elapsed_s.values())
-    sha256 = f", sha256 {report.checkpoint_sha256[:8]}" if report.checkpoint_sha256 else ""
-    return escape(
-        f"{start:.2f} to {end:.2f} s of the clip · {len(report.times_s)} frames · weights: {report.checkpoint_id}"
-        f"{sha256} · device: {report.device} · worked out in {seconds:.1f} s"
+    weights: str = report.checkpoint_id
+    if report.checkpoint_sha256:
+        weights = f"{weights}, sha256 {report.checkpoint_sha256[:8]}"
+    made = text(
+        "{start:.2f} to {end:.2f} s of the clip · {frames} frames · weights: {weights} · device: {device} · worked out "
+        "in {seconds:.1f} s",
+        start=start,
+        end=end,
+        frames=len(report.times_s),
+        weights=weights,
+        device=report.device,
+        seconds=seconds,
     )
+    return render_html("made_with", sentence=made)
 
 
 def legend(view: View, method: str = "integrated_gradients") -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from mexplain.attribution.baselines import BASELINES
+from mexplain.language.message import text
 from mexplain.records import VARIANTS, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.movement_table import movement_table
@@ -60,7 +61,7 @@ class ResultsPanel:
             with gr.Column(visible=False, elem_id="moments") as self.moments_box:
                 gr.HTML(render_html("moments"))
                 self.curve = gr.Plot(show_label=False, container=False, elem_classes="curve")
-                self.moment = gr.Radio([], label="Moments found; choose one to explain it", elem_id="picked")
+                self.moment = gr.Radio([], label=text("Moments found; choose one to explain it"), elem_id="picked")
             with gr.Column(elem_id="courses") as self.courses_box:
                 self.courses_intro = gr.HTML()
                 self.courses = gr.Plot(show_label=False, container=False, elem_classes="unit-courses")
@@ -74,9 +75,9 @@ class ResultsPanel:
             with gr.Row(elem_classes="columns"):
                 self.columns = [self._column(title, about) for title, about in self._titles()]
             self.agreement = gr.HTML(elem_classes="about", elem_id="agreement")
-            with gr.Accordion("Before and after: onset and apex", open=False, elem_id="before_after"):
+            with gr.Accordion(text("Before and after: onset and apex"), open=False, elem_id="before_after"):
                 self.onset_apex = gr.HTML()
-            with gr.Accordion("What moved, exaggerated", open=False, elem_id="magnified") as self.magnified_box:
+            with gr.Accordion(text("What moved, exaggerated"), open=False, elem_id="magnified") as self.magnified_box:
                 gr.HTML(render_html("magnified"))
                 self.magnified = gr.HTML(elem_id="moved")
             gr.HTML(self._weights(), elem_id="weights")
@@ -84,24 +85,28 @@ class ResultsPanel:
 
     def _lay_out_view_inputs(self) -> None:
         with gr.Row():
-            quantities = [("What pushed the answer", "attribution"), ("Where it looked", "attention")]
+            quantities = [(text("What pushed the answer"), "attribution"), (text("Where it looked"), "attention")]
             looks = self.hub.recogniser is None or self.hub.recogniser.gives_attention
-            self.quantity = gr.Radio(quantities, value="attribution", label="Show", elem_id="quantity", visible=looks)
-            grains = [("In its blocks", results.BLOCKS), ("Pixel by pixel", results.PIXELS)]
-            self.grain = gr.Radio(grains, value=results.BLOCKS, label="How finely", elem_id="grain")
-            signs = [("For and against", False), ("How much, either way", True)]
-            self.magnitude = gr.Radio(signs, value=False, label="Sign", elem_id="sign")
-            self.opacity = gr.Slider(0, 100, 100, step=results.OPACITY_STEP, label="Colour (%)", elem_id="opacity")
+            self.quantity = gr.Radio(
+                quantities, value="attribution", label=text("Show"), elem_id="quantity", visible=looks
+            )
+            grains = [(text("In its blocks"), results.BLOCKS), (text("Pixel by pixel"), results.PIXELS)]
+            self.grain = gr.Radio(grains, value=results.BLOCKS, label=text("How finely"), elem_id="grain")
+            signs = [(text("For and against"), False), (text("How much, either way"), True)]
+            self.magnitude = gr.Radio(signs, value=False, label=text("Sign"), elem_id="sign")
+            self.opacity = gr.Slider(
+                0, 100, 100, step=results.OPACITY_STEP, label=text("Colour (%)"), elem_id="opacity"
+            )
 
     def _lay_out_request_inputs(self) -> None:
         with gr.Row():
             methods = [choice for choice in wording.method_choices() if choice[1] in self.hub.methods]
-            self.method = gr.Dropdown(methods, value=self.hub.usual_method, label="Method", elem_id="method")
+            self.method = gr.Dropdown(methods, value=self.hub.usual_method, label=text("Method"), elem_id="method")
             baselines = [(baseline.name, baseline.key) for baseline in BASELINES.values()]
-            self.baseline = gr.Dropdown(baselines, value="onset", label="Compared with", elem_id="baseline")
-            targets = [OWN_ANSWER, *self.hub.labels]
-            self.target = gr.Dropdown(targets, value=OWN_ANSWER, label="Answer to explain", elem_id="target")
-            self.thorough = gr.Checkbox(label="Also test with noise (slow)", elem_id="thorough")
+            self.baseline = gr.Dropdown(baselines, value="onset", label=text("Compared with"), elem_id="baseline")
+            targets = [(text("its own answer"), OWN_ANSWER), *((label, str(label)) for label in self.hub.labels)]
+            self.target = gr.Dropdown(targets, value=OWN_ANSWER, label=text("Answer to explain"), elem_id="target")
+            self.thorough = gr.Checkbox(label=text("Also test with noise (slow)"), elem_id="thorough")
 
     def _titles(self) -> list[tuple[str, str]]:
         """Title of each variant's column, and what it sees."""

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.language.message import text
 from mexplain.ui.components.common import QUICK, SLOW, Hub, error_box, error_html, progress_callback, stop_button
 from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Session, StoppedError
@@ -21,9 +22,9 @@ class SamplePrompt:
             gr.HTML(render_html("needs"))
             with gr.Row():
                 self.go = gr.Button(
-                    "Explain a sample", variant="primary", elem_id=f"{tab}_sample", min_width=160, scale=0
+                    text("Explain a sample"), variant="primary", elem_id=f"{tab}_sample", min_width=160, scale=0
                 )
-                self.halt = gr.Button("Stop", min_width=90, scale=0)
+                self.halt = gr.Button(text("Stop"), min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
             self.error = error_box()
         with gr.Column(visible=False, elem_classes="needs") as self.coming:

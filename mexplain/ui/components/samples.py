@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
+from mexplain.language.message import Message
 from mexplain.media.video import read_clip
 from mexplain.ui.text import SAMPLES
 
@@ -25,4 +26,4 @@ def sample_buttons(folder: Path) -> list[tuple[gr.Button, Path]]:
 def captions() -> dict[str, str]:
     """Caption of each sample by file name."""
     by_name: dict[str, str] = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
-    return by_name
+    return {name: Message(caption) for name, caption in by_name.items()}

@@ -12,6 +12,7 @@ from mexplain.evaluation.scorecard.shortcut_table import exposure_sentence
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
 from mexplain.face.affine import invert, transform_points
 from mexplain.face.mesh import crop_to_iod, mean_shape
+from mexplain.language.message import text
 from mexplain.report.visuals.heatmap_overlay import tint
 from mexplain.ui.components.common import image_html
 from mexplain.ui.text import render_html
@@ -39,8 +40,17 @@ def shortcut_lesson(shortcuts: Mapping[str, Mapping[str, Any]], crop_iod: float)
                 "found": exposure_sentence(found),
                 "accuracy": found["accuracy"]["mean"],
                 "pictures": [
-                    (caption, image_html(_painted(face, found["maps"][head]), f"{SHORTCUTS[key].name}: {caption}"))
-                    for head, caption in (("misled", "taught the shortcut"), ("honest", "taught the expression"))
+                    (
+                        caption,
+                        image_html(
+                            _painted(face, found["maps"][head]),
+                            text("{shortcut}: {taught}", shortcut=SHORTCUTS[key].name, taught=caption),
+                        ),
+                    )
+                    for head, caption in (
+                        ("misled", text("taught the shortcut")),
+                        ("honest", text("taught the expression")),
+                    )
                 ],
             }
             for key, found in known.items()

@@ -13,6 +13,8 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.language.current import ENGLISH, language, using_language
+from mexplain.language.message import Message, say, say_all
 from mexplain.settings import limit
 from mexplain.ui.server import gradio_compat
 from mexplain.ui.server.error_messages import error_response
@@ -27,12 +29,31 @@ class HubBlocks(gr.Blocks):
     """Gradio page that keeps account of its visitors; their files lie in ``folder``."""
 
     event_queue: HubQueue
+    _english: Any = None
+    _configs: dict[str, Any]
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.uploads = Uploads(folder, float(limit("keep_s")), limit("kept_mb") * 1_000_000, self.forget)
         # Gradio's ``delete_cache`` breaks when a file comes while it looks; ``uploads`` deletes files in its place.
         super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
+
+    @property
+    def config(self) -> Any:
+        """What browsers lay the page out by, in the language that this context speaks."""
+        if language() == ENGLISH:
+            return self._english
+        if language() not in self._configs:
+            self._configs[language()] = say_all(self._english)
+            for component in self._configs[language()]["components"]:
+                # Gradio makes a plain text of a button's.
+                if component["type"] == "button" and component["props"].get("value"):
+                    component["props"]["value"] = say(Message(component["props"]["value"]))
+        return self._configs[language()]
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        self._english, self._configs = config, {}
 
     def queue(self, *args: Any, **settings: Any) -> "HubBlocks":
         """Have all events wait in a ``HubQueue``; none may be called past it."""
@@ -44,11 +65,17 @@ class HubBlocks(gr.Blocks):
     async def process_api(self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any) -> Any:
         """Handle one event; every error becomes a ``gr.Error`` with a sentence."""
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        # Programs are answered in English.
+        code = ENGLISH if function.api_visibility == "public" else gradio_compat.language_of(options.get("request"))
+        with using_language(code):
+            return await self._process(function, inputs, *args, **options)
+
+    async def _process(self, function: BlockFunction, inputs: list[Any], *args: Any, **options: Any) -> Any:
         session = options.get("session_hash") or ""
         try:
             for file in files_in(inputs):
                 if "://" in file["path"] or file["path"].startswith("data:"):
-                    raise gr.Error(WORDS["address"], print_exception=False)
+                    raise gr.Error(say(WORDS["address"]), print_exception=False)
                 file["url"] = None  # a client could name any address here
             self.uploads.record_files(session, inputs)
             outputs = await super().process_api(function, inputs, *args, **options)
@@ -56,13 +83,15 @@ class HubBlocks(gr.Blocks):
         except gr.Error as error:
             # Gradio's own errors quote what was sent, which only programs are shown.
             is_ours = not error.print_exception
-            sentence = str(error) if is_ours or function.api_visibility == "public" else WORDS["odd"]
+            sentence = str(error) if is_ours or function.api_visibility == "public" else say(WORDS["odd"])
             raise gr.Error(sentence, print_exception=False) from None
         except MexplainError as error:
-            raise gr.Error(error_response(error)[1], print_exception=False) from None
+            raise gr.Error(say(error_response(error)[1]), print_exception=False) from None
         except Exception as error:
             LOG.error("An event failed", exc_info=error)
-            raise gr.Error(error_response(error)[1], print_exception=False) from None
+            raise gr.Error(say(error_response(error)[1]), print_exception=False) from None
+        if language() != ENGLISH:
+            outputs["data"] = say_all(outputs["data"])
         return outputs
 
     def forget(self, session: str) -> None:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 
 from mexplain.errors import MexplainError
+from mexplain.language.message import Message
 from mexplain.model.device import is_short_of_memory
 from mexplain.ui.server.gradio_compat import FnIndexInferError
 from mexplain.ui.text import WORDS
@@ -21,10 +22,17 @@ def error_response(error: BaseException) -> tuple[int, str]:
         if is_short_of_memory(cause):
             return 507, WORDS["memory_full"]
     if isinstance(error, MexplainError):
-        return 400, str(error)
+        return 400, message_of(error)
     if isinstance(error, _MALFORMED):
         return 400, WORDS["odd"]
     return 500, WORDS["mishap"]
+
+
+def message_of(error: MexplainError) -> str:
+    """An error's sentence, a message where it is one."""
+    sentence = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    # What another process raised comes as plain text.
+    return sentence if isinstance(sentence, Message) else Message(sentence)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

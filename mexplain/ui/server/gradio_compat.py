@@ -21,6 +21,8 @@ from gradio.queueing import Event, Queue
 from gradio.route_utils import FnIndexInferError
 from gradio.server_messages import EventMessage
 
+from mexplain.language.current import ENGLISH, chosen_language
+
 __all__ = ["BlockFunction", "FnIndexInferError", "ImageData"]
 
 # Writes the files of a request (first argument) into a folder (second) and returns their paths, with two more lists.
@@ -93,6 +95,14 @@ class QueueWithoutAnalytics(Queue):
 def install_queue(page: gr.Blocks, queue: Queue) -> None:
     """Replace a page's queue."""
     page._queue = queue
+
+
+def language_of(request: gr.Request | list[gr.Request] | None) -> str:
+    """Language that an event's page is in; of several events in a batch, that of the first."""
+    first = request[0] if isinstance(request, list) else request
+    if first is None:
+        return ENGLISH
+    return chosen_language(dict(first.query_params), first.headers.get("accept-language", ""))
 
 
 def current_session() -> str | None:

@@ -5,12 +5,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
+from mexplain.language.current import chosen_language, using_language
+from mexplain.language.message import say
 from mexplain.settings import limit
 from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.server.error_messages import error_response
@@ -68,7 +71,9 @@ class RequestMiddleware:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})  # the hub has no websockets
         else:
-            await self._handle(scope, receive, send)
+            query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            with using_language(chosen_language(query, Headers(scope=scope).get("accept-language", ""))):
+                await self._handle(scope, receive, send)
 
     async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
         path, started, ended = scope["path"], False, False
@@ -82,6 +87,7 @@ class RequestMiddleware:
             await send(message)
 
         async def refuse(status: int, sentence: str) -> None:
+            sentence = say(sentence)
             if not started:
                 # Both names under which clients of Gradio look for it.
                 await JSONResponse({"detail": sentence, "error": sentence}, status)(scope, receive, send_with_headers)
@@ -118,7 +124,7 @@ class RequestMiddleware:
         elif is_upload:
             max_bytes, sentence = await asyncio.to_thread(self.page.uploads.free_bytes, declared), WORDS["no_room"]
         if declared > max_bytes or (is_upload and max_bytes == 0):
-            raise TooMuchError(sentence)
+            raise TooMuchError(say(sentence))
         received, done = 0, False
 
         async def limited_receive() -> Message:
@@ -129,7 +135,7 @@ class RequestMiddleware:
             received += len(message.get("body", b""))
             done = not message.get("more_body", False)
             if received > max_bytes:
-                raise TooMuchError(sentence)
+                raise TooMuchError(say(sentence))
             return message
 
         self.page.uploads.add_incoming(declared if is_upload else 0)

@@ -7,6 +7,7 @@ import gradio as gr
 
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES
+from mexplain.language.message import Sentence, text
 from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
@@ -60,9 +61,17 @@ class CompareTab:
         pictures = []
         for pair in comparison.pairs:
             first, second = VARIANT_NAMES[pair.first], VARIANT_NAMES[pair.second]
-            alt = f"Face tinted orange where {first} finds more than {second}, blue where it finds less"
+            alt = text(
+                "Face tinted orange where {first} finds more than {second}, blue where it finds less",
+                first=first,
+                second=second,
+            )
             picture = image_html(difference_face(report, pair), alt)
-            pictures.append(render_html("captioned", caption=f"{first} less {second}", content=picture))
+            pictures.append(
+                render_html(
+                    "captioned", caption=text("{first} less {second}", first=first, second=second), content=picture
+                )
+            )
         sentence = render_html("compared", sentence=wording.compared(comparison), method=METHODS[method].name)
         ranked = list(_ranked(comparison))
         plots = [shares_figure(comparison), agreement_figure(comparison) if comparison.comparable else None]
@@ -74,6 +83,9 @@ def _ranked(comparison: Comparison) -> Iterator[str]:
     """Each variant's blocks with the largest shares, as a list under its name."""
     for variant, shares in comparison.shares.items():
         order = sorted(shares, key=comparison.ranks[variant].__getitem__)[:_LISTED]
-        blocks = render_html("block_key", blocks=[(block, f"{shares[block]:+.0%}") for block in order])
-        title = f"{VARIANT_NAMES[variant].capitalize()}: “{comparison.targets[variant]}”"
+        blocks = render_html(
+            "block_key", blocks=[(block, text("{share:+.0f} %", share=100 * shares[block])) for block in order]
+        )
+        name, label = VARIANT_NAMES[variant], comparison.targets[variant]
+        title = Sentence(text("{variant}: “{label}”", variant=name, label=label))
         yield render_html("captioned", caption=title, content=blocks)

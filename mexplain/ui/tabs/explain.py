@@ -11,6 +11,7 @@ import gradio as gr
 from mexplain.checks import FPS_RANGE
 from mexplain.errors import MexplainError
 from mexplain.explain.window import MARGIN_S
+from mexplain.language.message import text
 from mexplain.records import ExplainRequest
 from mexplain.report import wording
 from mexplain.settings import limit
@@ -51,25 +52,25 @@ class ExplainTab:
         with gr.Row(elem_id="input"):
             with gr.Column(min_width=300):
                 webcam = gr.WebcamOptions(mirror=False)  # a mirrored face would swap left and right
-                self.clip = gr.Video(label="A clip of a face", webcam_options=webcam, height=300)
+                self.clip = gr.Video(label=text("A clip of a face"), webcam_options=webcam, height=300)
                 gr.HTML(render_html("clip", size=limit("file_mb")))
-                with gr.Accordion("Only a part of the clip", open=False), gr.Row():
-                    self.start_s = gr.Number(None, label="From (seconds)", minimum=0, step=0.1, min_width=120)
-                    self.end_s = gr.Number(None, label="To (seconds)", minimum=0, step=0.1, min_width=120)
-                with gr.Accordion("Slowed down or sped up", open=False):
-                    label = "Frames a second that the camera took"
+                with gr.Accordion(text("Only a part of the clip"), open=False), gr.Row():
+                    self.start_s = gr.Number(None, label=text("From (seconds)"), minimum=0, step=0.1, min_width=120)
+                    self.end_s = gr.Number(None, label=text("To (seconds)"), minimum=0, step=0.1, min_width=120)
+                with gr.Accordion(text("Slowed down or sped up"), open=False):
+                    label = text("Frames a second that the camera took")
                     self.fps = gr.Number(None, label=label, minimum=FPS_RANGE[0], maximum=FPS_RANGE[1], elem_id="fps")
                 with gr.Row():
-                    self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="explain", min_width=150)
-                    self.halt = gr.Button("Stop", size="lg", elem_id="stop", min_width=90, scale=0)
+                    self.go = gr.Button(text("Explain"), variant="primary", size="lg", elem_id="explain", min_width=150)
+                    self.halt = gr.Button(text("Stop"), size="lg", elem_id="stop", min_width=90, scale=0)
             with gr.Column(min_width=300, elem_id="samples"):
                 gr.HTML(render_html("samples"))
                 with gr.Row():
                     self.samples = sample_buttons(self.hub.uploads.folder)
         # In the place of all that once there is an answer.
         with gr.Row(elem_id="input_bar"):
-            gr.Button("Another clip or part", elem_id="another", min_width=220, scale=0)
-            self.halt_below = gr.Button("Stop", elem_id="stop_below", min_width=90, scale=0)
+            gr.Button(text("Another clip or part"), elem_id="another", min_width=220, scale=0)
+            self.halt_below = gr.Button(text("Stop"), elem_id="stop_below", min_width=90, scale=0)
             self.report = ReportButton(self.hub)
         self.status = gr.HTML(elem_id="status")
         self.error = error_box()

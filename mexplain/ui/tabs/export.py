@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from mexplain.errors import MexplainError
+from mexplain.language.message import text
 from mexplain.report.annotations.files import film_files
 from mexplain.report.annotations.from_report import film_of_report, network_name
 from mexplain.report.csv_tables import blocks_csv, units_csv, variants_csv
@@ -25,7 +26,7 @@ from mexplain.ui.components.common import (
     stop_button,
     tab_intro,
 )
-from mexplain.ui.components.report_page import STEM, named_report
+from mexplain.ui.components.report_page import STEM, named_report, writing
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.components.samples import captions
 from mexplain.ui.permalink import PermalinkSettings, to_query
@@ -34,12 +35,12 @@ from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.text import WORDS, render_html
 
 KINDS = {
-    "A page that works offline (HTML)": "html",
-    "Films (MP4)": "mp4",
-    "One picture (PNG)": "png",
-    "Tables (CSV)": "csv",
-    "Marks for ELAN, BORIS and players": "marks",
-    "Everything, for programs (JSON)": "json",
+    text("A page that works offline (HTML)"): "html",
+    text("Films (MP4)"): "mp4",
+    text("One picture (PNG)"): "png",
+    text("Tables (CSV)"): "csv",
+    text("Marks for ELAN, BORIS and players"): "marks",
+    text("Everything, for programs (JSON)"): "json",
 }
 
 
@@ -57,18 +58,18 @@ class ExportTab:
             self.kinds = gr.CheckboxGroup(
                 list(KINDS.items()),
                 value=[kind for kind in KINDS.values() if kind != "marks"],
-                label="Files",
+                label=text("Files"),
                 elem_id="kinds",
             )
             with gr.Row():
-                self.make = gr.Button("Make the files", variant="primary", elem_id="make", min_width=160, scale=0)
-                self.halt = gr.Button("Stop", min_width=90, scale=0)
+                self.make = gr.Button(text("Make the files"), variant="primary", elem_id="make", min_width=160, scale=0)
+                self.halt = gr.Button(text("Stop"), min_width=90, scale=0)
             self.status = gr.HTML(elem_classes="status")
             self.error = error_box()
-            kept = f"Yours to keep; deleted here within {hub.minutes} minutes"
+            kept = text("Yours to keep; deleted here within {minutes} minutes", minutes=hub.minutes)
             self.files = gr.Files(label=kept, visible=False, elem_id="files")
             self.link = gr.Textbox(
-                label="A link that reopens these settings (your clip is not in it)", interactive=False,
+                label=text("A link that reopens these settings (your clip is not in it)"), interactive=False,
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
         settings = [*choices, *explain.panel.view_inputs]
@@ -108,12 +109,10 @@ class ExportTab:
         if session is None or session.report is None or session.prediction is None:
             return gr.skip(), error_html(WORDS["expired"])
         if not kinds:
-            return gr.skip(), error_html("Choose at least one kind of file.")
+            return gr.skip(), error_html(text("Choose at least one kind of file."))
 
         try:
-            paths = self._write(
-                session, set(kinds), session.stoppable(progress_callback(progress, "Writing {}".format))
-            )
+            paths = self._write(session, set(kinds), session.stoppable(progress_callback(progress, writing)))
         except StoppedError:
             return gr.skip(), error_html(WORDS["stopped"])
         except MexplainError as error:
@@ -128,25 +127,25 @@ class ExportTab:
         paths: list[Path] = []
         animations: dict[str, Animation] = {}
         if kinds & {"html", "mp4"}:
-            tell("films", 0.0)
+            tell(text("films"), 0.0)
             animations = report_animations(report, prediction.display, prediction.crop_iod)
         if "html" in kinds:
-            tell("the page", 0.5)
+            tell(text("the page"), 0.5)
             paths.append(first.with_suffix(".html"))
             write_html(report, paths[-1], animations=animations, scorecard=self.hub.scorecard())
         if "mp4" in kinds:
-            tell("films", 0.7)
+            tell(text("films"), 0.7)
             for name, animation in animations.items():
                 paths.append(first.with_name(f"{STEM}_{name}.mp4"))
                 animation.write(paths[-1])
         if "png" in kinds:
-            tell("the picture", 0.85)
+            tell(text("the picture"), 0.85)
             paths.append(first.with_suffix(".png"))
             paths[-1].write_bytes(summary_png(summary_image(report)))
         if "marks" in kinds:
-            for name, text in film_files(film_of_report(report), network_name(report), STEM).items():
+            for name, marks in film_files(film_of_report(report), network_name(report), STEM).items():
                 paths.append(first.with_name(name))
-                paths[-1].write_text(text, encoding="utf-8")
+                paths[-1].write_text(marks, encoding="utf-8")
         if "csv" in kinds:
             tables = {"variants": variants_csv, "blocks": blocks_csv, "units": units_csv}
             for name, table in tables.items():

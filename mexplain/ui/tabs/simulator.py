@@ -14,6 +14,7 @@ from mexplain.evaluation import simulated_experiment
 from mexplain.evaluation.simulated_experiment import FPS, Detection, SimulatedMovement
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.prediction import Progress
+from mexplain.language.message import text
 from mexplain.media.video import write_video
 from mexplain.records import ExplainRequest
 from mexplain.report.visuals.animation import Animation
@@ -52,42 +53,47 @@ class SimulatorTab:
         with gr.Row():
             with gr.Column(min_width=300, scale=2):
                 people = names()
-                self.person = gr.Radio([*people, OWN_PHOTO], value=people[0], label="Whose face", elem_id="person")
+                self.person = gr.Radio(
+                    [*((_name(person), person) for person in people), (text("My own photo"), OWN_PHOTO)],
+                    value=people[0],
+                    label=text("Whose face"),
+                    elem_id="person",
+                )
                 with gr.Column(visible=False) as self.own:
                     self.photo = photo_input(
-                        sources=["upload", "webcam"], label="A photo, looking straight ahead", height=240,
+                        sources=["upload", "webcam"], label=text("A photo, looking straight ahead"), height=240,
                         webcam_options=gr.WebcamOptions(mirror=False), elem_id="photo",
                     )  # fmt: skip
                 self.units = gr.Dropdown(
                     simulated_experiment.muscle_choices(),
                     value=list(defaults.action_units),
                     multiselect=True,
-                    label="Muscles to move",
+                    label=text("Muscles to move"),
                     elem_id="units",
                 )
-                sides = [("Both", "both"), ("Their left", "left"), ("Their right", "right")]
+                sides = [(text("Both"), "both"), (text("Their left"), "left"), (text("Their right"), "right")]
                 assert {key for _, key in sides} == set(SIDES)
-                self.side = gr.Radio(sides, value=defaults.side, label="Side", elem_id="side")
+                self.side = gr.Radio(sides, value=defaults.side, label=text("Side"), elem_id="side")
                 self.strength = gr.Slider(
                     0, simulated_experiment.STRONGEST_IOD, defaults.strength_iod, step=0.005, elem_id="strength",
-                    label="Strength (eye distances; 0.02 to 0.10 is a micro-expression, 0 is none)",
+                    label=text("Strength (eye distances; 0.02 to 0.10 is a micro-expression, 0 is none)"),
                 )  # fmt: skip
                 self.lasts = gr.Slider(
                     simulated_experiment.SHORTEST_S,
                     simulated_experiment.LONGEST_S,
                     defaults.lasts_s,
                     step=0.05,
-                    label="How long it lasts (seconds)",
+                    label=text("How long it lasts (seconds)"),
                     elem_id="lasts",
                 )
                 chosen = [(METHODS[key].name, key) for key in hub.methods]
                 self.methods = gr.Dropdown(
                     chosen, value=[hub.usual_method], multiselect=True, max_choices=MAX_METHODS,
-                    label="Methods to put to the test", elem_id="tested",
+                    label=text("Methods to put to the test"), elem_id="tested",
                 )  # fmt: skip
                 with gr.Row():
-                    self.go = gr.Button("Move it", variant="primary", size="lg", elem_id="move", min_width=150)
-                    self.halt = gr.Button("Stop", size="lg", min_width=90, scale=0)
+                    self.go = gr.Button(text("Move it"), variant="primary", size="lg", elem_id="move", min_width=150)
+                    self.halt = gr.Button(text("Stop"), size="lg", min_width=90, scale=0)
             with gr.Column(min_width=300, scale=3):
                 self.status = gr.HTML(elem_classes="status")
                 self.error = error_box()
@@ -136,7 +142,7 @@ class SimulatorTab:
         try:
             face = _face(person, photo)
             if not units:
-                raise SettingError("Choose at least one muscle to move.")
+                raise SettingError(text("Choose at least one muscle to move."))
             movement = simulated_experiment.simulate_movement(
                 face, tuple(units), side=side, strength_iod=float(strength), lasts_s=float(lasts)
             )
@@ -186,12 +192,18 @@ class SimulatorTab:
                 pass
 
 
+def _name(person: str) -> str:
+    return text("Person {number}", number=int(person.rpartition(" ")[2]))
+
+
 def _show_face(person: str) -> list[Any]:
     """Show the chosen still face."""
     if person == OWN_PHOTO:
         return [gr.Column(visible=True), render_html("simulated"), "", "", ""]
-    photo = image_html(built_in(person).photo, "The still face")
-    still = render_html("captioned", level=2, caption=f"{person}, who does not exist", content=photo)
+    photo = image_html(built_in(person).photo, text("The still face"))
+    still = render_html(
+        "captioned", level=2, caption=text("{person}, who does not exist", person=_name(person)), content=photo
+    )
     return [gr.Column(visible=False), still, "", "", ""]
 
 
@@ -199,7 +211,7 @@ def _face(person: str, photo: str | None) -> StillFace:
     if person != OWN_PHOTO:
         return built_in(person)
     if not photo:
-        raise SettingError("There is no photo yet. Upload one, or take one with the webcam.")
+        raise SettingError(text("There is no photo yet. Upload one, or take one with the webcam."))
     return from_photo(Path(photo))
 
 
@@ -218,7 +230,7 @@ def detection_table(detections: tuple[Detection, ...]) -> str:
     """Table of who found the movement, with a row for each method and a column for each variant."""
     variants = list(dict.fromkeys(detection.variant for detection in detections))
     names = {key: method.name for key, method in METHODS.items()}
-    names |= {"label": "Noticed it?", "attention weights": "Attention"}
+    names |= {"label": text("Noticed it?"), "attention weights": text("Attention")}
     cells = {(detection.asked, detection.variant): detection for detection in detections}
     methods = dict.fromkeys(detection.asked for detection in detections)
     rows = [(names[method], [cells.get((method, variant)) for variant in variants]) for method in methods]

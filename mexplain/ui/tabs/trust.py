@@ -8,6 +8,7 @@ import gradio as gr
 from mexplain.evaluation.onset_ablation import ablation_alt, ablation_figure, ablation_sentence, read_ablation
 from mexplain.evaluation.scorecard.plots import QUESTIONS, scorecard_figure
 from mexplain.evaluation.scorecard.scorecard_table import markdown, tells_what_is_used
+from mexplain.language.message import text
 from mexplain.model.checkpoint import CARD
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
@@ -37,7 +38,7 @@ class TrustTab:
         gr.HTML(render_html("limits", minutes=hub.minutes, disclaimer=DISCLAIMER), elem_id="limits")
         gr.HTML(render_html("limits_table", limits=LIMITS, value_of=limit), elem_id="limits_table")
         if hub.recogniser is None and (folder / CARD).is_file():
-            with gr.Accordion("The model card: training, data, every number", open=False, elem_id="card"):
+            with gr.Accordion(text("The model card: training, data, every number"), open=False, elem_id="card"):
                 gr.Markdown(_body((folder / CARD).read_text(encoding="utf-8")))
 
     def _of_weights(self, hub: Hub, folder: Path, card: Scorecard | None) -> None:
@@ -66,7 +67,7 @@ class TrustTab:
                 for asks in [asks for asks in QUESTIONS if asks == "moved" or tells_what_is_used(card)]:
                     gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get(variant)))
                     gr.Plot(scorecard_figure(card, variant, asks), show_label=False, container=False)
-                with gr.Accordion("All numbers", open=False, elem_id="numbers"):
+                with gr.Accordion(text("All numbers"), open=False, elem_id="numbers"):
                     gr.Markdown(markdown(card).partition("\n")[2])
 
     def _scorecard(self, card: Scorecard) -> None:
@@ -75,13 +76,13 @@ class TrustTab:
         with gr.Column(elem_id="scorecard"):
             gr.HTML(render_html("scorecard", clips=card.clips, people=card.people, used="used" in asked))
             choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
-            which = gr.Radio(choices, value="10", label="Variant", elem_id="scored")
+            which = gr.Radio(choices, value="10", label=text("Variant"), elem_id="scored")
             plots = []
             for asks in asked:
                 gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get("10")))
                 plots.append(gr.Plot(scorecard_figure(card, "10", asks), show_label=False, container=False))
             which.input(lambda chosen: _figures(card, chosen, asked), which, plots, **QUICK)
-            with gr.Accordion("All numbers, all variants", open=False, elem_id="numbers"):
+            with gr.Accordion(text("All numbers, all variants"), open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
 
 

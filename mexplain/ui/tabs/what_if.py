@@ -12,9 +12,11 @@ from mexplain.explain.counterfactual import WhatIf, predict_with_blocks_held, sm
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.prediction import Progress
 from mexplain.face.blocks import layout
-from mexplain.face_records import BlockGame
+from mexplain.language.listing import joined
+from mexplain.language.message import Message, Sentence, text
 from mexplain.records import NONE
-from mexplain.report import wording
+from mexplain.records.face import BlockGame
+from mexplain.report import block_sets
 from mexplain.report.visuals.plots import before_and_after, percent
 from mexplain.ui.components.common import (
     QUICK,
@@ -42,27 +44,29 @@ class WhatIfTab:
         self.needs = needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
-                grids = [("10 blocks", "10"), ("24 blocks", "24")]
+                grids = [(VARIANT_NAMES[key], key) for key in ("10", "24")]
                 self.grid = gr.Radio(
-                    grids, value=own.blocks if own else "10", label="Blocks to choose from", elem_id="grid"
+                    grids, value=own.blocks if own else "10", label=text("Blocks to choose from"), elem_id="grid"
                 )
                 self.face = gr.HTML(
-                    value={"face": "", "blocks": [], "chosen": []},
+                    value={"face": "", "label": "", "blocks": [], "chosen": []},
                     html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
                     js_on_load=(ASSETS / "blocks.js").read_text(encoding="utf-8"),
                     elem_id="blocks",
                     show_label=False,
                 )
                 with gr.Row():
-                    self.clear = gr.Button("Let all move", min_width=120, elem_id="clear")
-                    self.everything = gr.Button("Hold all", min_width=120, elem_id="hold_all")
+                    self.clear = gr.Button(text("Let all move"), min_width=120, elem_id="clear")
+                    self.everything = gr.Button(text("Hold all"), min_width=120, elem_id="hold_all")
             with gr.Column(min_width=300, scale=3):
                 self.held = gr.HTML(elem_id="held")
                 self.answers = [self._answer() for _ in hub.variants]
                 gr.HTML(render_html("smallest"))
                 with gr.Row():
-                    self.find = gr.Button("Find the smallest set", variant="primary", min_width=180, elem_id="find")
-                    self.halt = gr.Button("Stop", min_width=90, scale=0)
+                    self.find = gr.Button(
+                        text("Find the smallest set"), variant="primary", min_width=180, elem_id="find"
+                    )
+                    self.halt = gr.Button(text("Stop"), min_width=90, scale=0)
                 self.status = gr.HTML(elem_classes="status")
                 self.error = error_box()
                 self.found = gr.HTML(elem_id="smallest")
@@ -108,7 +112,8 @@ class WhatIfTab:
             return [error_html(WORDS["expired"]), *self._unchanged(0)]
         chosen = [block for block in value["chosen"] if block in layout(grid).names]
         changes = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
-        sentence = WORDS["nothing_held"] if not chosen else f"Held still: {', '.join(chosen)}."
+        still = text("Held still: {blocks}.", blocks=joined([Message(block) for block in chosen]))
+        sentence = still if chosen else WORDS["nothing_held"]
         return [
             render_html("paragraph", kind="", sentence=sentence),
             *(part for change in changes for part in (_words(change, self.hub.recogniser is not None), _bars(change))),
@@ -129,12 +134,14 @@ class WhatIfTab:
         labels, targets = session.prediction.labels, session.targets()
         flips, games = list[tuple[str, str]](), list[tuple[str, BlockGame]]()
 
-        words = "Trying sets of blocks in {}".format
-        tell_or_stop = session.stoppable(progress_callback(progress, lambda variant: words(VARIANT_NAMES[variant])))
+        def words(variant: str) -> str:
+            return text("Trying sets of blocks in {variant}", variant=VARIANT_NAMES[variant])
+
+        tell_or_stop = session.stoppable(progress_callback(progress, words))
         try:
             for number, (variant, target) in enumerate(targets.items()):
                 flip = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
-                flips.append((VARIANT_NAMES[variant], wording.flipped(flip)))
+                flips.append((VARIANT_NAMES[variant], block_sets.flipped(flip)))
                 game = play_block_game(target, labels)
                 if game is not None:
                     games.append((VARIANT_NAMES[variant], game))
@@ -157,16 +164,18 @@ class WhatIfTab:
         assert prediction is not None and report is not None
         names, side = layout(grid).names, prediction.aligned.frames.shape[1]
         boxes = (100 * layout(grid).boxes(prediction.aligned.landmarks_xy) / side).round(2).tolist()
-        blocks = [{"name": n, "x": x0, "y": y0, "w": round(x1 - x0, 2), "h": round(y1 - y0, 2),
+        blocks = [{"name": str(n), "says": Message(n), "hold": text("hold still: {block}", block=Message(n)),
+                   "x": x0, "y": y0, "w": round(x1 - x0, 2), "h": round(y1 - y0, 2),
                    "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
                   for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip
-        return {"face": data_uri(report.apex_frame), "blocks": blocks, "chosen": []}
+        label = text("The face, with its blocks to hold still")
+        return {"face": data_uri(report.apex_frame), "label": label, "blocks": blocks, "chosen": []}
 
 
 def _found(flips: list[tuple[str, str]], games: list[tuple[str, BlockGame]]) -> str:
     """The smallest set of each variant, and every minimal one of those whose sets were all tried."""
     sets = [
-        (variant, wording.minimal_sets_of(game), [block_game_sentence(game), wording.additive(game)])
+        (variant, block_sets.minimal_sets_of(game), [block_game_sentence(game), block_sets.additive(game)])
         for variant, game in games
     ]
     return render_html("flips", flips=flips, games=sets)
@@ -177,10 +186,10 @@ def _words(change: WhatIf, own: bool) -> str:
     before, after = change.before, change.after
     return render_html(
         "own_answer_change" if own else "answer_change",
-        variant=VARIANT_NAMES[change.variant].capitalize(),
+        variant=Sentence(VARIANT_NAMES[change.variant]),
         before=before,
         after=after,
-        names=["none found" if decision.label == NONE else decision.label for decision in (before, after)],
+        names=[text("none found") if decision.label == NONE else decision.label for decision in (before, after)],
         likeliest=max(before.probabilities, key=before.probabilities.__getitem__),
         percent=percent,
     )

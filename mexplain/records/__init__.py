@@ -10,10 +10,11 @@ from jaxtyping import Float, UInt8
 
 from mexplain.checks import check_fps, check_window
 from mexplain.errors import ClipError, SettingError
-from mexplain.face_records import BlockGame, Movement
+from mexplain.language.message import text
+from mexplain.records.face import BlockGame, Movement
 
 VARIANTS = ("24", "10", "uncropped")
-NONE = "none"  # the label of a clip that shows no expression
+NONE: str = text("none")  # label of a clip without expression
 
 # A part of a picture: left, top, right, bottom, as shares of its sides.
 View = tuple[float, float, float, float]
@@ -300,13 +301,12 @@ class Report:
 
     ``window_s`` is the part that was explained, (start, end) in seconds of the file; ``times_s`` the times of the
     network's frames; ``elapsed_s`` seconds by stage; ``device`` where the network ran last. ``onset_frame`` and
-    ``apex_frame`` (the one that differs most from it) are the aligned crop, large enough to show. ``baseline`` is the
-    key of the baseline. ``agreement`` maps a method to the rank correlation of two variants' scores of the ten blocks,
-    for each pair of variants. ``moments`` are those spotted in the clip, best first, and ``evidence`` is what they were
-    spotted in (None for a short clip or a chosen part). ``summary`` says in a sentence what was found,
-    ``movement_sentence`` what moved and whether the answer rests on it (empty where nothing moved), ``movements`` are
-    what it tells of, ``notes`` further sentences. ``checkpoint_revision`` is the Hub commit of the weights, None for
-    weights from a folder.
+    ``apex_frame`` (the one that differs most) are the aligned crop, large enough to show; ``baseline`` is its key.
+    ``agreement`` maps a method to the rank correlation of two variants' scores of the ten blocks, for each pair of
+    variants. ``moments`` are those spotted in the clip, best first, and ``evidence`` is what they were spotted in (None
+    for a short clip or a chosen part). ``summary`` says in a sentence what was found, ``movement_sentence`` what moved
+    and whether the answer rests on it (empty where nothing moved), ``movements`` are what it tells of, ``notes``
+    further sentences. ``checkpoint_revision`` is the Hub commit of the weights, None for weights from a folder.
     """
 
     info: ClipInfo
