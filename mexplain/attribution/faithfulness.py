@@ -23,6 +23,8 @@ from mexplain.attribution.random_orders import (
 )
 from mexplain.attribution.rank_correlation import null_band, spearman
 from mexplain.attribution.score_tests import falls_alone, infidelity_of, mean_attention, score_p_values
+from mexplain.language.listing import joined, listed
+from mexplain.language.message import plural, text
 from mexplain.records import Agreement, Check, FaithfulnessReport
 
 _NOISY_COPIES = 2
@@ -137,21 +139,30 @@ def _summary(checks: tuple[Check, ...], attribution: Attribution, flip: str) -> 
         for c in checks
         if (c.key == "attention" and c.passed is not None) or (c.key == "randomisation" and c.passed is False)
     ]
-    sentences = " ".join([flip, *noted])
+    sentences = [flip, *noted]
     if abs(attribution.difference) < NEGLIGIBLE_LOGIT:
-        sentences = "There is next to nothing to explain: the baseline gets the same answer."
+        sentences = [text("There is next to nothing to explain: the baseline gets the same answer.")]
     passed, applying = count_passed(checks)
-    return f"{sentences} It passes {passed} of {applying} checks."
+    return joined([*sentences, text("It passes {passed} of {applying} checks.", passed=passed, applying=applying)], " ")
 
 
 def _flip_sentence(flips_after: int | None, random_flips_after: float | None, best: Sequence[str]) -> str:
     if flips_after is None:
-        return "Even with all blocks held still the answer stays: it does not rest on their movement alone."
+        return text("Even with all blocks held still the answer stays: it does not rest on their movement alone.")
     if flips_after == 0:
-        return "The class explained is not the network's answer."
-    top = " and ".join(best[:2]) if flips_after == 2 else best[0]
-    groups = {1: f"the top block ({top})", 2: f"the 2 top blocks ({top})"}
-    held = groups.get(flips_after, f"the {flips_after} top blocks")
+        return text("The class explained is not the network's answer.")
+    held = text("the {count} top blocks", count=flips_after)
+    if flips_after <= 2:
+        held = plural(
+            "the top block ({blocks})",
+            "the {count} top blocks ({blocks})",
+            flips_after,
+            blocks=listed(best[:flips_after]),
+        )
     if random_flips_after is None:
-        return f"Holding {held} still flips the answer; random blocks do not always."
-    return f"Holding {held} still flips the answer; in random order it takes about {random_flips_after:.0f} blocks."
+        return text("Holding {held} still flips the answer; random blocks do not always.", held=held)
+    return text(
+        "Holding {held} still flips the answer; in random order it takes about {count:.0f} blocks.",
+        held=held,
+        count=random_flips_after,
+    )

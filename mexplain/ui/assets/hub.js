@@ -95,13 +95,13 @@
     if (document.body.dataset.clip === "folded" && document.querySelector("#input ~ .problem [role=alert], .toast-body.error")) fold(false);
     document.querySelectorAll("#results .columns:not([tabindex])").forEach((cards) => {
       // On a phone the variants are cards side by side, which the keyboard can move.
-      Object.entries({ tabindex: 0, role: "group", "aria-label": "The three variants" }).forEach(([k, v]) => cards.setAttribute(k, v));
+      Object.entries({ tabindex: 0, role: "group", "aria-label": window.mexplainWords.variants }).forEach(([k, v]) => cards.setAttribute(k, v));
     });
     if (still.matches) document.querySelectorAll("video.film[autoplay]").forEach((film) => {
       film.removeAttribute("autoplay");
       film.pause();
       const button = film.parentElement.querySelector(".pause");
-      if (button) button.textContent = "Play";
+      if (button) button.textContent = button.dataset.play;
     });
   };
   new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });
