@@ -66,7 +66,8 @@ def test_a_good_explanation_passes_and_its_reverse_does_not(targets, explained, 
     assert (worse.deletion_auc, worse.insertion_auc) == pytest.approx(
         (trust.insertion_auc, trust.deletion_auc), abs=0.01
     )
-    assert (worse.flips_after or 11) > trust.flips_after
+    # Where only all blocks together flip the answer, every order does so at its end.
+    assert (worse.flips_after or 11) >= trust.flips_after
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
