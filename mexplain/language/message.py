@@ -137,6 +137,15 @@ def say_all(value: Any) -> Any:
     return say(value)
 
 
+def plain(value: Any) -> Any:
+    """What lies in lists and dictionaries, keys too, with messages as the plain English ``str`` that JSON asks for."""
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Message) else value
+
+
 def local_number(number: str) -> str:
     """A number, written in the English way, in that of the language that this context speaks."""
     if language() == ENGLISH:

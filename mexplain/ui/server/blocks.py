@@ -14,7 +14,7 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.language.current import ENGLISH, language, using_language
-from mexplain.language.message import Message, say, say_all
+from mexplain.language.message import Message, plain, say, say_all
 from mexplain.settings import limit
 from mexplain.ui.server import gradio_compat
 from mexplain.ui.server.error_messages import error_response
@@ -69,6 +69,12 @@ class HubBlocks(gr.Blocks):
         code = ENGLISH if function.api_visibility == "public" else gradio_compat.language_of(options.get("request"))
         with using_language(code):
             return await self._process(function, inputs, *args, **options)
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
+        """Make outputs of what a handler returned; programs get plain texts."""
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        given = plain(predictions) if function.api_visibility == "public" else predictions
+        return await super().postprocess_data(block_fn, given, state)
 
     async def _process(self, function: BlockFunction, inputs: list[Any], *args: Any, **options: Any) -> Any:
         session = options.get("session_hash") or ""
