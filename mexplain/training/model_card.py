@@ -94,7 +94,8 @@ def write_card(folder: Path) -> None:
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
         facts={"base": None, "mixture": None, "minutes": None} | facts,
         # The training that made the trunk.
-        first={"plan": {}} | (facts.get("base") or facts),
+        first={"plan": {}} | (_chain(facts) or [facts])[-1],
+        between=_chain(facts)[1:-1],
         plan=plan,
         faces=faces,
         scored_faces=scored_faces,
