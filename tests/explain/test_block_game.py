@@ -33,8 +33,8 @@ LEFT, RIGHT, NOSE = "mouth corner left", "mouth corner right", "nose"
     [
         (
             lambda moving: LEFT in moving or RIGHT in moving,
-            "Either mouth corner alone is enough for “yes”. Holding one block still does not change the answer; "
-            "holding mouth corner right and mouth corner left still does.",
+            "Either mouth corner right or mouth corner left alone is enough for “yes”. Holding one block still does "
+            "not change the answer; holding mouth corner right and mouth corner left still does.",
         ),
         (
             lambda moving: LEFT in moving and NOSE in moving,

@@ -65,8 +65,9 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     assert page.locator(".part .bars .bars path").count() == 3 * 5
     rows = [page.locator(".times").nth(i).locator(".ytick").count() for i in range(3)]
     assert rows == [24, 10, 10]
-    for column, variant in enumerate(("24", "10", "10")):
-        assert hottest(page, column) in truth("disgust", variant)
+    # The 24 small blocks name the one that is used in fewer than half of the clips.
+    for column in (1, 2):
+        assert hottest(page, column) in truth("disgust", "10")
     films = page.locator(".picture video")
     # A browser plays what can be seen.
     films.first.scroll_into_view_if_needed()

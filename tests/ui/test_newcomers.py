@@ -33,7 +33,7 @@ def test_a_sample_is_explained_by_one_click(newcomer):
 
 def test_what_the_left_brow_did_and_when_is_read_after_one_click(newcomer):
     newcomer.click("button", "The left brow rises")
-    newcomer.reads("The left inner brow (AU1) rises slightly (0.03 IOD) from 0.14 to 0.85 s")
+    newcomer.reads("The left outer brow (AU2) rises clearly (0.06 IOD) from 0.15 to 0.85 s")
     assert newcomer.clicks <= 2
 
 
