@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -71,18 +72,20 @@ def is_busy() -> bool:
 def bytes_at_once(device: torch.device) -> int:
     """The memory in bytes that one batch of an explanation may use, approximately.
 
-    On a GPU ``$MEXPLAIN_GPU_GB``, by default half of what nothing else uses; elsewhere a quarter of a gigabyte: larger
-    batches are no faster. Raises ``SettingError`` if the variable is not a number from 0.1 on.
+    On a GPU ``$MEXPLAIN_GPU_GB``, by default half of what was free when this process first asked; elsewhere a quarter
+    of a gigabyte: larger batches are no faster. Raises ``SettingError`` if the variable is not a number from 0.1 on.
     """
     if device.type != "cuda":
         return int(_CPU_GB * 2**30 * _share.get())
     gigabytes = gpu_memory_gb()
-    if gigabytes is None:
-        free, _ = torch.cuda.mem_get_info(device)
-        # What PyTorch keeps of the memory that tensors gave back is free for the next batch.
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        gigabytes = max(_LEAST_GPU_GB, _GPU_SHARE * (free + kept) / 2**30)
-    return int(gigabytes * 2**30 * _share.get())
+    return int((_usual_gpu_gb(device) if gigabytes is None else gigabytes) * 2**30 * _share.get())
+
+
+@cache
+def _usual_gpu_gb(device: torch.device) -> float:
+    # Asked once: every region of every clip needs it, and a GPU answers slowly.
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_LEAST_GPU_GB, _GPU_SHARE * free / 2**30)
 
 
 class Fallback:

@@ -136,6 +136,14 @@ def test_memory_must_be_a_number_of_gigabytes(monkeypatch, text):
     assert bytes_at_once(torch.device("cuda")) == 2 * 2**30
 
 
+def test_a_gpu_is_asked_once_how_much_is_free(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: asked.append(where) or (8 * 2**30, 80 * 2**30))
+    # No other test asks of this one.
+    where = torch.device("cuda", 7)
+    assert [bytes_at_once(where) for _ in range(3)] == [4 * 2**30] * 3 and asked == [where]
+
+
 def test_a_segment_that_adds_up_badly_is_bisected(checkpoint, smiling, monkeypatch):
     monkeypatch.setattr(path, "POINTS_PER_SEGMENT", 2)
     monkeypatch.setattr(path, "GAP_SHARE", 0.000001)
