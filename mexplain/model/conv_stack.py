@@ -24,18 +24,18 @@ class ConvStack(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run all layers."""
-        return self._run(x, slice(None))
+        return _run(x, self.folded())
 
     def affine_prefix(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run the layers before the first ReLU or maximum; the identity where there are none."""
-        return self._run(x, slice(self._prefix_length()))
+        layers = self.folded()
+        return _run(x, layers[: _prefix_length(layers)])
 
     def nonlinear_rest(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d u v"]:
         """Run the layers from the first ReLU or maximum on; ``x`` is not modified."""
-        begin = self._prefix_length()
-        if isinstance(self.folded()[begin], nn.ReLU):
-            return self._run(F.relu(x), slice(begin + 1, None))
-        return self._run(x, slice(begin, None))
+        layers = self.folded()
+        first, *rest = layers[_prefix_length(layers) :]
+        return _run(F.relu(x), rest) if isinstance(first, nn.ReLU) else _run(x, [first, *rest])
 
     def folded(self) -> list[Folded]:
         """List the layers; in evaluation mode batch norms are folded into the convolutions' weights and biases.
@@ -93,19 +93,6 @@ class ConvStack(nn.Sequential):
                 x = layer(x)
         return x
 
-    def _run(self, x: Tensor, part: slice) -> Tensor:
-        for layer in self.folded()[part]:
-            if isinstance(layer, tuple):
-                conv, weight, bias = layer
-                x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
-            else:
-                x = layer(x)
-        return x
-
-    def _prefix_length(self) -> int:
-        kinds = (tuple, nn.Conv2d, nn.BatchNorm2d)
-        return next(i for i, layer in enumerate(self.folded()) if not isinstance(layer, kinds))
-
 
 def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
     """Build the stack that ``layers`` describe; its number of output channels comes with it.
@@ -128,6 +115,20 @@ def conv_stack(channels: int, layers: tuple[str, ...]) -> tuple[ConvStack, int]:
     return ConvStack(*stack), channels
 
 
+def _run(x: Tensor, layers: list[Folded]) -> Tensor:
+    for layer in layers:
+        if isinstance(layer, tuple):
+            conv, weight, bias = layer
+            x = F.conv2d(x, weight, bias, conv.stride, conv.padding)
+        else:
+            x = layer(x)
+    return x
+
+
+def _prefix_length(layers: list[Folded]) -> int:
+    return next(i for i, layer in enumerate(layers) if not isinstance(layer, tuple | nn.BatchNorm2d))
+
+
 def _folded(layers: list[nn.Module]) -> list[Folded]:
     folded: list[Folded] = []
     for layer in layers:
@@ -140,7 +141,7 @@ def _folded(layers: list[nn.Module]) -> list[Folded]:
 
 
 def _without_norms(layers: list[nn.Module]) -> list[Folded]:
-    """List the layers as ``_folded`` does where only their sizes matter."""
+    """List the layers as ``_folded`` does where only sizes matter: quicker than to see whether a weight has changed."""
     kept = [layer for layer in layers if layer.training or not isinstance(layer, nn.BatchNorm2d)]
     return [(layer, layer.weight, layer.bias) if isinstance(layer, nn.Conv2d) else layer for layer in kept]
 
