@@ -11,7 +11,7 @@ from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.unit_reliance import Reliance
 from mexplain.face.facs import FACS
 from mexplain.language.listing import joined, listed
-from mexplain.language.message import Sentence, plural, text
+from mexplain.language.message import Sentence, phrase, plural, text
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.records import NONE
 from mexplain.records.face import Movement
@@ -31,59 +31,43 @@ _THIN = 1.15
 # What is known of the answer once the movements are held still: for one answer, and for several.
 _RESTS: dict[str, tuple[Callable[..., str], Callable[..., str]]] = {
     "gone": (
-        lambda n, **v: plural(
+        phrase(
             "{answer} rests on this movement: held still, it is gone.",
             "{answer} rests on these movements: held still, it is gone.",
-            n,
-            **v,
         ),
-        lambda n, **v: plural(
+        phrase(
             "The answers rest on this movement: held still, they are gone.",
             "The answers rest on these movements: held still, they are gone.",
-            n,
-            **v,
         ),
     ),
     "gone in some": (
-        lambda n, **v: plural(
+        phrase(
             "{answer} rests partly on this movement: held still, it is gone in {changed} of {asked} variants.",
             "{answer} rests partly on these movements: held still, it is gone in {changed} of {asked} variants.",
-            n,
-            **v,
         ),
-        lambda n, **v: plural(
+        phrase(
             "The answers rest partly on this movement: held still, {changed} of {asked} are gone.",
             "The answers rest partly on these movements: held still, {changed} of {asked} are gone.",
-            n,
-            **v,
         ),
     ),
     "weaker": (
-        lambda n, **v: plural(
+        phrase(
             "{answer} rests partly on this movement: held still, it is much weaker.",
             "{answer} rests partly on these movements: held still, it is much weaker.",
-            n,
-            **v,
         ),
-        lambda n, **v: plural(
+        phrase(
             "The answers rest partly on this movement: held still, they are much weaker.",
             "The answers rest partly on these movements: held still, they are much weaker.",
-            n,
-            **v,
         ),
     ),
     "same": (
-        lambda n, **v: plural(
+        phrase(
             "{answer} does not rest on this movement: held still, it hardly changes.",
             "{answer} does not rest on these movements: held still, it hardly changes.",
-            n,
-            **v,
         ),
-        lambda n, **v: plural(
+        phrase(
             "The answers do not rest on this movement: held still, they hardly change.",
             "The answers do not rest on these movements: held still, they hardly change.",
-            n,
-            **v,
         ),
     ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ visitor can be shown to others.
 
 import string
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mexplain.language.current import ENGLISH, language
@@ -115,6 +116,11 @@ def plural(message: str, plural: str, count: int, /, **values: object) -> str:
     return Message(message, {"count": count, **values}, plural, count)
 
 
+def phrase(one: str, more: str, /) -> Callable[..., str]:
+    """Function that takes a count and values, and returns what ``plural`` does."""
+    return partial(plural, one, more)
+
+
 def say(value: Any) -> Any:
     """A message, or HTML made of messages, in the language that this context speaks; anything else as it is."""
     if language() == ENGLISH:
@@ -130,20 +136,24 @@ def said(message: str, /, **values: object) -> str:
 
 def say_all(value: Any) -> Any:
     """What lies in lists and dictionaries, said."""
-    if isinstance(value, dict):
-        return {key: say_all(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [say_all(item) for item in value]
-    return say(value)
+    return _in_all(value, say)
 
 
 def plain(value: Any) -> Any:
     """What lies in lists and dictionaries, keys too, with messages as the plain English ``str`` that JSON asks for."""
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+    return _in_all(value, _as_str, _as_str)
+
+
+def _as_str(value: Any) -> Any:
     return str(value) if isinstance(value, Message) else value
+
+
+def _in_all(value: Any, change: Callable[[Any], Any], change_key: Callable[[Any], Any] = lambda key: key) -> Any:
+    if isinstance(value, dict):
+        return {change_key(key): _in_all(item, change, change_key) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_all(item, change, change_key) for item in value]
+    return change(value)
 
 
 def local_number(number: str) -> str:

@@ -11,7 +11,15 @@ from babel.messages.pofile import read_po
 from support.paths import ROOT
 
 PACKAGE = ROOT / "mexplain"
-KEYWORDS = {"text": None, "said": None, "plural": (1, 2), "gettext": None, "ngettext": (1, 2), "_": None}
+KEYWORDS = {
+    "text": None,
+    "said": None,
+    "plural": (1, 2),
+    "phrase": (1, 2),
+    "gettext": None,
+    "ngettext": (1, 2),
+    "_": None,
+}
 _JINJA = {
     "trimmed": "true",
     "trim_blocks": "true",
