@@ -68,6 +68,7 @@ def write_card(folder: Path) -> None:
     """Write ``README.md`` beside some weights from their config, ``metrics.json`` and ``training.json``."""
     config, metrics = _read(folder / CONFIG), _read(folder / METRICS)
     facts = _read(folder / FACTS) if (folder / FACTS).is_file() else {}
+    trainings = _chain(facts) or [facts]
     plan, preset, init = facts.get("plan", {}), config["model"]["preset"], facts.get("init")
     faces, scored_faces = (
         " ".join(f"PATH/{name}" for name in names) or "DIR..."
@@ -94,8 +95,8 @@ def write_card(folder: Path) -> None:
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
         facts={"base": None, "mixture": None, "minutes": None} | facts,
         # The training that made the trunk.
-        first={"plan": {}} | (_chain(facts) or [facts])[-1],
-        between=_chain(facts)[1:-1],
+        first={"plan": {}} | trainings[-1],
+        between=trainings[1:-1],
         plan=plan,
         faces=faces,
         scored_faces=scored_faces,

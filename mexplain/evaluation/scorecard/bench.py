@@ -37,7 +37,7 @@ def run_scorecard(
     revision: str | None = None,
     methods: tuple[str, ...] = tuple(METHODS),
     variants: tuple[str, ...] = (),
-    sanity_clips: int = 24,
+    sanity_clips: int = ScorecardRun.sanity_clips,
     shortcuts: tuple[str, ...] = tuple(SHORTCUTS),
 ) -> Scorecard:
     """Score every method of explanation on known clips.
