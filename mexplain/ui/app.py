@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -170,12 +171,12 @@ def serve_until(page: HubBlocks, stop: threading.Event, *, for_programs: bool = 
         page.close(verbose=False)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the hub until SIGTERM or SIGINT; visitors' files are deleted then at the latest.
 
-    A network of one's own is named on the command line, and comes from nowhere else.
+    A network of one's own is named in ``arguments``, by default those of the command line, and comes from nowhere else.
     """
-    options = read_options()
+    options = read_options(arguments)
     log_to_stderr()
     stop, session, prepared = threading.Event(), Session(SESSION_DEVICE), PreparedSamples()
 

@@ -126,7 +126,7 @@ def test_a_limit_that_is_no_number_is_named(monkeypatch):
         import app
 
         with pytest.raises(SystemExit, match="The hub cannot start: MEXPLAIN_KEEP_S must be a whole number of s"):
-            app.main()
+            app.main([])
     finally:
         for told, handler in handlers:
             signal.signal(told, handler)
