@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mexplain.evaluation.scorecard.known_clips import load_known_clips
@@ -39,6 +39,7 @@ def movements(draw) -> Movement:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(movements(), min_size=1, max_size=4, unique_by=lambda movement: movement.unit),
     st.sampled_from(["gone", "gone in some", "weaker", "same"]),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.hand_made import LABELS, make_report
 
@@ -58,6 +58,7 @@ def decisions(draw) -> tuple[Decision, dict[str, Calibration]]:
     return Decision(circumstances, answers), calibration
 
 
+@settings(deadline=None)
 @given(decisions())
 def test_a_label_is_given_where_and_only_where_presence_reaches_the_threshold(made) -> None:
     decision, calibration = made
@@ -71,6 +72,7 @@ def test_a_label_is_given_where_and_only_where_presence_reaches_the_threshold(ma
             assert answer.presence == 0
 
 
+@settings(deadline=None)
 @given(decisions())
 def test_the_sentence_and_the_notes_say_what_the_labels_say(made) -> None:
     decision, _ = made
@@ -83,6 +85,7 @@ def test_the_sentence_and_the_notes_say_what_the_labels_say(made) -> None:
     assert ("at rest" in " ".join(decision.notes)) == (not nothing and not decision.circumstances.rest_before)
 
 
+@settings(deadline=None)
 @given(decisions())
 def test_every_place_that_shows_an_answer_shows_the_same(made) -> None:
     decision, _ = made
