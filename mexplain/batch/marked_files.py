@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mexplain.errors import DatasetError
-from mexplain.explain.spotting import HEAD
+from mexplain.explain.evidence import HEAD
 from mexplain.records import Moment
 from mexplain.records.face import Movement
 from mexplain.report.annotations.files import read_annotations

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from mexplain.evaluation.intervals import draw_anew, middle_95
 from mexplain.evaluation.recording_cache import StabilizedRecording
-from mexplain.explain.spotting import find_moments, overlap, score_windows
+from mexplain.explain.evidence import score_windows
+from mexplain.explain.spotting import find_moments, overlap
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import Moment
 

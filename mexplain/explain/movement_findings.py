@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mexplain.explain.evidence import HEAD
 from mexplain.explain.motion_size import measure_sizes
 from mexplain.explain.movement_sentence import movement_sentence
 from mexplain.explain.movements import find_movements
 from mexplain.explain.prediction import DeviceRunner, Prediction, on_device
-from mexplain.explain.spotting import HEAD
 from mexplain.explain.unit_reliance import answer_without
 from mexplain.records.face import Movement
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mexplain.errors import CheckpointError
 from mexplain.explain.decision import Circumstances, Decision, VariantPrediction, circumstances_of
-from mexplain.explain.spotting import HEAD, single_moment
+from mexplain.explain.evidence import HEAD
+from mexplain.explain.spotting import single_moment
 from mexplain.explain.window import SpottingResult, is_long, spot
 from mexplain.face.blocks import layout
 from mexplain.face.extraction import read_aligned

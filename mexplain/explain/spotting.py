@@ -1,34 +1,24 @@
 """Spotting: when in a clip something brief happens, and of what kind it is.
 
-The trunk's features are computed once for each frame. Windows of several lengths slide over them; in each, a head
-predicts whether an expression is there, and how far each action unit has got since the window's first frame. The mean
-of the windows, weighted by their confidence, is the evidence of an expression over time. While the mouth moves as in
-speech, only brows, eyes, cheeks and nose count, and lip corners that rise for longer than a gesture of speech. Speech
-is found in the flow of the picture about the lips, blinks in the landmarks of the lids.
+Moments are the peaks of the evidence over time (``mexplain.explain.evidence``), and what landmarks show.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
+from jaxtyping import Float, UInt8
 
 from mexplain.errors import ClipError, FaceError
-from mexplain.explain.course_levels import level_peaks
-from mexplain.explain.lids import BLINK_S, blink_closure, lid_closure, lowered_lids
-from mexplain.explain.speech import speech_activity
+from mexplain.explain.evidence import course, expressive
+from mexplain.explain.lids import BLINK_S, lid_closure, lowered_lids
 from mexplain.face.blocks import box_coverage, layout
 from mexplain.face.frame_runs import frame_runs
 from mexplain.face.mesh import inter_ocular_distance
 from mexplain.face.tracking import track_face
 from mexplain.language.message import text
 from mexplain.media.sandbox import client
-from mexplain.model.config import NUISANCE_UNITS, ModelConfig
-from mexplain.model.device import exact_convolutions
-from mexplain.model.network import MicroExpressionNet
+from mexplain.model.config import ModelConfig
 from mexplain.records import Clip, ClipInfo, Evidence, Moment
 from mexplain.records.face import SteadyClip
 
@@ -42,68 +32,14 @@ KINDS = {
     text("lids lowered"): "the lids stay lowered or closed for longer than a blink",
 }
 LONG_S, LARGE_IOD, HEAD_IOD = 0.85, 0.13, 0.25
-HEAD = "10"  # the variant that spots moments
-LENGTHS_S = (0.4, 0.7, 1.2, 2.2)
-_STRIDE = 0.2  # of a window's length
 # Where a peak begins and ends, as shares of its height: windows are slower to see the end of a movement.
 _ONSET_SHARE, _OFFSET_SHARE = 0.25, 0.5
 _BLINK_FLOOR = 0.3
 _EYES_ALONE, _LIDS_CLOSE = 1.05, 0.08
 _EYE_CORNERS = ((33, 133), (362, 263))
-# Action units of the upper face, and the lip corner puller, which in speech counts where it lasts this long.
-_UPPER_UNITS, _SMILE_UNIT, _LASTING_S = (1, 2, 4, 5, 6, 7, 9), 12, 0.6
 # Where windows see an expression all the time, for this long, and a part of the face moves this far within it.
 _ALL_THE_TIME, _ALL_THE_TIME_S, _FAR_IOD = 0.6, 2.0, 0.05
-_WINDOWS_AT_ONCE = 16
-_FRAMES_AT_ONCE = 32
 _LOOKS = 9  # of a stretch in which something moves all the time
-
-# Called with the share of the work (0..1) that is done.
-ShareProgress = Callable[[float], None]
-
-
-@exact_convolutions()
-@torch.inference_mode()
-def score_windows(model: MicroExpressionNet, steady: SteadyClip, progress: ShareProgress | None = None) -> Evidence:
-    """Evidence of an expression and of a blink at each time of a clip, from windows of several lengths."""
-    progress = progress or (lambda share: None)
-    features = _features(model, steady, progress)
-    times = steady.times_s
-    windows = [window for part in steady.parts for window in _windows(times[part])]
-    starts, ends = (np.array(column) for column in zip(*windows, strict=True))
-    kinds = np.array(list(_course_units(model.config).values()))
-    total, weight = np.zeros((len(kinds) + 1, len(times))), np.zeros(len(times))
-    for first in range(0, len(windows), _WINDOWS_AT_ONCE):
-        progress(0.75 + 0.25 * first / len(windows))
-        batch = slice(first, first + _WINDOWS_AT_ONCE)
-        ticks = np.linspace(starts[batch], ends[batch], model.config.frames, axis=1)
-        onset = np.searchsorted(times, starts[batch]).clip(0, len(times) - 1)
-        boxes = torch.from_numpy(layout(HEAD).boxes(steady.landmarks_xy[onset])).to(features.device)
-        output = model.head(HEAD)(_blend(features, times, ticks), boxes)
-        presence = output.presence.sigmoid().cpu().numpy()
-        reached = output.units.sigmoid().cpu().numpy()
-        courses = np.stack([_course(reached[:, :, units]) for units in kinds], axis=1)
-        for tick, each, p in zip(ticks, courses, presence, strict=True):
-            inside = slice(*np.searchsorted(times, (tick[0] - 1e-6, tick[-1] + 1e-6)))
-            # Windows without an expression count little, or those beside an event would outweigh those around it.
-            seen = [np.interp(times[inside], tick, course) for course in each]
-            total[:, inside] += (p + 0.02) * p * np.stack([*seen, np.ones(len(seen[0]))])
-            weight[inside] += p + 0.02
-    for part in steady.parts[1:]:  # nothing goes on across a cut
-        total[:, part.start - 1 : part.start + 1] = 0
-    anything, upper, smile, present = total / np.maximum(weight, 1e-9)
-    parts = [(steady.landmarks_xy[part], times[part]) for part in steady.parts]
-    speech = np.concatenate(
-        [speech_activity(steady.frames[part], *rest) for part, rest in zip(steady.parts, parts, strict=True)]
-    )
-    beside_speech = np.maximum(upper, level_peaks(smile, times, _LASTING_S))
-    return Evidence(
-        times,
-        (anything * (1 - speech) + beside_speech * speech).astype(np.float32),
-        np.concatenate([blink_closure(*part) for part in parts]),
-        speech,
-        (present * (1 - speech)).astype(np.float32),
-    )
 
 
 def find_moments(evidence: Evidence, steady: SteadyClip, floor: float) -> tuple[Moment, ...]:
@@ -169,32 +105,10 @@ def single_moment(
     ``units`` is how far, 0..1, each action unit has got in each frame, on the subject's right and left; ``presence``
     becomes the score.
     """
-    course = _course(units[None][:, :, _expressive(config)])[0]
-    onset, apex, offset, _ = next(_peaks(times_s, course, 0.0))
+    since_onset = course(units[None][:, :, expressive(config)])[0]
+    onset, apex, offset, _ = next(_peaks(times_s, since_onset, 0.0))
     kind = "micro-expression" if offset - onset <= LONG_S else "macro-expression"
     return Moment(onset, apex, offset, kind, presence)
-
-
-def _course(units: Float[np.ndarray, "w t u 2"]) -> Float[np.ndarray, "w t"]:
-    """How far an expression has got, 0..1: the mean of its action units, those that get furthest counting most."""
-    furthest = units.max(1, keepdims=True)
-    weight = furthest**3
-    course = (weight * units).sum((2, 3)) / weight.sum((2, 3))
-    return np.asarray(course * (furthest.max((2, 3)) / course.max(1, keepdims=True)))
-
-
-def _expressive(config: ModelConfig) -> Bool[np.ndarray, "u"]:
-    return np.array([unit not in NUISANCE_UNITS for unit in config.units])
-
-
-def _course_units(config: ModelConfig) -> dict[str, Bool[np.ndarray, "u"]]:
-    """The action units of an expression, and those of them that count while the mouth moves as in speech."""
-    units = np.array(config.units)
-    return {
-        "expression": _expressive(config),
-        "upper face": np.isin(units, _UPPER_UNITS),
-        "smile": units == _SMILE_UNIT,
-    }
 
 
 def _peaks(
@@ -273,38 +187,3 @@ def _within(inner: Moment, outer: Moment) -> float:
 
 def _shared_s(first: Moment, second: Moment) -> float:
     return max(0.0, min(first.offset_s, second.offset_s) - max(first.onset_s, second.onset_s))
-
-
-def _features(model: MicroExpressionNet, steady: SteadyClip, progress: ShareProgress) -> Float[Tensor, "t c h w"]:
-    # Half precision, and one tensor from the start: a minute of features takes 180 MB.
-    count, features = len(steady.frames), None
-    for first in range(0, count, _FRAMES_AT_ONCE):
-        progress(0.55 + 0.2 * first / count)
-        frames = torch.from_numpy(steady.frames[first : first + _FRAMES_AT_ONCE]).to(model.mean.device)
-        encoded = model.encode(frames.permute(0, 3, 1, 2)[None].float() / 255)[0]
-        if features is None:
-            features = encoded.new_empty(count, *encoded.shape[1:], dtype=torch.half)
-        features[first : first + len(encoded)] = encoded
-    return cast(Tensor, features)
-
-
-def _windows(times: Float[np.ndarray, "t"]) -> Iterator[tuple[float, float]]:
-    """Start and end, in seconds, of windows of each length that overlap and cover the clip."""
-    whole = float(times[-1] - times[0])
-    for length in LENGTHS_S:
-        if length >= whole:
-            yield float(times[0]), float(times[-1])
-            return
-        count = int(np.ceil((whole - length) / (_STRIDE * length))) + 1
-        yield from ((float(s), float(s) + length) for s in np.linspace(times[0], times[-1] - length, count))
-
-
-def _blend(
-    features: Float[Tensor, "t c h w"], times: Float[np.ndarray, "t"], ticks: Float[np.ndarray, "b n"]
-) -> Float[Tensor, "b n c h w"]:
-    """Features at times between frames, interpolated linearly; small movements blend as their pictures do."""
-    right = np.searchsorted(times, ticks).clip(1, len(times) - 1)
-    share = ((ticks - times[right - 1]) / (times[right] - times[right - 1])).clip(0, 1).astype(np.float32)
-    after = torch.from_numpy(right).to(features.device)
-    weight = torch.from_numpy(share).to(features.device)[..., None, None, None]
-    return torch.lerp(features[after - 1].float(), features[after].float(), weight)

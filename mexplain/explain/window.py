@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mexplain.explain.spotting import ShareProgress, find_moments, score_windows
+from mexplain.explain.evidence import ShareProgress, score_windows
+from mexplain.explain.spotting import find_moments
 from mexplain.face.extraction import read_stabilized
 from mexplain.media.sandbox import client
 from mexplain.media.video import probe

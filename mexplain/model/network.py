@@ -77,9 +77,7 @@ class Head(nn.Module):
         seen = self.since_onset(features)
         local, gates = self.block_attention(seen, boxes, gain)
         course = self.lstm(self.fuse_embeddings(local, self.global_embeddings(seen)))[0]
-        whole = course.mean(1)
-        units = self.read_units(course).unflatten(-1, (-1, 2))
-        return HeadOutput(self.classify(whole), gates, self.notice(whole)[:, 0], units)
+        return HeadOutput(self.classify(course.mean(1)), gates, *self._read(course))
 
     def preactivations(
         self, features: Float[Tensor, "b t c h w"], boxes: Float[Tensor, "b m 4"]
@@ -117,6 +115,13 @@ class Head(nn.Module):
         """Compute the class logits from fused vectors, by the Bi-LSTM and the classifier."""
         logits: Float[Tensor, "b k"] = self.classify(self.lstm(fused)[0].mean(1))
         return logits
+
+    def notice_units(self, fused: Float[Tensor, "b t f"]) -> tuple[Float[Tensor, "b"], Float[Tensor, "b t u 2"]]:
+        """Compute ``HeadOutput.presence`` and ``units`` from fused vectors."""
+        return self._read(self.lstm(fused)[0])
+
+    def _read(self, course: Float[Tensor, "b t l"]) -> tuple[Float[Tensor, "b"], Float[Tensor, "b t u 2"]]:
+        return self.notice(course.mean(1))[:, 0], self.read_units(course).unflatten(-1, (-1, 2))
 
 
 class MicroExpressionNet(nn.Module):

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from mexplain.explain.spotting import HEAD
+from mexplain.explain.evidence import HEAD
 from mexplain.face.blocks import LAYOUTS, points_inside
 from mexplain.face.mesh import mean_shape
 from mexplain.language.message import text

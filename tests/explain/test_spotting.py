@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from mexplain.errors import SettingError
+from mexplain.explain import evidence
+from mexplain.explain.evidence import score_windows
 from mexplain.explain.lids import blink_closure, lid_closure
 from mexplain.explain.spotting import (
     KINDS,
@@ -15,12 +17,11 @@ from mexplain.explain.spotting import (
     movement,
     overlap,
     rank,
-    score_windows,
     single_moment,
 )
 from mexplain.face.extraction import read_stabilized
 from mexplain.face.landmarker import find_face
-from mexplain.face.mesh import mean_shape
+from mexplain.face.mesh import inter_ocular_distance, mean_shape
 from mexplain.model.config import PRESETS, UNITS
 from mexplain.records import Evidence, Moment
 from mexplain.records.face import SteadyClip
@@ -210,11 +211,11 @@ def test_the_head_is_held_still_and_the_moment_found(recording, checkpoint) -> N
     assert len(steady.frames) == len(made.frames)
     drift = np.abs(steady.landmarks_xy - steady.landmarks_xy[0]).mean((1, 2))
     assert drift.max() < 1.5  # pixels of the crop, of which 40 are between the eyes
-    evidence = score_windows(checkpoint.model, steady)
-    assert evidence.expression.min() >= 0 and evidence.expression.max() <= 1
+    found = score_windows(checkpoint.model, steady)
+    assert found.expression.min() >= 0 and found.expression.max() <= 1
     truth = next(moment for moment in made.moments if moment.kind == "micro-expression")
-    found = find_moments(evidence, steady, checkpoint.moment_floor)
-    assert overlap(found[0], truth) >= 0.5, (found, truth)
+    moments = find_moments(found, steady, checkpoint.moment_floor)
+    assert overlap(moments[0], truth) >= 0.5, (moments, truth)
 
 
 def test_watching_changes_nothing(recording, checkpoint) -> None:
@@ -224,3 +225,27 @@ def test_watching_changes_nothing(recording, checkpoint) -> None:
     score_windows(checkpoint.model, steady)
     assert np.array_equal(frames, steady.frames)
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.model.state_dict().items())
+
+
+def test_windows_that_share_maps_see_what_the_whole_head_sees(recording, checkpoint) -> None:
+    """The quick way gives what a head gives that runs on each window's frames with the same boxes."""
+    model = checkpoint.model
+    steady = read_stabilized(recording[0], 0.0, 2.5, image_size=112, crop_iod=2.8)
+    (part,) = steady.parts
+    windows = evidence._windows(steady, part)
+    iod = float(inter_ocular_distance(steady.landmarks_xy[0]))
+    runs = list(evidence._sharing(windows, iod))
+    assert [w for run in runs for w in run] == windows and len(runs) < len(windows) / 4
+    for run in runs:
+        assert all(np.abs(window.boxes - run[0].boxes).max() <= 0.02 * iod for window in run)
+    frames = evidence._StretchFeatures(model, steady, part)
+    with torch.inference_mode():
+        whole = torch.from_numpy(steady.frames).permute(0, 3, 1, 2)[None].float() / 255
+        features = model.encode(whole)[0]
+        for run in runs[:2]:
+            boxes = torch.from_numpy(np.mean([window.boxes for window in run], axis=0))
+            for ticks, presence, units in evidence._looks(model, frames, run):
+                seen = evidence._blend(features, steady.times_s, ticks)
+                output = model.head("10")(seen, boxes.expand(len(ticks), -1, -1))
+                assert np.allclose(presence, output.presence.sigmoid(), atol=1e-4)
+                assert np.allclose(units, output.units.sigmoid(), atol=1e-4)

@@ -13,8 +13,8 @@ from mexplain.evaluation.coded_units.scores import FEWEST_CODED, CodedClips, Cod
 from mexplain.evaluation.datasets.readers import DATASETS
 from mexplain.evaluation.datasets.sample import Problem, Sample
 from mexplain.evaluation.loso.crop_cache import FaceCrops, load_all
+from mexplain.explain.evidence import HEAD
 from mexplain.explain.movements import UNIT_THRESHOLD
-from mexplain.explain.spotting import HEAD
 from mexplain.face.blocks import layout
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import Progress

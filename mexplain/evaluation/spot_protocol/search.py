@@ -13,8 +13,8 @@ import torch
 from mexplain.errors import DatasetError, FaceError
 from mexplain.evaluation.datasets.long_videos import MACRO, MICRO, LongVideo
 from mexplain.evaluation.loso.protocol import FIVE_TO_THREE
+from mexplain.explain.evidence import HEAD
 from mexplain.explain.prediction import predict_clip
-from mexplain.explain.spotting import HEAD
 from mexplain.explain.window import MARGIN_S, spot
 from mexplain.media.files import write_json_file
 from mexplain.media.image import read_photo

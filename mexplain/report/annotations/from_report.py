@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mexplain.errors import DatasetError
-from mexplain.explain.spotting import HEAD, KINDS
+from mexplain.explain.evidence import HEAD
+from mexplain.explain.spotting import KINDS
 from mexplain.media.files import printable
 from mexplain.media.json_records import read_json_record
 from mexplain.records import Moment, Report
