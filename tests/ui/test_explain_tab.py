@@ -145,6 +145,12 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     page.locator("#results .columns").press("ArrowRight")
     page.wait_for_function("document.querySelector('#results .columns').scrollLeft > 0")
     assert not page.locator("#input").is_visible()
+    # The answer comes first: the introduction has gone, the disclaimer has not, and the switches wait to be asked for.
+    assert not page.locator("#intro").is_visible() and not page.locator("#method").is_visible()
+    assert "It does not read people" in page.inner_text("#heading")
+    page.click("#change_view")
+    assert page.locator("#method").is_visible()
+    assert page.get_attribute("#change_view", "aria-expanded") == "true"
     page.click("#another")
     assert page.locator("#input").is_visible()
     visitor.check()

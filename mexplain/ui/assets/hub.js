@@ -55,7 +55,12 @@
   }, true);
 
   // What is being explained folds away, so that the answer comes first; whoever wants another clip unfolds it.
-  const fold = (folded) => { document.body.dataset.clip = folded ? "folded" : "open"; };
+  const fold = (folded) => {
+    document.body.dataset.clip = folded ? "folded" : "open";
+    if (!folded) return;
+    root.classList.add("introduced");
+    sayIntroduced();
+  };
   document.addEventListener("click", (event) => {
     if (event.target.closest("#another")) fold(false);
     else if (event.target.closest(".sample")) fold(true);
@@ -63,6 +68,12 @@
   });
 
   document.addEventListener("click", (event) => { if (event.target.closest("#print_lesson")) window.print(); });
+
+  // On a phone the switches are two thirds of a screen, between the answer and its pictures.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#change_view");
+    if (button) button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") === "false"));
+  });
 
   // The page is made anew in another language, with what the address names.
   document.addEventListener("change", (event) => {

@@ -66,6 +66,7 @@ class ResultsPanel:
                 self.courses_intro = gr.HTML()
                 self.courses = gr.Plot(show_label=False, container=False, elem_classes="unit-courses")
                 self.movements = gr.HTML(elem_id="movements")
+            gr.HTML(render_html("switches_toggle"), elem_id="switches_toggle")
             with gr.Group(elem_id="switches"):
                 self._lay_out_view_inputs()
                 self._lay_out_request_inputs()

@@ -72,7 +72,7 @@ class ExplainTab:
             gr.Button(text("Another clip or part"), elem_id="another", min_width=220, scale=0)
             self.halt_below = gr.Button(text("Stop"), elem_id="stop_below", min_width=90, scale=0)
             self.report = ReportButton(self.hub)
-        self.status = gr.HTML(elem_id="status")
+            self.status = gr.HTML(elem_id="status")
         self.error = error_box()
 
     def _wire(self, page: gr.Blocks) -> None:
