@@ -19,7 +19,7 @@ from mexplain.report import wording
 from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import Quantity
 from mexplain.report.visuals.motion_magnification import magnified_animation
-from mexplain.report.visuals.plots import block_time_heatmap, percent, probability_bars
+from mexplain.report.visuals.plots import block_time_heatmap, percent
 from mexplain.ui.components.common import animation_html
 from mexplain.ui.server.gradio_compat import session_exists
 from mexplain.ui.server.logs import LOG
@@ -147,9 +147,9 @@ def checked(variant: VariantReport, method: str) -> str:
     return render_html("trust", results=results, waiting=WORDS["testing"])
 
 
-def bars(variant: VariantReport) -> Any:
-    """Figure with the probability of each class."""
-    return probability_bars(variant)
+def bars(variant: VariantReport) -> str:
+    """Bars of the probability of each class, in the network's order so that variants compare."""
+    return render_html("probabilities", variant=variant, percent=percent)
 
 
 def made_with(report: Report) -> str:

@@ -27,7 +27,7 @@ class VariantColumn(NamedTuple):
     """The components of one variant's column."""
 
     verdict: gr.HTML
-    bars: gr.Plot
+    bars: gr.HTML
     film: gr.HTML
     heatmap: gr.Plot
     trust: gr.HTML
@@ -127,7 +127,7 @@ class ResultsPanel:
             gr.HTML(render_html("variant_title", title=title, about=about))
             return VariantColumn(
                 verdict=gr.HTML(elem_classes="decided"),
-                bars=gr.Plot(show_label=False, container=False, elem_classes="bars"),
+                bars=gr.HTML(elem_classes="bars"),
                 film=gr.HTML(elem_classes="picture"),
                 heatmap=gr.Plot(show_label=False, container=False, elem_classes="times"),
                 trust=gr.HTML(elem_classes="checked"),
