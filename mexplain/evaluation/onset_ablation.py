@@ -9,10 +9,10 @@ from pydantic import Field
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
-from mexplain.language.message import text
+from mexplain.language.message import said, say, text
 from mexplain.media.json_records import read_json_record
 from mexplain.model.checkpoint import METRICS
-from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER
+from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER, separators
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def ablation_alt(found: Ablation) -> str:
 
 def ablation_figure(found: Ablation) -> go.Figure:
     """Bars of how often attention lands on what moves, with and without the difference, and a line for chance."""
-    names = ["what changed since the first frame", "the frames as they are"]
+    names = [said("what changed since the first frame"), said("the frames as they are")]
     shares = [found.full_lands, found.bare_lands]
     intervals = [found.full_interval, found.bare_interval]
     figure = go.Figure(
@@ -161,14 +161,14 @@ def ablation_figure(found: Ablation) -> go.Figure:
                 "width": 4,
             },
             customdata=[[name, low, high] for name, (low, high) in zip(names, intervals, strict=True)],
-            hovertemplate="shown %{customdata[0]}: %{x:.0%}<br>95 %: %{customdata[1]:.0%} to %{customdata[2]:.0%}"
+            hovertemplate="%{customdata[0]}: %{x:.0%}<br>95 %: %{customdata[1]:.0%}, %{customdata[2]:.0%}"
             "<extra></extra>",
         )
     )
     # Over their bars, not beside them: a phone is narrow.
     for row, name, share in zip((1, 0), names, shares, strict=True):
         figure.add_annotation(
-            text=f"Shown {name}: <b>{_percent(share)}</b>",
+            text=said("Shown {name}: <b>{share}</b>", name=name, share=_percent(share)),
             x=0,
             y=row + 0.24,
             xanchor="left",
@@ -186,7 +186,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
             line={"color": INK, "width": 1.5, "dash": "dot"},
         )
     figure.add_annotation(
-        text=f"picked blindly: {_percent(found.chance)}",
+        text=said("picked blindly: {share}", share=_percent(found.chance)),
         x=found.chance,
         y=-0.32,
         xanchor="left",
@@ -198,8 +198,8 @@ def ablation_figure(found: Ablation) -> go.Figure:
     figure.update_xaxes(
         range=[0, 1.06],
         tickvals=[0.003, 0.5, 0.997],
-        ticktext=["0 %", "50 %", "100 %"],
-        title={"text": "attention lands on what moves", "standoff": 6},
+        ticktext=[say(_percent(share)) for share in (0.0, 0.5, 1.0)],
+        title={"text": said("attention lands on what moves"), "standoff": 6},
         fixedrange=True,
         showgrid=False,
         zeroline=False,
@@ -207,6 +207,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
     figure.update_yaxes(range=[-0.75, 1.65], visible=False, fixedrange=True)
     figure.update_layout(
         height=220,
+        separators=separators(),
         margin={"l": 4, "r": 14, "t": 4, "b": 48},
         **PLAIN,
     )
@@ -214,4 +215,4 @@ def ablation_figure(found: Ablation) -> go.Figure:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+    return text("{share:.0f} %", share=100 * share)

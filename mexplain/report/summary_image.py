@@ -6,6 +6,8 @@ from jaxtyping import UInt8
 
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES, alternatives
+from mexplain.language.listing import joined
+from mexplain.language.message import Sentence, text
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_bar, paragraph_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
@@ -40,7 +42,7 @@ def summary_image(report: Report) -> UInt8[np.ndarray, "h w 3"]:
     picture = np.concatenate(parts, axis=1)
     width = picture.shape[1]
     panel = unit_courses_picture(report, width)
-    note = text_bar(width, "This shows how a model decides. It does not read people. (mexplain)")
+    note = text_bar(width, text("This shows how a model decides. It does not read people. (mexplain)"))
     return np.concatenate([paragraph_bar(width, report.movement_sentence), picture, panel, note])
 
 
@@ -51,26 +53,28 @@ def summary_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 def _column(report: Report, variant: VariantReport) -> UInt8[np.ndarray, "h w 3"]:
-    name = VARIANT_NAMES[variant.variant]
+    name = Sentence(VARIANT_NAMES[variant.variant])
     if variant.label == NONE:
-        answer = f"{name[0].upper()}{name[1:]}: none found"
+        answer = text("{variant}: none found", variant=name)
     else:
-        answer = f"{name[0].upper()}{name[1:]}: {variant.label}, {percent(variant.probabilities[variant.label])}"
-        answer = f"{answer} {alternatives(variant)}".rstrip()
+        share = percent(variant.probabilities[variant.label])
+        answer = text("{variant}: {label}, {share}", variant=name, label=variant.label, share=share)
+        answer = joined([part for part in (answer, alternatives(variant)) if part], " ")
     parts = [text_bar(_SIDE, answer, 18)]
     if all(block.attention is not None for block in variant.blocks):
-        parts += _face(attention_face(report, variant), "Where it looked (attention)", "attention", 0.0, 1.0, "")
+        parts += _face(attention_face(report, variant), text("Where it looked (attention)"), "attention", 0.0, 1.0, "")
     else:
         blank = np.full_like(colour_bar(_SIDE, "", "attention", (0.0, 1.0)), _PAPER)
-        words = text_bar(_SIDE, "It sees the face as a whole: no attention")
+        words = text_bar(_SIDE, text("It sees the face as a whole: no attention"))
         blank[: len(words)] = words
         parts += [blank, _sized(in_grey(report.apex_frame))]
     if variant.maps:
         method = METHODS[next(iter(variant.maps))]
         limit = colour_limit(block_values(variant, "attribution", method.key))
-        title = (
-            f"What {'pushed' if method.signed else 'mattered for'} “{variant.target or variant.label}” ({method.name})"
-        )
+        told = {"label": variant.target or variant.label, "method": method.name}
+        title = text("What mattered for “{label}” ({method})", **told)
+        if method.signed:
+            title = text("What pushed “{label}” ({method})", **told)
         face = attribution_face(report, variant, method.key)
         parts += _face(face, title, "attribution", -limit if method.signed else 0.0, limit, method.unit)
     return np.concatenate(parts)

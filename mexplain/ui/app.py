@@ -108,7 +108,7 @@ def build_page(folder: Path, prepared: PreparedAnswers, own: OwnNetwork | None =
             with linked_tab(text("Simulator"), "simulator"):
                 SimulatorTab(hub, page)
             with linked_tab(text("Trust"), "trust"):
-                TrustTab(hub, Path(CHECKPOINT or SHIPPED))
+                TrustTab(hub, page, Path(CHECKPOINT or SHIPPED))
             if own is None:
                 with linked_tab(text("Lesson"), "lesson"):
                     LessonTab(hub, Path(CHECKPOINT or SHIPPED))

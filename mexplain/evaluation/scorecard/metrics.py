@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mexplain.language.message import text
+
 # Relative to the largest: smaller differences come from the order of summation.
 _SAME = 1e-6
 # A face is shown smoothed by this share of its side.
@@ -36,14 +38,14 @@ MEASURES: dict[str, Measure] = {
     for measure in (
         Measure(
             "game_top",
-            "Top block",
+            text("Top block"),
             "How often, of the up to four blocks that move most, the one with the largest score is the one that the "
             "answer owes most: its mean contribution when clips are rendered again without some of the blocks.",
             asks="used",
         ),
         Measure(
             "game_pearson",
-            "Correlation",
+            text("Correlation"),
             "Mean linear correlation, within a clip, of these blocks' scores with what the answer owes them.",
             asks="used",
         ),
@@ -52,7 +54,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "game_sign",
-            "Sign",
+            text("Sign"),
             "How often a score has the sign of what the answer owes the block, among blocks that it owes a tenth of "
             "the largest: 0.5 is chance.",
             asks="used",
@@ -85,7 +87,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "pointing",
-            "Pointing",
+            text("Pointing"),
             "How often the strongest place of the picture, as the hub shows it, lies where the expression moves at "
             "least half as far as where it moves most (the moving area).",
         ),
@@ -97,7 +99,7 @@ MEASURES: dict[str, Measure] = {
         Measure("mass", "Mass", "Share of the positive attribution that lies in the moving area."),
         Measure(
             "mass_ratio",
-            "Mass ratio",
+            text("Mass ratio"),
             "Share of the positive attribution that lies in the moving area, over that area's share of the face: 1 if "
             "spread evenly over the face.",
         ),
@@ -108,7 +110,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "auroc",
-            "Block AUROC",
+            text("Block AUROC"),
             "How often a moving block has a larger score than one that does not move: 0.5 is chance.",
         ),
         Measure(

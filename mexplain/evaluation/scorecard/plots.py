@@ -9,14 +9,15 @@ from mexplain.errors import SettingError
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.reference_maps import NAMES
 from mexplain.evaluation.scorecard.scorecard_table import by_auroc, by_use, tells_what_is_used
+from mexplain.language.message import said, say, text
 from mexplain.model.scorecard import Estimate, Scorecard
 from mexplain.report.templating import render
-from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER
+from mexplain.report.visuals.plots import FONT, HOVER, INK, OTHERS, WINNER, separators
 
 QUESTIONS = ("used", "moved")
 _SHOWN = {"used": ("game_top", "game_pearson", "game_sign"), "moved": ("auroc", "mass_ratio", "pointing")}
 # What the dotted line shows, and its words.
-_LINE = {"used": ("motion", "how far each block moves"), "moved": ("face", "the bare face, spread evenly")}
+_LINE = {"used": ("motion", text("how far each block moves")), "moved": ("face", text("the bare face, spread evenly"))}
 _ROW_PX, _TOP_PX, _BOTTOM_PX = 36, 30, 78
 _GAP = 0.05
 
@@ -64,7 +65,7 @@ def scorecard_figure(scorecard: Scorecard, variant: str, asks: str = "used") -> 
             }
         )
         figure.add_annotation(
-            text=f"<b>{MEASURES[key].name}</b>",
+            text=f"<b>{say(MEASURES[key].name)}</b>",
             xref="paper",
             yref="paper",
             x=left,
@@ -75,13 +76,13 @@ def scorecard_figure(scorecard: Scorecard, variant: str, asks: str = "used") -> 
             yshift=6,
         )
     for row, method in enumerate(order):
-        text = NAMES.get(method, method)
+        name = NAMES.get(method, method)
         if method not in METHODS:
-            text = f"<i>{text} (guess)</i>"
+            name = text("<i>{name} (guess)</i>", name=name)
         elif _fails(scorecard, variant, method):
-            text += " (fails)"
+            name = text("{name} (fails)", name=name)
         figure.add_annotation(
-            text=text,
+            text=say(name),
             xref="paper",
             yref="y",
             x=0,
@@ -93,8 +94,11 @@ def scorecard_figure(scorecard: Scorecard, variant: str, asks: str = "used") -> 
             font={"size": 12},
         )
     figure.add_annotation(
-        text=f"Dot: mean; bar: 95 % interval over people.<br>Dotted: {bare_text}.<br>"
-        "Hollow: fails, for it hardly changes with random weights.",
+        text=said(
+            "Dot: mean; bar: 95 % interval over people.<br>Dotted: {line}.<br>"
+            "Hollow: fails, for it hardly changes with random weights.",
+            line=bare_text,
+        ),
         xref="paper",
         yref="paper",
         x=0,
@@ -115,6 +119,7 @@ def scorecard_figure(scorecard: Scorecard, variant: str, asks: str = "used") -> 
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,
         showlegend=False,
+        separators=separators(),
         template="none",
         hoverlabel=HOVER,
     )
@@ -161,9 +166,16 @@ def _add_dots(figure: go.Figure, axis: str, rows: Sequence[tuple[int, str, Estim
                 "width": 0,
             },
             cliponaxis=False,
-            customdata=[[NAMES.get(method, method), e.low, e.high, e.count] for _, method, e in rows],
-            hovertemplate="<b>%{customdata[0]}</b><br>%{x:.2f} (%{customdata[1]:.2f} to %{customdata[2]:.2f}), "
-            "%{customdata[3]} clips<extra></extra>",
+            customdata=[[say(NAMES.get(method, method)), e.low, e.high, e.count] for _, method, e in rows],
+            hovertemplate="<b>%{customdata[0]}</b><br>"
+            + said(
+                "{value} ({low} to {high}), {count} clips",
+                value="%{x:.2f}",
+                low="%{customdata[1]:.2f}",
+                high="%{customdata[2]:.2f}",
+                count="%{customdata[3]}",
+            )
+            + "<extra></extra>",
         )
     )
 

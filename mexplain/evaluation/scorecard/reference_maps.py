@@ -8,6 +8,7 @@ from jaxtyping import Float
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.scorecard.known_clips import KnownClip
 from mexplain.face.blocks import pool_into_blocks
+from mexplain.language.message import text
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,16 @@ class ReferenceMap:
 GUESSES: dict[str, ReferenceMap] = {
     guess.key: guess
     for guess in (
-        ReferenceMap("uniform", "Uniform", "The same everywhere in the picture, at all times."),
-        ReferenceMap("face", "Whole face", "The same everywhere on the face (in the 24 blocks), nothing beside it."),
-        ReferenceMap("centre", "Centre", "A bump in the middle of the face, at all times."),
-        ReferenceMap("random", "Random", "Another random number for each pixel, block and frame."),
-        ReferenceMap("motion", "Motion itself", "How far the expression moves each pixel and block in each frame."),
-        ReferenceMap("random_weights", "Random weights", "The default method on a network with random weights."),
+        ReferenceMap("uniform", text("Uniform"), "The same everywhere in the picture, at all times."),
+        ReferenceMap(
+            "face", text("Whole face"), "The same everywhere on the face (in the 24 blocks), nothing beside it."
+        ),
+        ReferenceMap("centre", text("Centre"), "A bump in the middle of the face, at all times."),
+        ReferenceMap("random", text("Random"), "Another random number for each pixel, block and frame."),
+        ReferenceMap(
+            "motion", text("Motion itself"), "How far the expression moves each pixel and block in each frame."
+        ),
+        ReferenceMap("random_weights", text("Random weights"), "The default method on a network with random weights."),
     )
 }
 # Not made from the clip alone.

@@ -233,8 +233,12 @@ def _title_and_unit(variant: VariantReport, options: AnimationOptions, signed: b
     title = text("{variant}: what pushed “{label}” ({method})")
     if not signed:
         title = text("{variant}: what mattered for “{label}” ({method})")
-    each = " a pixel" if options.shown == "pixels" else " a frame" if method.tells_when else ""
-    return text(title, variant=name, label=target, method=method.name), method.unit + each
+    unit = method.unit
+    if options.shown == "pixels":
+        unit = text("{unit} a pixel", unit=unit)
+    elif method.tells_when:
+        unit = text("{unit} a frame", unit=unit)
+    return text(title, variant=name, label=target, method=method.name), unit
 
 
 def _enlarge(picture: Float[np.ndarray, "h h"], size: int) -> Float[np.ndarray, "{size} {size}"]:

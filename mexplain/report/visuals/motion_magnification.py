@@ -46,7 +46,7 @@ def magnified_animation(
     pictures = np.concatenate([interpolate_frames(face.frames), moved], axis=2) if beside else moved
     for picture in pictures:
         if beside:
-            _label(picture[:, :size], "as filmed")
+            _label(picture[:, :size], text("as filmed"))
         _label(picture[:, -size:], label)
     title = text("Largest motion found since the first frame: {largest:.2f} eye distances", largest=largest)
     alt = text("The face, slowed down, with its motion exaggerated ({label}). {title}.", label=label, title=title)
@@ -110,6 +110,6 @@ def _split_axes(positions: Float[np.ndarray, "s s 2"]) -> tuple[Float[np.ndarray
     return positions[..., 0], positions[..., 1]
 
 
-def _label(picture: UInt8[np.ndarray, "h w 3"], text: str) -> None:
+def _label(picture: UInt8[np.ndarray, "h w 3"], line: str) -> None:
     picture[:26] = (picture[:26] * 0.35).astype(np.uint8)
-    draw_text(picture, text, 10, 18, size=13)
+    draw_text(picture, line, 10, 18, size=13)

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from mexplain.errors import SettingError
 from mexplain.face.facs import FACS
-from mexplain.language.message import Sentence, said, say, text
+from mexplain.language.message import Sentence, Written, said, say, text
 from mexplain.records import Report
 from mexplain.records.face import Movement
 from mexplain.report.unit_agreement import movement_variant
@@ -125,7 +125,10 @@ def unit_courses_picture(report: Report, width: int) -> UInt8[np.ndarray, "h {wi
 
     for number, row in enumerate(rows):
         base, high = (number + 1) * _ROW_PX - 4, (1 - _TITLE_SHARE) * _ROW_PX
-        draw_text(picture, f"{row.name}, AU{row.unit}, {FACS[row.unit].muscles}", gap, base - _ROW_PX + 22)
+        named = text(
+            "{movement}, AU{unit}, {muscles}", movement=row.name, unit=row.unit, muscles=FACS[row.unit].muscles
+        )
+        draw_text(picture, named, gap, base - _ROW_PX + 22)
         cv2.line(picture, (gap, base), (width - gap, base), (70, 78, 86), 1)
         for side, course in row.sides:
             places = [
@@ -138,11 +141,11 @@ def unit_courses_picture(report: Report, width: int) -> UInt8[np.ndarray, "h {wi
             cv2.line(picture, (across(time_s), base - 7), (across(time_s), base), _WHITE, 2)
     if rows:
         y = len(picture) - _AXIS_PX + 18
-        draw_text(picture, f"{start:.2f} s", gap, y, colour=_FAINT)
-        draw_text(picture, f"{end:.2f} s", width - gap, y, "right", _FAINT)
-        draw_text(picture, "right side", gap, y + 18, colour=_rgb(RIGHT))
-        draw_text(picture, "left side", gap + 80, y + 18, colour=_rgb(LEFT))
-        draw_text(picture, "marks: onset, apex, offset", width - gap, y + 18, "right", _FAINT)
+        draw_text(picture, text("{time} s", time=Written(f"{start:.2f}")), gap, y, colour=_FAINT)
+        draw_text(picture, text("{time} s", time=Written(f"{end:.2f}")), width - gap, y, "right", _FAINT)
+        draw_text(picture, text("right side"), gap, y + 18, colour=_rgb(RIGHT))
+        draw_text(picture, text("left side"), gap + 110, y + 18, colour=_rgb(LEFT))
+        draw_text(picture, text("marks: onset, apex, offset"), width - gap, y + 18, "right", _FAINT)
     return picture
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mexplain.errors import MexplainError
+from mexplain.language.current import LANGUAGES, using_language
 from mexplain.model.device import step_back
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.settings import limit
@@ -61,3 +62,6 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
                 key = (session.clip_sha256, network.sha256, session.request)
                 self._answers[key] = PreparedAnswer(session.explainer.prediction, session.report, session.drawn)
                 session.explainer.forget_targets()
+                for code in LANGUAGES:
+                    with using_language(code):
+                        films(session, View(), list(VARIANTS))

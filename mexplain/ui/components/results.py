@@ -11,7 +11,7 @@ from markupsafe import Markup
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
 from mexplain.explain.decision import alternatives
-from mexplain.language.current import in_this_language
+from mexplain.language.current import in_this_language, language
 from mexplain.language.message import text
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
@@ -115,7 +115,7 @@ def film(
     options = AnimationOptions(
         "attention" if quantity == "attention" else grain, method, view.magnitude, view.opacity / 100
     )
-    key = (variant.variant, options)
+    key = (variant.variant, options, language())
     player = drawn.get(key) or animation_html(heatmap_animation(variant, face, options))
     keep(drawn, key, player, _MAX_FILMS)
     note = ""

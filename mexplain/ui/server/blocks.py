@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import shutil
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,7 @@ class HubBlocks(gr.Blocks):
         # Gradio's ``delete_cache`` breaks when a file comes while it looks; ``uploads`` deletes files in its place.
         super().__init__(analytics_enabled=False, **settings)
         self.run_history = False
+        self._figures: dict[int, tuple[gr.Plot, Callable[[], Any]]] = {}
 
     @property
     def config(self) -> Any:
@@ -44,16 +45,27 @@ class HubBlocks(gr.Blocks):
         if language() == ENGLISH:
             return self._english
         if language() not in self._configs:
-            self._configs[language()] = say_all(self._english)
-            for component in self._configs[language()]["components"]:
+            config = say_all(self._english)
+            for component in config["components"]:
+                if component["id"] in self._figures:
+                    plot, draw = self._figures[component["id"]]
+                    drawn = plot.postprocess(draw())
+                    component["props"]["value"] = drawn and drawn.model_dump()
                 # Gradio makes a plain text of a button's.
                 if component["type"] == "button" and component["props"].get("value"):
                     component["props"]["value"] = say(Message(component["props"]["value"]))
+            self._configs[language()] = config
         return self._configs[language()]
 
     @config.setter
     def config(self, config: Any) -> None:
         self._english, self._configs = config, {}
+
+    def figure(self, draw: Callable[[], Any]) -> gr.Plot:
+        """A figure that comes with the page, drawn in each language."""
+        plot = gr.Plot(draw(), show_label=False, container=False)
+        self._figures[plot._id] = (plot, draw)
+        return plot
 
     def queue(self, *args: Any, **settings: Any) -> "HubBlocks":
         """Have all events wait in a ``HubQueue``; none may be called past it."""

@@ -4,6 +4,7 @@ import math
 
 from fastapi import HTTPException
 
+from mexplain.language.message import plural, say, text
 from mexplain.settings import limit
 from mexplain.ui.server.gradio_compat import BlockFunction, QueueWithoutAnalytics
 from mexplain.ui.text import WORDS
@@ -17,11 +18,14 @@ class HubQueue(QueueWithoutAnalytics):
     def check(self, function: BlockFunction | None, session: str) -> None:
         """Raise ``HTTPException`` with a sentence where the line is full or the function is unknown."""
         if function is None or len(session) > _MAX_SESSION_LENGTH:
-            raise HTTPException(404, WORDS["odd"])
+            raise HTTPException(404, say(WORDS["odd"]))
         waiting = self.waiting(function)
         if len(waiting) >= limit("waiting"):
             minutes = max(1, math.ceil(sum(map(self.mean_seconds, waiting)) / 60))
-            unit = "minute" if minutes == 1 else "minutes"
-            sentence = WORDS["full"].format(waiting=len(waiting), minutes=f"{minutes} {unit}")
+            told = plural("{count} minute", "{count} minutes", minutes)
+            busy = WORDS["full"]
+            sentence = text(busy, waiting=len(waiting), minutes=told)
             # Browsers show the sentence of a 429, but one of their own for a 503, which tells programs to try again.
-            raise HTTPException(503 if function.api_visibility == "public" else 429, sentence)
+            if function.api_visibility == "public":
+                raise HTTPException(503, str(sentence))
+            raise HTTPException(429, say(sentence))

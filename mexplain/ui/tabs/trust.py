@@ -1,5 +1,6 @@
 """Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from mexplain.settings import LIMITS, limit
 from mexplain.ui.components.common import QUICK, Hub, tab_intro
 from mexplain.ui.components.shortcut_lesson import shortcut_lesson
 from mexplain.ui.components.unit_scores_table import unit_scores_html
+from mexplain.ui.server.blocks import HubBlocks
 from mexplain.ui.text import WORDS, render_html
 
 
 class TrustTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub, folder: Path) -> None:
+    def __init__(self, hub: Hub, page: HubBlocks, folder: Path) -> None:
+        self.page = page
         tab_intro("trust", own=hub.recogniser is not None)
         card = hub.scorecard()
         if hub.recogniser is not None:
@@ -52,7 +55,7 @@ class TrustTab:
                         "lesson", sentence=ablation_sentence(ablation), clips=ablation.clips, people=ablation.people
                     )
                 )
-                gr.Plot(ablation_figure(ablation), show_label=False, container=False)
+                self.page.figure(partial(ablation_figure, ablation))
                 gr.HTML(render_html("paragraph", kind="unseen", sentence=ablation_alt(ablation)))
         if card is not None and card.shortcuts:
             lesson = shortcut_lesson(card.shortcuts, hub.checkpoint().model.config.crop_iod)
@@ -66,7 +69,7 @@ class TrustTab:
                 (variant,) = card.scores
                 for asks in [asks for asks in QUESTIONS if asks == "moved" or tells_what_is_used(card)]:
                     gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get(variant)))
-                    gr.Plot(scorecard_figure(card, variant, asks), show_label=False, container=False)
+                    self.page.figure(partial(scorecard_figure, card, variant, asks))
                 with gr.Accordion(text("All numbers"), open=False, elem_id="numbers"):
                     gr.Markdown(markdown(card).partition("\n")[2])
 
@@ -80,7 +83,7 @@ class TrustTab:
             plots = []
             for asks in asked:
                 gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get("10")))
-                plots.append(gr.Plot(scorecard_figure(card, "10", asks), show_label=False, container=False))
+                plots.append(self.page.figure(partial(scorecard_figure, card, "10", asks)))
             which.input(lambda chosen: _figures(card, chosen, asked), which, plots, **QUICK)
             with gr.Accordion(text("All numbers, all variants"), open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
