@@ -41,7 +41,7 @@ from mexplain.ui.components.common import Hub
 from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.own_network import OwnNetwork, load_own_network, read_options
 from mexplain.ui.server.blocks import HubBlocks
-from mexplain.ui.server.gradio_compat import plot_script
+from mexplain.ui.server.gradio_compat import locale_script, plot_script
 from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import PreparedAnswers, Session
@@ -147,7 +147,7 @@ def page_head() -> str:
     """The part of the page's head that is the hub's own: scripts, printing, and where the script for plots lies."""
     scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
     printed = (ASSETS / "print.css").read_text(encoding="utf-8")
-    return render_html("head", scripts=scripts, printed=printed, plot=plot_script())
+    return render_html("head", scripts=scripts, printed=printed, plot=plot_script(), locale=locale_script())
 
 
 def serve_until(page: HubBlocks, stop: threading.Event, *, for_programs: bool = True) -> None:

@@ -80,8 +80,21 @@
     if (event.target.id !== "language") return;
     const query = new URLSearchParams(location.search);
     query.set("lang", event.target.value);
+    try { if (query.has("sample") && document.querySelector("#answer h2")) sessionStorage.setItem("mexplain-answer", "yes"); } catch { /* then the sample waits for a click */ }
     location.search = query;
   });
+
+  // The answer to a sample, which was there in the other language.
+  const explainAgain = () => {
+    if (document.body?.dataset.ready !== "yes" || !document.querySelector("#input video")) return setTimeout(explainAgain, 100);
+    document.querySelector("#explain").click();
+  };
+  try {
+    if (sessionStorage.getItem("mexplain-answer")) {
+      sessionStorage.removeItem("mexplain-answer");
+      explainAgain();
+    }
+  } catch { /* a browser that keeps nothing */ }
 
   // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
   const inWords = (node) => {
@@ -100,6 +113,8 @@
 
   const tidy = () => {
     sayIntroduced();
+    // Tables and card of the weights are files, in English.
+    document.querySelectorAll(":is(#numbers, #card) .prose:not([lang])").forEach((file) => file.setAttribute("lang", "en"));
     document.querySelectorAll("[data-hint]:not([data-known])").forEach(remember);
     document.querySelectorAll("#moments .js-plotly-plot:not([data-choosable])").forEach((plot) => plot.on && choosable(plot));
     // What went wrong has to do with the clip, most of the time.
@@ -116,6 +131,14 @@
     });
   };
   new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });
+
+  // Gradio takes its own words (upload, settings) from the browser's language, whatever the address asks for.
+  const sayGradio = (name) => {
+    const { lang } = root;
+    import(new URL(name, document.baseURI)).then(({ changeLocale }) => changeLocale({ zh: "zh-CN" }[lang] ?? lang)).catch(() => {});
+  };
+  const locale = document.querySelector("meta[name=locale-script]")?.content;
+  if (locale) sayGradio(locale);
 
   // Plots need a script of megabytes: it is loaded while the visitor reads, not when the first answer is there.
   const loadPlots = () => {

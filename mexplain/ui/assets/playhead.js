@@ -31,8 +31,8 @@
     shown = Math.max(0, Math.min(number, times.length - 1));
     input.max = times.length - 1;
     input.value = shown;
-    const number = times[shown].toLocaleString(document.documentElement.lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-    const told = window.mexplainWords.seconds.replace("{time}", number);
+    const seconds = times[shown].toLocaleString(document.documentElement.lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+    const told = window.mexplainWords.seconds.replace("{time}", seconds);
     input.setAttribute("aria-valuetext", told);
     document.querySelector("#playhead output").textContent = told;
     if (move) all.forEach((film) => {

@@ -164,8 +164,20 @@ def offer_resource(read: Callable[[], str], uri: str, mime_type: str) -> None:
 
 def plot_script() -> str:
     """Address, relative to the page's, of the script that browsers load for a first plot; "" where it is not found."""
-    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
-    return next((f"assets/{path.name}" for path in sorted(assets.glob("PlotlyPlot-*.js"))), "")
+    return next((f"assets/{path.name}" for path in _assets("PlotlyPlot-*.js")), "")
+
+
+def locale_script() -> str:
+    """Address, relative to the page's, of the module whose ``changeLocale`` sets the language of Gradio's own words.
+
+    "" where it is not found.
+    """
+    exports = (path for path in _assets("core-*.js") if "as changeLocale" in path.read_text(encoding="utf-8"))
+    return next((f"assets/{path.name}" for path in exports), "")
+
+
+def _assets(pattern: str) -> list[Path]:
+    return sorted((Path(gr.__file__).parent / "templates" / "frontend" / "assets").glob(pattern))
 
 
 def pass_photo_unopened(image: gr.Image) -> None:
