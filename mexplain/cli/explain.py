@@ -23,6 +23,7 @@ from mexplain.cli.command import (
 )
 from mexplain.cli.own_recogniser import add_recogniser, check_recogniser_options, chosen_own_methods, run_apart
 from mexplain.errors import MexplainError, SettingError
+from mexplain.language.current import ENGLISH, LANGUAGES, using_language
 
 # So that --help and mistyped options answer at once.
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="a video of a face")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the reports")
     parser.add_argument("--html", type=Path, metavar="FILE", help="one web page, complete in itself (one clip only)")
+    parser.add_argument("--lang", default=ENGLISH, choices=LANGUAGES, help="language of the web page (default en)")
     add_variant(parser)
     parser.add_argument(
         "--method",
@@ -171,7 +173,8 @@ def _write_reports(
                 if options.out is not None:
                     write_json(report, path)
                 if options.html is not None:
-                    write_page(report)
+                    with using_language(options.lang):
+                        write_page(report)
             except MexplainError as error:
                 with progress.paused():
                     complain(str(error) if len(paths) == 1 else f"{clip}: {error}")

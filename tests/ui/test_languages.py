@@ -23,6 +23,8 @@ SEEN = """() => {
 }"""
 # Words that none of the other languages has.
 ENGLISH = re.compile(r"\b(the|of|and|is|are|which|with|this|what|your|its|how|to|here|over)\b", re.IGNORECASE)
+# Where a sentence follows another one without a space.
+RUN_ON = re.compile(r"[^\W\d_][).]*[.!?][A-ZÀ-Ü][a-zà-ü]")
 TABS = ("Compare", "What if", "Simulator", "Trust", "Lesson", "Take along", "For programs")
 
 
@@ -33,13 +35,13 @@ def said_in(code, message):
 
 
 def english_left(page, code):
-    """Return what is seen of the page and was not translated."""
+    """Return what is seen of the page and was not translated, and sentences that run into each other."""
     messages = {
         message.id
         for message in catalogue_of(code)
         if isinstance(message.id, str) and " ".join(message.string.split()) != message.id and " " in message.id
     }
-    return [line for line in page.evaluate(SEEN) if line in messages or ENGLISH.search(line)]
+    return [line for line in page.evaluate(SEEN) if line in messages or ENGLISH.search(line) or RUN_ON.search(line)]
 
 
 @pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "en"])
