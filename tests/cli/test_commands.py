@@ -147,6 +147,9 @@ def test_a_report_can_be_a_page(person_path, tmp_path, fails, capsys):
     capsys.readouterr()
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and "<video" in text and "Measured on" in text
+    assert main(["explain", str(person_path), "--html", str(page), "--lang", "de", *options]) == 0
+    assert "held still, it is gone" in capsys.readouterr().out, "what is printed stays English"
+    assert '<html lang="de">' in (text := page.read_text(encoding="utf-8")) and "Measured on" not in text
     assert not list(tmp_path.rglob("*.json"))
     assert "--out DIR, --html FILE" in fails("explain", str(person_path))
     assert "2 clips" in fails("explain", str(person_path), "other.mp4", "--html", str(page))

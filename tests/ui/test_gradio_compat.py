@@ -182,6 +182,11 @@ def test_the_script_of_plots_is_where_browsers_load_it_from():
     assert gradio_compat.plot_script().endswith(".js") and "plotly" in script.read_text(encoding="utf-8").lower()
 
 
+def test_the_language_of_gradios_words_is_set_by_a_function_of_its_script():
+    script = Path(gr.__file__).parent / "templates" / "frontend" / gradio_compat.locale_script()
+    assert gradio_compat.locale_script().endswith(".js") and "changeLocale" in script.read_text(encoding="utf-8")
+
+
 def test_events_are_handled_by_process_api(page):
     parameters = list(inspect.signature(gr.Blocks.process_api).parameters)
     assert parameters[1:3] == ["block_fn", "inputs"] and "session_hash" in parameters

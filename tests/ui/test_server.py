@@ -54,6 +54,9 @@ def test_the_line_ends_where_it_should_and_says_so(served):
         refused = third.ask(hub.number(name), "third")
         assert refused.status_code == status
         assert "The hub is busy: 1 visitors are waiting already" in refused.json()["detail"]
+    third.web.headers["accept-language"] = "de"
+    assert "das dauert etwa 1 Minute." in third.ask(hub.number("private"), "third").json()["detail"]
+    assert "takes about 1 minute." in third.ask(hub.number("work"), "third").json()["detail"], "programs read English"
     # Who waits for the network keeps nobody from the rest.
     assert third.answer(hub.number("keep"), "hello", None)["success"]
     waiting.close()
