@@ -275,7 +275,8 @@ def _sha256(path: Path) -> str:
 
 
 def keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
-    """Add a value under a key, and drop the oldest ones beyond ``most``."""
+    """Add a value under a key, or note that it was used, and drop those beyond ``most`` that were not for longest."""
     kept[key] = value
+    kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)

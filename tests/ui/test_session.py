@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mexplain.explain import explainer
+from mexplain.language.current import LANGUAGES
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.visuals.animation import heatmap_animation
 from mexplain.ui import session as module
@@ -85,7 +86,7 @@ def test_samples_are_prepared_until_the_hub_stops(checkpoint, monkeypatch):
         assert ready.maps.keys() == fresh.maps.keys() != set()
         for method, scores in fresh.maps.items():
             np.testing.assert_allclose(ready.maps[method], scores, atol=1e-4 * np.abs(scores).max())
-    assert len(answer.drawn) == 3
+    assert len(answer.drawn) == 3 * len(LANGUAGES)
     stop.set()
     monkeypatch.delenv("MEXPLAIN_PREPARED_SAMPLES")
     prepared.prepare(checkpoint, Session("cpu"), stop)

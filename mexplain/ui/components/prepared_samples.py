@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 from mexplain.errors import MexplainError
@@ -39,15 +40,36 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
     ) -> None:
         """Explain as many samples as ``MEXPLAIN_PREPARED_SAMPLES`` says, until ``stop`` is set or the session stopped.
 
-        The first one also loads the libraries that visitors wait for; the others give way to visitors.
+        The first one also loads the libraries that visitors wait for; the others give way to visitors. The films are
+        drawn in English first, and in the other languages at last.
         """
-        for number, sample in enumerate([SAMPLES / name for name in captions()][: limit("prepared")]):
+        samples = [SAMPLES / name for name in captions()][: limit("prepared")]
+        for number, sample in enumerate(samples):
             if stop.is_set():
                 return
             # A thread cannot take back its low priority, nor give it to the workers that it has already.
             worker = threading.Thread(target=self._explain, args=(sample, network, session, number > 0, request))
             worker.start()
             worker.join()
+        visitor = Session(session.device, self)
+        worker = threading.Thread(target=self._draw, args=(samples, network, visitor, stop, request))
+        worker.start()
+        worker.join()
+
+    def _draw(
+        self, samples: list[Path], network: Network, visitor: Session, stop: threading.Event, request: ExplainRequest
+    ) -> None:
+        """Draw the films as a visitor of each language would have them drawn."""
+        step_back()
+        with suppress(MexplainError):  # visitors are told
+            for code, sample in product(LANGUAGES, samples):
+                if stop.is_set():
+                    return
+                if visitor.is_prepared(sample, network, request):
+                    for _ in visitor.explain(sample, network, request):
+                        pass
+                    with using_language(code):
+                        films(visitor, View(), list(VARIANTS))
 
     def _explain(
         self, sample: Path, network: Network, session: Session, give_way: bool, request: ExplainRequest
@@ -62,6 +84,3 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
                 key = (session.clip_sha256, network.sha256, session.request)
                 self._answers[key] = PreparedAnswer(session.explainer.prediction, session.report, session.drawn)
                 session.explainer.forget_targets()
-                for code in LANGUAGES:
-                    with using_language(code):
-                        films(session, View(), list(VARIANTS))

@@ -28,7 +28,7 @@ from mexplain.ui.text import WORDS, render_html
 
 BLOCKS, PIXELS = "blocks", "pixels"
 OPACITY_STEP = 25  # per cent; few enough to be drawn ahead
-_MAX_FILMS = 36
+_MAX_FILMS = 60
 
 
 @dataclass(frozen=True)
