@@ -48,6 +48,8 @@ def english_left(page, code):
 def test_all_of_the_page_is_in_the_language_of_the_address(visit, code):
     visitor = visit(query=f"?lang={code}")
     page = visitor.page
+    # Gradio's own words come a moment later.
+    page.get_by_text("Drop Video Here").wait_for(state="detached")
     assert english_left(page, code) == []
     visitor.click_sample()
     assert page.locator("#courses h2").inner_text() == said_in(code, "What moved when")
