@@ -260,8 +260,8 @@ def _motion_map(clip: SimulatedClip, moving: tuple[str, ...]) -> tuple[UInt8[np.
     corners = LAYOUTS["10"].boxes(transform_points(invert(to_photo), clip.landmarks_xy).astype(np.float32))
     ranked = [LAYOUTS["10"].names.index(name) for name in moving]
     picture = with_outlines(picture[None], corners / _MAP_PX, ranked)[0]
-    title = "What truly moves, and how far at most"
-    strip = colour_bar(_MAP_PX, title, "attention", (0.0, limit), unit="eye distances")
+    title = text("What truly moves, and how far at most")
+    strip = colour_bar(_MAP_PX, title, "attention", (0.0, limit), unit=text("eye distances"))
     alt = text("Face tinted by how far each point moves: nowhere.")
     if moving:
         most = text("Face tinted by how far each point moves: most in {blocks}, up to {largest:.2f} eye distances.")

@@ -80,11 +80,12 @@ def quiz_questions(seed: int, count: int = 5, faces: Sequence[str] | None = None
         face, strength, lasts = str(rng.choice(people)), rng.uniform(*_STRENGTH_IOD), rng.uniform(*_LASTS_S)
         right, wrong = regions(unit, side)
         order = rng.permutation(CHOICES)
-        others = rng.permutation(wrong)[: CHOICES - 1].tolist()
+        # Not the names themselves, which NumPy would make plain strings of.
+        others = [wrong[index] for index in rng.permutation(len(wrong))[: CHOICES - 1]]
         # No two rounds in a row about one muscle.
         if len(others) < CHOICES - 1 or (questions and questions[-1].unit == unit):
             continue
-        shuffled = np.array([right, *others])[order].tolist()
+        shuffled = [(right, *others)[index] for index in order]
         answer = int(np.flatnonzero(order == 0)[0])
         number = len(questions) + 1
         questions.append(

@@ -161,6 +161,8 @@ class ExplainTab:
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Explain a clip; each result is shown as soon as it is there."""
         if not clip:
+            # Without any update, Gradio would clear what ``make_room`` said.
+            yield {self.error: error_html(WORDS["no_clip"])}
             return
         session = session or self.hub.new_session()
         yield {self.hub.session: session}
