@@ -7,6 +7,8 @@ import pytest
 
 from mexplain.errors import SettingError
 from mexplain.face.blocks import LAYOUTS
+from mexplain.language.current import using_language
+from mexplain.language.message import say
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.subject import built_in
 from mexplain.ui.quiz import (
@@ -36,6 +38,8 @@ def test_questions_have_one_answer_each(seed):
         first, wrong = regions(asked.unit, asked.side)
         assert asked.choices[asked.answer] == first
         assert set(asked.choices) - {first} <= set(wrong)
+        with using_language("zh"):
+            assert not set(map(say, asked.choices)) & set(asked.choices), "regions have names in every language"
     assert len({asked.answer for asked in game}) == CHOICES, "the answer's place must not give it away"
     assert all(one.unit != other.unit for one, other in pairwise(game))
 
