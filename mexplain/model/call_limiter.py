@@ -12,6 +12,8 @@ from mexplain.errors import MexplainError, RecogniserError
 from mexplain.settings import LIMITS, limit
 
 Result = TypeVar("Result")
+# Name of the threads that foreign code runs in.
+RECOGNISER_THREAD = "recogniser"
 _LONGEST_TEXT = 200
 
 
@@ -38,7 +40,7 @@ class CallLimiter:
         if self.hangs:
             raise RecogniserError(f"{self.name} does not answer any more.")
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="recogniser", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=RECOGNISER_THREAD, daemon=True)
             self._thread.start()
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._tasks.put((work, torch.is_grad_enabled(), done))

@@ -31,6 +31,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from mexplain.face.extraction import start_sandbox
+from mexplain.model.call_limiter import RECOGNISER_THREAD
 from mexplain.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
 from mexplain.model.scorecard import Scorecard, read_scorecard
 from mexplain.records import ExplainRequest
@@ -209,15 +210,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not all_ended:
-        os._exit(0)  # the interpreter would wait for them
+        os._exit(0)  # the interpreter would wait for them, or cut them off
 
 
 def join_threads() -> bool:
-    """Wait up to ``SHUTDOWN_S`` for work that still runs; True if all of it ended."""
+    """Wait up to ``SHUTDOWN_S`` for work that still runs; True if all threads ended.
+
+    Daemons, too, in which Gradio handles events: one that is in the middle of a call of torch when the interpreter ends
+    has it abort. Foreign code alone is not waited for.
+    """
     deadline = time.monotonic() + SHUTDOWN_S
-    others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
     for thread in others:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.name != RECOGNISER_THREAD:
+            thread.join(max(0.0, deadline - time.monotonic()))
     return not any(thread.is_alive() for thread in others)
 
 

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import zipfile
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from mexplain.errors import MexplainError, OutOfTimeError
 from mexplain.explain.explain import explain_prediction
 from mexplain.explain.explainer import Explainer
 from mexplain.model import device
+from mexplain.model.call_limiter import RECOGNISER_THREAD
 from mexplain.model.device import Fallback, bytes_at_once, resolve_device
 from mexplain.model.network import MicroExpressionNet
 from mexplain.records import VARIANTS, ExplainRequest
@@ -130,6 +132,24 @@ def test_a_limit_that_is_no_number_is_named(monkeypatch):
     finally:
         for told, handler in handlers:
             signal.signal(told, handler)
+
+
+def test_what_still_runs_when_the_hub_ends_is_waited_for(monkeypatch):
+    from mexplain.ui.app import join_threads
+
+    # Gradio handles events in daemons; foreign code may never return.
+    let_go, none = threading.Event(), threading.Event()
+    event = threading.Thread(target=let_go.wait, daemon=True)
+    foreign = threading.Thread(target=none.wait, daemon=True, name=RECOGNISER_THREAD)
+    threads = [foreign, event]
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.current_thread(), *threads])
+    for thread in threads:
+        thread.start()
+    threading.Timer(0.1, let_go.set).start()
+    assert not join_threads() and foreign.is_alive() and not event.is_alive()
+    none.set()
+    foreign.join()
+    assert join_threads()
 
 
 class SmallMemory(TorchDispatchMode):
