@@ -91,13 +91,15 @@ class ExplainTab:
         for button, path in self.samples:
             button.click(partial(self.take_sample, path, unprepared), [session, unprepared, *values], filled, **QUICK)
         runs.append(unprepared.change(self.explain_clip, inputs, outputs, **slow))
+        # Where there is no room in the queue, nothing has to end.
+        refused = [run.failure(_take_back, session, None, **QUICK) for run in runs]
         runs.append(panel.moment.input(self.explain_moment, [session, panel.moment, *values], outputs, **slow))
         changes = [component.input for component in panel.request_inputs]
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
         stop_button(self.halt, session, runs)
         stop_button(self.halt_below, session, [*runs, self.report.wire(self.status, self.error)])
         # What other tabs show may change with each of these events.
-        self.changes = [room.then, unprepared.change, *(run.then for run in runs)]
+        self.changes = [room.then, unprepared.change, *(event.then for event in [*runs, *refused])]
         view_inputs, quick = [session, *panel.view_inputs], {**QUICK, "trigger_mode": "always_last"}
         gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **quick)
         # These two show in the films alone.
@@ -216,6 +218,11 @@ class ExplainTab:
             yield {self.error: error_html(error, WORDS["unexplained"]), self.panel.box: gr.Column(visible=False)}
         finally:
             session.asked = False
+
+
+def _take_back(session: Session | None) -> None:
+    if session is not None:
+        session.asked = False
 
 
 def _request(values: tuple[Any, ...], part: tuple[float | None, float | None, float | None]) -> ExplainRequest:
