@@ -1,5 +1,8 @@
 """The simulator's tab of the real hub: move a muscle, see who notices, and play."""
 
+from mexplain.ui.components.quiz_panel import QuizPanel
+from mexplain.ui.server.blocks import HubBlocks
+
 
 def test_move_a_muscle_and_see_who_noticed(visit):
     visitor = visit(query="?method=attention")
@@ -26,6 +29,12 @@ def test_move_a_muscle_and_see_who_noticed(visit):
     # What was simulated can be looked at in the other tabs.
     visitor.open_tab("What if")
     page.wait_for_selector("[data-block]")
+
+
+def test_no_game_starts_before_it_has_a_number(tmp_path):
+    with HubBlocks(tmp_path):
+        panel = QuizPanel()
+    assert not panel.start.interactive
 
 
 def test_the_class_game_keeps_the_score(visit):

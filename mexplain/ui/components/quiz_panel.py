@@ -12,7 +12,7 @@ from mexplain.language.message import text
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.address import keep_in_address
-from mexplain.ui.components.common import QUICK, Hub, animation_html, error_html, image_html
+from mexplain.ui.components.common import QUICK, animation_html, error_html, image_html
 from mexplain.ui.quiz import (
     MAX_TEAMS,
     QuizAnswer,
@@ -58,7 +58,7 @@ class QuizPanel:
 
     linked = ("game", "teams")
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self) -> None:
         gr.HTML(render_html("game"))
         self.game = gr.State(None)
         with gr.Row(elem_classes="quiz"):
@@ -73,7 +73,10 @@ class QuizPanel:
                         min_width=260,
                     )  # fmt: skip
                 with gr.Row():
-                    self.start = gr.Button(text("Start a game"), variant="primary", elem_id="start", min_width=140)
+                    # Until the number is there, which comes with the page: browsers take none for 0.
+                    self.start = gr.Button(
+                        text("Start a game"), variant="primary", elem_id="start", min_width=140, interactive=False
+                    )
                     self.other = gr.Button(text("New number"), elem_id="other_game", min_width=180, scale=0)
                 ids = ["choice", *(f"choice_{team}" for team in range(2, MAX_TEAMS + 1))]
                 self.guesses = [gr.Radio([], visible=False, elem_id=name, elem_classes="guess") for name in ids]

@@ -113,9 +113,9 @@ class SimulatorTab:
         stop_button(self.halt, hub.session, [run])
         shown = [self.own, self.clip, self.truth, self.sentence, self.table]
         self.person.change(_show_face, self.person, shown, **QUICK)
-        quiz = QuizPanel(hub)
+        quiz = QuizPanel()
         linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods]
-        page.load(self.restore_link, None, [*linked, quiz.seed, quiz.teams, *shown], **QUICK)
+        page.load(self.restore_link, None, [*linked, quiz.seed, quiz.teams, quiz.start, *shown], **QUICK)
         texts = default_texts() | {"methods": hub.usual_method}
         keep_in_address(linked, {name: texts[name] for name in texts if name not in quiz.linked})
 
@@ -127,10 +127,11 @@ class SimulatorTab:
         able = tuple(method for method in link.methods if method in self.hub.methods)
         link = replace(link, methods=able or usual.methods)
         game = fresh_number() if link.game is None else link.game
+        start = gr.Button(interactive=True)
         if replace(link, game=None) == usual:
-            return [*[gr.skip()] * 6, game, *[gr.skip()] * 6]
+            return [*[gr.skip()] * 6, game, gr.skip(), start, *[gr.skip()] * 5]
         values = [list(value) if isinstance(value, tuple) else value for value in astuple(replace(link, game=game))]
-        return [*values, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
+        return [*values, start, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
 
     def run(
         self, session: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
