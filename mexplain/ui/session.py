@@ -25,6 +25,7 @@ from mexplain.model.checkpoint import Checkpoint
 from mexplain.model.device import Fallback, resolve_device
 from mexplain.model.recogniser import CheckedRecogniser
 from mexplain.records import ExplainRequest, Report
+from mexplain.records.face import BlockGame
 from mexplain.settings import limit
 
 _MOST_CLIPS, _MOST_REPORTS, _MOST_PICTURES = 3, 12, 66
@@ -108,6 +109,17 @@ class Session:
         """The method of the latest request, the first of several."""
         return self.request.methods[0]
 
+    def block_game(self, variant: str) -> BlockGame | None:
+        """What the latest report says of all sets of a variant's blocks, held as at the onset, and of its own answer.
+
+        None where it says nothing of them.
+        """
+        report = self._reports.get((*self._clip, self.request))
+        if report is None or report.baseline != "onset":
+            return None
+        games = [v.block_game for v in report.variants if v.variant == variant]
+        return next((game for game in games if game is not None and game.target == game.answer), None)
+
     def stop(self) -> None:
         """End whatever is running at its next step."""
         self.asked = False
@@ -147,9 +159,22 @@ class Session:
         The session's device takes the place of the request's. Raises what ``mexplain.explain.explain.explain`` does,
         and ``StoppedError`` soon after ``stop``.
         """
+        yield from self._explain(path, _sha256(path), network, request, progress)
+
+    def explain_prepared(self, path: Path, network: Network, request: ExplainRequest) -> Iterator[Report] | None:
+        """The whole report on a clip that was made before anyone asked for it.
+
+        None where there is none, or where another one is being made.
+        """
+        sha256 = _sha256(path)
+        key = (sha256, network.sha256, replace(request, device=self.device))
+        return self._explain(path, sha256, network, request) if not self._running and key in self.prepared else None
+
+    def _explain(
+        self, path: Path, sha256: str, network: Network, request: ExplainRequest, progress: Progress | None = None
+    ) -> Iterator[Report]:
         progress = self.stoppable(progress)
         request = replace(request, device=self.device)
-        sha256 = _sha256(path)
         clip = (sha256, network.sha256)
         self._take_prepared(clip, request)
         key = (*clip, request.variants, request.start_s, request.end_s, request.fps)
@@ -169,12 +194,6 @@ class Session:
             self.explainer.forget_targets()
         self.explainer, self._clip = explainer, clip
         yield from self._reports_on(explainer, request, progress)
-
-    def is_prepared(self, path: Path, network: Network, request: ExplainRequest) -> bool:
-        """Whether the whole report on a clip was made before anyone asked for it, and no other is being made."""
-        return (
-            not self._running and (_sha256(path), network.sha256, replace(request, device=self.device)) in self.prepared
-        )
 
     def _take_prepared(self, clip: tuple[str, str], request: ExplainRequest) -> None:
         answer, key = self.prepared.get((*clip, request)), (*clip, request)

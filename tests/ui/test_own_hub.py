@@ -10,6 +10,7 @@ from support.recognisers import FeatureReader, Weigher, WithoutGradient, mouth_r
 from support.running_hub import Visitor, run_hub
 
 from mexplain.evaluation.simulated_experiment import detection_sentence, judge_detections, simulate_movement
+from mexplain.explain.block_game import play_block_game
 from mexplain.explain.counterfactual import predict_with_blocks_held, smallest_flip
 from mexplain.media.video import write_video
 from mexplain.model.recogniser import CheckedRecogniser
@@ -52,14 +53,16 @@ def test_a_prepared_answer_is_everybodys(explained):
     recogniser = CheckedRecogniser(mouth_reader(), NAME)
     key = (session.clip_sha256, recogniser.sha256, session.request)
     other = Session(prepared={key: PreparedAnswer(session.prediction, steps[-1], session.drawn)})
-    assert other.is_prepared(SAMPLE, recogniser, REQUEST)
-    assert next(other.explain(SAMPLE, recogniser, REQUEST)) is steps[-1]
+    reports = other.explain_prepared(SAMPLE, recogniser, REQUEST)
+    assert next(reports) is steps[-1]
     assert other.explainer is not session.explainer and list(other.targets()) == ["10"]
 
 
 def test_blocks_are_held_still(explained):
     session, _ = explained
     targets = session.targets()
+    # What its report tried is not tried again.
+    assert session.block_game("10") == play_block_game(targets["10"], session.prediction.labels)
     (corner,) = predict_with_blocks_held(session.prediction, targets, ["mouth corner right"])
     (chin,) = predict_with_blocks_held(session.prediction, targets, ["inner brow left"])
     fall = [change.before.probabilities["moves"] - change.after.probabilities["moves"] for change in (corner, chin)]

@@ -7,6 +7,7 @@ import pytest
 
 from mexplain.explain import explainer
 from mexplain.language.current import LANGUAGES
+from mexplain.media.files import sha256_of
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.report.visuals.animation import heatmap_animation
 from mexplain.ui import session as module
@@ -57,9 +58,11 @@ def test_a_prepared_answer_is_given_at_once_and_can_be_asked_on(person_path, che
     prepared = {key: PreparedAnswer(maker.prediction, made, maker.drawn)}
     monkeypatch.setattr(explainer, "predict_clip", None)
     one, other = Session(prepared=prepared), Session(prepared=prepared)
-    assert one.is_prepared(person_path, checkpoint, QUICK)
-    assert not one.is_prepared(person_path, checkpoint, replace(QUICK, baseline="mean"))
-    (report,) = one.explain(person_path, checkpoint, QUICK)
+    assert one.explain_prepared(person_path, checkpoint, replace(QUICK, baseline="mean")) is None
+    hashed = []
+    monkeypatch.setattr(module, "sha256_of", lambda file: hashed.append(file) or sha256_of(file))
+    (report,) = one.explain_prepared(person_path, checkpoint, QUICK)
+    assert len(hashed) == 1
     assert report is made is one.report and one.explainer is not maker.explainer
     results.films(one, View(), ["24"])
     # What one visitor has had drawn need not be drawn for another; what they ask next is theirs alone.
@@ -67,9 +70,9 @@ def test_a_prepared_answer_is_given_at_once_and_can_be_asked_on(person_path, che
     assert other.drawn is one.drawn and other.drawn
     steps = one.explain_same_window(replace(QUICK, methods=("saliency",)))
     next(steps)
-    assert not one.is_prepared(person_path, checkpoint, QUICK), "another report is being made"
+    assert one.explain_prepared(person_path, checkpoint, QUICK) is None, "another report is being made"
     *_, last = steps
-    assert one.is_prepared(person_path, checkpoint, QUICK) and other.report is made
+    assert one.explain_prepared(person_path, checkpoint, QUICK) is not None and other.report is made
     assert one.report is last and one.drawn is not other.drawn and set(last.variants[0].maps) == {"saliency"}
 
 

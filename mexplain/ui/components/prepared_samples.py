@@ -65,8 +65,9 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
             for code, sample in product(LANGUAGES, samples):
                 if stop.is_set():
                     return
-                if visitor.is_prepared(sample, network, request):
-                    for _ in visitor.explain(sample, network, request):
+                reports = visitor.explain_prepared(sample, network, request)
+                if reports is not None:
+                    for _ in reports:
                         pass
                     with using_language(code):
                         films(visitor, View(), list(VARIANTS))

@@ -150,10 +150,11 @@ class ExplainTab:
         empty = {self.start_s: None, self.end_s: None, self.fps: None, self.error: ""}
         update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True), **empty}
         request, view = _request(values, (None, None, None)), View(*values[4:])
-        if not session.is_prepared(path, self.hub.network, request):
+        reports = session.explain_prepared(path, self.hub.network, request)
+        if reports is None:
             session.ask_anew()
             return update | {unprepared: count + 1}
-        for more in self.panel.updates(session, session.explain(path, self.hub.network, request), view):
+        for more in self.panel.updates(session, reports, view):
             update |= more
         return update
 

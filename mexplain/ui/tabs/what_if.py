@@ -142,7 +142,7 @@ class WhatIfTab:
             for number, (variant, target) in enumerate(targets.items()):
                 flip = smallest_flip(target, labels, partial(self._tell_one, tell_or_stop, variant, number))
                 flips.append((VARIANT_NAMES[variant], block_sets.flipped(flip)))
-                game = play_block_game(target, labels)
+                game = session.block_game(variant) or play_block_game(target, labels)
                 if game is not None:
                     games.append((VARIANT_NAMES[variant], game))
                 held = self._unchanged(2)
