@@ -87,22 +87,23 @@ def test_the_sentence_follows_the_decision() -> None:
 
 
 def test_what_moves_is_told_rightly_of_known_clips(checkpoint) -> None:
-    assert unit_precision(checkpoint, 12) >= 0.8
+    assert unit_precision(checkpoint, 12, lambda work: work(torch.device("cpu"))) >= 0.8
 
 
 @pytest.mark.slow
 def test_what_moves_is_told_rightly_of_all_known_clips(checkpoint) -> None:
-    assert unit_precision(checkpoint, 200) >= 0.9
+    # Whether the answer rests on them is not asked, which would take as long again: it adds no unit to a sentence.
+    assert unit_precision(checkpoint, 200, lambda work: None) >= 0.9
 
 
-def unit_precision(checkpoint, count: int) -> float:
+def unit_precision(checkpoint, count: int, run) -> float:
     """The share of the units told of shipped clips that act in them."""
     right = []
     for clip in load_known_clips(count=count):
         times = np.linspace(0, 0.5, len(clip.frames))
         aligned = AlignedClip(clip.frames, times, clip.landmarks_xy, np.eye(2, 3, dtype=np.float32))
         prediction = predict_aligned(aligned, checkpoint, torch.device("cpu"))
-        told = parse_sentence(describe_movements(prediction, lambda work: work(torch.device("cpu"))).sentence)
+        told = parse_sentence(describe_movements(prediction, run).sentence)
         right += [movement.unit in clip.aus for movement in told.movements if movement.unit not in NUISANCE_UNITS]
     assert len(right) >= count
     return float(np.mean(right))
