@@ -1,4 +1,5 @@
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -7,12 +8,36 @@ from support.recognisers import SPEC, hangs, mouth_reader, noise_maker, spot_rea
 from mexplain.errors import RecogniserError, SettingError
 from mexplain.evaluation.scorecard import own_network
 from mexplain.evaluation.scorecard.findings import dependence_p_value
+from mexplain.evaluation.scorecard.known_clips import ClipRecipe
 from mexplain.evaluation.scorecard.own_comparison import compare_recognisers
 from mexplain.evaluation.scorecard.own_network import clips_for, run_own_scorecard
 from mexplain.model.recogniser import CheckedRecogniser, InputSpec
 from mexplain.model.scorecard import Scorecard
 
 CLIPS, METHODS = 12, ("block_ablation", "occlusion")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rendered_once():
+    """Render each clip's games once for all networks, which take the same clips: that is most of the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_network, "clips_for", cache(clips_for))
+        for game in (ClipRecipe.game, ClipRecipe.time_game):
+            patch.setattr(ClipRecipe, game.__name__, _kept(game))
+        yield
+
+
+def _kept(game):
+    # By identity, for arrays have no hash; the recipe is kept beside its game, so that no other gets its id.
+    made = {}
+
+    def play(recipe, *arguments):
+        key = (id(recipe), *arguments)
+        if key not in made:
+            made[key] = (recipe, game(recipe, *arguments))
+        return made[key][1]
+
+    return play
 
 
 @pytest.fixture(scope="module")
