@@ -97,6 +97,7 @@ def test_json_has_the_game_where_there_is_one():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("lightly_tested")
 def test_exact_shapley_values_come_with_the_game(person_path, checkpoint):
     request = ExplainRequest(
         methods=("block_ablation", "shapley"), variants=("10", "24"), start_s=0.2, end_s=0.7, device="cpu"
