@@ -165,20 +165,18 @@ class _TurningHead:
         """Return the places of the photo, as cv2 counts them, that are at given places once the head has turned."""
         back, tilt, lean = self.back[index], self.tilt[index], float(self.lean[index])
 
-        def turn_back(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
-            beyond = (depth - self.pivot)[..., None]
-            places: Float[np.ndarray, "h w 2"] = (seen - self.neck) * (1 - lean * depth[..., None]) - beyond * tilt
-            turned: Float[np.ndarray, "h w 2"] = places @ back.T + self.neck
-            return turned
+        # Where a place lies in the photo is linear in its depth: a start, and a slope for each place.
+        flat = (seen - self.neck) @ back.T
+        slope = lean * flat + back @ tilt
+        flat += self.neck + self.pivot * (back @ tilt)
 
         # Which depth a place shows depends on where it came from: a few rounds find both. Steps of a part converge
         # on slopes, where full ones would swing.
-        flat = turn_back(np.zeros(seen.shape[:2]))
         source = flat.astype(np.float32)
         for _ in range(7):
             x, y = source[..., 0], source[..., 1]
             depth = cv2.remap(self.depth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            source += 0.6 * (turn_back(depth).astype(np.float32) - source)
+            source += 0.6 * ((flat - depth[..., None] * slope).astype(np.float32) - source)
         head = head_mask(torch.from_numpy(cv2.transform(flat + 0.5, self.to_iod))).numpy()[..., None]
         placed: Float[np.ndarray, "h w 2"] = (seen + head * (source - seen)).astype(np.float32)
         return placed
