@@ -31,7 +31,7 @@ from mexplain.simulation.faces import CROP_PX, MARGIN, FaceSet
 from mexplain.simulation.recordings import RecordingPlan, draw_recording_plan, render_recording
 
 # Raised whenever the same plan gives another picture, or the same file another aligned face.
-RENDERING = 3
+RENDERING = 4
 _COMPRESSION = 3  # higher levels of zlib take far longer for a few per cent
 
 
