@@ -86,6 +86,8 @@
 
   // The answer to a sample, which was there in the other language.
   const explainAgain = () => {
+    // Folded before anything is drawn, for nobody clicks: what would fold later would jump.
+    if (document.body && document.body.dataset.clip !== "folded") fold(true);
     if (document.body?.dataset.ready !== "yes" || !document.querySelector("#input video")) return setTimeout(explainAgain, 100);
     document.querySelector("#explain").click();
   };
@@ -136,6 +138,8 @@
   const sayGradio = (name) => {
     const { lang } = root;
     import(new URL(name, document.baseURI)).then(({ changeLocale }) => changeLocale({ zh: "zh-CN" }[lang] ?? lang)).catch(() => {});
+    // On a slow machine it takes them once more while the page is made.
+    if (document.body?.dataset.ready !== "yes") setTimeout(() => sayGradio(name), 500);
   };
   const locale = document.querySelector("meta[name=locale-script]")?.content;
   if (locale) sayGradio(locale);
