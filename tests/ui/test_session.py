@@ -78,6 +78,7 @@ def test_a_prepared_answer_is_given_at_once_and_can_be_asked_on(person_path, che
 
 def test_samples_are_prepared_until_the_hub_stops(checkpoint, monkeypatch):
     monkeypatch.setenv("MEXPLAIN_PREPARED_SAMPLES", "1")
+    monkeypatch.setattr("mexplain.ui.components.prepared_samples._PAUSE_S", 0.0)
     prepared, stop = PreparedSamples(), threading.Event()
     prepared.prepare(checkpoint, Session("cpu"), stop)
     ((key, answer),) = prepared.items()

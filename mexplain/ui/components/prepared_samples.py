@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from mexplain.errors import MexplainError
-from mexplain.language.current import LANGUAGES, using_language
+from mexplain.language.current import ENGLISH, LANGUAGES, using_language
 from mexplain.model.device import step_back
 from mexplain.records import VARIANTS, ExplainRequest
 from mexplain.settings import limit
@@ -15,6 +15,8 @@ from mexplain.ui.components.results import View, films
 from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Network, PreparedAnswer, Session
 from mexplain.ui.text import SAMPLES
+
+_PAUSE_S = 5.0  # between films in further languages
 
 
 class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
@@ -63,7 +65,8 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
         step_back()
         with suppress(MexplainError):  # visitors are told
             for code, sample in product(LANGUAGES, samples):
-                if stop.is_set():
+                # A low priority does not keep a thread from holding Python's lock, so visitors get pauses.
+                if stop.wait(0.0 if code == ENGLISH else _PAUSE_S):
                     return
                 reports = visitor.explain_prepared(sample, network, request)
                 if reports is not None:
