@@ -135,8 +135,10 @@ def _sharing(windows: list[_Window], iod: float) -> Iterator[list[_Window]]:
     """Runs of windows that can share their boxes; ``iod`` is the inter-ocular distance in the unit of these."""
     run: list[_Window] = []
     for window in windows:
-        near = run and window.start_s - run[0].start_s < _SHARED_S
-        if run and not (near and float(np.abs(window.boxes - run[0].boxes).max()) <= _SHARED_IOD * iod):
+        if run and (
+            window.start_s - run[0].start_s >= _SHARED_S
+            or float(np.abs(window.boxes - run[0].boxes).max()) > _SHARED_IOD * iod
+        ):
             yield run
             run = []
         run.append(window)

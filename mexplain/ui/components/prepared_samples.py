@@ -61,12 +61,12 @@ class PreparedSamples(Mapping[tuple[str, str, ExplainRequest], PreparedAnswer]):
     def _draw(
         self, samples: list[Path], network: Network, visitor: Session, stop: threading.Event, request: ExplainRequest
     ) -> None:
-        """Draw the films as a visitor of each language would have them drawn."""
+        """Draw the films as a visitor of each further language would have them drawn."""
         step_back()
         with suppress(MexplainError):  # visitors are told
-            for code, sample in product(LANGUAGES, samples):
+            for code, sample in product([code for code in LANGUAGES if code != ENGLISH], samples):
                 # A low priority does not keep a thread from holding Python's lock, so visitors get pauses.
-                if stop.wait(0.0 if code == ENGLISH else _PAUSE_S):
+                if stop.wait(_PAUSE_S):
                     return
                 reports = visitor.explain_prepared(sample, network, request)
                 if reports is not None:
