@@ -296,9 +296,10 @@ def _call_new_interpreter(request: dict[str, Any]) -> Any:
     sent = bytearray(payload.size)
     payload.write(memoryview(sent))
     command = _python_command("worker.answer_once()")
-    silent: dict[str, Any] = {"stderr": subprocess.DEVNULL, "timeout": _START_S + request["time_s"]}
+    settings: dict[str, Any] = {"stderr": subprocess.DEVNULL, "env": os.environ | _ONE_THREAD}
+    settings["timeout"] = _START_S + request["time_s"]
     try:
-        done = subprocess.run(command, input=bytes(sent), stdout=subprocess.PIPE, check=True, **silent)
+        done = subprocess.run(command, input=bytes(sent), stdout=subprocess.PIPE, check=True, **settings)
         received = unpack(memoryview(bytearray(done.stdout)))
         answer, value = received["answer"], received["value"]
     except subprocess.TimeoutExpired:
