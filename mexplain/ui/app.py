@@ -42,7 +42,7 @@ from mexplain.ui.components.common import Hub
 from mexplain.ui.components.prepared_samples import PreparedSamples
 from mexplain.ui.own_network import OwnNetwork, load_own_network, read_options
 from mexplain.ui.server.blocks import HubBlocks
-from mexplain.ui.server.gradio_compat import locale_script, plot_script
+from mexplain.ui.server.gradio_compat import plot_script, speak_gradios_words
 from mexplain.ui.server.logs import LOG, log_to_stderr
 from mexplain.ui.server.middleware import RequestMiddleware
 from mexplain.ui.session import PreparedAnswers, Session
@@ -148,12 +148,13 @@ def page_head() -> str:
     """The part of the page's head that is the hub's own: scripts, printing, and where the script for plots lies."""
     scripts = [(ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
     printed = (ASSETS / "print.css").read_text(encoding="utf-8")
-    return render_html("head", scripts=scripts, printed=printed, plot=plot_script(), locale=locale_script())
+    return render_html("head", scripts=scripts, printed=printed, plot=plot_script())
 
 
 def serve_until(page: HubBlocks, stop: threading.Event, *, for_programs: bool = True) -> None:
     """Serve a page until ``stop`` is set; ``for_programs`` also offers its endpoints."""
     if not stop.is_set():
+        speak_gradios_words()
         page.launch(
             theme=page_theme(),
             css_paths=ASSETS / "style.css",

@@ -19,6 +19,7 @@ from gradio.data_classes import ImageData
 from support.patience import patience_s, until
 from support.running_hub import ROOT
 
+from mexplain.language.current import using_language
 from mexplain.ui.server import gradio_compat
 from mexplain.ui.server.gradio_compat import BlockFunction, FnIndexInferError, QueueWithoutAnalytics
 
@@ -182,9 +183,16 @@ def test_the_script_of_plots_is_where_browsers_load_it_from():
     assert gradio_compat.plot_script().endswith(".js") and "plotly" in script.read_text(encoding="utf-8").lower()
 
 
-def test_the_language_of_gradios_words_is_set_by_a_function_of_its_script():
-    script = Path(gr.__file__).parent / "templates" / "frontend" / gradio_compat.locale_script()
-    assert gradio_compat.locale_script().endswith(".js") and "changeLocale" in script.read_text(encoding="utf-8")
+def test_gradio_takes_its_words_from_the_browsers_language_which_the_page_tells_first():
+    gradio_compat.speak_gradios_words()
+    environment = gradio.routes.templates.env
+    source, _, _ = environment.loader.get_source(environment, "frontend/index.html")
+    assert source.index('defineProperty(navigator, "language"') < source.index("<script", source.index("</script>"))
+    assert source.index("defineProperty") < source.index('<script type="module"')
+    with using_language("zh"):
+        assert 'value: "zh-CN"' in environment.from_string(source.split("</script>")[0]).render()
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    assert any("navigator.language||" in script.read_text(encoding="utf-8") for script in assets.glob("runtime-*.js"))
 
 
 def test_events_are_handled_by_process_api(page):

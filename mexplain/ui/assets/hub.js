@@ -134,16 +134,6 @@
   };
   new MutationObserver(tidy).observe(document.documentElement, { childList: true, subtree: true });
 
-  // Gradio takes its own words (upload, settings) from the browser's language, whatever the address asks for.
-  const sayGradio = (name) => {
-    const { lang } = root;
-    import(new URL(name, document.baseURI)).then(({ changeLocale }) => changeLocale({ zh: "zh-CN" }[lang] ?? lang)).catch(() => {});
-    // On a slow machine it takes them once more while the page is made.
-    if (document.body?.dataset.ready !== "yes") setTimeout(() => sayGradio(name), 500);
-  };
-  const locale = document.querySelector("meta[name=locale-script]")?.content;
-  if (locale) sayGradio(locale);
-
   // Plots need a script of megabytes: it is loaded while the visitor reads, not when the first answer is there.
   const loadPlots = () => {
     if (document.body?.dataset.ready !== "yes") return setTimeout(loadPlots, 200);

@@ -6,6 +6,7 @@ Each part has a test in ``tests/ui/test_gradio_compat.py`` that fails where anot
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gradio.queueing import Event, Queue
 from gradio.route_utils import FnIndexInferError
 from gradio.server_messages import EventMessage
 
-from mexplain.language.current import ENGLISH, chosen_language
+from mexplain.language.current import ENGLISH, chosen_language, language
 
 __all__ = ["BlockFunction", "FnIndexInferError", "ImageData"]
 
@@ -31,6 +32,10 @@ UploadHandler = Callable[..., Awaitable[tuple[list[Any], list[Any], list[Any]]]]
 
 # Longer than it takes a browser to notice that its stream of messages was closed.
 _STREAM_CLOSES_S = 0.05
+_LANGUAGE_SCRIPT = """<script>
+document.documentElement.lang = "{{ language() }}";
+Object.defineProperty(navigator, "language", { value: "{{ {"zh": "zh-CN"}.get(language(), language()) }}" });
+</script>"""
 
 
 class QueueWithoutAnalytics(Queue):
@@ -164,20 +169,26 @@ def offer_resource(read: Callable[[], str], uri: str, mime_type: str) -> None:
 
 def plot_script() -> str:
     """Address, relative to the page's, of the script that browsers load for a first plot; "" where it is not found."""
-    return next((f"assets/{path.name}" for path in _assets("PlotlyPlot-*.js")), "")
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return next((f"assets/{path.name}" for path in sorted(assets.glob("PlotlyPlot-*.js"))), "")
 
 
-def locale_script() -> str:
-    """Address, relative to the page's, of the module whose ``changeLocale`` sets the language of Gradio's own words.
+@cache
+def speak_gradios_words() -> None:
+    """Have pages say, before any script of Gradio's runs, that the browser's language is the one that they speak.
 
-    "" where it is not found.
+    Gradio takes its own words (upload, settings) from the browser's language when the page is made, and keeps them.
     """
-    exports = (path for path in _assets("core-*.js") if "as changeLocale" in path.read_text(encoding="utf-8"))
-    return next((f"assets/{path.name}" for path in exports), "")
+    environment = gradio.routes.templates.env
+    environment.globals["language"] = language
+    loader: Any = environment.loader
+    get_source = loader.get_source
 
+    def get_source_with_script(*arguments: Any) -> tuple[str, *tuple[Any, ...]]:
+        source, *others = get_source(*arguments)
+        return source.replace("<head>", f"<head>{_LANGUAGE_SCRIPT}", 1), *others
 
-def _assets(pattern: str) -> list[Path]:
-    return sorted((Path(gr.__file__).parent / "templates" / "frontend" / "assets").glob(pattern))
+    loader.get_source = get_source_with_script
 
 
 def pass_photo_unopened(image: gr.Image) -> None:
