@@ -178,6 +178,21 @@ def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
     assert not page.locator("#results").is_visible()
 
 
+def test_what_is_asked_while_something_waits_is_not_dropped(visit, tmp_path):
+    one, other = visit(), visit()
+    one.page.locator(".sample").nth(1).click()
+    one.page.wait_for_function("document.querySelector('#status').innerText.includes('%')")
+    page = other.page
+    # Answered at once, and yet this waits until the first visitor's work has ended.
+    page.click("#explain")
+    page.wait_for_selector(".problem [role=alert] >> text=There is no clip yet")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video at all " * 50)
+    other.upload(broken)
+    page.click("#explain")
+    page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+
+
 def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
     one, other = visit(), visit(query=QUICK)
     one.page.locator(".sample").nth(1).click()

@@ -34,10 +34,16 @@ from mexplain.ui.zero_gpu import SESSION_DEVICE
 # The choice "explain the label that each variant gives", among the labels.
 OWN_ANSWER = "its own answer"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Gradio's default drops an event while the same one runs or is in the queue; this one asks again with the last values.
+LAST = {"trigger_mode": "always_last"}
 # Events without the network: several at once, and no veil over what is there.
-QUICK: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"}
+QUICK: dict[str, Any] = {
+    **PRIVATE, **LAST, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"
+}  # fmt: skip
 # Events with the network: one at a time, for two cores are soon busy.
 SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "network"}
+# For what a visitor may ask otherwise meanwhile.
+ANEW: dict[str, Any] = {**SLOW, **LAST}
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,12 @@ class QuizPanel:
         usual = dict(zip(self.linked, ("", "1"), strict=True))
         keep_in_address([self.seed, self.teams], usual, triggers=[self.start.click])
         outputs = [self.game, self.clip, self.truth, *self.guesses, self.reveal, self.next, self.score, self.standings]
-        self.start.click(self.begin, [self.seed, self.teams], outputs, **QUICK)
+        # A double click is one: it must not skip a question.
+        once = {**QUICK, "trigger_mode": "once"}
+        self.start.click(self.begin, [self.seed, self.teams], outputs, **once)
         self.other.click(fresh_number, None, self.seed, **QUICK)
-        self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **QUICK)
-        self.next.click(self.ask, self.game, outputs, **QUICK)
+        self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **once)
+        self.next.click(self.ask, self.game, outputs, **once)
 
     def begin(self, seed: float | None, teams: int | None) -> list[Any]:
         """Start a quiz with the given number, or a fresh one."""

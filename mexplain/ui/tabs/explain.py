@@ -18,9 +18,9 @@ from mexplain.settings import limit
 from mexplain.ui.components import results
 from mexplain.ui.components.address import keep_in_address, set_in_address
 from mexplain.ui.components.common import (
+    ANEW,
     OWN_ANSWER,
     QUICK,
-    SLOW,
     Hub,
     error_box,
     error_html,
@@ -79,7 +79,7 @@ class ExplainTab:
         session, panel = self.hub.session, self.panel
         values = [*panel.request_inputs, *panel.view_inputs]
         outputs = [session, self.error, *panel.outputs]
-        slow = {**SLOW, "show_progress_on": self.status}
+        slow = {**ANEW, "show_progress_on": self.status}
         register_upload(self.clip)
         self._keep_in_address()
         inputs = [session, self.clip, self.start_s, self.end_s, self.fps, *values]
@@ -100,10 +100,10 @@ class ExplainTab:
         stop_button(self.halt_below, session, [*runs, self.report.wire(self.status, self.error)])
         # What other tabs show may change with each of these events.
         self.changes = [room.then, unprepared.change, *(event.then for event in [*runs, *refused])]
-        view_inputs, quick = [session, *panel.view_inputs], {**QUICK, "trigger_mode": "always_last"}
-        gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **quick)
+        view_inputs = [session, *panel.view_inputs]
+        gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **QUICK)
         # These two show in the films alone.
-        gr.on([panel.grain.input, panel.opacity.input], panel.redraw_films, view_inputs, panel.films, **quick)
+        gr.on([panel.grain.input, panel.opacity.input], panel.redraw_films, view_inputs, panel.films, **QUICK)
         restored = [*panel.request_inputs[:3], *panel.view_inputs, panel.about, panel.legend]
         opened = page.load(self.restore_link, None, [session, self.clip, *restored], **QUICK)
         opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")

@@ -16,9 +16,9 @@ from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.components.batch_panel import BatchPanel
 from mexplain.ui.components.common import (
+    ANEW,
     OWN_ANSWER,
     QUICK,
-    SLOW,
     Hub,
     error_box,
     error_html,
@@ -78,7 +78,7 @@ class ExportTab:
         needs.when_ready(self.show, outputs, settings)
         needs.follow(explain.changes, self.show, outputs, settings)
         run = self.make.click(
-            self.write, [hub.session, self.kinds], [self.files, self.error], **SLOW, show_progress_on=self.status
+            self.write, [hub.session, self.kinds], [self.files, self.error], **ANEW, show_progress_on=self.status
         )
         stop_button(self.halt, hub.session, [run])
 

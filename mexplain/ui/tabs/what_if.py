@@ -76,7 +76,7 @@ class WhatIfTab:
         needs.when_ready(self.show, outputs, [self.grid])
         needs.follow(explain.changes, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
         change = [self.held, *parts]
-        self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK, trigger_mode="always_last")
+        self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK)
         self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
         for button, hold_all in ((self.clear, False), (self.everything, True)):
             button.click(
