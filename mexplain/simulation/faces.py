@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -74,6 +74,17 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
             landmarks.append(transform_points(invert(pose), points))
             names.append(f"{folder.name}/{path.name}")
     return FaceSet(np.stack(crops), np.stack(landmarks).astype(np.float32), tuple(names))
+
+
+def cut_anew(faces: FaceSet, crop_iod: float, wanted_iod: float) -> FaceSet:
+    """Cut faces of a network with crops ``crop_iod`` wide out again for one with crops ``wanted_iod`` wide.
+
+    What lies beyond the border of a crop repeats the border, as where a real face fills its picture.
+    """
+    if wanted_iod == crop_iod:
+        return faces
+    pose = invert(crop_to_iod(CROP_PX, crop_iod * MARGIN))
+    return replace(faces, crops=np.stack([_cut_out(crop, pose, wanted_iod) for crop in faces.crops]))
 
 
 def check_splits(folders: Sequence[Path], splits: Sequence[str]) -> None:

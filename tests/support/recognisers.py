@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -16,10 +17,11 @@ SPEC = InputSpec(size=56, frames=4)
 class MouthReader(nn.Module):
     """Answers "moves" by how far the lower left of the picture (the subject's right mouth corner) changes."""
 
-    labels, input_spec = LABELS, SPEC
+    labels, input_spec, corner = LABELS, SPEC, (slice(34, 44), slice(14, 26))
 
     def forward(self, frames):
-        change = (frames - frames[:, :1]).abs().mean(2)[:, :, 34:44, 14:26].mean((1, 2, 3))
+        rows, columns = self.corner
+        change = (frames - frames[:, :1]).abs().mean(2)[:, :, rows, columns].mean((1, 2, 3))
         return torch.stack([200 * change, torch.full_like(change, 0.5)], dim=1)
 
 
@@ -136,8 +138,13 @@ BAD = {
 }
 
 
-def mouth_reader():
-    return MouthReader().eval()
+def mouth_reader(crop_iod=SPEC.crop_iod):
+    """One that sees more or less of the face around the same corner of the mouth."""
+    made = MouthReader().eval()
+    made.input_spec = replace(SPEC, crop_iod=crop_iod)
+    places = [[(edge - 28) * SPEC.crop_iod / crop_iod + 28 for edge in (s.start, s.stop)] for s in made.corner]
+    made.corner = tuple(slice(round(low), round(high)) for low, high in places)
+    return made
 
 
 def weighed_reader():

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ from mexplain.evaluation.scorecard.rendered_game import (
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.progress import track
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS, ModelConfig
-from mexplain.simulation.faces import FaceSet, read_faces
+from mexplain.simulation.faces import MARGIN, FaceSet, cut_anew, read_faces
 from mexplain.simulation.sampling import TEST_MIXTURES, ClipPlan, Mixture
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, draw_batch_plan
 
@@ -181,20 +181,19 @@ def simulate_known_clips(
 def load_known_clips(count: int | None = None, config: ModelConfig = PRESETS["lite"]) -> KnownClips:
     """Return the first ``count`` clips (default: all) of the shipped people, as a network of a config takes them.
 
-    Raises ``SettingError`` if there are fewer, or if the network sees more of a face than the shipped ones show.
+    Where it sees more than the shipped pictures show, their borders are repeated, and ``source`` says so. Raises
+    ``SettingError`` if there are fewer.
     """
     wanted = SHIPPED_CLIPS if count is None else count
     if not 1 <= wanted <= SHIPPED_CLIPS:
         raise SettingError(
             f"There are {SHIPPED_CLIPS} known clips, so 1 to {SHIPPED_CLIPS} can be used without --faces; got {wanted}."
         )
-    if config.crop_iod != PRESETS["lite"].crop_iod:
-        raise SettingError(
-            f"This network takes frames of {config.crop_iod:.2f} inter-ocular distances, the faces of the known clips "
-            f"are cut out for {PRESETS['lite'].crop_iod:.2f}; give --faces, so that others are used."
-        )
-    known = simulate_known_clips(read_faces(SHIPPED), config, wanted)
-    return KnownClips(known.clips, "shipped", known.seed, known.sha256)
+    shown_iod = PRESETS["lite"].crop_iod
+    known = simulate_known_clips(cut_anew(read_faces(SHIPPED), shown_iod, config.crop_iod), config, wanted)
+    beyond = f", borders repeated from {shown_iod * MARGIN:.1f} inter-ocular distances on"
+    source = "shipped" + (beyond if config.crop_iod > shown_iod * MARGIN else "")
+    return replace(known, source=source)
 
 
 def _simulate_clip(person: FaceSet, config: ModelConfig, seed: int, mixture: Mixture) -> KnownClip:

@@ -86,10 +86,7 @@ class OwnRun:
 
 
 def clips_for(spec: InputSpec, count: int) -> KnownClips:
-    """Return the first ``count`` shipped known clips as a recogniser takes them.
-
-    Raises ``SettingError`` if there are fewer, or if it sees more of a face than these show.
-    """
+    """Return the first ``count`` shipped known clips as a recogniser takes them; raises ``SettingError`` for fewer."""
     preset = PRESETS["lite"]
     config = replace(preset, image_size=spec.working_size, frames=spec.frames, crop_iod=spec.crop_iod)
     return load_known_clips(count, config)

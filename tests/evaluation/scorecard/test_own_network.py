@@ -140,8 +140,25 @@ def test_all_networks_see_the_same_faces_and_movements():
     for one, other in zip(ours, theirs, strict=True):
         assert (one.person, one.label) == (other.person, other.label) and other.frames.shape == (4, 56, 56, 3)
         assert one.expression.max() == pytest.approx(other.expression.max(), rel=1e-4)
-    with pytest.raises(SettingError, match=r"the faces of the known clips are cut out for 2\.80"):
-        clips_for(InputSpec(crop_iod=3.5), 6)
+
+
+@pytest.mark.parametrize("crop_iod", [1.5, 3.5, 6.0])
+def test_networks_that_see_more_or_less_of_a_face_see_the_same_movements(crop_iod):
+    ours, theirs = clips_for(InputSpec(), 6), clips_for(InputSpec(size=224, crop_iod=crop_iod), 6)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.person, one.label, one.aus) == (other.person, other.label, other.aus)
+        assert other.expression.max() == pytest.approx(one.expression.max(), rel=0.05)
+        eyes = [float(np.hypot(*(clip.landmarks_xy[468] - clip.landmarks_xy[473]))) for clip in (one, other)]
+        assert eyes[1] / 224 == pytest.approx(eyes[0] / 112 * 2.8 / crop_iod, rel=0.02)
+    assert ("borders repeated" in theirs.source) == (crop_iod > 3.1) and theirs.sha256 != ours.sha256
+
+
+@pytest.mark.parametrize("crop_iod", [2.0, 4.2])
+def test_one_that_sees_more_or_less_of_a_face_is_judged_alike(crop_iod, tmp_path):
+    reader = CheckedRecogniser(mouth_reader(crop_iod), "reader")
+    card = run_own_scorecard(reader, clips=8, out=tmp_path, methods=("block_ablation",))
+    assert any("reader reads the face: with all blocks of it held still, 0 %" in said for said in card.findings)
+    assert card.scores["reader"]["block_ablation"]["game_top"].mean > 0.8
 
 
 def test_two_networks_differ_by_what_they_read(scored, tmp_path, monkeypatch):

@@ -148,9 +148,10 @@ def test_shipped_clips_are_the_same_again_and_can_be_rendered_without_parts(ship
     assert np.array_equal(clip.recipe.unit_game().clip, clip.frames)
 
 
-def test_a_network_that_sees_more_of_a_face_is_refused():
-    with pytest.raises(SettingError, match="give --faces"):
-        load_known_clips(config=PRESETS["paper"])
+def test_a_network_that_sees_more_of_a_face_gets_the_clips_that_wide(shipped):
+    known = load_known_clips(1, PRESETS["paper"])
+    assert known.source.startswith("shipped, borders repeated from 3.1")
+    assert (known.clips[0].person, known.clips[0].label) == (shipped.clips[0].person, shipped.clips[0].label)
 
 
 def test_guesses_get_what_chance_gets(shipped):
