@@ -18,7 +18,6 @@ from mexplain.evaluation.scorecard.game_metrics import GAME_MEASURES, TIME_MEASU
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips, load_known_clips
 from mexplain.evaluation.scorecard.metrics import MEASURES
 from mexplain.evaluation.scorecard.own_sanity import (
-    SANITY_CLIPS,
     explain_unlearned,
     method_of_random_weights,
     own_summary,
@@ -36,6 +35,7 @@ from mexplain.evaluation.scorecard.runner import (
     rounded_scores,
     slices_of,
 )
+from mexplain.evaluation.scorecard.sanity_checks import SANITY_CLIPS
 from mexplain.evaluation.scorecard.scorecard_files import write_scorecard
 from mexplain.evaluation.scorecard.shortcuts import SHORTCUTS
 from mexplain.explain.own_network import applicable_methods

@@ -15,7 +15,6 @@ from mexplain.model.recogniser import CheckedRecogniser
 
 # Of a network that is not ours, no part can be told from another: all of it is random at once.
 STAGES = ("everything",)
-SANITY_CLIPS = 8
 _DEFAULT_METHOD, _WITHOUT_GRADIENT = "integrated_gradients", "block_ablation"
 
 

@@ -21,7 +21,7 @@ from mexplain.evaluation.scorecard.game_metrics import measure_game, measure_tim
 from mexplain.evaluation.scorecard.known_clips import KnownClip, KnownClips
 from mexplain.evaluation.scorecard.metrics import measure_all, ranking
 from mexplain.evaluation.scorecard.reference_maps import RANDOM_WEIGHTS, reference_maps
-from mexplain.evaluation.scorecard.sanity_checks import CHEAP, randomised, sanity_of_clip
+from mexplain.evaluation.scorecard.sanity_checks import CHEAP, SANITY_CLIPS, randomised, sanity_of_clip
 from mexplain.media.files import write_json_file, write_text
 from mexplain.media.progress import Progress
 from mexplain.model.network import MicroExpressionNet
@@ -46,8 +46,7 @@ class ScorecardRun:
     device: torch.device
     methods: tuple[str, ...] = tuple(METHODS)
     variants: tuple[str, ...] = ()
-    # The similarity of ten ranks varies by half from clip to clip: over 8 clips its mean would do so by a sixth.
-    sanity_clips: int = 24
+    sanity_clips: int = SANITY_CLIPS
 
     def __post_init__(self) -> None:
         if not self.variants:

@@ -29,6 +29,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "everything": ("",),
 }
 FAILS_FROM = 0.3
+# The similarity of ten ranks varies by half from clip to clip: over 8 clips its mean would do so by a sixth.
+SANITY_CLIPS = 24
 # Their maps are block scores spread over boxes, and all such maps look alike for that: only the scores count.
 ON_BLOCKS = ("block_ablation", "shapley", "attention", "attention_x_gradient")
 # Enough for an order of blocks and a coarse map, at a fifth of the price.

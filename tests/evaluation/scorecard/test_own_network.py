@@ -97,7 +97,7 @@ def test_references_are_beside_the_methods_or_it_is_said_why_not(scored):
     assert {"random", "face", "motion", "random_weights"} < set(scores)
     # It is explained rightly, and its copies with random weights are not.
     assert scores["block_ablation"]["game_top"].mean > 0.9 > 0.8 > scores["random_weights"]["game_top"].mean
-    assert sanity["occlusion"]["clips"] == 8 and abs(sanity["occlusion"]["blocks"]["everything"]) < 0.3
+    assert sanity["occlusion"]["clips"] == CLIPS and abs(sanity["occlusion"]["blocks"]["everything"]) < 0.3
     assert list(card.does_not_apply) == ["planted_shortcuts"]
     assert card.fails == tuple(method for method in METHODS if sanity[method]["fails_randomisation"])
     table = (scored["weighed_reader"][0] / "scorecard.md").read_text()
