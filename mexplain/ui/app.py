@@ -51,6 +51,7 @@ from mexplain.ui.tabs.compare import CompareTab
 from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.tabs.export import ExportTab
 from mexplain.ui.tabs.lesson import LessonTab
+from mexplain.ui.tabs.mirror import MirrorTab
 from mexplain.ui.tabs.simulator import SimulatorTab
 from mexplain.ui.tabs.trust import TrustTab
 from mexplain.ui.tabs.what_if import WhatIfTab
@@ -108,6 +109,8 @@ def build_page(folder: Path, prepared: PreparedAnswers, own: OwnNetwork | None =
                 WhatIfTab(hub, tab, explain)
             with linked_tab(text("Simulator"), "simulator"):
                 SimulatorTab(hub, page)
+            with linked_tab(text("Mirror"), "mirror"):
+                MirrorTab()
             with linked_tab(text("Trust"), "trust"):
                 TrustTab(hub, page, Path(CHECKPOINT or SHIPPED))
             if own is None:

@@ -20,8 +20,8 @@ QUIET = [
 
 
 @contextmanager
-def open_browser() -> Iterator:
-    """Open Chromium; where there is none, skip the test, or in CI fail it."""
+def open_browser(*switches: str) -> Iterator:
+    """Open Chromium with further command line switches; where there is none, skip the test, or in CI fail it."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
         # A newcomer without a browser can still test the rest; in CI nothing is left out.
@@ -30,6 +30,6 @@ def open_browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=found, args=[*QUIET, *switches])
         yield browser
         browser.close()

@@ -25,7 +25,7 @@ SEEN = """() => {
 ENGLISH = re.compile(r"\b(the|of|and|is|are|which|with|this|what|your|its|how|to|here|over)\b", re.IGNORECASE)
 # Where a sentence follows another one without a space.
 RUN_ON = re.compile(r"[^\W\d_][).]*[.!?][A-ZÀ-Ü][a-zà-ü]")
-TABS = ("Compare", "What if", "Simulator", "Trust", "Lesson", "Take along", "For programs")
+TABS = ("Compare", "What if", "Simulator", "Mirror", "Trust", "Lesson", "Take along", "For programs")
 
 
 def said_in(code, message):

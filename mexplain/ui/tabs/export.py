@@ -1,4 +1,4 @@
-"""Seventh tab: files of the latest result, a link to its settings, and many clips at once."""
+"""Eighth tab: files of the latest result, a link to its settings, and many clips at once."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sixth tab: a lesson for a class, with a game, questions with measured answers, and sheets to print."""
+"""Seventh tab: a lesson for a class, with a game, questions with measured answers, and sheets to print."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fifth tab: how good each method is, what that was measured on, and what this network must not be used for."""
+"""Sixth tab: how good each method is, what that was measured on, and what this network must not be used for."""
 
 from functools import partial
 from pathlib import Path
