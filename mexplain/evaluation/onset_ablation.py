@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mexplain.errors import CheckpointError
 from mexplain.evaluation.recognition import ABLATION
-from mexplain.language.message import said, say, text
+from mexplain.language.message import percent, said, say, text
 from mexplain.media.json_records import read_json_record
 from mexplain.model.checkpoint import METRICS
 from mexplain.report.visuals.plots import INK, OTHERS, PLAIN, WINNER, separators
@@ -168,7 +168,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
     # Over their bars, not beside them: a phone is narrow.
     for row, name, share in zip((1, 0), names, shares, strict=True):
         figure.add_annotation(
-            text=said("Shown {name}: <b>{share}</b>", name=name, share=_percent(share)),
+            text=said("Shown {name}: <b>{share}</b>", name=name, share=percent(share)),
             x=0,
             y=row + 0.24,
             xanchor="left",
@@ -186,7 +186,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
             line={"color": INK, "width": 1.5, "dash": "dot"},
         )
     figure.add_annotation(
-        text=said("picked blindly: {share}", share=_percent(found.chance)),
+        text=said("picked blindly: {share}", share=percent(found.chance)),
         x=found.chance,
         y=-0.32,
         xanchor="left",
@@ -198,7 +198,7 @@ def ablation_figure(found: Ablation) -> go.Figure:
     figure.update_xaxes(
         range=[0, 1.06],
         tickvals=[0.003, 0.5, 0.997],
-        ticktext=[say(_percent(share)) for share in (0.0, 0.5, 1.0)],
+        ticktext=[say(percent(share)) for share in (0.0, 0.5, 1.0)],
         title={"text": said("attention lands on what moves"), "standoff": 6},
         fixedrange=True,
         showgrid=False,
@@ -212,7 +212,3 @@ def ablation_figure(found: Ablation) -> go.Figure:
         **PLAIN,
     )
     return figure
-
-
-def _percent(share: float) -> str:
-    return text("{share:.0f} %", share=100 * share)

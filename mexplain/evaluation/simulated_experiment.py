@@ -16,13 +16,12 @@ from mexplain.face.affine import compose, invert, transform_points
 from mexplain.face.blocks import LAYOUTS, pooling_layout
 from mexplain.face.mesh import crop_to_iod, fit_pose, inter_ocular_distance
 from mexplain.language.listing import joined
-from mexplain.language.message import text
+from mexplain.language.message import percent, text
 from mexplain.media.video import write_video
 from mexplain.model.checkpoint import Checkpoint
 from mexplain.records import NONE, ExplainRequest, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_bar
 from mexplain.report.visuals.heatmap_overlay import in_grey, tint, with_outlines
-from mexplain.report.visuals.plots import percent
 from mexplain.simulation.action_units import ACTION_UNITS
 from mexplain.simulation.clip import SimulatedClip, simulate
 from mexplain.simulation.expression import Expression

@@ -121,6 +121,13 @@ def phrase(one: str, more: str, /) -> Callable[..., str]:
     return partial(plural, one, more)
 
 
+def percent(share: float) -> str:
+    """A share (0..1) as a whole percentage; "< 1 %" and "> 99 %" near the ends, for only 0 and 1 are certain."""
+    if 0 < share < 0.01:
+        return text("< 1 %")
+    return text("> 99 %") if 0.99 < share < 1 else text("{share:.0f} %", share=100 * share)
+
+
 def say(value: Any) -> Any:
     """A message, or HTML made of messages, in the language that this context speaks; anything else as it is."""
     if language() == ENGLISH:

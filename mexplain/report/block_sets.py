@@ -2,9 +2,8 @@
 
 from mexplain.explain.counterfactual import Flip
 from mexplain.language.listing import joined, listed
-from mexplain.language.message import text
+from mexplain.language.message import percent, text
 from mexplain.records.face import BlockGame
-from mexplain.report.visuals.plots import percent
 
 _MOST_LISTED = 6
 

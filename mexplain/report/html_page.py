@@ -15,7 +15,7 @@ from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES, alternatives
 from mexplain.language.listing import joined
-from mexplain.language.message import Sentence, Written, text
+from mexplain.language.message import Sentence, Written, percent, text
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
@@ -35,7 +35,6 @@ from mexplain.report.visuals.motion_magnification import magnified_animation
 from mexplain.report.visuals.plots import (
     block_time_heatmap,
     evidence_curve,
-    percent,
     probability_bars,
 )
 from mexplain.report.visuals.unit_courses import unit_courses, unit_rows

@@ -7,13 +7,12 @@ from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.explain.movement_sentence import strength_in_words
 from mexplain.face.facs import FACS
 from mexplain.language.listing import listed
-from mexplain.language.message import Sentence, text
+from mexplain.language.message import Sentence, percent, text
 from mexplain.model.config import NUISANCE_UNITS
 from mexplain.records import Report
 from mexplain.records.face import Movement
 from mexplain.report.templating import render_markup
 from mexplain.report.unit_agreement import UnitAgreement, movement_variant, unit_agreements
-from mexplain.report.visuals.plots import percent
 
 
 def movement_table(report: Report, method: str, *, growing: bool = False) -> Markup:

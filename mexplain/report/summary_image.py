@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from mexplain.attribution.registry import METHODS
 from mexplain.explain.decision import VARIANT_NAMES, alternatives
 from mexplain.language.listing import joined
-from mexplain.language.message import Sentence, text
+from mexplain.language.message import Sentence, percent, text
 from mexplain.records import NONE, Report, VariantReport
 from mexplain.report.visuals.annotations import colour_bar, paragraph_bar, text_bar
 from mexplain.report.visuals.heatmap_overlay import (
@@ -18,7 +18,6 @@ from mexplain.report.visuals.heatmap_overlay import (
     colour_limit,
     in_grey,
 )
-from mexplain.report.visuals.plots import percent
 from mexplain.report.visuals.unit_courses import unit_courses_picture
 
 _SIDE, _GAP = 420, 12

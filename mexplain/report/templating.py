@@ -12,7 +12,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from mexplain.language.current import ENGLISH, LANGUAGES, language, using_language
-from mexplain.language.message import local_number, plural, say, text
+from mexplain.language.message import local_number, percent, plural, say, text
 
 _ESCAPED = ("html", "svg")
 
@@ -75,7 +75,7 @@ def environment(package: str) -> Environment:
     made.newstyle_gettext = True  # type: ignore[attr-defined]
     made.filters["join"] = _join
     made.globals |= {"_": _gettext, "gettext": _gettext, "ngettext": _ngettext}
-    made.globals |= {"language": language, "languages": LANGUAGES, "local": local_number}
+    made.globals |= {"language": language, "languages": LANGUAGES, "local": local_number, "percent": percent}
     return made
 
 

@@ -15,13 +15,12 @@ from mexplain.explain.movements import UNIT_THRESHOLD
 from mexplain.explain.trust import tied_blocks
 from mexplain.face.facs import FACS
 from mexplain.language.listing import joined, listed
-from mexplain.language.message import Message, Written, text
+from mexplain.language.message import Message, Written, percent, text
 from mexplain.model.scorecard import Scorecard
 from mexplain.records import BlockReport, Report, TrustEstimate, VariantReport
 from mexplain.report.comparison import Comparison, Pair, most_divided, strongest
 from mexplain.report.templating import render_markup
 from mexplain.report.visuals.heatmap_overlay import Quantity, top_blocks
-from mexplain.report.visuals.plots import percent
 
 _MAX_UNITS = 3
 _MIN_SHARE_GAP = 0.15

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from mexplain.attribution.registry import METHODS
 from mexplain.errors import SettingError
 from mexplain.explain.window import EXPRESSIONS
-from mexplain.language.message import local_number, said, say, text
+from mexplain.language.message import local_number, percent, said, say
 from mexplain.records import BlockReport, Report, VariantReport
 from mexplain.report.visuals.heatmap_overlay import COLOURS, Quantity, colour_limit
 
@@ -108,13 +108,6 @@ def evidence_curve(report: Report) -> go.Figure:
     _style(figure, height=170, bottom=_AXIS_PX)
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     return figure.update_layout(showlegend=True, legend=legend, margin={"t": 28})
-
-
-def percent(share: float) -> str:
-    """A share (0..1) as a whole percentage; "< 1 %" and "> 99 %" near the ends, for only 0 and 1 are certain."""
-    if 0 < share < 0.01:
-        return text("< 1 %")
-    return text("> 99 %") if 0.99 < share < 1 else text("{share:.0f} %", share=100 * share)
 
 
 def block_time_heatmap(

@@ -11,7 +11,6 @@ from mexplain.errors import MexplainError
 from mexplain.explain.decision import VARIANT_NAMES
 from mexplain.language.message import text
 from mexplain.records import NONE, ExplainRequest
-from mexplain.report.visuals.plots import percent
 from mexplain.ui.components.common import (
     OWN_ANSWER,
     SLOW,
@@ -100,4 +99,4 @@ class BatchPanel:
 def _table(outcomes: list[BundledClip]) -> str:
     """Table with a row for each finished clip: each variant's answer, or why the clip cannot be explained."""
     names = list(VARIANT_NAMES.values())
-    return render_html("batch_table", outcomes=outcomes, variant_names=names, none_label=NONE, percent=percent)
+    return render_html("batch_table", outcomes=outcomes, variant_names=names, none_label=NONE)

@@ -12,14 +12,14 @@ from mexplain.attribution.registry import METHODS
 from mexplain.errors import MexplainError
 from mexplain.explain.decision import alternatives
 from mexplain.language.current import in_this_language, language
-from mexplain.language.message import text
+from mexplain.language.message import percent, text
 from mexplain.model.device import give_memory_back, is_busy, step_back
 from mexplain.records import NONE, AlignedClip, Report, VariantReport
 from mexplain.report import wording
 from mexplain.report.visuals.animation import AnimationOptions, heatmap_animation
 from mexplain.report.visuals.heatmap_overlay import Quantity
 from mexplain.report.visuals.motion_magnification import magnified_animation
-from mexplain.report.visuals.plots import block_time_heatmap, percent
+from mexplain.report.visuals.plots import block_time_heatmap
 from mexplain.ui.components.common import animation_html
 from mexplain.ui.server.gradio_compat import session_exists
 from mexplain.ui.server.logs import LOG
@@ -149,7 +149,7 @@ def checked(variant: VariantReport, method: str) -> str:
 
 def bars(variant: VariantReport) -> str:
     """Bars of the probability of each class, in the network's order so that variants compare."""
-    return render_html("probabilities", variant=variant, percent=percent)
+    return render_html("probabilities", variant=variant)
 
 
 def made_with(report: Report) -> str:

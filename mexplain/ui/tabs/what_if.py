@@ -17,7 +17,7 @@ from mexplain.language.message import Message, Sentence, text
 from mexplain.records import NONE
 from mexplain.records.face import BlockGame
 from mexplain.report import block_sets
-from mexplain.report.visuals.plots import before_and_after, percent
+from mexplain.report.visuals.plots import before_and_after
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
@@ -191,7 +191,6 @@ def _words(change: WhatIf, own: bool) -> str:
         after=after,
         names=[text("none found") if decision.label == NONE else decision.label for decision in (before, after)],
         likeliest=max(before.probabilities, key=before.probabilities.__getitem__),
-        percent=percent,
     )
 
 
