@@ -104,6 +104,16 @@ def test_thresholds_lie_between_what_moves_and_what_does_not() -> None:
     assert set(found) == {12, 17} and 0.6 < found[12] < 0.91 and 0.01 < found[17] < 0.91
 
 
+def test_a_unit_of_which_little_is_ever_seen_gets_a_threshold_as_low() -> None:
+    clips = made([(SMILE, 0, 0.05)] * 20 + [(CHIN, 0, 0.05)] * 20)
+    seen = clips.seen["10"].copy()
+    seen[:, SMILE] *= 0.08 / seen[:, SMILE].max()
+    found = fit_unit_thresholds(replace(clips, seen={"10": seen}), "10")
+    assert 0.01 < found[12] < 0.08
+    _, by_unit = scores_of(replace(clips, seen={"10": seen}), AU12=found[12])
+    assert by_unit[12].f1.mean == 1
+
+
 def test_a_threshold_seldom_tells_of_what_stays_still() -> None:
     # A smile is seen better than nothing from .3 on, but so are 3 of 100 faces that do not smile.
     clips = made([(SMILE, 0, 0.05)] * 20 + [(CHIN, 0, 0.05)] * 100)
