@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mexplain.model.conv_stack import Span
@@ -52,12 +52,42 @@ class HeldParts:
 
     def region(self, held: Bool[Tensor, "k m"], top: Span, left: Span) -> Float[Tensor, "k t r s c"]:
         """Compute a region of the attentions' input for several sets of held parts."""
+        looks, chosen = self._chosen(held, top, left)
+        # Whole cells are copied from one table: arithmetic on the cells of all sets takes much longer.
+        table = looks.flatten(0, 3)
+        cells = table.shape[0] // len(looks)
+        places = chosen * cells + torch.arange(cells, device=chosen.device)
+        seen: Float[Tensor, "k t r s c"] = table.index_select(0, places.flatten()).unflatten(
+            0, (len(held), *looks.shape[1:4])
+        )
+        return seen
+
+    def distinct_frames(
+        self, held: Bool[Tensor, "k m"], top: Span, left: Span
+    ) -> tuple[Float[Tensor, "u r s c"], Int[Tensor, "k t"]]:
+        """Compute each frame of ``region`` once that is the same for several sets, and which of them each set has."""
+        looks, chosen = self._chosen(held, top, left)
+        t, cells = looks.shape[1], looks[0, 0, :, :, 0].numel()
+        chosen = chosen.unflatten(1, (t, cells)).flatten(0, 1)
+        frame = torch.arange(t, device=held.device).repeat(len(held))
+        codes = torch.column_stack([chosen, frame]).to(torch.int16).cpu().numpy()
+        as_one = codes.view(np.dtype((np.void, codes.dtype.itemsize * codes.shape[1])))[:, 0]
+        _, *found = np.unique(as_one, return_index=True, return_inverse=True)
+        first, inverse = (torch.from_numpy(part).to(held.device) for part in found)
+        places = chosen[first] * (t * cells) + frame[first, None] * cells + torch.arange(cells, device=held.device)
+        seen = looks.flatten(0, 3).index_select(0, places.flatten()).unflatten(0, (-1, *looks.shape[2:4]))
+        return seen, inverse.unflatten(0, (-1, t))
+
+    def _chosen(
+        self, held: Bool[Tensor, "k m"], top: Span, left: Span
+    ) -> tuple[Float[Tensor, "q t r s c"], Int[Tensor, "k n"]]:
+        """Looks of a region, and which of them each of its cells has in each frame, for several sets of held parts."""
         rows, columns = slice(*top), slice(*left)
         strength = self.strength[:, :, rows, columns].flatten(1)  # p n
         looks = self.looks[:, :, rows, columns]
         found = np.flatnonzero(self.touching(top, left))
         if not len(found):
-            return looks[-2].expand(len(held), *looks.shape[1:])
+            return looks[-2:-1], held.new_zeros(len(held), strength.shape[1], dtype=torch.int64)
         touching = torch.from_numpy(np.append(found, [len(looks) - 2, len(looks) - 1])).to(held.device)
         strength, chosen = strength[touching[:-2]], held[:, touching[:-2]]
         looks = looks[touching]
@@ -66,14 +96,7 @@ class HeldParts:
         # What only held parts change is still.
         moving = (~chosen).to(strength) @ (strength > 0).to(strength)
         look[moving == 0] = len(looks) - 1
-        # Whole cells are copied from one table: arithmetic on the cells of all sets takes much longer.
-        table = looks.flatten(0, 3)
-        cells = table.shape[0] // len(looks)
-        places = look * cells + torch.arange(cells, device=look.device)
-        seen: Float[Tensor, "k t r s c"] = table.index_select(0, places.flatten()).unflatten(
-            0, (len(held), *looks.shape[1:4])
-        )
-        return seen
+        return looks, look
 
     def whole_inputs(self, held: Bool[Tensor, "k m"], size: int) -> Iterator[Float[Tensor, "_ t c h w"]]:
         """Yield the attentions' input for several sets of held parts, ``size`` sets at a time."""

@@ -55,20 +55,21 @@ def _block_embeddings(
         interpolation = torch.from_numpy(weights.reshape(attention.grid**2, -1)).to(masks.parts.clip)
         vectors = [
             attention.from_preactivations(
-                attention.crop_preactivations(_crop(batch, interpolation, attention.grid)), only=slice(block, block + 1)
-            )[0]
-            for batch in masks.regions(first, top, left)
+                attention.crop_preactivations(_crop(frames, interpolation, attention.grid)),
+                only=slice(block, block + 1),
+            )[0][0, places]
+            for frames, places in masks.regions(first, top, left)
         ]
         embeddings.append(torch.cat(vectors)[inverse])
     return torch.cat(embeddings, dim=-1)
 
 
 def _crop(
-    region: Float[Tensor, "k t r s c"], interpolation: Float[Tensor, "g rs"], side: int
-) -> Float[Tensor, "k t 1 c {side} {side}"]:
+    frames: Float[Tensor, "u r s c"], interpolation: Float[Tensor, "g rs"], side: int
+) -> Float[Tensor, "1 u 1 c {side} {side}"]:
     """Interpolate a block's crop from the cells of its region."""
-    crops: Tensor = (interpolation @ region.flatten(2, 3)).unflatten(2, (side, side))
-    return crops.movedim(-1, 2)[:, :, None]
+    crops: Tensor = (interpolation @ frames.flatten(1, 2)).unflatten(1, (side, side))
+    return crops.movedim(-1, 1)[None, :, None]
 
 
 def _global_embedding(attention: GlobalAttention, masks: "_Masks") -> Float[Tensor, "b t g"] | None:
@@ -84,10 +85,11 @@ def _global_embedding(attention: GlobalAttention, masks: "_Masks") -> Float[Tens
     gates = masks.parts.clip.new_zeros(masks.count, t, attention.gate.conv.out_channels)
     for window, (first, inverse), field in zip(windows, unique, fields, strict=True):
         batches = [
-            attention.window_parts(window, batch.flatten(0, 1).movedim(-1, 1)) for batch in masks.regions(first, *field)
+            [part[places] for part in attention.window_parts(window, frames.movedim(-1, 1))]
+            for frames, places in masks.regions(first, *field)
         ]
         for total, parts in zip((vectors, gates), zip(*batches, strict=True), strict=True):
-            total += torch.cat(parts).unflatten(0, (-1, t))[inverse]
+            total += torch.cat(parts)[inverse]
     embeddings: Float[Tensor, "b t g"] = attention.combine_windows(
         vectors.flatten(0, 1), gates.flatten(0, 1) / len(windows)
     ).unflatten(0, (-1, t))
@@ -109,10 +111,15 @@ class _Masks:
         device = self.parts.clip.device
         return torch.from_numpy(first).to(device), torch.from_numpy(inverse).to(device)
 
-    def regions(self, first: Int[Tensor, "k"], top: Span, left: Span) -> Iterator[Float[Tensor, "_ t r s c"]]:
-        """Yield a region of the attentions' input under each of the masks ``first``, in batches."""
+    def regions(
+        self, first: Int[Tensor, "k"], top: Span, left: Span
+    ) -> Iterator[tuple[Float[Tensor, "_ r s c"], Int[Tensor, "_ t"]]]:
+        """Yield the distinct frames of a region of the attentions' input, and which of them each mask has, in batches.
+
+        The masks are those in ``first``.
+        """
         held = self._held_there[first]
         numel = self.parts.clip[:, slice(*top), slice(*left)].numel()
         size = max(1, bytes_at_once(first.device) // (8 * 4 * numel))
         for batch in held.split(size):
-            yield self.parts.region(batch, top, left)
+            yield self.parts.distinct_frames(batch, top, left)

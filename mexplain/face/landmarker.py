@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -146,9 +147,17 @@ def _detect(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> An
 
 def _detect_in(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"], left: int, top: int, side: int) -> Meshes:
     """Detect faces in a square, which repeats the picture's border where it reaches beyond it."""
-    rows = np.arange(top, top + side).clip(0, image.shape[0] - 1)
-    columns = np.arange(left, left + side).clip(0, image.shape[1] - 1)
-    return detect(landmarker, image[rows[:, None], columns]) + np.array([left, top], np.float32)
+    rows, above, below = _within(top, side, image.shape[0])
+    columns, before, after = _within(left, side, image.shape[1])
+    square = cv2.copyMakeBorder(image[rows, columns], above, below, before, after, cv2.BORDER_REPLICATE)
+    return detect(landmarker, square) + np.array([left, top], np.float32)
+
+
+def _within(start: int, side: int, length: int) -> tuple[slice, int, int]:
+    """The part of a side, one pixel at least, that lies within a picture; how far it reaches beyond at either end."""
+    first, last = (min(max(place, 0), length - 1) for place in (start, start + side - 1))
+    before = min(max(first - start, 0), side - 1)
+    return slice(first, last + 1), before, side - before - (last + 1 - first)
 
 
 def search_faces(landmarker: FaceLandmarker, image: UInt8[np.ndarray, "h w 3"]) -> Meshes:

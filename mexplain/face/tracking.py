@@ -1,9 +1,12 @@
 """Follow one face through a clip."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +37,11 @@ LOOKS = 7  # frames searched in full for every face there is
 _KEY_S, _FAR_IOD, _OFF_IOD = 0.27, 0.12, 0.012
 _PART_PX, _FLAT = 11, 4.0
 NO_FACE = "No face was found in the clip; a face seen from the front, in good light, is needed."
+_ENOUGH_KEYS = 20  # a clip in which a face is looked for more often is followed in two threads
 _LOST_S = 0.4  # a face that is lost for longer is not seen in between
+
+# The face in some frames, and how far it strays from an even way, in pixels, in those between them.
+_Found = tuple[dict[int, Mesh | None], dict[int, Float[np.ndarray, "2"]]]
 
 
 @dataclass(frozen=True)
@@ -110,16 +117,71 @@ def follow_face(
     count = len(clip.frames)
     rate = (count - 1) / float(clip.times_s[-1] - clip.times_s[0])
     stride, finest = max(1, round(key_s * rate)), max(1, round(finest_s * rate))
-    found: dict[int, Mesh | None] = {}
-    deviations: dict[int, Float[np.ndarray, "2"]] = {}
     anchor = max(looks, key=lambda i: area(looks[i][0]))
-    for frames in ((*range(anchor, count, stride), count - 1), (*range(anchor - stride, 0, -stride), 0)):
-        last, lost = looks[anchor][0], False
-        for i in frames:
-            if lost:
-                last = _taken_up(looks, i, stride, last)
-            face = found[i] if i in found else nearest_face(landmarker, clip.frames[i], last)
-            found[i], last, lost = face, last if face is None else face, face is None
+    first = looks[anchor][0]
+    found: dict[int, Mesh | None] = {anchor: nearest_face(landmarker, clip.frames[anchor], first)}
+    deviations: dict[int, Float[np.ndarray, "2"]] = {}
+    gaps: list[Future[_Found]] = []
+    with _share(landmarker, count > _ENOUGH_KEYS * stride) as submit:
+
+        def follow(own: FaceLandmarker, way: Iterable[int], last: Mesh, lost: bool) -> None:
+            before = anchor
+            for i in way:
+                if lost:
+                    last = _taken_up(looks, i, stride, last)
+                face = nearest_face(own, clip.frames[i], last)
+                found[i], last, lost = face, last if face is None else face, face is None
+                gaps.append(submit(_between, clip, {before: found[before], i: face}, finest))
+                before = i
+
+        onwards = sorted({*range(anchor, count, stride), count - 1} - {anchor})
+        backwards = sorted({*range(anchor, 0, -stride), 0} - {anchor}, reverse=True)
+        start = found[anchor]
+        ways = [
+            submit(follow, onwards, first if start is None else start, start is None),
+            submit(follow, backwards, first, False),
+        ]
+        for way in ways:
+            way.result()
+        for gap in gaps:
+            between, strayed = gap.result()
+            found |= between
+            deviations |= strayed
+    return FollowedFace(
+        _fill(clip, found, deviations),
+        _seen(clip, found, _LOST_S),
+        ~_seen(clip, found, 0.0),
+        max(len(faces) for faces in looks.values()),
+    )
+
+
+@contextmanager
+def _share(landmarker: FaceLandmarker, long: bool) -> Iterator[Callable[..., Future[Any]]]:
+    """A function that has a call made, with a landmarker before its arguments: of two threads in one that is free.
+
+    Each thread has a landmarker of its own; for what is not ``long``, opening another takes more time than it saves.
+    """
+    idle: SimpleQueue[FaceLandmarker] = SimpleQueue()
+    with ExitStack() as opened:
+        landmarkers = [landmarker, opened.enter_context(open_landmarker())] if long else [landmarker]
+        for each in landmarkers:
+            idle.put(each)
+
+        def call(function: Callable[..., Any], *arguments: object) -> Any:
+            own = idle.get()
+            try:
+                return function(own, *arguments)
+            finally:
+                idle.put(own)
+
+        pool = opened.enter_context(ThreadPoolExecutor(len(landmarkers)))
+        yield lambda function, *arguments: pool.submit(call, function, *arguments)
+
+
+def _between(landmarker: FaceLandmarker, clip: Clip, ends: Mapping[int, Mesh | None], finest: int) -> _Found:
+    """What is found between two frames, looked for by halves until they are bridged or ``finest`` frames apart."""
+    found = dict(ends)
+    deviations: dict[int, Float[np.ndarray, "2"]] = {}
     gaps = list(pairwise(sorted(found)))
     while gaps:
         low, high = gaps.pop()
@@ -135,12 +197,7 @@ def follow_face(
         around = next(face for face in (before, after) if face is not None)
         found[middle] = nearest_face(landmarker, clip.frames[middle], around)
         gaps += [(low, middle), (middle, high)]
-    return FollowedFace(
-        _fill(clip, found, deviations),
-        _seen(clip, found, _LOST_S),
-        ~_seen(clip, found, 0.0),
-        max(len(faces) for faces in looks.values()),
-    )
+    return found, deviations
 
 
 def look_around(

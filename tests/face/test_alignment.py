@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError, SettingError
-from mexplain.face.alignment import align, head_poses, prepare
+from mexplain.face.alignment import align, prepare
+from mexplain.face.head_pose import head_poses
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror, motion_basis
 from mexplain.face.tracking import track_face

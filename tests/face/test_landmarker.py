@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mexplain.errors import FaceError
+from mexplain.face import landmarker, tracking
 from mexplain.face.landmarker import find_face, model_path
 from mexplain.face.mesh import inter_ocular_distance, mean_shape, mirror
 from mexplain.face.tracking import track_face
@@ -15,6 +16,21 @@ from mexplain.settings import LANDMARKER_VARIABLE
 
 def clip_of(like, frames):
     return Clip(np.ascontiguousarray(frames), like.times_s[: len(frames)], like.info)
+
+
+def test_squares_beyond_the_picture_repeat_its_border(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        landmarker, "detect", lambda _, square: seen.append(square) or np.zeros((0, 478, 2), np.float32)
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        height, width, side = rng.integers(1, 40, 3).tolist()
+        left, top = rng.integers(-60, 60, 2).tolist()
+        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
+        landmarker._detect_in(None, picture, left, top, side)
+        rows, columns = (np.arange(at, at + side).clip(0, most - 1) for at, most in ((top, height), (left, width)))
+        np.testing.assert_array_equal(seen.pop(), picture[rows[:, None], columns])
 
 
 def on_canvas(frames, height, width, top, left):
@@ -55,6 +71,19 @@ def test_a_face_is_followed_through_a_clip(person_clip):
     # The person in the clip moves 5 sin(2 pi 0.7 t) px to the right.
     moved = track.landmarks_xy.mean(1)[:, 0]
     assert moved[10] - moved[0] == pytest.approx(5 * np.sin(2 * np.pi * 0.7 / 3), abs=1.5)
+
+
+def test_a_face_is_followed_in_two_threads_as_in_one(person_clip, monkeypatch):
+    blank = person_clip.frames.copy()
+    blank[5:8] = 0
+    for frames in (person_clip.frames, blank):
+        clip = clip_of(person_clip, frames)
+        alone = track_face(clip)
+        with monkeypatch.context() as patch:
+            patch.setattr(tracking, "_ENOUGH_KEYS", 0)
+            shared = track_face(clip)
+        np.testing.assert_array_equal(shared.landmarks_xy, alone.landmarks_xy)
+        assert shared.notes == alone.notes
 
 
 @pytest.mark.parametrize("size", [60, 110])

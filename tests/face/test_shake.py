@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mexplain.face.alignment import align, head_poses, stabilize
+from mexplain.face.alignment import align, stabilize
 from mexplain.face.extraction import read_stabilized
+from mexplain.face.head_pose import head_poses
 from mexplain.face.landmarker import find_face
 from mexplain.face.mesh import inter_ocular_distance, mean_shape
 from mexplain.face.tracking import track_face
