@@ -47,7 +47,7 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> Mar
 
 
 def moment_choices(report: Report) -> list[tuple[str, int]]:
-    """Description and number of each moment of a clip."""
+    """Description and number of each moment of a clip, counted from 1."""
     return [
         (
             text(
@@ -59,7 +59,7 @@ def moment_choices(report: Report) -> list[tuple[str, int]]:
             ),
             number,
         )
-        for number, moment in enumerate(report.moments)
+        for number, moment in enumerate(report.moments, 1)
     ]
 
 
