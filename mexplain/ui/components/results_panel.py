@@ -228,9 +228,9 @@ class ResultsPanel:
     def _agreement_html(self, report: Report, method: str) -> str:
         if len(report.variants) == 1:
             return ""
-        if method not in report.agreement:
-            return render_html("paragraph", kind="wait", sentence=WORDS["testing"])
-        return wording.agreement(report, method)
+        waiting = render_html("paragraph", kind="wait", sentence=WORDS["testing"])
+        content = wording.agreement(report, method) if method in report.agreement else waiting
+        return render_html("variants_agree", content=content)
 
     def redraw(self, session: Session | None, *view_values: Any) -> list[Any]:
         """Legend, films and heatmaps of the latest report in another view, without the network."""
