@@ -173,6 +173,10 @@ def test_a_tab_without_a_clip_offers_one(visit):
     visitor.check()
 
 
+def test_the_page_stands_still_while_it_is_drawn(visit):
+    assert max(visit(width=1440).loading_jump, visit(width=390).loading_jump) < 0.05
+
+
 def test_trust_says_how_good_each_method_is(visit):
     visitor = visit(query="?tab=trust")
     page = visitor.page
