@@ -56,7 +56,7 @@ from mexplain.simulation.clip import simulate
 from mexplain.simulation.expression import Expression
 from mexplain.simulation.subject import StillFace
 from mexplain.ui import quiz, simulator_settings
-from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
+from mexplain.ui.permalink import from_query
 
 
 @dataclass(frozen=True)
@@ -431,7 +431,6 @@ CASES: dict[str, tuple[Any, dict[str, SearchStrategy], int]] = {
     "lid_closure": (spotting.lid_closure, {"landmarks_xy": arrays(3, 478, 2)}, 12),
     "spearman": (rank_correlation.spearman, {"one": arrays(3, kind="float64"), "other": arrays(3, kind="float64")}, 20),
     "fit_pose": (mesh.fit_pose, {"landmarks_xy": arrays(2, 478, 2)}, 12),
-    "to_query": (to_query, {"settings": st.builds(PermalinkSettings, *[words] * 5)}, 20),
     "from_query": (
         from_query,
         {"query": queries, "labels": st.just(("happiness",)), "samples": st.just(("happiness.mp4",))},

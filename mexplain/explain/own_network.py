@@ -16,6 +16,8 @@ from mexplain.explain.prediction import Progress, StageTimer
 from mexplain.explain.report_assembly import gap_notes, method_notes
 from mexplain.face.apex import apex_frame
 from mexplain.face.blocks import LAYOUTS
+from mexplain.language.listing import joined
+from mexplain.language.message import text
 from mexplain.model.recogniser import CheckedRecogniser, Recogniser
 from mexplain.records import AlignedClip, ExplainRequest, FaithfulnessReport, Report, VariantReport
 
@@ -113,7 +115,12 @@ def _report(
         apex_frame=display.frames[apex_frame(aligned.frames, aligned.landmarks_xy)],
         notes=aligned.notes + notes_on(recogniser) + gaps + method_notes(request.methods),
         baseline=request.baseline,
-        summary=f"{recogniser.name} answers “{variant.label}” ({variant.probabilities[variant.label]:.2f}).",
+        summary=text(
+            "{name} answers “{label}” ({share:.2f}).",
+            name=recogniser.name,
+            label=variant.label,
+            share=variant.probabilities[variant.label],
+        ),
     )
 
 
@@ -139,14 +146,20 @@ def notes_on(recogniser: CheckedRecogniser) -> tuple[str, ...]:
     able = applicable_methods(recogniser)
     unable = [method.name for key, method in METHODS.items() if key not in able]
     notes = [
-        f"This is the answer of {recogniser.name}, not of the network that comes with mexplain. Its probabilities are "
-        "the softmax of its logits; it says nothing of presence or of action units, and no moment was searched for.",
-        f"What these need it does not give: {', '.join(unable)}.",
+        text(
+            "This is the answer of {name}, not of the network that comes with mexplain. Its probabilities are the "
+            "softmax of its logits; it says nothing of presence or of action units, and no moment was searched for.",
+            name=recogniser.name,
+        ),
+        text("What these need it does not give: {methods}.", methods=joined(unable)),
     ]
     if not recogniser.repeats:
         notes.append(
-            f"Asked about the same clip again, {recogniser.name} gives other logits: what explains one answer of it "
-            "need not explain the next."
+            text(
+                "Asked about the same clip again, {name} gives other logits: what explains one answer of it need not "
+                "explain the next.",
+                name=recogniser.name,
+            )
         )
     return tuple(notes)
 

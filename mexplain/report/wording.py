@@ -47,7 +47,7 @@ def about_method(method: str, baseline: str, scorecard: Scorecard | None) -> Mar
 
 
 def moment_choices(report: Report) -> list[tuple[str, int]]:
-    """Description and number of each moment of a clip."""
+    """Description and number of each moment of a clip, counted from 1."""
     return [
         (
             text(
@@ -59,7 +59,7 @@ def moment_choices(report: Report) -> list[tuple[str, int]]:
             ),
             number,
         )
-        for number, moment in enumerate(report.moments)
+        for number, moment in enumerate(report.moments, 1)
     ]
 
 
@@ -121,7 +121,7 @@ def trust(variant: VariantReport, method: str, *, folded: bool = False) -> Marku
         numbers.append(text("max-sensitivity {value:.2f}", value=report.max_sensitivity))
     game = variant.block_game
     on_sets = block_game_sentence(game) if game and game.method == method else ""
-    sentences = [sentence for sentence in (trusted(report.trust), block_order(variant, method), on_sets) if sentence]
+    told = (trusted(report.trust), block_order(variant, method), on_sets, report.summary)
     return render_markup(
         "mexplain.report",
         "trust.html",
@@ -129,7 +129,7 @@ def trust(variant: VariantReport, method: str, *, folded: bool = False) -> Marku
         numbers=numbers,
         kinds=CHECKS,
         null_rate=percent(NULL_RATE),
-        sentences=sentences,
+        sentences=[sentence for sentence in told if sentence],
         folded=folded,
     )
 

@@ -1,19 +1,22 @@
-"""Links that reopen the hub with the same settings: method, baseline, label, view and sample."""
+"""Links that reopen the hub: what they set of an explanation, and of the blocks held still."""
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from urllib.parse import urlencode
+from dataclasses import dataclass
 
 from mexplain.attribution.baselines import BASELINES
 from mexplain.attribution.registry import METHODS
+from mexplain.checks import FPS_RANGE
+from mexplain.face.blocks import LAYOUTS
 
 
 @dataclass(frozen=True)
 class PermalinkSettings:
-    """Settings in a link; ``target`` and ``sample`` are empty where nothing was chosen.
+    """Settings in a link; ``target`` and ``sample`` are empty, and others None, where nothing was chosen.
 
     ``show`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``sign`` "signed" or "magnitude",
-    ``opacity`` 0..100.
+    ``opacity`` 0..100. ``start_s`` and ``end_s`` are the part of the clip, ``fps`` the camera's rate, ``moment`` counts
+    from 1, and ``held`` are the blocks held still.
     """
 
     method: str = "integrated_gradients"
@@ -24,15 +27,11 @@ class PermalinkSettings:
     sign: str = "signed"
     opacity: int = 100
     sample: str = ""
-
-
-def to_query(settings: PermalinkSettings) -> str:
-    """Query string of a link, with the settings that differ from the defaults."""
-    defaults = PermalinkSettings()
-    changed = {f.name: getattr(settings, f.name) for f in fields(PermalinkSettings)}
-    return urlencode(
-        {name: value for name, value in changed.items() if value != getattr(defaults, name)}, errors="replace"
-    )
+    start_s: float | None = None
+    end_s: float | None = None
+    fps: float | None = None
+    moment: int | None = None
+    held: tuple[str, ...] = ()
 
 
 def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> PermalinkSettings:
@@ -52,4 +51,28 @@ def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple
     percent = (
         min(int(opacity), 100) if opacity.isascii() and opacity.isdigit() and len(opacity) < 4 else defaults.opacity
     )
-    return PermalinkSettings(**chosen, opacity=percent)
+    moment = query_number(query, "moment", 1.0, 9999.0)
+    blocks = {block for layout in LAYOUTS.values() for block in layout.names}
+    return PermalinkSettings(
+        **chosen,
+        opacity=percent,
+        start_s=query_number(query, "start_s", 0.0, sys.float_info.max),
+        end_s=query_number(query, "end_s", 0.0, sys.float_info.max),
+        fps=query_number(query, "fps", *map(float, FPS_RANGE)),
+        moment=None if moment is None else int(moment),
+        held=tuple(block for block in query_items(query, "held") if block in blocks),
+    )
+
+
+def query_items(query: Mapping[str, str], name: str) -> list[str]:
+    """Different items of a list with commas, in its order."""
+    return list(dict.fromkeys(query.get(name, "").split(",")))
+
+
+def query_number(query: Mapping[str, str], name: str, least: float, most: float) -> float | None:
+    """Number from ``least`` to ``most``; None for anything else."""
+    try:
+        number = float(query.get(name, ""))
+    except ValueError:
+        return None
+    return number if least <= number <= most else None

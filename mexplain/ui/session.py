@@ -70,7 +70,8 @@ class Session:
     ``device``. Explainers are kept by clip, weights and part, reports by clip, weights and request, a clip being known
     by its SHA-256; the oldest ones go first. What is ``prepared`` belongs to no visitor. ``asked`` says that an
     explanation was asked for and has not ended; ``waiting`` names the tabs that had nothing to show when they were
-    looked at.
+    looked at. ``held`` are the blocks held still in What if, ``moment`` the one that a link asks for, from 1 on, until
+    a clip is explained.
     """
 
     device: str = "auto"
@@ -82,6 +83,8 @@ class Session:
     by_method: OrderedDict[tuple[Any, ...], MethodPicture] = field(default_factory=OrderedDict)
     asked: bool = False
     waiting: set[str] = field(default_factory=set)
+    held: tuple[str, ...] = ()
+    moment: int | None = None
     _clip: tuple[str, str] = ("", "")
     _explainers: OrderedDict[tuple[Any, ...], Explainer | OwnExplainer] = field(default_factory=OrderedDict)
     _reports: OrderedDict[tuple[Any, ...], Report] = field(default_factory=OrderedDict)

@@ -7,6 +7,7 @@ from typing import Any
 from mexplain.attribution.registry import METHODS
 from mexplain.evaluation.simulated_experiment import LONGEST_S, SHORTEST_S, STRONGEST_IOD
 from mexplain.simulation.action_units import ACTION_UNITS, SIDES
+from mexplain.ui.permalink import query_items, query_number
 from mexplain.ui.quiz import MAX_TEAMS
 
 MAX_METHODS = 4
@@ -40,13 +41,13 @@ def simulator_from_query(query: Mapping[str, str], people: tuple[str, ...]) -> S
     units = {str(number): number for number in ACTION_UNITS}
     found: dict[str, Any] = {
         "person": query.get("person") if query.get("person") in people else None,
-        "action_units": tuple(units[text] for text in _items(query, "action_units") if text in units),
+        "action_units": tuple(units[text] for text in query_items(query, "action_units") if text in units),
         "side": query.get("side") if query.get("side") in SIDES else None,
-        "strength_iod": _number(query, "strength_iod", 0.0, STRONGEST_IOD),
-        "lasts_s": _number(query, "lasts_s", SHORTEST_S, LONGEST_S),
-        "methods": tuple(text for text in _items(query, "methods") if text in METHODS)[:MAX_METHODS],
-        "game": _number(query, "game", 0.0, float(MAX_GAME)),
-        "teams": _number(query, "teams", 1.0, float(MAX_TEAMS)),
+        "strength_iod": query_number(query, "strength_iod", 0.0, STRONGEST_IOD),
+        "lasts_s": query_number(query, "lasts_s", SHORTEST_S, LONGEST_S),
+        "methods": tuple(text for text in query_items(query, "methods") if text in METHODS)[:MAX_METHODS],
+        "game": query_number(query, "game", 0.0, float(MAX_GAME)),
+        "teams": query_number(query, "teams", 1.0, float(MAX_TEAMS)),
     }
     found = {name: value for name, value in found.items() if value not in (None, ())}
     found |= {name: int(found[name]) for name in ("game", "teams") if name in found}
@@ -57,17 +58,3 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return "" if value is None else str(value)
-
-
-def _items(query: Mapping[str, str], name: str) -> list[str]:
-    """Different items of a list with commas, in its order."""
-    return list(dict.fromkeys(query.get(name, "").split(",")))
-
-
-def _number(query: Mapping[str, str], name: str, least: float, most: float) -> float | None:
-    """Number from ``least`` to ``most``; None for anything else."""
-    try:
-        number = float(query.get(name, ""))
-    except ValueError:
-        return None
-    return number if least <= number <= most else None

@@ -125,7 +125,7 @@ class Visitor:
         self.page.wait_for_selector("body[data-ready=yes]")
         observe(time.monotonic() - started, _OPEN_S)
         context.set_default_timeout(patience_s() * 1000)
-        self.page.evaluate("window.shifts.length = 0")
+        self.loading_jump = worst_jump(self.page.evaluate("window.shifts.splice(0)"))
 
     def upload(self, path):
         self.page.set_input_files("#input input[type=file]", str(path))

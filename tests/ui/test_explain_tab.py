@@ -251,3 +251,15 @@ def test_a_click_on_the_curve_chooses_a_moment(visit, long_clip):
         arg=before,
     )
     assert page.evaluate("[...document.querySelectorAll('#picked input')].findIndex(i => i.checked)") == target
+
+    # The address names the moment: whoever has the same clip sees it by that link.
+    page.wait_for_url(f"**/?*moment={target + 1}*")
+    again = visit(query=page.url[page.url.index("?") :])
+    again.upload(long_clip)
+    again.page.click("#explain")
+    again.page.wait_for_function(
+        "told => document.querySelector('#made_with')?.innerText.startsWith(told)",
+        arg=page.inner_text("#made_with").split(" s of")[0],
+    )
+    chosen = "number => document.querySelectorAll('#picked input')[number].checked"
+    again.page.wait_for_function(chosen, arg=target)

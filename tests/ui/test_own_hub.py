@@ -12,6 +12,9 @@ from support.running_hub import Visitor, run_hub
 from mexplain.evaluation.simulated_experiment import detection_sentence, judge_detections, simulate_movement
 from mexplain.explain.block_game import play_block_game
 from mexplain.explain.counterfactual import predict_with_blocks_held, smallest_flip
+from mexplain.explain.own_network import notes_on
+from mexplain.language.current import using_language
+from mexplain.language.message import say
 from mexplain.media.video import write_video
 from mexplain.model.recogniser import CheckedRecogniser
 from mexplain.records import ExplainRequest
@@ -56,6 +59,16 @@ def test_a_prepared_answer_is_everybodys(explained):
     reports = other.explain_prepared(SAMPLE, recogniser, REQUEST)
     assert next(reports) is steps[-1]
     assert other.explainer is not session.explainer and list(other.targets()) == ["10"]
+
+
+def test_what_is_said_of_it_is_said_in_every_language(explained):
+    report = explained[1][-1]
+    for code in ("es", "zh", "de", "fr"):
+        with using_language(code):
+            assert all(
+                say(sentence) != str(sentence)
+                for sentence in (report.summary, *notes_on(CheckedRecogniser(mouth_reader(), NAME)))
+            )
 
 
 def test_blocks_are_held_still(explained):

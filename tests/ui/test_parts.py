@@ -8,7 +8,7 @@ from gradio.data_classes import ImageData
 
 from mexplain.ui import simulator_settings
 from mexplain.ui.components.image_upload import photo_input
-from mexplain.ui.permalink import PermalinkSettings, from_query, to_query
+from mexplain.ui.permalink import PermalinkSettings, from_query
 from mexplain.ui.simulator_settings import SimulatorSettings
 from mexplain.ui.zero_gpu import LENT_S, on_gpu
 
@@ -16,16 +16,23 @@ LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
 
 
 def test_a_link_brings_the_settings_back():
+    query = {"method": "saliency", "baseline": "black", "target": "disgust", "show": "attention", "grain": "pixels"}
+    query |= {"sign": "magnitude", "opacity": "35", "sample": "happiness.mp4", "start_s": "0.5", "end_s": "2"}
+    query |= {"fps": "200", "moment": "3", "held": "chin,lower lip left,chin"}
     settings = PermalinkSettings(
-        "saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4"
-    )
-    query = dict(part.split("=") for part in to_query(settings).split("&"))
+        "saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4", 0.5, 2.0, 200.0, 3,
+        ("chin", "lower lip left"),
+    )  # fmt: skip
     assert from_query(query, LABELS, SAMPLES) == settings
-    assert to_query(PermalinkSettings()) == ""
 
 
 @pytest.mark.parametrize(
-    "query", [{"method": "magic"}, {"target": "joy"}, {"sample": "../secret.mp4"}, {"opacity": "-3"}, {"opacity": "x"}]
+    "query",
+    [
+        {"method": "magic", "target": "joy", "sample": "../secret.mp4", "opacity": "-3", "held": "ear,,Chin"},
+        {"opacity": "x", "start_s": "-1", "end_s": "inf", "fps": "0", "moment": "0"},
+        {"start_s": "nan", "end_s": "1,5", "fps": "1e9", "moment": "first"},
+    ],
 )
 def test_a_link_that_says_what_cannot_be_changes_nothing(query):
     assert from_query(query, LABELS, SAMPLES) == PermalinkSettings()

@@ -17,8 +17,6 @@ QUERY = "?sample=happiness.mp4&method=attention_x_gradient&opacity=60&sign=magni
 def visitor(known_browser, hub):
     """A visitor to whom a clip was explained."""
     visitor = Visitor(known_browser, hub, query=QUERY)
-    visitor.page.wait_for_selector("#input video")
-    visitor.page.click("#explain")
     visitor.wait_until_done()
     yield visitor
     visitor.close()
@@ -140,8 +138,6 @@ def test_take_along_and_the_link_that_reopens_it(visitor, visit, tmp_path):
     assert asked == [] and "does not read people" in alone.inner_text("body")
 
     again = visit(query=link[link.index("?") :])
-    again.page.wait_for_selector("#input video")
-    again.page.click("#explain")
     again.wait_until_done()
     again.page.wait_for_function("document.querySelector('#method input')?.value.includes('Attention x gradient')")
     assert again.page.input_value("#opacity input[type=number]") == "60"
@@ -175,6 +171,10 @@ def test_a_tab_without_a_clip_offers_one(visit):
         visitor.open_tab(name)
         page.wait_for_selector(".needs button:visible >> text=Explain a sample")
     visitor.check()
+
+
+def test_the_page_stands_still_while_it_is_drawn(visit):
+    assert max(visit(width=1440).loading_jump, visit(width=390).loading_jump) < 0.05
 
 
 def test_trust_says_how_good_each_method_is(visit):

@@ -139,7 +139,7 @@ def block_time_heatmap(
             legend = said("{unit} for “{label}”, either way", unit=own, label=target)
         else:
             legend = said("{unit} for “{label}”", unit=own, label=target)
-    row_px = 18 if len(blocks) > 12 else 30
+    row_px = 14 if len(blocks) > 12 else 30
     height = row_px * len(blocks) + _TOP_PX + _AXIS_PX + _LEGEND_PX
     figure = go.Figure(
         go.Heatmap(

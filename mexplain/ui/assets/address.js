@@ -39,14 +39,23 @@
 
     // Usual texts of inputs by name, the inputs' values in the same order, and texts of values that are written otherwise.
     keepSettings(usual, values, texts = {}) {
+      if (document.body.dataset.ready !== "yes") return; // nobody sets anything before what the address says is set
       Object.entries(usual).forEach(([name, text], number) => {
-        const value = String(values[number] ?? "");
+        const value = String(values[number]?.chosen ?? values[number] ?? "");
         const now = texts[value] ?? value;
         settings.set(name, now === text ? null : now);
       });
       // A slider tells of every step, and browsers take few addresses a second.
       clearTimeout(written);
       written = setTimeout(() => write("replaceState", opened), 300);
+    },
+
+    // A link that opens the first tab with all that was set.
+    link() {
+      write("replaceState", opened);
+      const link = new URL(location);
+      link.searchParams.delete("tab");
+      return link.href;
     },
   };
 

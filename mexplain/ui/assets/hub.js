@@ -80,23 +80,12 @@
     if (event.target.id !== "language") return;
     const query = new URLSearchParams(location.search);
     query.set("lang", event.target.value);
-    try { if (query.has("sample") && document.querySelector("#answer h2")) sessionStorage.setItem("mexplain-answer", "yes"); } catch { /* then the sample waits for a click */ }
     location.search = query;
   });
 
-  // The answer to a sample, which was there in the other language.
-  const explainAgain = () => {
-    // Folded before anything is drawn, for nobody clicks: what would fold later would jump.
-    if (document.body && document.body.dataset.clip !== "folded") fold(true);
-    if (document.body?.dataset.ready !== "yes" || !document.querySelector("#input video")) return setTimeout(explainAgain, 100);
-    document.querySelector("#explain").click();
-  };
-  try {
-    if (sessionStorage.getItem("mexplain-answer")) {
-      sessionStorage.removeItem("mexplain-answer");
-      explainAgain();
-    }
-  } catch { /* a browser that keeps nothing */ }
+  // A link to a sample opens with its answer. Folded before anything is drawn: what would fold later would jump.
+  const foldForLink = () => { if (document.body) fold(true); else requestAnimationFrame(foldForLink); };
+  if (new URLSearchParams(location.search).get("sample")) foldForLink();
 
   // Gradio tells a place in line as "queue: 2/5"; here it is said in words.
   const inWords = (node) => {

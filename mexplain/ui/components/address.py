@@ -42,7 +42,8 @@ def keep_in_address(
     gr.on([*(component.input for component in inputs), *triggers], None, list(inputs), None, js=js, **PRIVATE)
 
 
-def set_in_address(triggers: Sequence[Any], name: str, text: str) -> None:
-    """Have events set one thing in the address; an empty text takes it out."""
-    js = f"() => window.mexplain.keepSettings({json.dumps({name: ''})}, {json.dumps([text])})"
+def set_in_address(triggers: Sequence[Any], texts: Mapping[str, str]) -> None:
+    """Have events set things in the address by name; an empty text takes one out."""
+    usual = dict.fromkeys(texts, "")
+    js = f"() => window.mexplain.keepSettings({json.dumps(usual)}, {json.dumps(list(texts.values()))})"
     gr.on(list(triggers), None, None, None, js=js, **PRIVATE)

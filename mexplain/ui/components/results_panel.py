@@ -195,12 +195,12 @@ class ResultsPanel:
         if rows:
             update[self.courses] = unit_courses(report)
             update[self.courses_intro] = render_html("courses", height=figure_height_px(report))
+        middle = sum(report.window_s) / 2
+        inside = (n for n, moment in enumerate(report.moments, 1) if moment.onset_s <= middle <= moment.offset_s)
+        choices = wording.moment_choices(report) if report.evidence is not None else []
+        update[self.moment] = gr.Radio(choices, value=next(inside, None) if choices else None, visible=bool(choices))
         if report.evidence is not None:
-            middle = sum(report.window_s) / 2
-            inside = (n for n, moment in enumerate(report.moments) if moment.onset_s <= middle <= moment.offset_s)
-            choices = wording.moment_choices(report)
             update[self.curve] = evidence_curve(report)
-            update[self.moment] = gr.Radio(choices, value=next(inside, None), visible=bool(choices))
         return update
 
     def _column_updates(
@@ -228,9 +228,9 @@ class ResultsPanel:
     def _agreement_html(self, report: Report, method: str) -> str:
         if len(report.variants) == 1:
             return ""
-        if method not in report.agreement:
-            return render_html("paragraph", kind="wait", sentence=WORDS["testing"])
-        return wording.agreement(report, method)
+        waiting = render_html("paragraph", kind="wait", sentence=WORDS["testing"])
+        content = wording.agreement(report, method) if method in report.agreement else waiting
+        return render_html("variants_agree", content=content)
 
     def redraw(self, session: Session | None, *view_values: Any) -> list[Any]:
         """Legend, films and heatmaps of the latest report in another view, without the network."""

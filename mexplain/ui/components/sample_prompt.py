@@ -7,10 +7,13 @@ import gradio as gr
 
 from mexplain.errors import MexplainError
 from mexplain.language.message import text
+from mexplain.ui.components.address import set_in_address
 from mexplain.ui.components.common import QUICK, SLOW, Hub, error_box, error_html, progress_callback, stop_button
 from mexplain.ui.components.samples import captions
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.text import SAMPLES, WORDS, render_html
+
+_SAMPLE = next(iter(captions()))
 
 
 class SamplePrompt:
@@ -41,6 +44,7 @@ class SamplePrompt:
     def when_ready(self, show: Callable[..., list[Any]], outputs: list[Any], inputs: Sequence[Any] = ()) -> None:
         """Have ``show`` fill the tab once the sample is explained; it gets the session and ``inputs``."""
         slow = {**SLOW, "show_progress_on": self.status}
+        set_in_address([self.go.click], {"sample": _SAMPLE})
         run = self.go.click(self._explain, self.hub.session, [self.hub.session, self.error], **slow)
         run.then(show, [self.hub.session, *inputs], outputs, show_progress="hidden", api_visibility="private")
         stop_button(self.halt, self.hub.session, [run])
@@ -63,9 +67,10 @@ class SamplePrompt:
     def _explain(self, session: Session | None, progress: gr.Progress = gr.Progress()) -> Iterator[tuple[Session, str]]:  # noqa: B008
         session = session or self.hub.new_session()
         yield session, ""
-        sample = SAMPLES / next(iter(captions()))
         try:
-            for _ in session.explain(sample, self.hub.network, self.hub.usual_request, progress_callback(progress)):
+            for _ in session.explain(
+                SAMPLES / _SAMPLE, self.hub.network, self.hub.usual_request, progress_callback(progress)
+            ):
                 pass
             yield session, ""
         except StoppedError:

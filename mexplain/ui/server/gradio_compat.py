@@ -32,10 +32,15 @@ UploadHandler = Callable[..., Awaitable[tuple[list[Any], list[Any], list[Any]]]]
 
 # Longer than it takes a browser to notice that its stream of messages was closed.
 _STREAM_CLOSES_S = 0.05
-_LANGUAGE_SCRIPT = """<script>
+# The page's own style comes after the first drawing: without these rules page and sign of loading would jump.
+_FIRST_IN_HEAD = """<script>
 document.documentElement.lang = "{{ language() }}";
 Object.defineProperty(navigator, "language", { value: "{{ {"zh": "zh-CN"}.get(language(), language()) }}" });
-</script>"""
+</script>
+<style>
+.gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important; }
+.gradio-container .main > .wrap.full { position: fixed !important; inset: 0; height: 100vh; }
+</style>"""
 
 
 class QueueWithoutAnalytics(Queue):
@@ -186,7 +191,7 @@ def speak_gradios_words() -> None:
 
     def get_source_with_script(*arguments: Any) -> tuple[str, *tuple[Any, ...]]:
         source, *others = get_source(*arguments)
-        return source.replace("<head>", f"<head>{_LANGUAGE_SCRIPT}", 1), *others
+        return source.replace("<head>", f"<head>{_FIRST_IN_HEAD}", 1), *others
 
     loader.get_source = get_source_with_script
 

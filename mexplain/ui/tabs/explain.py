@@ -1,6 +1,6 @@
 """First tab: a clip goes in, three explained answers come out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,7 @@ class ExplainTab:
                 with gr.Accordion(text("Slowed down or sped up"), open=False):
                     label = text("Frames a second that the camera took")
                     self.fps = gr.Number(None, label=label, minimum=FPS_RANGE[0], maximum=FPS_RANGE[1], elem_id="fps")
+                self.part = [self.start_s, self.end_s, self.fps]
                 with gr.Row():
                     self.go = gr.Button(text("Explain"), variant="primary", size="lg", elem_id="explain", min_width=150)
                     self.halt = gr.Button(text("Stop"), size="lg", elem_id="stop", min_width=90, scale=0)
@@ -82,15 +83,15 @@ class ExplainTab:
         slow = {**ANEW, "show_progress_on": self.status}
         register_upload(self.clip)
         self._keep_in_address()
-        inputs = [session, self.clip, self.start_s, self.end_s, self.fps, *values]
+        inputs = [session, self.clip, *self.part, *values]
         room = self.go.click(self.make_room, [session, self.clip], [session, self.error, panel.box], **QUICK)
         runs = [room.then(self.explain_clip, inputs, outputs, **slow)]
         # Counts the samples whose answers are not there yet, and so have to be worked out.
-        unprepared = gr.State(0)
-        filled = [unprepared, self.clip, self.start_s, self.end_s, self.fps, *outputs]
+        self.unprepared = gr.State(0)
+        filled = [self.unprepared, self.clip, *self.part, *outputs]
         for button, path in self.samples:
-            button.click(partial(self.take_sample, path, unprepared), [session, unprepared, *values], filled, **QUICK)
-        runs.append(unprepared.change(self.explain_clip, inputs, outputs, **slow))
+            button.click(partial(self.take_sample, path), [session, self.unprepared, *values], filled, **QUICK)
+        runs.append(self.unprepared.change(self.explain_clip, inputs, outputs, **slow))
         # Where there is no room in the queue, nothing has to end.
         refused = [run.failure(_take_back, session, None, **QUICK) for run in runs]
         runs.append(panel.moment.input(self.explain_moment, [session, panel.moment, *values], outputs, **slow))
@@ -98,41 +99,55 @@ class ExplainTab:
         runs.append(gr.on(changes, self.explain_same_window, [session, *values], outputs, **slow))
         stop_button(self.halt, session, runs)
         stop_button(self.halt_below, session, [*runs, self.report.wire(self.status, self.error)])
+        self.opened = opened = page.load(self.restore_link, None, list(dict.fromkeys([*filled, *values])), **QUICK)
+        opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
         # What other tabs show may change with each of these events.
-        self.changes = [room.then, unprepared.change, *(event.then for event in [*runs, *refused])]
+        self.changes = [opened.then, room.then, self.unprepared.change, *(event.then for event in [*runs, *refused])]
         view_inputs = [session, *panel.view_inputs]
         gr.on([panel.quantity.input, panel.magnitude.input], panel.redraw, view_inputs, panel.pictures, **QUICK)
         # These two show in the films alone.
         gr.on([panel.grain.input, panel.opacity.input], panel.redraw_films, view_inputs, panel.films, **QUICK)
-        restored = [*panel.request_inputs[:3], *panel.view_inputs, panel.about, panel.legend]
-        opened = page.load(self.restore_link, None, [session, self.clip, *restored], **QUICK)
-        opened.then(None, None, None, js="() => { document.body.dataset.ready = 'yes'; }")
         panel.magnified_box.expand(results.exaggerated, session, panel.magnified, **QUICK)
 
     def _keep_in_address(self) -> None:
         settings = asdict(PermalinkSettings(method=self.hub.usual_method))
-        usual = {name: str(value) for name, value in settings.items() if name != "sample"}
+        names = ("method", "baseline", "target", "show", "grain", "sign", "opacity")
         texts = {OWN_ANSWER: "", "false": "signed", "true": "magnitude"}
-        keep_in_address([*self.panel.request_inputs[:3], *self.panel.view_inputs], usual, texts)
+        inputs = [*self.panel.request_inputs[:3], *self.panel.view_inputs]
+        keep_in_address(inputs, {name: str(settings[name]) for name in names}, texts)
+        part = dict.fromkeys(("start_s", "end_s", "fps"), "")
+        keep_in_address(self.part, part)
+        keep_in_address([self.panel.moment], {"moment": ""}, triggers=[self.panel.moment.change])
         for button, path in self.samples:
-            set_in_address([button.click], "sample", path.name)
+            set_in_address([button.click], {"sample": path.name, **part})
         # A clip of the visitor's is in no link.
-        set_in_address([self.clip.upload, self.clip.clear, self.clip.stop_recording], "sample", "")
+        set_in_address([self.clip.upload, self.clip.clear, self.clip.stop_recording], {"sample": ""})
 
-    def restore_link(self, request: gr.Request) -> list[Any]:
-        """A new session, and the settings in the link by which the visitor came."""
-        labels = self.hub.labels
+    def restore_link(self, request: gr.Request) -> dict[Any, Any]:
+        """A new session, the settings in the link by which the visitor came, and the answer to its sample."""
+        panel, session = self.panel, self.hub.new_session()
         query = dict(request.query_params) if request else {}
-        link = from_query({"method": self.hub.usual_method, **query}, labels, tuple(captions()))
+        link = from_query({"method": self.hub.usual_method, **query}, self.hub.labels, tuple(captions()))
         if link.method not in self.hub.methods:
             link = replace(link, method=self.hub.usual_method)
-        clip = gr.Video(str(SAMPLES / link.sample)) if link.sample else gr.skip()
-        about = wording.about_method(link.method, link.baseline, self.hub.scorecard())
+        session.held, session.moment = link.held, link.moment
+        # The tab that is open was looked at before there was a session.
+        session.waiting.add(query.get("tab", ""))
         magnitude = link.sign == "magnitude"
-        legend = results.legend(View(link.show, magnitude=magnitude), link.method)  # type: ignore[arg-type]
-        request_values = [link.method, link.baseline, link.target or OWN_ANSWER]
-        view_values = [link.show, link.grain, magnitude, link.opacity]
-        return [self.hub.new_session(), clip, *request_values, *view_values, about, legend]
+        values = [link.method, link.baseline, link.target or OWN_ANSWER, False]
+        values += [link.show, link.grain, magnitude, float(link.opacity)]
+        part = [link.start_s, link.end_s, link.fps]
+        update: dict[Any, Any] = {
+            self.hub.session: session,
+            panel.about: wording.about_method(link.method, link.baseline, self.hub.scorecard()),
+            panel.legend: results.legend(View(link.show, magnitude=magnitude), link.method),  # type: ignore[arg-type]
+        }
+        update |= zip([*panel.request_inputs, *panel.view_inputs, *self.part], [*values, *part], strict=True)
+        if link.sample:
+            return update | self._fill(SAMPLES / link.sample, session, 0, values, part)
+        if query.get("sample"):
+            update[self.error] = error_html(text("The link names a sample that this hub does not have."))
+        return update
 
     def make_room(self, session: Session | None, clip: str | None) -> list[Any]:
         """Show the empty results, so that nothing jumps when they come, and stop what still runs."""
@@ -142,18 +157,23 @@ class ExplainTab:
         session.ask_anew()
         return [session, "", gr.Column(visible=True)]
 
-    def take_sample(
-        self, path: Path, unprepared: gr.State, session: Session | None, count: int, *values: Any
-    ) -> dict[Any, Any]:
+    def take_sample(self, path: Path, session: Session | None, count: int, *values: Any) -> dict[Any, Any]:
         """Put a sample in the place of the clip, all of it, with its answer if that is there already."""
         session = session or self.hub.new_session()
-        empty = {self.start_s: None, self.end_s: None, self.fps: None, self.error: ""}
-        update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True), **empty}
-        request, view = _request(values, (None, None, None)), View(*values[4:])
-        reports = session.explain_prepared(path, self.hub.network, request)
+        session.moment = None
+        return self._fill(path, session, count, values, [None, None, None])
+
+    def _fill(
+        self, path: Path, session: Session, count: int, values: Sequence[Any], part: Sequence[float | None]
+    ) -> dict[Any, Any]:
+        """Put a part of a sample in the place of the clip, with its answer if that is there already."""
+        update = {self.hub.session: session, self.clip: str(path), self.panel.box: gr.Column(visible=True)}
+        update |= {self.error: "", self.start_s: part[0], self.end_s: part[1], self.fps: part[2]}
+        view, usual = View(*values[4:]), part == [None, None, None] and session.moment is None
+        reports = session.explain_prepared(path, self.hub.network, _request(values, part)) if usual else None
         if reports is None:
             session.ask_anew()
-            return update | {unprepared: count + 1}
+            return update | {self.unprepared: count + 1}
         for more in self.panel.updates(session, reports, view):
             update |= more
         return update
@@ -170,16 +190,19 @@ class ExplainTab:
         session = session or self.hub.new_session()
         yield {self.hub.session: session}
         yield from self._explain(session, Path(clip), (start_s, end_s, fps), values, progress)
+        linked, session.moment = session.moment, None
+        if linked is not None and session.report is not None and linked <= len(session.report.moments):
+            yield from self.explain_moment(session, linked, *values, progress=progress)
 
     def explain_moment(
         self, session: Session | None, number: int | None, *values: Any,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Explain another moment of the latest clip."""
-        if session is None or session.report is None or number is None or number >= len(session.report.moments):
+        if session is None or session.report is None or number is None or number > len(session.report.moments):
             yield {self.error: error_html(WORDS["expired"])}
             return
-        moment = session.report.moments[number]
+        moment = session.report.moments[number - 1]
         window_s = max(moment.onset_s - MARGIN_S, 0.0), moment.offset_s + MARGIN_S
         part = (*window_s, session.report.info.camera_fps)
         yield from self._explain(session, Path(session.report.info.path), part, values, progress)
@@ -197,8 +220,8 @@ class ExplainTab:
         yield from self._explain(session, None, (None, None, None), values, progress)
 
     def _explain(
-        self, session: Session, clip: Path | None, part: tuple[float | None, float | None, float | None],
-        values: tuple[Any, ...], progress: gr.Progress,
+        self, session: Session, clip: Path | None, part: Sequence[float | None], values: tuple[Any, ...],
+        progress: gr.Progress,
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         """Explain a part of a clip, or the latest part where ``clip`` is None.
 
@@ -226,7 +249,7 @@ def _take_back(session: Session | None) -> None:
         session.asked = False
 
 
-def _request(values: tuple[Any, ...], part: tuple[float | None, float | None, float | None]) -> ExplainRequest:
+def _request(values: Sequence[Any], part: Sequence[float | None]) -> ExplainRequest:
     """The request that the panel's values and a part of a clip make; ``SettingError`` for an impossible one."""
     (method, baseline, target, thorough), (start_s, end_s, fps) = values[:4], part
     target = None if target == OWN_ANSWER else target

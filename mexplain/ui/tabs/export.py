@@ -17,7 +17,7 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.ui.components.batch_panel import BatchPanel
 from mexplain.ui.components.common import (
     ANEW,
-    OWN_ANSWER,
+    PRIVATE,
     QUICK,
     Hub,
     error_box,
@@ -28,8 +28,6 @@ from mexplain.ui.components.common import (
 )
 from mexplain.ui.components.report_page import STEM, named_report, writing
 from mexplain.ui.components.sample_prompt import SamplePrompt
-from mexplain.ui.components.samples import captions
-from mexplain.ui.permalink import PermalinkSettings, to_query
 from mexplain.ui.session import Session, StoppedError
 from mexplain.ui.tabs.explain import ExplainTab
 from mexplain.ui.text import WORDS, render_html
@@ -50,8 +48,7 @@ class ExportTab:
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub = hub
         tab_intro("take")
-        choices = explain.panel.request_inputs[:3]
-        BatchPanel(hub, choices)
+        BatchPanel(hub, explain.panel.request_inputs[:3])
         self.needs = needs = SamplePrompt(hub, "take")
         with gr.Column(visible=False, elem_id="taking") as self.results:
             gr.HTML(render_html("take"))
@@ -72,35 +69,20 @@ class ExportTab:
                 label=text("A link that reopens these settings (your clip is not in it)"), interactive=False,
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
-        settings = [*choices, *explain.panel.view_inputs]
-        outputs = [*needs.boxes, self.results, self.link]
-        tab.select(self.show, [hub.session, *settings], outputs, **QUICK)
-        needs.when_ready(self.show, outputs, settings)
-        needs.follow(explain.changes, self.show, outputs, settings)
+        outputs = [*needs.boxes, self.results]
+        tab.select(self.show, hub.session, outputs, **QUICK)
+        needs.when_ready(self.show, outputs)
+        gr.on([tab.select, needs.go.click], None, None, self.link, js="() => window.mexplain.link()", **PRIVATE)
+        needs.follow(explain.changes, lambda _, session: self.show(session), outputs)
         run = self.make.click(
             self.write, [hub.session, self.kinds], [self.files, self.error], **ANEW, show_progress_on=self.status
         )
         stop_button(self.halt, hub.session, [run])
 
-    def show(self, request: gr.Request, session: Session | None, *choices: Any) -> list[Any]:
-        """Show the kinds of files and the link, or the sample prompt where there is no result."""
-        if session is None or session.report is None:
-            return [*self.needs.updates(session, ready=False), gr.Column(visible=False), gr.skip()]
-        name = self.hub.original_name(session.report.info.path)
-        method, baseline, target, shown, grain, magnitude, opacity = choices
-        settings = PermalinkSettings(
-            method,
-            baseline,
-            "" if target == OWN_ANSWER else target,
-            shown,
-            grain,
-            "magnitude" if magnitude else "signed",
-            round(opacity),
-            name if name in captions() else "",
-        )
-        address = request.request.base_url if request.request else "/"
-        link = f"{address}?{to_query(settings)}"
-        return [*self.needs.updates(session, ready=True), gr.Column(visible=True), link]
+    def show(self, session: Session | None) -> list[Any]:
+        """Show the kinds of files, or the sample prompt where there is no result."""
+        ready = session is not None and session.report is not None
+        return [*self.needs.updates(session, ready=ready), gr.Column(visible=ready)]
 
     def write(
         self, session: Session | None, kinds: list[str], progress: gr.Progress = gr.Progress()  # noqa: B008

@@ -18,6 +18,7 @@ from mexplain.records import NONE
 from mexplain.records.face import BlockGame
 from mexplain.report import block_sets
 from mexplain.report.visuals.plots import before_and_after
+from mexplain.ui.components.address import keep_in_address
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
@@ -40,14 +41,13 @@ class WhatIfTab:
 
     def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub, own = hub, hub.recogniser
+        self.usual_grid = own.blocks if own else "10"
         tab_intro("what_if", own=hub.recogniser is not None)
         self.needs = needs = SamplePrompt(hub, "what_if")
         with gr.Column(visible=False, elem_id="holding") as self.results, gr.Row():
             with gr.Column(min_width=300, scale=2):
                 grids = [(VARIANT_NAMES[key], key) for key in ("10", "24")]
-                self.grid = gr.Radio(
-                    grids, value=own.blocks if own else "10", label=text("Blocks to choose from"), elem_id="grid"
-                )
+                self.grid = gr.Radio(grids, value=self.usual_grid, label=text("Blocks to choose from"), elem_id="grid")
                 self.face = gr.HTML(
                     value={"face": "", "label": "", "blocks": [], "chosen": []},
                     html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
@@ -72,12 +72,16 @@ class WhatIfTab:
                 self.found = gr.HTML(elem_id="smallest")
         parts = [part for pair in self.answers for part in pair]
         outputs = [*needs.boxes, self.results, self.face, self.found, self.held, *parts]
+        usual = {"held": "", "grid": self.usual_grid}
+        keep_in_address([self.face, self.grid], usual, triggers=[self.face.change])
+        explain.opened.then(self.linked_grid, None, self.grid, **QUICK)
         tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
         needs.when_ready(self.show, outputs, [self.grid])
         needs.follow(explain.changes, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
         change = [self.held, *parts]
         self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK)
-        self.grid.input(self.show, [hub.session, self.grid], outputs, **QUICK)
+        # A link changes it, too.
+        self.grid.change(self.show, [hub.session, self.grid], outputs, **QUICK)
         for button, hold_all in ((self.clear, False), (self.everything, True)):
             button.click(
                 lambda session, value, grid, hold_all=hold_all: self._choose(session, value, grid, hold_all),
@@ -98,19 +102,28 @@ class WhatIfTab:
         """No change of the answers, nor of ``others``."""
         return [gr.skip()] * (others + 2 * len(self.answers))
 
+    def linked_grid(self, request: gr.Request) -> str:
+        """The blocks to choose from that the link by which the visitor came names."""
+        linked = request.query_params.get("grid") if request else None
+        return linked if linked in ("10", "24") else self.usual_grid
+
     def show(self, session: Session | None, grid: str) -> list[Any]:
-        """Show the face of the latest clip with its blocks, all of them moving."""
+        """Show the face of the latest clip with its blocks, those held still that were last."""
         if session is None or session.prediction is None:
             return [*self.needs.updates(session, ready=False), gr.Column(visible=False), *self._unchanged(3)]
         value = self._face(session, grid)
         ready = self.needs.updates(session, ready=True)
-        return [*ready, gr.Column(visible=True), value, "", *self.hold(session, value, grid)]
+        return [*ready, gr.Column(visible=True), value, "", *self._answers(session, value["chosen"], grid)]
 
     def hold(self, session: Session | None, value: dict[str, Any], grid: str) -> list[Any]:
         """Show the answers with the chosen blocks held still."""
         if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *self._unchanged(0)]
-        chosen = [block for block in value["chosen"] if block in layout(grid).names]
+        session.held = tuple(block for block in value["chosen"] if block in layout(grid).names)
+        return self._answers(session, list(session.held), grid)
+
+    def _answers(self, session: Session, chosen: list[str], grid: str) -> list[Any]:
+        assert session.prediction is not None
         changes = predict_with_blocks_held(session.prediction, session.targets(), chosen, grid)
         still = text("Held still: {blocks}.", blocks=joined([Message(block) for block in chosen]))
         sentence = still if chosen else WORDS["nothing_held"]
@@ -169,7 +182,8 @@ class WhatIfTab:
                    "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
                   for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip
         label = text("The face, with its blocks to hold still")
-        return {"face": data_uri(report.apex_frame), "label": label, "blocks": blocks, "chosen": []}
+        return {"face": data_uri(report.apex_frame), "label": label, "blocks": blocks,
+                "chosen": [name for name in session.held if name in names]}  # fmt: skip
 
 
 def _found(flips: list[tuple[str, str]], games: list[tuple[str, BlockGame]]) -> str:
