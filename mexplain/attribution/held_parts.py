@@ -65,7 +65,15 @@ class HeldParts:
     def distinct_frames(
         self, held: Bool[Tensor, "k m"], top: Span, left: Span
     ) -> tuple[Float[Tensor, "u r s c"], Int[Tensor, "k t"]]:
-        """Compute each frame of ``region`` once that is the same for several sets, and which of them each set has."""
+        """Compute each frame of ``region`` once that is the same for several sets, and which of them each set has.
+
+        On a GPU none is looked for: finding them takes longer there than computing them again.
+        """
+        if held.device.type != "cpu":
+            frames = self.region(held, top, left)
+            return frames.flatten(0, 1), torch.arange(frames.shape[:2].numel(), device=held.device).view(
+                frames.shape[:2]
+            )
         looks, chosen = self._chosen(held, top, left)
         t, cells = looks.shape[1], looks[0, 0, :, :, 0].numel()
         chosen = chosen.unflatten(1, (t, cells)).flatten(0, 1)
