@@ -45,9 +45,10 @@
         const now = texts[value] ?? value;
         settings.set(name, now === text ? null : now);
       });
-      // A slider tells of every step, and browsers take few addresses a second.
+      // A slider tells of every step, and browsers take few addresses a second. Back and forward may have asked for
+      // another tab meanwhile, which is not open yet.
       clearTimeout(written);
-      written = setTimeout(() => write("replaceState", opened), 300);
+      written = setTimeout(() => write("replaceState", tabOfAddress()), 300);
     },
 
     // A link that opens the first tab with all that was set.

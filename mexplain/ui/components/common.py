@@ -40,6 +40,8 @@ LAST = {"trigger_mode": "always_last"}
 QUICK: dict[str, Any] = {
     **PRIVATE, **LAST, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"
 }  # fmt: skip
+# The same for what must not be repeated: asking an event again, Gradio calls all listeners of what triggered it again.
+ONCE: dict[str, Any] = {**QUICK, "trigger_mode": "once"}
 # Events with the network: one at a time, for two cores are soon busy.
 SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "network"}
 # For what a visitor may ask otherwise meanwhile.
@@ -179,7 +181,7 @@ def stop_button(button: gr.Button, session: gr.State, runs: list[Any]) -> None:
             session.stop()
 
     # First, for a cancelled event goes on in its thread until the session is stopped.
-    button.click(stop, session, None, **QUICK)
+    button.click(stop, session, None, **ONCE)
     button.click(None, None, None, cancels=runs)
 
 

@@ -12,7 +12,7 @@ from mexplain.language.message import text
 from mexplain.report.visuals.animation import Animation
 from mexplain.simulation.subject import built_in
 from mexplain.ui.components.address import keep_in_address
-from mexplain.ui.components.common import QUICK, animation_html, error_html, image_html
+from mexplain.ui.components.common import ONCE, QUICK, animation_html, error_html, image_html
 from mexplain.ui.quiz import (
     MAX_TEAMS,
     QuizAnswer,
@@ -96,11 +96,10 @@ class QuizPanel:
         keep_in_address([self.seed, self.teams], usual, triggers=[self.start.click])
         outputs = [self.game, self.clip, self.truth, *self.guesses, self.reveal, self.next, self.score, self.standings]
         # A double click is one: it must not skip a question.
-        once = {**QUICK, "trigger_mode": "once"}
-        self.start.click(self.begin, [self.seed, self.teams], outputs, **once)
+        self.start.click(self.begin, [self.seed, self.teams], outputs, **ONCE)
         self.other.click(fresh_number, None, self.seed, **QUICK)
-        self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **once)
-        self.next.click(self.ask, self.game, outputs, **once)
+        self.reveal.click(self.guess, [self.game, *self.guesses], outputs, **ONCE)
+        self.next.click(self.ask, self.game, outputs, **ONCE)
 
     def begin(self, seed: float | None, teams: int | None) -> list[Any]:
         """Start a quiz with the given number, or a fresh one."""

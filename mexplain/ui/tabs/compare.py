@@ -11,7 +11,7 @@ from mexplain.language.message import Sentence, text
 from mexplain.report import wording
 from mexplain.report.comparison import Comparison, compare_variants
 from mexplain.report.visuals.comparison_plots import agreement_figure, difference_face, shares_figure
-from mexplain.ui.components.common import QUICK, Hub, image_html, tab_intro
+from mexplain.ui.components.common import ONCE, Hub, image_html, tab_intro
 from mexplain.ui.components.method_panel import MethodPanel
 from mexplain.ui.components.sample_prompt import SamplePrompt
 from mexplain.ui.session import Session
@@ -44,7 +44,7 @@ class CompareTab:
             self.methods = methods = MethodPanel(hub, page)
         outputs = [*needs.boxes, self.results, self.sentence, *self.lists, self.shares, self.agreement, *self.faces]
         outputs, inputs = [*outputs, *methods.outputs], [methods.variant]
-        tab.select(self.show, [hub.session, *inputs], outputs, **QUICK)
+        tab.select(self.show, [hub.session, *inputs], outputs, **ONCE)
         needs.when_ready(self.show, outputs, inputs)
         needs.follow(explain.changes, lambda _, session, variant: self.show(session, variant), outputs, inputs)
 

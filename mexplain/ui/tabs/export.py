@@ -17,8 +17,8 @@ from mexplain.report.visuals.animation import Animation
 from mexplain.ui.components.batch_panel import BatchPanel
 from mexplain.ui.components.common import (
     ANEW,
+    ONCE,
     PRIVATE,
-    QUICK,
     Hub,
     error_box,
     error_html,
@@ -70,7 +70,7 @@ class ExportTab:
                 buttons=["copy"], elem_id="link",
             )  # fmt: skip
         outputs = [*needs.boxes, self.results]
-        tab.select(self.show, hub.session, outputs, **QUICK)
+        tab.select(self.show, hub.session, outputs, **ONCE)
         needs.when_ready(self.show, outputs)
         gr.on([tab.select, needs.go.click], None, None, self.link, js="() => window.mexplain.link()", **PRIVATE)
         needs.follow(explain.changes, lambda _, session: self.show(session), outputs)

@@ -20,6 +20,7 @@ from mexplain.report import block_sets
 from mexplain.report.visuals.plots import before_and_after
 from mexplain.ui.components.address import keep_in_address
 from mexplain.ui.components.common import (
+    ONCE,
     QUICK,
     SLOW,
     Hub,
@@ -75,7 +76,7 @@ class WhatIfTab:
         usual = {"held": "", "grid": self.usual_grid}
         keep_in_address([self.face, self.grid], usual, triggers=[self.face.change])
         explain.opened.then(self.linked_grid, None, self.grid, **QUICK)
-        tab.select(self.show, [hub.session, self.grid], outputs, **QUICK)
+        tab.select(self.show, [hub.session, self.grid], outputs, **ONCE)
         needs.when_ready(self.show, outputs, [self.grid])
         needs.follow(explain.changes, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
         change = [self.held, *parts]
