@@ -126,11 +126,25 @@ def test_a_visitor_sees_their_mouth_corner_move(visit, faces, width, scheme):
 def test_the_browsers_own_camera_is_turned_on_and_off(visit):
     visitor = visit(query="?tab=mirror")
     page = visitor.page
+    page.evaluate(
+        """() => {
+          const [set, clear] = [window.setTimeout, window.clearTimeout];
+          [window.limits, window.cleared] = [[], []];
+          window.setTimeout = (call, ms, ...rest) => {
+            const id = set(call, ms, ...rest);
+            if (ms === 180000) limits.push(id);
+            return id;
+          };
+          window.clearTimeout = (id) => { cleared.push(id); clear(id); };
+        }"""
+    )
     page.click("text=Turn the camera on")
     # Chromium's pretended camera shows no face.
     page.wait_for_selector("#moved >> text=No face is seen")
     page.click("text=Turn the camera off")
     page.wait_for_function("document.querySelector('#mirror video').srcObject === null")
+    # A camera that is turned on again has its three minutes.
+    assert page.evaluate("limits.length === 1 && cleared.includes(limits[0])")
     page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error()); }")
     page.click("text=Turn the camera on")
     page.wait_for_selector("#mirror >> text=No camera could be opened")

@@ -2,10 +2,11 @@
 const LONGER_PX = 384, EVERY_MS = 300, MOST_MS = 180000;
 const film = element.querySelector("video"), button = element.querySelector("button");
 const problem = element.querySelector(".camera-problem"), canvas = document.createElement("canvas");
-let stream = null, timer = 0, first = true;
+let stream = null, timer = 0, limit = 0, first = true;
 
 const stop = () => {
   clearInterval(timer);
+  clearTimeout(limit);
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = film.srcObject = null;
   button.textContent = button.dataset.start;
@@ -44,5 +45,5 @@ button.addEventListener("click", async () => {
   element.dataset.camera = "on";
   first = true;
   timer = setInterval(send, EVERY_MS);
-  setTimeout(stop, MOST_MS, stream);
+  limit = setTimeout(stop, MOST_MS);
 });
