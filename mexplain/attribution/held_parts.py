@@ -77,12 +77,12 @@ class HeldParts:
         looks, chosen = self._chosen(held, top, left)
         t, cells = looks.shape[1], looks[0, 0, :, :, 0].numel()
         chosen = chosen.unflatten(1, (t, cells)).flatten(0, 1)
-        frame = torch.arange(t, device=held.device).repeat(len(held))
-        codes = torch.column_stack([chosen, frame]).to(torch.int16).cpu().numpy()
+        frame = torch.arange(t).repeat(len(held))
+        codes = torch.column_stack([chosen, frame]).to(torch.int16).numpy()
         as_one = codes.view(np.dtype((np.void, codes.dtype.itemsize * codes.shape[1])))[:, 0]
         _, *found = np.unique(as_one, return_index=True, return_inverse=True)
-        first, inverse = (torch.from_numpy(part).to(held.device) for part in found)
-        places = chosen[first] * (t * cells) + frame[first, None] * cells + torch.arange(cells, device=held.device)
+        first, inverse = map(torch.from_numpy, found)
+        places = chosen[first] * (t * cells) + frame[first, None] * cells + torch.arange(cells)
         seen = looks.flatten(0, 3).index_select(0, places.flatten()).unflatten(0, (-1, *looks.shape[2:4]))
         return seen, inverse.unflatten(0, (-1, t))
 
