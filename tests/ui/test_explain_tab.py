@@ -164,16 +164,21 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     page.wait_for_url("**/?method=saliency&sample=*.mp4")
 
 
+def be_refused(visitor, folder):
+    """Upload what is no video, ask for it to be explained, and wait for the answer."""
+    broken = folder / "broken.mp4"
+    broken.write_bytes(b"this is no video at all " * 50)
+    visitor.upload(broken)
+    visitor.page.click("#explain")
+    visitor.page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+
+
 def test_mistakes_are_answered_where_they_were_made(visit, tmp_path):
     visitor = visit()
     page = visitor.page
     page.click("#explain")
     page.wait_for_selector(".problem [role=alert] >> text=There is no clip yet")
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"this is no video at all " * 50)
-    visitor.upload(broken)
-    page.click("#explain")
-    page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+    be_refused(visitor, tmp_path)
     assert "Traceback" not in page.inner_text("body")
     assert not page.locator("#results").is_visible()
 
@@ -186,11 +191,7 @@ def test_what_is_asked_while_something_waits_is_not_dropped(visit, tmp_path):
     # Answered at once, and yet this waits until the first visitor's work has ended.
     page.click("#explain")
     page.wait_for_selector(".problem [role=alert] >> text=There is no clip yet")
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"this is no video at all " * 50)
-    other.upload(broken)
-    page.click("#explain")
-    page.wait_for_selector(".problem [role=alert] >> text=is not a video that can be read")
+    be_refused(other, tmp_path)
 
 
 def test_stop_frees_the_worker_and_visitors_do_not_meet(visit):
