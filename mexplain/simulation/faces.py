@@ -76,7 +76,7 @@ def load_faces(folders: Sequence[Path], crop_iod: float) -> FaceSet:
     return FaceSet(np.stack(crops), np.stack(landmarks).astype(np.float32), tuple(names))
 
 
-def cut_anew(faces: FaceSet, crop_iod: float, wanted_iod: float) -> FaceSet:
+def recrop(faces: FaceSet, crop_iod: float, wanted_iod: float) -> FaceSet:
     """Cut faces of a network with crops ``crop_iod`` wide out again for one with crops ``wanted_iod`` wide.
 
     What lies beyond the border of a crop repeats the border, as where a real face fills its picture.

@@ -6,7 +6,7 @@ from scipy.ndimage import map_coordinates
 from support.pattern_faces import pattern_faces
 
 from mexplain.errors import FaceError
-from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, cut_anew, load_faces, read_faces, save_faces, split_of
+from mexplain.simulation.faces import CROP_PX, SPLITS, FaceSet, load_faces, read_faces, recrop, save_faces, split_of
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def test_a_folder_without_photos_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted_iod", [1.5, 3.5, 6.0])
-def test_faces_cut_anew_show_the_same_face_and_repeat_its_border(wanted_iod: float) -> None:
+def test_faces_recrop_show_the_same_face_and_repeat_its_border(wanted_iod: float) -> None:
     faces = pattern_faces()
-    anew = cut_anew(faces, 2.8, wanted_iod)
+    anew = recrop(faces, 2.8, wanted_iod)
     assert np.array_equal(anew.landmarks_iod, faces.landmarks_iod) and anew.crops.shape == faces.crops.shape
     # Where each pixel of the new crop lies in the old one, which ends at its border.
     places = (np.arange(CROP_PX) + 0.5 - CROP_PX / 2) * wanted_iod / 2.8 + CROP_PX / 2 - 0.5
@@ -48,7 +48,7 @@ def test_faces_cut_anew_show_the_same_face_and_repeat_its_border(wanted_iod: flo
 
 def test_faces_of_the_same_width_are_left_alone() -> None:
     faces = pattern_faces()
-    assert cut_anew(faces, 2.8, 2.8) is faces
+    assert recrop(faces, 2.8, 2.8) is faces
 
 
 def test_faces_are_read_as_they_were_saved(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from mexplain.evaluation.scorecard.rendered_game import (
 from mexplain.face.blocks import box_coverage, layout, mean_in_blocks, pooling_layout
 from mexplain.media.progress import track
 from mexplain.model.config import NUISANCE_UNITS, PRESETS, UNITS, ModelConfig
-from mexplain.simulation.faces import MARGIN, FaceSet, cut_anew, read_faces
+from mexplain.simulation.faces import MARGIN, FaceSet, read_faces, recrop
 from mexplain.simulation.sampling import TEST_MIXTURES, ClipPlan, Mixture
 from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, draw_batch_plan
 
@@ -190,7 +190,7 @@ def load_known_clips(count: int | None = None, config: ModelConfig = PRESETS["li
             f"There are {SHIPPED_CLIPS} known clips, so 1 to {SHIPPED_CLIPS} can be used without --faces; got {wanted}."
         )
     shown_iod = PRESETS["lite"].crop_iod
-    known = simulate_known_clips(cut_anew(read_faces(SHIPPED), shown_iod, config.crop_iod), config, wanted)
+    known = simulate_known_clips(recrop(read_faces(SHIPPED), shown_iod, config.crop_iod), config, wanted)
     beyond = f", borders repeated from {shown_iod * MARGIN:.1f} inter-ocular distances on"
     source = "shipped" + (beyond if config.crop_iod > shown_iod * MARGIN else "")
     return replace(known, source=source)

@@ -35,17 +35,17 @@ from mexplain.ui.zero_gpu import SESSION_DEVICE
 OWN_ANSWER = "its own answer"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # Gradio's default drops an event while the same one runs or is in the queue; this one asks again with the last values.
-LAST = {"trigger_mode": "always_last"}
+ALWAYS_LAST = {"trigger_mode": "always_last"}
 # Events without the network: several at once, and no veil over what is there.
 QUICK: dict[str, Any] = {
-    **PRIVATE, **LAST, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"
+    **PRIVATE, **ALWAYS_LAST, "show_progress": "hidden", "concurrency_limit": 4, "concurrency_id": "quick"
 }  # fmt: skip
 # The same for what must not be repeated: asking an event again, Gradio calls all listeners of what triggered it again.
 ONCE: dict[str, Any] = {**QUICK, "trigger_mode": "once"}
 # Events with the network: one at a time, for two cores are soon busy.
 SLOW: dict[str, Any] = {**PRIVATE, "concurrency_limit": 1, "concurrency_id": "network"}
 # For what a visitor may ask otherwise meanwhile.
-ANEW: dict[str, Any] = {**SLOW, **LAST}
+SLOW_ALWAYS_LAST: dict[str, Any] = {**SLOW, **ALWAYS_LAST}
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from mexplain.settings import limit
 from mexplain.ui.components import results
 from mexplain.ui.components.address import keep_in_address, set_in_address
 from mexplain.ui.components.common import (
-    ANEW,
     OWN_ANSWER,
     QUICK,
+    SLOW_ALWAYS_LAST,
     Hub,
     error_box,
     error_html,
@@ -80,7 +80,7 @@ class ExplainTab:
         session, panel = self.hub.session, self.panel
         values = [*panel.request_inputs, *panel.view_inputs]
         outputs = [session, self.error, *panel.outputs]
-        slow = {**ANEW, "show_progress_on": self.status}
+        slow = {**SLOW_ALWAYS_LAST, "show_progress_on": self.status}
         register_upload(self.clip)
         self._keep_in_address()
         inputs = [session, self.clip, *self.part, *values]

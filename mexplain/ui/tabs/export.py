@@ -16,9 +16,9 @@ from mexplain.report.summary_image import summary_image, summary_png
 from mexplain.report.visuals.animation import Animation
 from mexplain.ui.components.batch_panel import BatchPanel
 from mexplain.ui.components.common import (
-    ANEW,
     ONCE,
     PRIVATE,
+    SLOW_ALWAYS_LAST,
     Hub,
     error_box,
     error_html,
@@ -75,7 +75,11 @@ class ExportTab:
         gr.on([tab.select, needs.go.click], None, None, self.link, js="() => window.mexplain.link()", **PRIVATE)
         needs.follow(explain.changes, lambda _, session: self.show(session), outputs)
         run = self.make.click(
-            self.write, [hub.session, self.kinds], [self.files, self.error], **ANEW, show_progress_on=self.status
+            self.write,
+            [hub.session, self.kinds],
+            [self.files, self.error],
+            **SLOW_ALWAYS_LAST,
+            show_progress_on=self.status,
         )
         stop_button(self.halt, hub.session, [run])
 

@@ -22,8 +22,8 @@ from mexplain.simulation.action_units import SIDES
 from mexplain.simulation.subject import StillFace, built_in, from_photo, names
 from mexplain.ui.components.address import keep_in_address
 from mexplain.ui.components.common import (
-    ANEW,
     QUICK,
+    SLOW_ALWAYS_LAST,
     Hub,
     animation_html,
     error_box,
@@ -109,7 +109,7 @@ class SimulatorTab:
         inputs = [hub.session, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.session, self.error, self.clip, self.truth, self.sentence, self.table]
         register_upload(self.photo)
-        run = self.go.click(self.run, inputs, outputs, **ANEW, show_progress_on=self.status)
+        run = self.go.click(self.run, inputs, outputs, **SLOW_ALWAYS_LAST, show_progress_on=self.status)
         stop_button(self.halt, hub.session, [run])
         shown = [self.own, self.clip, self.truth, self.sentence, self.table]
         self.person.change(_show_face, self.person, shown, **QUICK)
