@@ -106,7 +106,7 @@ def build_page(folder: Path, prepared: PreparedAnswers, own: OwnNetwork | None =
                 with linked_tab(text("Compare"), "compare") as tab:
                     CompareTab(hub, page, tab, explain)
             with linked_tab(text("What if"), "what_if") as tab:
-                WhatIfTab(hub, tab, explain)
+                WhatIfTab(hub, page, tab, explain)
             with linked_tab(text("Simulator"), "simulator"):
                 SimulatorTab(hub, page)
             with linked_tab(text("Mirror"), "mirror"):

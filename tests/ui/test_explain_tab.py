@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.addresses import wait_for_settings
 from support.running_hub import QUICK, ROOT
 
 from mexplain.attribution.check import CHECKS
@@ -161,7 +162,7 @@ def test_a_sample_is_one_click_away_on_a_phone_in_the_dark(visit):
     assert "Do not take it for an explanation" in page.inner_text("#used .note")
     page.wait_for_function("document.querySelectorAll('.checks .no').length > 0")
     # The address reopens it.
-    page.wait_for_url("**/?method=saliency&sample=*.mp4")
+    wait_for_settings(page, method="saliency", sample=SAMPLE.name)
 
 
 def be_refused(visitor, folder):

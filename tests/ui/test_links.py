@@ -2,6 +2,8 @@
 
 from urllib.parse import urlencode
 
+from support.addresses import wait_for_settings
+
 SAMPLE = {"sample": "happiness.mp4", "method": "attention"}
 
 
@@ -17,13 +19,13 @@ def test_a_link_opens_with_its_part_of_a_sample_explained(visit):
     page.click("#another")
     page.get_by_text("Only a part of the clip").click()
     page.get_by_label("From (seconds)").fill("0.2")
-    page.wait_for_url("**start_s=0.2&end_s=0.6&fps=50**")
+    wait_for_settings(page, start_s="0.2", end_s="0.6", fps="50")
     visitor.open_tab("Trust")
     page.go_back()
-    page.wait_for_url("**start_s=0.2&end_s=0.6&fps=50**")
+    wait_for_settings(page, start_s="0.2", end_s="0.6", fps="50")
     # The sample as a whole, and a clip of the visitor's, are other ones.
     page.locator(".sample").nth(0).click()
-    page.wait_for_url("**/?sample=happiness.mp4&method=attention")
+    wait_for_settings(page, **SAMPLE, start_s=None, end_s=None, fps=None)
 
 
 def test_what_a_link_has_wrong_is_said_or_ignored(visit):
@@ -44,7 +46,7 @@ def test_blocks_held_still_are_in_the_address_and_held_again(visit, person_path)
     page.wait_for_selector("#held >> text=Held still: mouth corner left.")
     page.locator("[data-block='nose tip'] circle").click()
     page.wait_for_selector("#held >> text=Held still: mouth corner left, nose tip.")
-    page.wait_for_url(f"**{urlencode({'held': 'mouth corner left,nose tip', 'grid': '24'})}**")
+    wait_for_settings(page, held="mouth corner left,nose tip", grid="24")
     visitor.open_tab("Explain")
     page.go_back()
     page.wait_for_selector("#held >> text=Held still: mouth corner left, nose tip.")
@@ -52,7 +54,7 @@ def test_blocks_held_still_are_in_the_address_and_held_again(visit, person_path)
     again.wait_for_selector("#held >> text=Held still: mouth corner left, nose tip.")
     again.wait_for_selector("[data-block='nose tip'][aria-checked=true]")
     again.click("#clear")
-    again.wait_for_url(lambda url: "held" not in url and "grid=24" in url)
+    wait_for_settings(again, held=None, grid="24")
     # A clip of the visitor's is in no link.
     visitor.open_tab("Explain")
     page.click("#another")

@@ -1,5 +1,7 @@
 """The simulator's tab of the real hub: move a muscle, see who notices, and play."""
 
+from support.addresses import wait_for_settings
+
 from mexplain.ui.components.quiz_panel import QuizPanel
 from mexplain.ui.server.blocks import HubBlocks
 
@@ -71,7 +73,7 @@ def test_the_class_game_keeps_the_score(visit):
     page.wait_for_function("document.querySelector('#seed input').value !== '7'")
     number = page.input_value("#seed input")
     page.click("#start")
-    page.wait_for_url(f"**/?*game={number}*teams=2*")
+    wait_for_settings(page, game=number, teams="2")
     page.wait_for_selector("#choice_2")
     page.locator("#choice_2 label").first.click()
     page.click("#reveal")

@@ -29,6 +29,12 @@
       return { selected: tabOfAddress(), __type__: "update" };
     },
 
+    // What the address says of one setting, if it is among the choices; the usual one otherwise.
+    linkedChoice(name, choices, usual) {
+      const linked = new URLSearchParams(location.search).get(name);
+      return choices.includes(linked) ? linked : usual;
+    },
+
     tabOpened(name) {
       if (name === opened) return;
       const comesWithPage = opened === null;

@@ -1,8 +1,16 @@
 // Blocks are held and let go by a click, by Space or Enter, or all at once by drawing a loop around their middles.
+let edition = 0, latest = [];
 const choose = (names) => {
-  props.value = { ...props.value, chosen: names };
+  [edition, latest] = [edition + 1, names];
+  props.value = { ...props.value, chosen: names, edition };
   trigger("input");
 };
+// An answer to what was asked before the latest choice must not undo it.
+watch("value", () => {
+  const { blocks, chosen, edition: answered } = props.value;
+  if (answered >= edition) [edition, latest] = [answered, chosen];
+  else choose(latest.filter((name) => blocks.some((block) => block.name === name)));
+});
 const toggled = (name) => {
   const held = props.value.chosen;
   return held.includes(name) ? held.filter((other) => other !== name) : [...held, name];

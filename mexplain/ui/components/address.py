@@ -47,3 +47,13 @@ def set_in_address(triggers: Sequence[Any], texts: Mapping[str, str]) -> None:
     usual = dict.fromkeys(texts, "")
     js = f"() => window.mexplain.keepSettings({json.dumps(usual)}, {json.dumps(list(texts.values()))})"
     gr.on(list(triggers), None, None, None, js=js, **PRIVATE)
+
+
+def fill_from_address(choice: gr.Radio | gr.Dropdown, name: str, page: gr.Blocks) -> None:
+    """Have a choice take the value that the link names when the page comes.
+
+    The browser reads it from the address: an answer of the server might undo what the visitor has chosen meanwhile.
+    """
+    keys = [key for _, key in choice.choices]
+    js = f"() => window.mexplain.linkedChoice({json.dumps(name)}, {json.dumps(keys)}, {json.dumps(choice.value)})"
+    page.load(None, None, choice, js=js, **PRIVATE)

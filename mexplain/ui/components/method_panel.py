@@ -14,7 +14,7 @@ from mexplain.language.message import Sentence, text
 from mexplain.records import VARIANTS, Report
 from mexplain.report import wording
 from mexplain.report.visuals.heatmap_overlay import attribution_face
-from mexplain.ui.components.address import keep_in_address
+from mexplain.ui.components.address import fill_from_address, keep_in_address
 from mexplain.ui.components.common import (
     QUICK,
     SLOW,
@@ -41,7 +41,7 @@ class MethodPanel:
         choices = [(title, variant) for title, variant in zip(WORDS["titles"], VARIANTS, strict=True)]
         self.variant = gr.Radio(choices, value=_USUAL, label=text("Variant"), elem_id="method_variant")
         keep_in_address([self.variant], {"variant": _USUAL})
-        page.load(_linked_variant, None, self.variant, **QUICK)
+        fill_from_address(self.variant, "variant", page)
         with gr.Row():
             self.go = gr.Button(
                 text("Show all methods"), variant="primary", elem_id="all_methods", min_width=200, scale=0
@@ -120,12 +120,6 @@ class MethodPanel:
 
 def _naming(variant: str) -> Callable[[str], str]:
     return lambda method: Sentence(text("{variant}: {method}", variant=VARIANT_NAMES[variant], method=method))
-
-
-def _linked_variant(request: gr.Request) -> str:
-    """The variant in the link by which the visitor came."""
-    linked = request.query_params.get("variant") if request else None
-    return linked if linked in VARIANTS else _USUAL
 
 
 def _picture(report: Report, method: str) -> MethodPicture:

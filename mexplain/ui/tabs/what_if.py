@@ -18,7 +18,7 @@ from mexplain.records import NONE
 from mexplain.records.face import BlockGame
 from mexplain.report import block_sets
 from mexplain.report.visuals.plots import before_and_after
-from mexplain.ui.components.address import keep_in_address
+from mexplain.ui.components.address import fill_from_address, keep_in_address
 from mexplain.ui.components.common import (
     ONCE,
     QUICK,
@@ -40,7 +40,7 @@ from mexplain.ui.text import ASSETS, WORDS, render_html
 class WhatIfTab:
     """Layout and event handlers of the tab."""
 
-    def __init__(self, hub: Hub, tab: gr.Tab, explain: ExplainTab) -> None:
+    def __init__(self, hub: Hub, page: gr.Blocks, tab: gr.Tab, explain: ExplainTab) -> None:
         self.hub, own = hub, hub.recogniser
         self.usual_grid = own.blocks if own else "10"
         tab_intro("what_if", own=hub.recogniser is not None)
@@ -50,7 +50,7 @@ class WhatIfTab:
                 grids = [(VARIANT_NAMES[key], key) for key in ("10", "24")]
                 self.grid = gr.Radio(grids, value=self.usual_grid, label=text("Blocks to choose from"), elem_id="grid")
                 self.face = gr.HTML(
-                    value={"face": "", "label": "", "blocks": [], "chosen": []},
+                    value={"face": "", "label": "", "blocks": [], "chosen": [], "edition": 0},
                     html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
                     js_on_load=(ASSETS / "blocks.js").read_text(encoding="utf-8"),
                     elem_id="blocks",
@@ -75,7 +75,7 @@ class WhatIfTab:
         outputs = [*needs.boxes, self.results, self.face, self.found, self.held, *parts]
         usual = {"held": "", "grid": self.usual_grid}
         keep_in_address([self.face, self.grid], usual, triggers=[self.face.change])
-        explain.opened.then(self.linked_grid, None, self.grid, **QUICK)
+        fill_from_address(self.grid, "grid", page)
         tab.select(self.show, [hub.session, self.grid], outputs, **ONCE)
         needs.when_ready(self.show, outputs, [self.grid])
         needs.follow(explain.changes, lambda _, session, grid: self.show(session, grid), outputs, [self.grid])
@@ -103,11 +103,6 @@ class WhatIfTab:
         """No change of the answers, nor of ``others``."""
         return [gr.skip()] * (others + 2 * len(self.answers))
 
-    def linked_grid(self, request: gr.Request) -> str:
-        """The blocks to choose from that the link by which the visitor came names."""
-        linked = request.query_params.get("grid") if request else None
-        return linked if linked in ("10", "24") else self.usual_grid
-
     def show(self, session: Session | None, grid: str) -> list[Any]:
         """Show the face of the latest clip with its blocks, those held still that were last."""
         if session is None or session.prediction is None:
@@ -121,6 +116,7 @@ class WhatIfTab:
         if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *self._unchanged(0)]
         session.held = tuple(block for block in value["chosen"] if block in layout(grid).names)
+        session.held_edition = value["edition"]
         return self._answers(session, list(session.held), grid)
 
     def _answers(self, session: Session, chosen: list[str], grid: str) -> list[Any]:
@@ -182,9 +178,13 @@ class WhatIfTab:
                    "x": x0, "y": y0, "w": round(x1 - x0, 2), "h": round(y1 - y0, 2),
                    "cx": round((x0 + x1) / 2, 2), "cy": round((y0 + y1) / 2, 2)}
                   for n, (x0, y0, x1, y1) in zip(names, boxes, strict=True)]  # fmt: skip
-        label = text("The face, with its blocks to hold still")
-        return {"face": data_uri(report.apex_frame), "label": label, "blocks": blocks,
-                "chosen": [name for name in session.held if name in names]}  # fmt: skip
+        return {
+            "face": data_uri(report.apex_frame),
+            "label": text("The face, with its blocks to hold still"),
+            "blocks": blocks,
+            "chosen": [name for name in session.held if name in names],
+            "edition": session.held_edition,
+        }
 
 
 def _found(flips: list[tuple[str, str]], games: list[tuple[str, BlockGame]]) -> str:
