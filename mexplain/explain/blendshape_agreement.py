@@ -1,6 +1,5 @@
 """A second opinion: the action units that MediaPipe's blendshape model sees rise from the onset to the apex."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from mexplain.face.blendshapes import BLENDSHAPES
+from mexplain.face.facs import FACS
+from mexplain.language.listing import joined
+from mexplain.language.message import text
 from mexplain.simulation.action_units import ACTION_UNITS
 
 
@@ -80,24 +82,9 @@ def agreement_note(
     That it sees none says nothing: it misses most micro-expressions.
     """
     seen = {} if blendshapes is None else seen_shapes(blendshapes, limits)
-    names = [name for unit in claimed for name in seen.get(unit, ())]
-    if not names:
-        return ""
-    return f"A second model, MediaPipe's blendshapes, sees the same: {', '.join(_in_words(names))}."
+    both = [text("{name} ({details})", name=FACS[u].name, details=", ".join(seen[u])) for u in claimed if u in seen]
+    return text("A second model, MediaPipe's blendshapes, sees the same: {units}.", units=joined(both)) if both else ""
 
 
 def _names(shapes: tuple[str, ...], side: str) -> list[str]:
     return [name for shape in shapes for name in (shape, shape + side)]
-
-
-def _in_words(names: list[str]) -> list[str]:
-    """Turn ``mouthSmileLeft`` and ``mouthSmileRight`` into "mouth smile right and left"."""
-    sides: dict[str, list[str]] = {}
-    for name in dict.fromkeys(names):
-        words = re.sub("([A-Z])", r" \1", name).lower()
-        shape, _, side = words.rpartition(" ")
-        if side in ("right", "left"):
-            sides.setdefault(shape, []).append(side)
-        else:
-            sides.setdefault(words, [])
-    return [f"{shape} {' and '.join(each)}".strip() for shape, each in sides.items()]

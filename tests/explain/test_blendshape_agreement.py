@@ -10,6 +10,8 @@ from mexplain.explain.blendshape_agreement import (
 )
 from mexplain.face.blendshapes import BLENDSHAPES
 from mexplain.face.extraction import read_aligned
+from mexplain.language.current import using_language
+from mexplain.language.message import say
 from mexplain.media.sandbox import client
 
 LIMITS = {12: DetectionLimit(0.1, 0.05, None), 1: DetectionLimit(0.2, 0.1, 0.2)}
@@ -32,9 +34,11 @@ def test_a_unit_rises_with_its_blendshapes_on_their_side():
 def test_the_note_names_what_both_models_see():
     both = rising(mouthSmileLeft=0.3, mouthSmileRight=0.2, browInnerUp=0.5)
     assert agreement_note(both, (12,), LIMITS) == (
-        "A second model, MediaPipe's blendshapes, sees the same: mouth smile right and left."
+        "A second model, MediaPipe's blendshapes, sees the same: lip corner puller (mouthSmileRight, mouthSmileLeft)."
     )
-    assert agreement_note(both, (12, 1), LIMITS).endswith("mouth smile right and left, brow inner up.")
+    assert agreement_note(both, (12, 1), LIMITS).endswith("mouthSmileLeft), inner brow raiser (browInnerUp).")
+    with using_language("de"):
+        assert say(agreement_note(both, (1,), LIMITS)).startswith("Ein zweites Modell, die Blendshapes von MediaPipe,")
 
 
 @pytest.mark.parametrize(
@@ -50,4 +54,4 @@ def test_a_real_smile_is_seen_by_the_blendshape_model_inside_the_sandbox(person_
     assert small.blendshapes is None
     assert large.blendshapes is not None and large.blendshapes.shape == (2, len(BLENDSHAPES))
     assert set(seen_shapes(large.blendshapes, LIMITS)) == {12}
-    assert "mouth smile" in agreement_note(large.blendshapes, (12,), DETECTION_LIMITS)
+    assert "mouthSmile" in agreement_note(large.blendshapes, (12,), DETECTION_LIMITS)
