@@ -23,7 +23,14 @@ from mexplain.evaluation.spotting import LOWEST_FLOOR, SpottedRecording, best_fl
 from mexplain.evaluation.unit_scores import calibrate_units, score_unit_mixtures
 from mexplain.media.files import write_json_file
 from mexplain.media.progress import track
-from mexplain.model.checkpoint import CONFIG, METRICS, load_checkpoint, write_calibration
+from mexplain.model.checkpoint import (
+    CONFIG,
+    METRICS,
+    load_checkpoint,
+    save_checkpoint,
+    write_calibration,
+    write_explanation_calibration,
+)
 from mexplain.model.config import PRESETS
 from mexplain.model.device import resolve_device
 from mexplain.model.network import Head, MicroExpressionNet
@@ -31,7 +38,7 @@ from mexplain.simulation.faces import SPLITS, FaceSet, load_faces
 from mexplain.simulation.sampling import LIVELY_MICRO, TEST_MIXTURES
 from mexplain.simulation.synthesizer import Synthesizer
 from mexplain.training.learning_curves import draw_curve
-from mexplain.training.loop import train
+from mexplain.training.loop import round_weights, train
 from mexplain.training.model_card import (
     FACTS,
     composite_table,
@@ -43,14 +50,17 @@ from mexplain.training.model_card import (
 )
 from mexplain.training.request import RANDOM, TrainingRequest
 from mexplain.training.stage import TrainingRun
+from mexplain.training.unit_readout import fit_unit_readout
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 _TEST_SEED = 20_230_077
+_UNIT_LAYERS_SEED = 20_261_128
 # Processes that read recordings side by side; each takes about 1 GB.
 WORKERS = min(os.cpu_count() or 1, 12)
 _RECORDINGS = {"calm": False, "lively": True}
 # One clip in which each action unit moves, for as many clips of other scores.
 _UNIT_SHARE = 10
+_THRESHOLD_CLIPS = 40
 _log = logging.getLogger("mexplain.train")
 
 
@@ -94,10 +104,40 @@ def train_checkpoint(request: TrainingRequest) -> None:
     write_json_file(out / FACTS, facts)
     draw_curve(out / "log.jsonl", out / "curve.svg")
     if request.clips:
+        fit_unit_layers(
+            checkpoint=out, faces=list(request.faces), device=request.device, clips=max(request.clips // _UNIT_SHARE, 1)
+        )
         calibrate_checkpoint(checkpoint=out, faces=list(request.faces), device=request.device)
         evaluate_checkpoint(
             checkpoint=str(out), faces=list(request.faces), clips=request.clips, out=None, device=request.device
         )
+
+
+def fit_unit_layers(*, checkpoint: Path, faces: list[Path], device: str, clips: int = 100) -> None:
+    """Fit a local checkpoint's layers for action units on people of the training split, all other weights as they are.
+
+    Each unit moves in ``clips`` clips of each of ``READOUT_MIXTURES``. The thresholds from which units count as moving
+    are fitted anew, on people of the validation split. Labels and presence do not depend on these layers; the floor of
+    moments, which ``calibrate`` fits, does a little, and stays.
+    """
+    target = resolve_device(device)
+    loaded = load_checkpoint(checkpoint, device=target)
+    model, config = loaded.model, loaded.model.config
+    people = load_faces(faces, config.crop_iod)
+    made = fit_unit_readout(
+        model, Synthesizer(people.split("train"), config, target), wanted=clips, seed=_UNIT_LAYERS_SEED
+    )
+    for variant in model.variants:
+        round_weights(model.head(variant).read_units)
+    source = Synthesizer(people.split("validation"), config, target)
+    units = calibrate_units(model, source, wanted=min(_THRESHOLD_CLIPS, max(clips // 2, 1)), seed=_TEST_SEED)
+    save_checkpoint(model, checkpoint)
+    write_calibration(checkpoint, loaded.calibration, loaded.moment_floor, units)
+    if loaded.explanations is not None:
+        write_explanation_calibration(checkpoint, loaded.explanations)
+    write_json_file(
+        checkpoint / FACTS, (_facts(checkpoint) or {}) | {"unit_layers": {"each_unit": clips, "clips": made}}
+    )
 
 
 def calibrate_checkpoint(

@@ -1,0 +1,42 @@
+"""The command ``fit-units``: the layers of a checkpoint that read action units."""
+
+import argparse
+from pathlib import Path
+
+from mexplain.cli.command import Command, add_device, add_faces, check_count, check_device, check_folders
+from mexplain.errors import CheckpointError
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fits the last layer for action units of each head on people of the training split, and the thresholds of "
+        "units on those of the validation split; `train` does so by itself. All other weights stay as they are."
+    )
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    add_faces(parser)
+    parser.add_argument(
+        "--clips", type=int, default=100, metavar="N", help="clips of each kind in which each unit moves (default 100)"
+    )
+    add_device(parser)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.checkpoint.is_dir():
+        raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
+    check_count("clips in which each unit moves", options.clips)
+    check_folders(options.faces)
+    check_device(options.device)
+
+    from mexplain.simulation.faces import check_splits
+
+    check_splits(options.faces, ("train", "validation"))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mexplain.training.recipes import fit_unit_layers
+
+    fit_unit_layers(checkpoint=options.checkpoint, faces=options.faces, device=options.device, clips=options.clips)
+    return 0
+
+
+COMMAND = Command("fit-units", "fit the layers of a checkpoint that read action units", _add_options, _check, _run)
