@@ -10,7 +10,8 @@ from mexplain.errors import CheckpointError
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Fits the last layer for action units of each head on people of the training split, and the thresholds of "
-        "units on those of the validation split; `train` does so by itself. All other weights stay as they are."
+        "units on those of the validation split. All other weights stay as they are; what was measured of action units "
+        "and of moments has to be measured anew."
     )
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     add_faces(parser)

@@ -104,9 +104,6 @@ def train_checkpoint(request: TrainingRequest) -> None:
     write_json_file(out / FACTS, facts)
     draw_curve(out / "log.jsonl", out / "curve.svg")
     if request.clips:
-        fit_unit_layers(
-            checkpoint=out, faces=list(request.faces), device=request.device, clips=max(request.clips // _UNIT_SHARE, 1)
-        )
         calibrate_checkpoint(checkpoint=out, faces=list(request.faces), device=request.device)
         evaluate_checkpoint(
             checkpoint=str(out), faces=list(request.faces), clips=request.clips, out=None, device=request.device

@@ -16,7 +16,7 @@ from mexplain.training.request import TrainingRequest
 PROGRESS = "parts.json"
 _log = logging.getLogger("mexplain.train")
 # What each part may take of the time, relative to those after it; training keeps some of its own to start and to save.
-_WEIGHTS = {"train": 0.5, "fit-units": 0.1, "calibrate": 0.15, "evaluate": 0.2, "bench-explanations": 0.15}
+_WEIGHTS = {"train": 0.5, "calibrate": 0.15, "evaluate": 0.2, "bench-explanations": 0.15}
 _TRAINS = 0.85
 
 
@@ -80,8 +80,6 @@ def _arguments(part: str, training: TrainingRequest, scoring: ScoringRequest, li
     if part == "train":
         limited = replace(training, minutes=round(limit_s * _TRAINS / 60, 3), clips=0)
         return [*faces, *device, *_training_options(limited)]
-    if part == "fit-units":
-        return ["--checkpoint", out, *faces, "--clips", str(max(scoring.clips // 10, 1)), *device]
     if part == "calibrate":
         return ["--checkpoint", out, *faces, *cache, *device]
     if part == "evaluate":

@@ -1,16 +1,11 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
-from support.pattern_faces import pattern_faces
+from support.pattern_faces import write_pattern_photos
 
 from mexplain.errors import SettingError
-from mexplain.face.affine import invert, transform_points
-from mexplain.face.mesh import crop_to_iod
 from mexplain.model.checkpoint import load_checkpoint
-from mexplain.simulation.faces import CROP_PX, MARGIN, SPLITS, split_of
 from mexplain.training import train_and_score as module
 from mexplain.training.request import TrainingRequest
 from mexplain.training.train_and_score import ScoringRequest, train_and_score
@@ -19,34 +14,23 @@ from mexplain.training.train_and_score import ScoringRequest, train_and_score
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder with one face for each split."""
-    folder, faces = tmp_path / "faces", pattern_faces()
-    folder.mkdir()
-    names = [next(f"{n}.png" for n in range(1000) if split_of(f"faces/{n}.png") == split) for split in SPLITS]
-    to_picture = invert(crop_to_iod(CROP_PX, 2.8 * MARGIN))
-    points = [transform_points(to_picture, landmarks) for landmarks in faces.landmarks_iod[: len(names)]]
-    np.savez(folder / "landmarks.npz", name=np.array(names), landmarks_xy=np.stack(points).astype(np.float32))
-    for name, crop in zip(names, faces.crops, strict=False):
-        cv2.imwrite(str(folder / name), crop)
-    return folder
+    return write_pattern_photos(tmp_path)
 
 
 @pytest.mark.slow
 def test_parts_end_when_their_time_is_over_and_later_ones_still_run(photos: Path, tmp_path: Path, monkeypatch) -> None:
     # As long as training and evaluation need; next to nothing for the others.
     monkeypatch.setattr(
-        module,
-        "_WEIGHTS",
-        {"train": 1.0, "fit-units": 1.0, "calibrate": 1e-6, "bench-explanations": 1e-6, "evaluate": 1.0},
+        module, "_WEIGHTS", {"train": 1.0, "calibrate": 1e-6, "bench-explanations": 1e-6, "evaluate": 1.0}
     )
     request = TrainingRequest((photos,), tmp_path / "out", macro_steps=1, micro_steps=2, batch=1, device="cpu")
     results = train_and_score(request, ScoringRequest(clips=2, known_clips=1), 60.0)
-    assert [result.exit_code for result in results] == [0, 0, None, None, 0]
+    assert [result.exit_code for result in results] == [0, None, None, 0]
     assert load_checkpoint(tmp_path / "out").model.config.preset == "lite"
     facts = json.loads((tmp_path / "out" / "training.json").read_text())
     assert facts["clips"] == {"trunk": 1, "heads": 2} and facts["plan"]["held_share"] > 0 and facts["minutes"] > 0
     written = json.loads((tmp_path / "out" / "parts.json").read_text())["parts"]
-    assert [part["exit_code"] for part in written] == [0, 0, None, None, 0]
-    assert facts["unit_layers"]["clips"] > 0
+    assert [part["exit_code"] for part in written] == [0, None, None, 0]
     assert "1 steps of\n  1 pairs" in (tmp_path / "out" / "README.md").read_text()
 
 

@@ -1,13 +1,18 @@
 """The layers of heads that read action units, fitted alone."""
 
 import copy
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from support.pattern_faces import pattern_faces
+from support.paths import ROOT
+from support.pattern_faces import pattern_faces, write_pattern_photos
 from torch import nn
 
+from mexplain.cli.main import main
 from mexplain.model.checkpoint import load_checkpoint
 from mexplain.model.config import UNITS
 from mexplain.simulation.sampling import PROBE
@@ -46,3 +51,27 @@ def test_all_but_the_layers_for_action_units_stays_and_these_get_better() -> Non
             seen = net(batch.frames, batch.boxes)["10"].units.sigmoid().permute(0, 2, 3, 1)
         errors.append(float(np.abs((seen - batch.units).numpy()).mean()))
     assert errors[1] < 0.8 * errors[0]
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_checkpoint_with_such_layers_and_their_thresholds(tmp_path: Path) -> None:
+    faces, folder = write_pattern_photos(tmp_path), tmp_path / "checkpoint"
+    shutil.copytree(ROOT / "checkpoints", folder)
+    assert (
+        main(["fit-units", "--checkpoint", str(folder), "--faces", str(faces), "--clips", "1", "--device", "cpu"]) == 0
+    )
+    before, after = load_checkpoint(), load_checkpoint(folder)
+    assert after.sha256 != before.sha256 and after.calibration == before.calibration
+    assert (after.moment_floor, after.explanations) == (before.moment_floor, before.explanations)
+    weights = after.model.state_dict()
+    changed = {name for name, value in before.model.state_dict().items() if not torch.equal(value, weights[name])}
+    assert changed and all(".read_units." in name for name in changed)
+    assert json.loads((folder / "training.json").read_text())["unit_layers"]["each_unit"] == 1
+
+
+def test_what_cannot_be_fitted_is_refused_before_work_starts(tmp_path: Path, capsys) -> None:
+    faces = write_pattern_photos(tmp_path)
+    for checkpoint, clips, said in ((tmp_path / "none", "1", "no folder"), (ROOT / "checkpoints", "0", "at least 1")):
+        options = ["--checkpoint", str(checkpoint), "--faces", str(faces), "--clips", clips]
+        assert main(["fit-units", *options]) == 2
+        assert said in capsys.readouterr().err
