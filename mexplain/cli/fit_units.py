@@ -1,4 +1,4 @@
-"""The command ``fit-units``: the layers of a checkpoint that read action units."""
+"""The command ``fit-units``: the unit readouts of a checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -9,9 +9,9 @@ from mexplain.errors import CheckpointError
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Fits the last layer for action units of each head on people of the training split, and the thresholds of "
-        "units on those of the validation split. All other weights stay as they are; what was measured of action units "
-        "and of moments has to be measured anew."
+        "Fits the unit readouts, each head's last layer for action units, on people of the training split, and the "
+        "thresholds of units on those of the validation split. All other weights stay as they are; what was measured "
+        "of action units and of moments has to be measured anew."
     )
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     add_faces(parser)
@@ -34,10 +34,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mexplain.training.recipes import fit_unit_layers
+    from mexplain.training.recipes import fit_checkpoint_units
 
-    fit_unit_layers(checkpoint=options.checkpoint, faces=options.faces, device=options.device, clips=options.clips)
+    fit_checkpoint_units(checkpoint=options.checkpoint, faces=options.faces, device=options.device, clips=options.clips)
     return 0
 
 
-COMMAND = Command("fit-units", "fit the layers of a checkpoint that read action units", _add_options, _check, _run)
+COMMAND = Command("fit-units", "fit how a checkpoint reads action units", _add_options, _check, _run)

@@ -93,7 +93,7 @@ def write_card(folder: Path) -> None:
         units=units_table(metrics),
         confusion=metrics["calm"]["scores"]["10"]["confusion"],
         intensity_iod=TEST_MIXTURES["calm"].intensity_iod,
-        facts={"base": None, "mixture": None, "minutes": None, "unit_layers": None} | facts,
+        facts={"base": None, "mixture": None, "minutes": None, "unit_readout": None} | facts,
         # The training that made the trunk.
         first={"plan": {}} | trainings[-1],
         between=trainings[1:-1],

@@ -54,7 +54,7 @@ from mexplain.training.unit_readout import fit_unit_readout
 
 ABLATION_WEIGHTS = "frames_only.safetensors"
 _TEST_SEED = 20_230_077
-_UNIT_LAYERS_SEED = 20_261_128
+_UNIT_READOUT_SEED = 20_261_128
 # Processes that read recordings side by side; each takes about 1 GB.
 WORKERS = min(os.cpu_count() or 1, 12)
 _RECORDINGS = {"calm": False, "lively": True}
@@ -110,11 +110,11 @@ def train_checkpoint(request: TrainingRequest) -> None:
         )
 
 
-def fit_unit_layers(*, checkpoint: Path, faces: list[Path], device: str, clips: int = 100) -> None:
-    """Fit a local checkpoint's layers for action units on people of the training split, all other weights as they are.
+def fit_checkpoint_units(*, checkpoint: Path, faces: list[Path], device: str, clips: int = 100) -> None:
+    """Fit a local checkpoint's unit readouts on people of the training split, all other weights as they are.
 
     Each unit moves in ``clips`` clips of each of ``READOUT_MIXTURES``. The thresholds from which units count as moving
-    are fitted anew, on people of the validation split. Labels and presence do not depend on these layers; the floor of
+    are fitted anew, on people of the validation split. Labels and presence do not depend on them; the floor of
     moments, which ``calibrate`` fits, does a little, and stays.
     """
     target = resolve_device(device)
@@ -122,7 +122,7 @@ def fit_unit_layers(*, checkpoint: Path, faces: list[Path], device: str, clips: 
     model, config = loaded.model, loaded.model.config
     people = load_faces(faces, config.crop_iod)
     made = fit_unit_readout(
-        model, Synthesizer(people.split("train"), config, target), wanted=clips, seed=_UNIT_LAYERS_SEED
+        model, Synthesizer(people.split("train"), config, target), wanted=clips, seed=_UNIT_READOUT_SEED
     )
     for variant in model.variants:
         round_weights(model.head(variant).read_units)
@@ -133,7 +133,7 @@ def fit_unit_layers(*, checkpoint: Path, faces: list[Path], device: str, clips: 
     if loaded.explanations is not None:
         write_explanation_calibration(checkpoint, loaded.explanations)
     write_json_file(
-        checkpoint / FACTS, (_facts(checkpoint) or {}) | {"unit_layers": {"each_unit": clips, "clips": made}}
+        checkpoint / FACTS, (_facts(checkpoint) or {}) | {"unit_readout": {"each_unit": clips, "clips": made}}
     )
 
 

@@ -1,4 +1,4 @@
-"""The last layer of each head for action units, fitted on clips in which each unit moves equally often."""
+"""The unit readout, each head's last layer for action units, fitted on clips in which each unit moves as often."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,20 +27,18 @@ READOUT_MIXTURES: tuple[Mixture, ...] = (
 )
 _AT_ONCE = 25
 _ITERATIONS = 200
-# How strongly the weights are drawn towards those at the start, beside the mean loss of a unit.
-_STAY = 1e-4
+# Of the weights' difference from those at the start, beside the mean loss of a unit.
+_L2_PENALTY = 1e-4
 
 
 def fit_unit_readout(model: MicroExpressionNet, source: Synthesizer, *, wanted: int, seed: int) -> int:
     """Fit ``read_units`` of each head, all other weights as they are, on ``wanted`` clips of each unit and mixture.
 
-    Returns the number of clips.
-
     The layer is linear, so that its loss, binary cross-entropy with the units' activation (0..1) in each frame, has one
-    minimum, which L-BFGS finds.
+    minimum, which L-BFGS finds. Returns the number of clips.
     """
     courses, activations = _courses(model, source, wanted=wanted, seed=seed)
-    for variant in track(model.variants, "layers for action units"):
+    for variant in track(model.variants, "unit readouts"):
         _fit(model.head(variant).read_units, courses[variant], activations)
     return len(activations) // model.config.frames
 
@@ -49,7 +47,7 @@ def fit_unit_readout(model: MicroExpressionNet, source: Synthesizer, *, wanted: 
 def _courses(
     model: MicroExpressionNet, source: Synthesizer, *, wanted: int, seed: int
 ) -> tuple[dict[str, Float[Tensor, "n l"]], Float[Tensor, "n o"]]:
-    """What each head's layer for action units gets in all frames of the clips, and the activations to be read."""
+    """What each head's unit readout gets in all frames of the clips, and the activations that it should give."""
     config = model.config
     activations = []
     with _inputs_of_readouts(model) as courses:
@@ -57,7 +55,7 @@ def _courses(
             plans = draw_unit_plans(
                 config.labels, len(source.landmarks), config.frames, mixture, wanted=wanted, seed=seed + number
             )
-            for start in track(range(0, len(plans), _AT_ONCE), "batches of clips for action units"):
+            for start in track(range(0, len(plans), _AT_ONCE), "batches of clips for unit readouts"):
                 some = plans[start : start + _AT_ONCE]
                 batch = source.make(BatchPlan((seed + number) * 1_000_003 + start, config.frames, mixture, some))
                 model(batch.frames, batch.boxes)
@@ -67,7 +65,7 @@ def _courses(
 
 @contextmanager
 def _inputs_of_readouts(model: MicroExpressionNet) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect what each head's layer for action units gets."""
+    """Collect what each head's unit readout gets."""
     courses: dict[str, list[Tensor]] = {variant: [] for variant in model.variants}
 
     def keep(variant: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -91,7 +89,7 @@ def _fit(layer: nn.Linear, courses: Float[Tensor, "n l"], activations: Float[Ten
     def loss() -> Tensor:
         optimiser.zero_grad()
         fitted = F.binary_cross_entropy_with_logits(F.linear(courses, weight, bias), activations)
-        total: Tensor = fitted + _STAY * (weight - start).square().sum() / len(weight)
+        total: Tensor = fitted + _L2_PENALTY * (weight - start).square().sum() / len(weight)
         total.backward()
         return total
 

@@ -70,8 +70,8 @@ class Session:
     ``device``. Explainers are kept by clip, weights and part, reports by clip, weights and request, a clip being known
     by its SHA-256; the oldest ones go first. What is ``prepared`` belongs to no visitor. ``asked`` says that an
     explanation was asked for and has not ended; ``waiting`` names the tabs that had nothing to show when they were
-    looked at. ``held`` are the blocks held still in What if, chosen at the visitor's choice number
-    ``held_edition``; ``moment`` is the one that a link asks for, from 1 on, until a clip is explained.
+    looked at. ``held`` are the blocks held still in What if, and ``held_version`` counts how often the visitor chose
+    them until then; ``moment`` is the one that a link asks for, from 1 on, until a clip is explained.
     """
 
     device: str = "auto"
@@ -84,7 +84,7 @@ class Session:
     asked: bool = False
     waiting: set[str] = field(default_factory=set)
     held: tuple[str, ...] = ()
-    held_edition: int = 0
+    held_version: int = 0
     moment: int | None = None
     _clip: tuple[str, str] = ("", "")
     _explainers: OrderedDict[tuple[Any, ...], Explainer | OwnExplainer] = field(default_factory=OrderedDict)

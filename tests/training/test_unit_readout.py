@@ -1,4 +1,4 @@
-"""The layers of heads that read action units, fitted alone."""
+"""The unit readouts of heads, fitted alone."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ def test_a_layer_learns_what_activations_are_linear_in() -> None:
 
 
 @pytest.mark.slow
-def test_all_but_the_layers_for_action_units_stays_and_these_get_better() -> None:
+def test_all_but_the_unit_readouts_stays_and_these_get_better() -> None:
     loaded = load_checkpoint()
     before, model = loaded.model, copy.deepcopy(loaded.model)
     for variant in model.variants:
@@ -54,7 +54,7 @@ def test_all_but_the_layers_for_action_units_stays_and_these_get_better() -> Non
 
 
 @pytest.mark.slow
-def test_the_command_writes_a_checkpoint_with_such_layers_and_their_thresholds(tmp_path: Path) -> None:
+def test_the_command_writes_a_checkpoint_with_fitted_readouts_and_their_thresholds(tmp_path: Path) -> None:
     faces, folder = write_pattern_photos(tmp_path), tmp_path / "checkpoint"
     shutil.copytree(ROOT / "checkpoints", folder)
     assert (
@@ -66,7 +66,7 @@ def test_the_command_writes_a_checkpoint_with_such_layers_and_their_thresholds(t
     weights = after.model.state_dict()
     changed = {name for name, value in before.model.state_dict().items() if not torch.equal(value, weights[name])}
     assert changed and all(".read_units." in name for name in changed)
-    assert json.loads((folder / "training.json").read_text())["unit_layers"]["each_unit"] == 1
+    assert json.loads((folder / "training.json").read_text())["unit_readout"]["each_unit"] == 1
 
 
 def test_what_cannot_be_fitted_is_refused_before_work_starts(tmp_path: Path, capsys) -> None:

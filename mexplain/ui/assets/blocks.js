@@ -1,14 +1,14 @@
 // Blocks are held and let go by a click, by Space or Enter, or all at once by drawing a loop around their middles.
-let edition = 0, latest = [];
+let version = 0, latest = [];
 const choose = (names) => {
-  [edition, latest] = [edition + 1, names];
-  props.value = { ...props.value, chosen: names, edition };
+  [version, latest] = [version + 1, names];
+  props.value = { ...props.value, chosen: names, version };
   trigger("input");
 };
 // An answer to what was asked before the latest choice must not undo it.
 watch("value", () => {
-  const { blocks, chosen, edition: answered } = props.value;
-  if (answered >= edition) [edition, latest] = [answered, chosen];
+  const { blocks, chosen, version: answered } = props.value;
+  if (answered >= version) [version, latest] = [answered, chosen];
   else choose(latest.filter((name) => blocks.some((block) => block.name === name)));
 });
 const toggled = (name) => {

@@ -50,7 +50,7 @@ class WhatIfTab:
                 grids = [(VARIANT_NAMES[key], key) for key in ("10", "24")]
                 self.grid = gr.Radio(grids, value=self.usual_grid, label=text("Blocks to choose from"), elem_id="grid")
                 self.face = gr.HTML(
-                    value={"face": "", "label": "", "blocks": [], "chosen": [], "edition": 0},
+                    value={"face": "", "label": "", "blocks": [], "chosen": [], "version": 0},
                     html_template=(ASSETS / "blocks.html").read_text(encoding="utf-8"),
                     js_on_load=(ASSETS / "blocks.js").read_text(encoding="utf-8"),
                     elem_id="blocks",
@@ -116,7 +116,7 @@ class WhatIfTab:
         if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *self._unchanged(0)]
         session.held = tuple(block for block in value["chosen"] if block in layout(grid).names)
-        session.held_edition = value["edition"]
+        session.held_version = value["version"]
         return self._answers(session, list(session.held), grid)
 
     def _answers(self, session: Session, chosen: list[str], grid: str) -> list[Any]:
@@ -183,7 +183,7 @@ class WhatIfTab:
             "label": text("The face, with its blocks to hold still"),
             "blocks": blocks,
             "chosen": [name for name in session.held if name in names],
-            "edition": session.held_edition,
+            "version": session.held_version,
         }
 
 
