@@ -16,7 +16,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
     add_faces(parser)
     parser.add_argument(
-        "--clips", type=int, default=100, metavar="N", help="clips of each kind in which each unit moves (default 100)"
+        "--clips", type=int, default=130, metavar="N", help="clips of each kind in which each unit moves (default 130)"
     )
     add_device(parser)
 

@@ -110,7 +110,7 @@ def train_checkpoint(request: TrainingRequest) -> None:
         )
 
 
-def fit_checkpoint_units(*, checkpoint: Path, faces: list[Path], device: str, clips: int = 100) -> None:
+def fit_checkpoint_units(*, checkpoint: Path, faces: list[Path], device: str, clips: int = 130) -> None:
     """Fit a local checkpoint's unit readouts on people of the training split, all other weights as they are.
 
     Each unit moves in ``clips`` clips of each of ``READOUT_MIXTURES``. The thresholds from which units count as moving

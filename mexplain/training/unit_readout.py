@@ -28,7 +28,7 @@ READOUT_MIXTURES: tuple[Mixture, ...] = (
 _AT_ONCE = 25
 _ITERATIONS = 200
 # Of the weights' difference from those at the start, beside the mean loss of a unit.
-_L2_PENALTY = 1e-4
+_L2_PENALTY = 1e-3
 
 
 def fit_unit_readout(model: MicroExpressionNet, source: Synthesizer, *, wanted: int, seed: int) -> int:
