@@ -28,14 +28,6 @@ def test_a_link_opens_with_its_part_of_a_sample_explained(visit):
     wait_for_settings(page, **SAMPLE, start_s=None, end_s=None, fps=None)
 
 
-def test_a_link_opens_with_the_noise_test_and_the_variant_in_trust(visit):
-    page = visit(query="?tab=trust&scored=24&thorough=true").page
-    page.wait_for_selector("#scored >> text=24 blocks")
-    assert page.locator("#scored input[value='24']").is_checked()
-    page.locator("#scored label").nth(2).click()
-    wait_for_settings(page, scored="uncropped", thorough="true")
-
-
 def test_what_a_link_has_wrong_is_said_or_ignored(visit):
     page = visit(query=f"?{urlencode(SAMPLE | {'start_s': '5', 'end_s': '2'})}").page
     page.locator(".problem [role=alert]").first.wait_for()

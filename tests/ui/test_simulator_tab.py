@@ -33,13 +33,6 @@ def test_move_a_muscle_and_see_who_noticed(visit):
     page.wait_for_selector("[data-block]")
 
 
-def test_a_link_to_a_movement_makes_it(visit):
-    link = "?tab=simulator&person=Person+2&action_units=12&strength_iod=0.1&methods=attention"
-    page = visit(query=link).page
-    page.wait_for_selector("#findings table")
-    assert page.get_by_label("Person 2").is_checked() and "noticed it" in page.inner_text("#noticed")
-
-
 def test_no_game_starts_before_it_has_a_number(tmp_path):
     with HubBlocks(tmp_path):
         panel = QuizPanel()

@@ -109,37 +109,29 @@ class SimulatorTab:
         inputs = [hub.session, self.person, self.photo, self.units, self.side, self.strength, self.lasts, self.methods]
         outputs = [hub.session, self.error, self.clip, self.truth, self.sentence, self.table]
         register_upload(self.photo)
-        # Counts the links that ask for a movement.
-        asked = gr.State(0)
-        slow = {**SLOW_ALWAYS_LAST, "show_progress_on": self.status}
-        runs = [trigger(self.run, inputs, outputs, **slow) for trigger in (self.go.click, asked.change)]
-        stop_button(self.halt, hub.session, runs)
+        run = self.go.click(self.run, inputs, outputs, **SLOW_ALWAYS_LAST, show_progress_on=self.status)
+        stop_button(self.halt, hub.session, [run])
         shown = [self.own, self.clip, self.truth, self.sentence, self.table]
         self.person.change(_show_face, self.person, shown, **QUICK)
         quiz = QuizPanel()
         linked: list[Any] = [self.person, self.units, self.side, self.strength, self.lasts, self.methods]
-        page.load(self.restore_link, None, [asked, *linked, quiz.seed, quiz.teams, quiz.start, *shown], **QUICK)
+        page.load(self.restore_link, None, [*linked, quiz.seed, quiz.teams, quiz.start, *shown], **QUICK)
         texts = default_texts() | {"methods": hub.usual_method}
         keep_in_address(linked, {name: texts[name] for name in texts if name not in quiz.linked})
 
     def restore_link(self, request: gr.Request) -> list[Any]:
-        """The settings in the link by which the visitor came, or a fresh game, and the face that they choose.
-
-        A link to this tab that sets a movement asks for it, unless it opens a game.
-        """
+        """The settings in the link by which the visitor came, or a fresh game, and the face that they choose."""
         people = names()
-        query = dict(request.query_params) if request else {}
-        link = simulator_from_query(query, people)
+        link = simulator_from_query(dict(request.query_params) if request else {}, people)
         usual = SimulatorSettings(methods=(self.hub.usual_method,))
         able = tuple(method for method in link.methods if method in self.hub.methods)
         link = replace(link, methods=able or usual.methods)
         game = fresh_number() if link.game is None else link.game
         start = gr.Button(interactive=True)
         if replace(link, game=None) == usual:
-            return [*[gr.skip()] * 7, game, gr.skip(), start, *[gr.skip()] * 5]
-        asked = query.get("tab") == "simulator" and link.game is None and link.person in people
+            return [*[gr.skip()] * 6, game, gr.skip(), start, *[gr.skip()] * 5]
         values = [list(value) if isinstance(value, tuple) else value for value in astuple(replace(link, game=game))]
-        return [int(asked), *values, start, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
+        return [*values, start, *(_show_face(link.person) if link.person in people else [gr.skip()] * 5)]
 
     def run(
         self, session: Session | None, person: str, photo: str | None, units: list[int], side: str, strength: float,
