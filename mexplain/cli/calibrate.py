@@ -1,26 +1,26 @@
 """The command ``calibrate``: how sure a checkpoint may say it is."""
 
 import argparse
-from pathlib import Path
 
 from mexplain.cli.command import (
     Command,
     add_cache,
+    add_checkpoint_folder,
     add_device,
     add_faces,
+    check_checkpoint_folder,
     check_count,
     check_device,
     check_folders,
     check_out_folder,
 )
-from mexplain.errors import CheckpointError
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Fits temperatures and thresholds on people of the validation split; `train` does so by itself."
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    add_checkpoint_folder(parser)
     add_faces(parser)
     parser.add_argument(
         "--recordings",
@@ -34,8 +34,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not options.checkpoint.is_dir():
-        raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
+    check_checkpoint_folder(options.checkpoint)
     check_folders(options.faces)
     check_count("recordings", options.recordings)
     if options.cache is not None:

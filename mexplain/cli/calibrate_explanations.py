@@ -5,14 +5,15 @@ from pathlib import Path
 
 from mexplain.cli.command import (
     Command,
+    add_checkpoint_folder,
     add_device,
     add_faces,
+    check_checkpoint_folder,
     check_count,
     check_device,
     check_folders,
     check_out_folder,
 )
-from mexplain.errors import CheckpointError
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "validation split; measures both on people of the test split. Started again with the same --out, it goes on "
         "where it was stopped."
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    add_checkpoint_folder(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for what was tried")
     parser.add_argument(
         "--clips", type=int, default=150, metavar="N", help="clips of each of the two splits (default 150)"
@@ -38,8 +39,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not options.checkpoint.is_dir():
-        raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
+    check_checkpoint_folder(options.checkpoint)
     check_count("clips", options.clips, least=12)
     check_folders(options.faces)
     check_out_folder(options.out)

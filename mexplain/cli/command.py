@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from mexplain.errors import SettingError
+from mexplain.errors import CheckpointError, SettingError
 
 USER_ERROR = 2
 USUAL_METHOD, USUAL_BASELINE = "integrated_gradients", "onset"
@@ -63,6 +63,11 @@ def add_fps(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None
     )
 
 
+def add_checkpoint_folder(parser: argparse.ArgumentParser) -> None:
+    """Add ``--checkpoint`` for a local checkpoint, which must be given."""
+    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+
+
 def add_faces(parser: argparse.ArgumentParser) -> None:
     """Add ``--faces``, which must be given."""
     parser.add_argument("--faces", required=True, nargs="+", type=Path, metavar="DIR", help="folders of face photos")
@@ -83,6 +88,12 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 def complain(message: str) -> None:
     """Print what went wrong as a line on stderr."""
     print(f"mexplain: {message}", file=sys.stderr, flush=True)
+
+
+def check_checkpoint_folder(folder: Path) -> None:
+    """Raise ``CheckpointError`` if a local checkpoint is no folder."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is no folder; give the folder of a checkpoint.")
 
 
 def check_count(what: str, value: int | None, least: int = 1) -> None:

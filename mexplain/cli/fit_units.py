@@ -1,10 +1,17 @@
 """The command ``fit-units``: the unit readouts of a checkpoint."""
 
 import argparse
-from pathlib import Path
 
-from mexplain.cli.command import Command, add_device, add_faces, check_count, check_device, check_folders
-from mexplain.errors import CheckpointError
+from mexplain.cli.command import (
+    Command,
+    add_checkpoint_folder,
+    add_device,
+    add_faces,
+    check_checkpoint_folder,
+    check_count,
+    check_device,
+    check_folders,
+)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +20,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "thresholds of units on those of the validation split. All other weights stay as they are; what was measured "
         "of action units and of moments has to be measured anew."
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, metavar="DIR", help="local folder with the weights")
+    add_checkpoint_folder(parser)
     add_faces(parser)
     parser.add_argument(
         "--clips", type=int, default=130, metavar="N", help="clips of each kind in which each unit moves (default 130)"
@@ -22,8 +29,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if not options.checkpoint.is_dir():
-        raise CheckpointError(f"{options.checkpoint} is no folder; give the folder of a checkpoint.")
+    check_checkpoint_folder(options.checkpoint)
     check_count("clips in which each unit moves", options.clips)
     check_folders(options.faces)
     check_device(options.device)

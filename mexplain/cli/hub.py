@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mexplain.cli.command import Command, check_out_folder
+from mexplain.cli.command import Command, check_checkpoint_folder, check_out_folder
 from mexplain.errors import CheckpointError
 
 
@@ -28,8 +28,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_push(options: argparse.Namespace) -> None:
-    if not options.folder.is_dir():
-        raise CheckpointError(f"{options.folder} is no folder; give the folder of a checkpoint.")
+    check_checkpoint_folder(options.folder)
 
 
 def _check_pull(options: argparse.Namespace) -> None:
