@@ -1,6 +1,6 @@
 """Links to the real hub: what was set is in the address, and opens again."""
 
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from support.addresses import wait_for_settings
 
@@ -26,6 +26,7 @@ def test_a_link_opens_with_its_part_of_a_sample_explained(visit):
     # The sample as a whole, and a clip of the visitor's, are other ones.
     page.locator(".sample").nth(0).click()
     wait_for_settings(page, **SAMPLE, start_s=None, end_s=None, fps=None)
+    assert dict(parse_qsl(urlsplit(page.url).query)) == SAMPLE
 
 
 def test_what_a_link_has_wrong_is_said_or_ignored(visit):
