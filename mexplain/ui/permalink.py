@@ -16,7 +16,7 @@ class PermalinkSettings:
 
     ``show`` is "attribution" or "attention", ``grain`` "blocks" or "pixels", ``sign`` "signed" or "magnitude",
     ``opacity`` 0..100. ``start_s`` and ``end_s`` are the part of the clip, ``fps`` the camera's rate, ``moment`` counts
-    from 1, and ``held`` are the blocks held still.
+    from 1, ``held`` are the blocks held still, and ``thorough`` also tests with noise.
     """
 
     method: str = "integrated_gradients"
@@ -32,6 +32,7 @@ class PermalinkSettings:
     fps: float | None = None
     moment: int | None = None
     held: tuple[str, ...] = ()
+    thorough: bool = False
 
 
 def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple[str, ...]) -> PermalinkSettings:
@@ -61,6 +62,7 @@ def from_query(query: Mapping[str, str], labels: tuple[str, ...], samples: tuple
         fps=query_number(query, "fps", *map(float, FPS_RANGE)),
         moment=None if moment is None else int(moment),
         held=tuple(block for block in query_items(query, "held") if block in blocks),
+        thorough=query.get("thorough") == "true",
     )
 
 

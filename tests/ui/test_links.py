@@ -2,7 +2,9 @@
 
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 from support.addresses import wait_for_settings
+from support.patience import patience_s
 
 SAMPLE = {"sample": "happiness.mp4", "method": "attention"}
 
@@ -27,6 +29,38 @@ def test_a_link_opens_with_its_part_of_a_sample_explained(visit):
     page.locator(".sample").nth(0).click()
     wait_for_settings(page, **SAMPLE, start_s=None, end_s=None, fps=None)
     assert dict(parse_qsl(urlsplit(page.url).query)) == SAMPLE
+
+
+def test_a_link_opens_with_the_noise_test(visit):
+    visitor = visit(query=f"?{urlencode(SAMPLE | {'thorough': 'true'})}")
+    visitor.wait_until_done()
+    tested = visitor.page.locator("#thorough input")
+    assert tested.is_checked()
+    tested.uncheck()
+    wait_for_settings(visitor.page, **SAMPLE, thorough=None)
+
+
+def test_a_link_opens_trust_with_its_variant(visit):
+    page = visit(query="?tab=trust&scored=24").page
+    page.wait_for_selector("#scored >> text=24 blocks")
+    assert page.locator("#scored input[value='24']").is_checked()
+    page.locator("#scored label").nth(2).click()
+    wait_for_settings(page, scored="uncropped")
+
+
+def test_a_page_that_comes_with_no_link_starts_nothing_slow(visit, hub):
+    page, asked = visit().page, []
+    functions = httpx.get(f"{hub}config", timeout=patience_s()).json()["dependencies"]
+    # Those that a button can stop.
+    slow = {stopped for function in functions for stopped in function["cancels"]}
+    page.on("request", lambda request: asked.append(request.post_data_json) if "queue/join" in request.url else None)
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    # What comes with the page has been asked for by the time that a new question is answered.
+    page.get_by_role("tab", name="Trust", exact=True).click()
+    with page.expect_request("**/queue/join*"):
+        page.locator("#scored label").nth(2).click()
+    assert slow and asked and slow.isdisjoint(question["fn_index"] for question in asked)
 
 
 def test_what_a_link_has_wrong_is_said_or_ignored(visit):

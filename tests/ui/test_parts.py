@@ -18,10 +18,10 @@ LABELS, SAMPLES = ("happiness", "disgust"), ("happiness.mp4",)
 def test_a_link_brings_the_settings_back():
     query = {"method": "saliency", "baseline": "black", "target": "disgust", "show": "attention", "grain": "pixels"}
     query |= {"sign": "magnitude", "opacity": "35", "sample": "happiness.mp4", "start_s": "0.5", "end_s": "2"}
-    query |= {"fps": "200", "moment": "3", "held": "chin,lower lip left,chin"}
+    query |= {"fps": "200", "moment": "3", "held": "chin,lower lip left,chin", "thorough": "true"}
     settings = PermalinkSettings(
         "saliency", "black", "disgust", "attention", "pixels", "magnitude", 35, "happiness.mp4", 0.5, 2.0, 200.0, 3,
-        ("chin", "lower lip left"),
+        ("chin", "lower lip left"), True,
     )  # fmt: skip
     assert from_query(query, LABELS, SAMPLES) == settings
 
@@ -31,7 +31,7 @@ def test_a_link_brings_the_settings_back():
     [
         {"method": "magic", "target": "joy", "sample": "../secret.mp4", "opacity": "-3", "held": "ear,,Chin"},
         {"opacity": "x", "start_s": "-1", "end_s": "inf", "fps": "0", "moment": "0"},
-        {"start_s": "nan", "end_s": "1,5", "fps": "1e9", "moment": "first"},
+        {"start_s": "nan", "end_s": "1,5", "fps": "1e9", "moment": "first", "thorough": "very"},
     ],
 )
 def test_a_link_that_says_what_cannot_be_changes_nothing(query):

@@ -115,6 +115,7 @@ class ExplainTab:
         texts = {OWN_ANSWER: "", "false": "signed", "true": "magnitude"}
         inputs = [*self.panel.request_inputs[:3], *self.panel.view_inputs]
         keep_in_address(inputs, {name: str(settings[name]) for name in names}, texts)
+        keep_in_address([self.panel.thorough], {"thorough": "false"})
         part = dict.fromkeys(("start_s", "end_s", "fps"), "")
         keep_in_address(self.part, part)
         keep_in_address([self.panel.moment], {"moment": ""}, triggers=[self.panel.moment.change])
@@ -134,7 +135,7 @@ class ExplainTab:
         # The tab that is open was looked at before there was a session.
         session.waiting.add(query.get("tab", ""))
         magnitude = link.sign == "magnitude"
-        values = [link.method, link.baseline, link.target or OWN_ANSWER, False]
+        values = [link.method, link.baseline, link.target or OWN_ANSWER, link.thorough]
         values += [link.show, link.grain, magnitude, float(link.opacity)]
         part = [link.start_s, link.end_s, link.fps]
         update: dict[Any, Any] = {

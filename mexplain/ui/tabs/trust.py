@@ -15,6 +15,7 @@ from mexplain.model.scorecard import Scorecard
 from mexplain.records import VARIANTS
 from mexplain.report.json_export import DISCLAIMER
 from mexplain.settings import LIMITS, limit
+from mexplain.ui.components.address import fill_from_address, keep_in_address
 from mexplain.ui.components.common import QUICK, Hub, tab_intro
 from mexplain.ui.components.shortcut_lesson import shortcut_lesson
 from mexplain.ui.components.unit_scores_table import unit_scores_html
@@ -84,7 +85,10 @@ class TrustTab:
             for asks in asked:
                 gr.HTML(render_html("scorecard_question", asks=asks, hold=card.hold.get("10")))
                 plots.append(self.page.figure(partial(scorecard_figure, card, "10", asks)))
-            which.input(lambda chosen: _figures(card, chosen, asked), which, plots, **QUICK)
+            keep_in_address([which], {"scored": "10"})
+            fill_from_address(which, "scored", self.page)
+            # A link changes it, too.
+            which.change(lambda chosen: _figures(card, chosen, asked), which, plots, **QUICK)
             with gr.Accordion(text("All numbers, all variants"), open=False, elem_id="numbers"):
                 gr.Markdown(markdown(card).partition("\n")[2])
 
