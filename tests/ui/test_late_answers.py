@@ -60,4 +60,11 @@ def test_blocks_held_while_the_tab_opens_again_are_kept(late_visitor):
         "nose tip",
     ]
     wait_for_settings(page, held="nose tip,mouth corner left", grid="24")
+    late_visitor.open_tab("Explain")
+    late_visitor.open_tab("What if")
+    page.click("#clear")
+    page.wait_for_timeout(2500)
+    page.wait_for_selector("#held >> text=Nothing is held still")
+    assert page.locator(held).count() == 0
+    wait_for_settings(page, held=None, grid="24")
     assert late_visitor.complaints == []

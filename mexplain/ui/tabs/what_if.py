@@ -21,6 +21,7 @@ from mexplain.report.visuals.plots import before_and_after
 from mexplain.ui.components.address import fill_from_address, keep_in_address
 from mexplain.ui.components.common import (
     ONCE,
+    PRIVATE,
     QUICK,
     SLOW,
     Hub,
@@ -83,11 +84,11 @@ class WhatIfTab:
         self.face.input(self.hold, [hub.session, self.face, self.grid], change, **QUICK)
         # A link changes it, too.
         self.grid.change(self.show, [hub.session, self.grid], outputs, **QUICK)
-        for button, hold_all in ((self.clear, False), (self.everything, True)):
-            button.click(
-                lambda session, value, grid, hold_all=hold_all: self._choose(session, value, grid, hold_all),
-                [hub.session, self.face, self.grid], [self.face, *change], **QUICK,
-            )  # fmt: skip
+        for button, chosen in ((self.clear, "[]"), (self.everything, "face.blocks.map(({ name }) => name)")):
+            # Chosen by the browser, like single blocks, so that no older answer undoes it.
+            js = f"(face) => ({{ ...face, chosen: {chosen}, version: face.version + 1 }})"
+            all_chosen = button.click(None, self.face, self.face, js=js, **PRIVATE)
+            all_chosen.then(self.hold, [hub.session, self.face, self.grid], change, **QUICK)
         run = self.find.click(
             self.smallest, [hub.session, self.face, self.grid], [self.found, self.error, self.face, *change],
             **SLOW, show_progress_on=self.status,
@@ -112,9 +113,11 @@ class WhatIfTab:
         return [*ready, gr.Column(visible=True), value, "", *self._answers(session, value["chosen"], grid)]
 
     def hold(self, session: Session | None, value: dict[str, Any], grid: str) -> list[Any]:
-        """Show the answers with the chosen blocks held still."""
+        """Show the answers with the chosen blocks held still, unless others have been chosen since."""
         if session is None or session.prediction is None:
             return [error_html(WORDS["expired"]), *self._unchanged(0)]
+        if value["version"] < session.held_version:
+            return self._unchanged(1)
         session.held = tuple(block for block in value["chosen"] if block in layout(grid).names)
         session.held_version = value["version"]
         return self._answers(session, list(session.held), grid)
@@ -128,10 +131,6 @@ class WhatIfTab:
             render_html("paragraph", kind="", sentence=sentence),
             *(part for change in changes for part in (_words(change, self.hub.recogniser is not None), _bars(change))),
         ]
-
-    def _choose(self, session: Session | None, value: dict[str, Any], grid: str, hold_all: bool) -> list[Any]:
-        value = {**value, "chosen": list(layout(grid).names) if hold_all else []}
-        return [value, *self.hold(session, value, grid)]
 
     def smallest(
         self, session: Session | None, value: dict[str, Any], grid: str,
