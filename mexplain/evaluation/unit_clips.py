@@ -1,7 +1,7 @@
 """Simulated clips in which each action unit moves often enough to be scored, and what heads see in them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from mexplain.simulation.sampling import (
     Mixture,
     draw_clip_plan,
 )
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.simulation.synthesizer import BatchPlan, Synthesizer, TrainingBatch
 
 # Peaks of these and more are scored; fainter ones tell how little motion is found.
 SCORED_IOD, FAINTEST_IOD = 0.02, 0.005
@@ -84,12 +84,19 @@ def predict_units(
     config = model.config
     plans = draw_unit_plans(config.labels, len(source.landmarks), config.frames, mixture, wanted=wanted, seed=seed)
     seen: dict[str, list[Float[np.ndarray, "b u 2 t"]]] = {variant: [] for variant in model.variants}
-    for start in track(range(0, len(plans), _AT_ONCE), "batches of clips for action units"):
-        some = plans[start : start + _AT_ONCE]
-        batch = source.make(BatchPlan(seed * 1_000_003 + start, config.frames, mixture, some))
+    for batch in render_plans(source, plans, mixture, seed=seed, aim="action units"):
         for variant, output in model(batch.frames, batch.boxes).items():
             seen[variant].append(output.units.float().sigmoid().permute(0, 2, 3, 1).cpu().numpy())
     return units_of_plans(plans, {variant: np.concatenate(parts) for variant, parts in seen.items()})
+
+
+def render_plans(
+    source: Synthesizer, plans: tuple[ClipPlan, ...], mixture: Mixture, *, seed: int, aim: str
+) -> Iterator[TrainingBatch]:
+    """Render clips of a mixture, some at a time; ``aim`` tells in the progress what they are for."""
+    for start in track(range(0, len(plans), _AT_ONCE), f"batches of clips for {aim}"):
+        some = plans[start : start + _AT_ONCE]
+        yield source.make(BatchPlan(seed * 1_000_003 + start, source.config.frames, mixture, some))
 
 
 def draw_unit_plans(

@@ -1,4 +1,4 @@
-"""All that a new checkpoint needs within a given time: training, calibration, scores, and those of explanations."""
+"""All that a new checkpoint needs within a given time: training, unit readouts, calibration, scores of all it says."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from mexplain.training.request import TrainingRequest
 PROGRESS = "parts.json"
 _log = logging.getLogger("mexplain.train")
 # What each part may take of the time, relative to those after it; training keeps some of its own to start and to save.
-_WEIGHTS = {"train": 0.5, "calibrate": 0.15, "evaluate": 0.2, "bench-explanations": 0.15}
+_WEIGHTS = {"train": 0.42, "fit-units": 0.08, "calibrate": 0.15, "evaluate": 0.2, "bench-explanations": 0.15}
 _TRAINS = 0.85
 
 
@@ -53,7 +53,7 @@ class ScoringRequest:
 
 
 def train_and_score(training: TrainingRequest, scoring: ScoringRequest, minutes: float) -> tuple[PartResult, ...]:
-    """Train, calibrate, evaluate and score explanations, each in a process of its own that ends when its time is over.
+    """Train, fit units, calibrate, evaluate and score explanations, each in a process that ends when its time is over.
 
     What one part leaves of its time goes to those after it. How each part went is written into ``parts.json`` beside
     the weights as soon as it has ended. Without weights, the parts after training are left out. Raises ``SettingError``
@@ -80,6 +80,8 @@ def _arguments(part: str, training: TrainingRequest, scoring: ScoringRequest, li
     if part == "train":
         limited = replace(training, minutes=round(limit_s * _TRAINS / 60, 3), clips=0)
         return [*faces, *device, *_training_options(limited)]
+    if part == "fit-units":
+        return ["--checkpoint", out, *faces, *device]
     if part == "calibrate":
         return ["--checkpoint", out, *faces, *cache, *device]
     if part == "evaluate":

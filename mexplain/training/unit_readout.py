@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mexplain.evaluation.unit_clips import draw_unit_plans, unit_mixture
+from mexplain.evaluation.unit_clips import draw_unit_plans, render_plans, unit_mixture
 from mexplain.media.progress import track
 from mexplain.model.network import MicroExpressionNet
 from mexplain.simulation.sampling import LIVELY_MICRO, PROBE, Mixture
-from mexplain.simulation.synthesizer import BatchPlan, Synthesizer
+from mexplain.simulation.synthesizer import Synthesizer
 
 # Expressions of training are drawn as people show them, so that heads see little of rare units: what parts the lips got
 # .07 where it moved. These clips have each unit as often; steady cameras, heads that turn, and faces that speak.
@@ -25,7 +25,6 @@ READOUT_MIXTURES: tuple[Mixture, ...] = (
     unit_mixture(replace(PROBE, head_turns=0.5, camera=0.5), faintest=_FAINTEST_IOD),
     replace(LIVELY_MICRO, elsewhere=0.5),
 )
-_AT_ONCE = 25
 _ITERATIONS = 200
 # Of the weights' difference from those at the start, beside the mean loss of a unit.
 _L2_PENALTY = 1e-3
@@ -55,9 +54,7 @@ def _courses(
             plans = draw_unit_plans(
                 config.labels, len(source.landmarks), config.frames, mixture, wanted=wanted, seed=seed + number
             )
-            for start in track(range(0, len(plans), _AT_ONCE), "batches of clips for unit readouts"):
-                some = plans[start : start + _AT_ONCE]
-                batch = source.make(BatchPlan((seed + number) * 1_000_003 + start, config.frames, mixture, some))
+            for batch in render_plans(source, plans, mixture, seed=seed + number, aim="unit readouts"):
                 model(batch.frames, batch.boxes)
                 activations.append(batch.units.permute(0, 3, 1, 2).flatten(0, 1).flatten(1))
     return {variant: torch.cat(parts).flatten(0, 1) for variant, parts in courses.items()}, torch.cat(activations)

@@ -20,17 +20,16 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_parts_end_when_their_time_is_over_and_later_ones_still_run(photos: Path, tmp_path: Path, monkeypatch) -> None:
     # As long as training and evaluation need; next to nothing for the others.
-    monkeypatch.setattr(
-        module, "_WEIGHTS", {"train": 1.0, "calibrate": 1e-6, "bench-explanations": 1e-6, "evaluate": 1.0}
-    )
+    weights = {"train": 1.0, "fit-units": 1e-6, "calibrate": 1e-6, "bench-explanations": 1e-6, "evaluate": 1.0}
+    monkeypatch.setattr(module, "_WEIGHTS", weights)
     request = TrainingRequest((photos,), tmp_path / "out", macro_steps=1, micro_steps=2, batch=1, device="cpu")
     results = train_and_score(request, ScoringRequest(clips=2, known_clips=1), 60.0)
-    assert [result.exit_code for result in results] == [0, None, None, 0]
+    assert [result.exit_code for result in results] == [0, None, None, None, 0]
     assert load_checkpoint(tmp_path / "out").model.config.preset == "lite"
     facts = json.loads((tmp_path / "out" / "training.json").read_text())
     assert facts["clips"] == {"trunk": 1, "heads": 2} and facts["plan"]["held_share"] > 0 and facts["minutes"] > 0
     written = json.loads((tmp_path / "out" / "parts.json").read_text())["parts"]
-    assert [part["exit_code"] for part in written] == [0, None, None, 0]
+    assert [part["exit_code"] for part in written] == [0, None, None, None, 0]
     assert "1 steps of\n  1 pairs" in (tmp_path / "out" / "README.md").read_text()
 
 
