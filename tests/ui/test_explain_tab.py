@@ -58,6 +58,13 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     assert page.locator(".verdict strong").count() >= 1
     assert "sha256" not in page.inner_text("#made_with")
     visitor.wait_until_done()
+    # The parts of the three columns start at the same height, however many lines one of them needs.
+    page.evaluate("document.querySelector('#results .part:last-child .presence').append(' And more.'.repeat(20))")
+    tops = page.evaluate(
+        """['bars', 'picture', 'times', 'checked'].map((part) => [...document.querySelectorAll(`#results .part > .${part}`)]
+          .map((block) => Math.round(block.getBoundingClientRect().top)))"""
+    )
+    assert [len(row) for row in tops] == [3] * 4 and [len(set(row)) for row in tops] == [1] * 4
 
     labels = page.locator(".verdict strong").all_inner_texts()
     assert len(labels) == 3 and labels.count("disgust") >= 2
