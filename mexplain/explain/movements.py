@@ -63,25 +63,31 @@ def _movements(
 
 
 def _peaks_above(course: Float[np.ndarray, "t"], threshold: float) -> Iterator[tuple[int, int, int]]:
-    """First frame, apex and last frame of each peak that reaches the threshold, parted at the lowest between them."""
-    remaining = course.copy()
-    while len(remaining) and remaining.max() >= threshold and remaining.max() > 0:
-        apex = int(remaining.argmax())
-        start = apex - _reach(course[apex::-1])
-        end = apex + _reach(course[apex:])
+    """First frame, apex and last frame of each peak that reaches the threshold, the highest first; none overlap."""
+    free = np.ones(len(course), bool)
+    while free.any():
+        apex = int(np.where(free, course, -np.inf).argmax())
+        if course[apex] < threshold or course[apex] <= 0:
+            return
+        taken = np.flatnonzero(~free)
+        first, stop = max(taken[taken < apex] + 1, default=0), min(taken[taken > apex], default=len(course))
+        start, end = apex - _reach(course[first : apex + 1][::-1]), apex + _reach(course[apex:stop])
         yield start, apex, end
-        remaining[start : end + 1] = -1
+        free[start : end + 1] = False
 
 
 def _reach(course: Float[np.ndarray, "n"]) -> int:
-    """How many frames after its first, which is its peak, a course falls; it ends where it rises to another peak."""
+    """How many frames after its first, which is its peak, a course goes on.
+
+    It ends at its lowest where it rises to another peak from there or has come to rest, otherwise with its last frame.
+    """
     lowest = 0
     for i in range(1, len(course)):
         if course[i] < course[lowest]:
             lowest = i
         elif course[lowest] < _DIP * min(course[i], course[0]):
-            break
-    return lowest
+            return lowest
+    return lowest if course[lowest] <= _LOW * course[0] else len(course) - 1
 
 
 def _onset(rise: Float[np.ndarray, "n"], times: Float[np.ndarray, "n"]) -> float:

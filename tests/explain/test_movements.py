@@ -1,5 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mexplain.errors import SettingError
 from mexplain.explain.movements import Movement, find_movements
@@ -42,6 +46,23 @@ def test_one_unit_can_move_twice() -> None:
     twice = tuple(np.maximum(course(0.0, 0.2, 0.4), course(0.6, 0.8, 1.0, 0.7)).tolist())
     first, second = found({45: (twice, twice)})
     assert first.offset_s <= second.onset_s and first.strength > second.strength
+
+
+def test_what_stays_up_is_one_movement_to_its_end() -> None:
+    # As the upper lip of a real laugh: hardly lower in between than at either top.
+    stays = (0.02, 0.05, 0.4, 0.7, 0.78, 0.74, 0.72, 0.73, 0.74, 0.75, 0.74, 0.72)
+    (movement,) = found({10: (stays, stays)})
+    assert (movement.apex_s, movement.offset_s) == (TIMES[4], TIMES[-1])
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=12, max_size=12), st.floats(0.05, 0.9))
+def test_movements_of_a_unit_do_not_overlap(values: list[float], threshold: float) -> None:
+    movements = sorted(found({4: (tuple(values), STILL)}, {4: threshold}), key=lambda movement: movement.apex_s)
+    assert bool(movements) == (max(*values, 0.02) >= threshold)
+    for movement in movements:
+        assert movement.onset_s <= movement.apex_s <= movement.offset_s
+    for before, after in itertools.pairwise(movements):
+        assert before.offset_s <= after.onset_s
 
 
 def test_a_unit_moves_where_it_reaches_its_own_threshold() -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mexplain.evaluation.sentence_scores import parse_sentence
+
 
 class Newcomer:
     """Someone who looks for words on the page and clicks what has them; ``clicks`` counts."""
@@ -33,7 +35,11 @@ def test_a_sample_is_explained_by_one_click(newcomer):
 
 def test_what_the_left_brow_did_and_when_is_read_after_one_click(newcomer):
     newcomer.click("button", "The left brow rises")
-    newcomer.reads("The left outer brow (AU2) rises clearly (0.06 IOD) from 0.15 to 0.85 s")
+    newcomer.reads("The left outer brow (AU2) rises")
+    told = {movement.unit: movement for movement in parse_sentence(newcomer.page.inner_text("#answer")).movements}
+    # It moves from 0.2 to 0.8 s.
+    assert told[2].side == "left"
+    assert (told[2].onset_s, told[2].offset_s) == pytest.approx((0.2, 0.8), abs=0.1)
     assert newcomer.clicks <= 2
 
 
