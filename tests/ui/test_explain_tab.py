@@ -61,8 +61,9 @@ def test_an_uploaded_clip_is_explained_three_times(visit):
     # The parts of the three columns start at the same height, however many lines one of them needs.
     page.evaluate("document.querySelector('#results .part:last-child .presence').append(' And more.'.repeat(20))")
     tops = page.evaluate(
-        """['bars', 'picture', 'times', 'checked'].map((part) => [...document.querySelectorAll(`#results .part > .${part}`)]
-          .map((block) => Math.round(block.getBoundingClientRect().top)))"""
+        """['bars', 'picture', 'times', 'checked'].map((name) =>
+          [...document.querySelectorAll(`#results .part > .${name}`)]
+            .map((block) => Math.round(block.getBoundingClientRect().top)))"""
     )
     assert [len(row) for row in tops] == [3] * 4 and [len(set(row)) for row in tops] == [1] * 4
 
