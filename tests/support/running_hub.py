@@ -149,8 +149,8 @@ class Visitor:
 
     def check(self):
         """Fail if the page complained, asked strangers, jumped, scrolls sideways or shuts people out."""
-        assert self.complaints == []
-        assert self.strangers == []
+        assert self.complaints == [], str(self.complaints)
+        assert self.strangers == [], str(self.strangers)
         wide, seen = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert wide <= seen, "the page scrolls sideways"
         # 0.1 is what Web Vitals call good.

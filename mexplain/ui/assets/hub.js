@@ -20,6 +20,16 @@
     window.scrollTo({ top: 0 });
   });
 
+  // Gradio's player fetches 32 MB, by which it trims a clip, as soon as it holds one. It gets them once someone trims.
+  const fetchNow = window.fetch;
+  const trims = new Promise((resolve) => document.addEventListener("click", (event) => {
+    if (event.target.closest('[aria-label="Trim video to selection"]')) resolve();
+  }, true));
+  window.fetch = async (what, ...options) => {
+    if (String(what.url ?? what).includes("/static/ffmpeg/")) await trims;
+    return fetchNow(what, ...options);
+  };
+
   // A hint that was closed once stays closed.
   const remember = (hint) => {
     const key = `mexplain-hint-${hint.dataset.hint}`;
