@@ -92,19 +92,17 @@ def test_the_sentence_follows_the_decision() -> None:
 
 
 def test_what_is_told_of_known_clips_is_right(checkpoint) -> None:
-    assert told_of_known_clips(checkpoint, 12).share >= 0.8
+    score = told_of_known_clips(checkpoint, 12)
+    assert score.said["unit"] >= 12 and score.right["unit"] >= 0.8 * score.said["unit"], str(score)
+    assert score.share >= 0.8, str(score)
 
 
 @pytest.mark.slow
 def test_what_is_told_of_all_known_clips_is_right(checkpoint) -> None:
     score = told_of_known_clips(checkpoint, 200)
-    assert score.share >= 0.9, str(score)
-    # A clip more or less does not decide.
-    assert {kind: score.right[kind] / score.said[kind] >= 0.8 for kind in KINDS} == dict.fromkeys(KINDS, True), str(
-        score
-    )
-    assert score.right["unit"] / score.said["unit"] >= 0.88, str(score)
-    assert score.said["unit"] >= 200 and score.said["rests on"] >= 150
+    assert score.said["unit"] >= 200 and score.said["rests on"] >= 150, str(score)
+    assert score.share >= 0.9 and score.right["unit"] >= 0.9 * score.said["unit"], str(score)
+    assert all(score.right[kind] >= 0.8 * score.said[kind] for kind in KINDS), str(score)
 
 
 def told_of_known_clips(checkpoint, count: int) -> SentenceScore:

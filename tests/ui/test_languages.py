@@ -65,6 +65,7 @@ def test_all_of_the_page_is_in_the_language_of_the_address(visit, code):
         assert english_left(page, code) == [], tab
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert visitor.complaints == [], str(visitor.complaints)
     page.reload()
     # What the page that was left still waited for is broken off.
     visitor.complaints.clear()
@@ -80,6 +81,7 @@ def test_a_language_is_chosen_on_the_page_and_the_answer_stays(visit):
     visitor = visit(width=390, scheme="dark", query="?lang=es")
     page = visitor.page
     visitor.click_sample()
+    assert visitor.complaints == [], str(visitor.complaints)
     page.select_option("#language", "de")
     page.wait_for_url("**/?lang=de&*")
     # What the page that was left still waited for is broken off.
